@@ -1,0 +1,233 @@
+"""A judge on loopback: the chat-completions protocol over a real socket, with faults as scripted.
+
+::
+
+    with JudgeServer(script=lambda asked: status(500) if asked.seen == 0 else scores()) as server:
+        ...  # OPENAI_BASE_URL=server.base_url
+
+A script is a function from the request to what is done with it, or a sequence of such acts, one a
+request, of which the last goes on for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it arrived; ``seen`` is how often this very body had come before."""
+
+    number: int
+    raw: bytes
+    body: dict[str, Any]
+    authorization: str
+    path: str
+    seen: int
+
+    @property
+    def user(self) -> str:
+        """Return the user message."""
+        return str(self.body["messages"][-1]["content"])
+
+
+@dataclass(frozen=True)
+class Act:
+    """What to do with a request: wait ``delay`` seconds, send ``body``, cut it at ``cut`` bytes.
+
+    A ``body`` of None keeps the connection open and silent until the server closes.
+    """
+
+    status: int = 200
+    body: bytes | None = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    cut: int | None = None
+
+
+Script = Callable[[Asked], Act] | Sequence[Act]
+
+
+def text(content: str, *, delay: float = 0.0) -> Act:
+    """Answer with a chat completion that says ``content``."""
+    completion = {
+        "id": "chatcmpl-loopback",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": "loopback-judge-1",
+        "system_fingerprint": "fp_loopback",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": content},
+            }
+        ],
+        "usage": {"prompt_tokens": 700, "completion_tokens": 18, "total_tokens": 718},
+    }
+    return Act(body=json.dumps(completion).encode(), delay=delay)
+
+
+def scores(visual: int = 4, audio: int = 3, details: int = 4, *, delay: float = 0.0) -> Act:
+    """Answer with scores, written as the published prompt asks for them."""
+    return text(f"{{'visual': {visual}, 'audio': {audio}, 'details': {details}}}", delay=delay)
+
+
+def status(
+    code: int,
+    message: str = "scripted failure",
+    *,
+    error_code: str = "",
+    param: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Act:
+    """Answer with an error in OpenAI's form."""
+    error = {
+        "message": message,
+        "type": "error",
+        "code": error_code or None,
+        "param": param or None,
+    }
+    return Act(code, json.dumps({"error": error}).encode(), headers or {})
+
+
+def too_many(retry_after: str = "0") -> Act:
+    """Answer 429 and say when to come back."""
+    return status(429, "slow down", error_code="rate_limit_exceeded",
+                  headers={"Retry-After": retry_after})  # fmt: skip
+
+
+def no_quota() -> Act:
+    """Answer 429 as OpenAI does when the account is empty."""
+    return status(429, "You exceeded your current quota", error_code="insufficient_quota")
+
+
+def hang() -> Act:
+    """Accept the request and never answer."""
+    return Act(body=None)
+
+
+def cut_off() -> Act:
+    """Promise a whole answer and close the connection in its middle."""
+    whole = scores()
+    return Act(body=whole.body, cut=40)
+
+
+def junk() -> Act:
+    """Answer 200 with bytes that are no JSON."""
+    return Act(body=b"\x00\xff<html>bad gateway</html>\x80")
+
+
+class JudgeServer:
+    """The server; ``requests`` holds all that came, ``most_at_once`` how many were open at once."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        """Listen on a free port of the loopback address."""
+        self.requests: list[Asked] = []
+        self.most_at_once = 0
+        self.script: Script = script or (lambda _: scores())
+        self._at_once = 0
+        self._seen: Counter[bytes] = Counter()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Return the value for OPENAI_BASE_URL."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def wait_for(self, count: int, timeout: float = 20.0) -> None:
+        """Return when at least ``count`` requests have come."""
+        give_up = time.monotonic() + timeout
+        while len(self.requests) < count:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"{len(self.requests)} of {count} requests came in {timeout} s")
+            time.sleep(0.005)
+
+    def __enter__(self) -> JudgeServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _arrived(self, raw: bytes, authorization: str, path: str) -> Asked:
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            asked = Asked(
+                len(self.requests), raw, json.loads(raw), authorization, path, self._seen[raw]
+            )
+            self._seen[raw] += 1
+            self.requests.append(asked)
+        return asked
+
+    def _act_on(self, asked: Asked) -> Act:
+        if callable(self.script):
+            return self.script(asked)
+        return self.script[min(asked.number, len(self.script) - 1)]
+
+    def _answered(self) -> None:
+        with self._lock:
+            self._at_once -= 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that were killed or gave up: the tests do both on purpose."""
+
+
+def _handler(judge: JudgeServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
+            asked = judge._arrived(raw, self.headers.get("Authorization", ""), self.path)
+            try:
+                act = judge._act_on(asked)
+                judge._closing.wait(act.delay)
+                if act.body is None:
+                    judge._closing.wait()
+                    self.close_connection = True
+                    return
+            finally:
+                judge._answered()  # before the answer: the client may send its next at once
+            self.send_response(act.status)
+            for name, value in act.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(act.body)))
+            self.end_headers()
+            self.wfile.write(act.body[: act.cut])
+            if act.cut is not None:
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep stderr for the tests."""
+
+    return Handler

@@ -1,0 +1,198 @@
+"""One request: what may pass is repeated, what cannot is said in one sentence, the key in none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from tests.support import judge_server as act
+from tests.support.judge_server import Act, JudgeServer
+from ugc_tasks.judge.client import (
+    Backoff,
+    ChatClient,
+    JudgeRefused,
+    RequestFailed,
+    RequestTimedOut,
+)
+from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.reply import ChatReply
+
+CANARY = "sk-canary-4cb1d8f0a7e2"
+BODY = paper_profile("Grade.").request("PI-1", "A caption.", "A reference.")
+
+
+def ask(
+    server: JudgeServer,
+    *script: Act,
+    body: dict[str, Any] = BODY,
+    timeout: float = 5.0,
+    within: float = 20.0,
+    backoff: Backoff | None = None,
+) -> ChatReply:
+    """Ask once with the server acting by ``script``."""
+    if script:
+        server.script = script
+
+    async def once() -> ChatReply:
+        client = ChatClient(
+            base_url=server.base_url,
+            endpoint="the-endpoint",
+            api_key=CANARY,
+            timeout=timeout,
+            backoff=backoff or Backoff(first=0.01, longest=0.02, longest_told=1.0),
+        )
+        try:
+            return await client.ask(body, within=within)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(once())
+
+
+def test_a_reply_comes_with_what_the_endpoint_says_about_it(server: JudgeServer) -> None:
+    scores = "{'visual': 4, 'audio': 3, 'details': 4}"
+    assert ask(server) == ChatReply(scores, "stop", "loopback-judge-1", "fp_loopback", 700, 18)
+
+
+def test_the_endpoint_gets_the_body_and_nothing_more(server: JudgeServer) -> None:
+    ask(server)
+    (asked,) = server.requests
+    assert asked.body == BODY
+    assert asked.path == "/v1/chat/completions"
+    assert asked.authorization == f"Bearer {CANARY}"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        act.status(500),
+        act.status(503, CANARY),
+        act.status(408),
+        act.too_many("0"),
+        act.too_many("nonsense"),
+        act.status(429),
+        act.cut_off(),
+        act.junk(),
+        Act(body=b""),
+        Act(body=b"[]"),
+        Act(body=b'{"choices": []}'),
+        Act(body=b'{"choices": [{"message": {"content": 7}}]}'),
+        Act(body=b'{"error": {"message": "upstream"}}'),
+        Act(body=b"[" * 50_000),
+        Act(body=b" " * (2 << 20)),
+        Act(500, b"\xff\xfe not json"),
+        Act(502, b"<html>bad gateway</html>"),
+    ],
+    ids=lambda fault: f"{fault.status}-{bytes(fault.body or b'')[:24]!r}",
+)
+def test_a_fault_that_may_pass_is_outlived(server: JudgeServer, fault: Act) -> None:
+    assert ask(server, fault, fault, act.scores(5, 5, 5)).text.count("5") == 3
+    assert len(server.requests) == 3
+
+
+def test_a_request_that_hangs_is_given_up_and_sent_again(server: JudgeServer) -> None:
+    started = time.monotonic()
+    assert ask(server, act.hang(), act.scores(), timeout=0.3).text
+    assert 0.3 <= time.monotonic() - started < 5
+
+
+def test_a_server_that_asks_for_time_gets_it(server: JudgeServer) -> None:
+    started = time.monotonic()
+    ask(server, act.too_many("0.6"), act.scores())
+    assert time.monotonic() - started >= 0.6
+
+
+def test_a_server_that_asks_for_a_day_does_not_get_it(server: JudgeServer) -> None:
+    started = time.monotonic()
+    quick = Backoff(first=0.01, longest=0.02, longest_told=0.1)
+    ask(server, act.too_many("86400"), act.too_many("Fri, 31 Dec 2100 23:59:59 GMT"),
+        act.scores(), backoff=quick)  # fmt: skip
+    assert time.monotonic() - started < 5
+
+
+def test_waits_grow_so_that_a_struggling_server_is_left_alone(server: JudgeServer) -> None:
+    """Thirty tries at once would come within a second without back-off."""
+    with pytest.raises(RequestTimedOut):
+        ask(server, act.status(500), within=1.5, backoff=Backoff(first=0.2, longest=5.0))
+    assert 2 <= len(server.requests) <= 12
+
+
+@pytest.mark.parametrize("fault", [act.status(503), act.hang(), act.junk()])
+def test_what_never_passes_ends_at_the_deadline(server: JudgeServer, fault: Act) -> None:
+    started = time.monotonic()
+    with pytest.raises(RequestTimedOut, match=r"the-endpoint: .*given up after \d+ tries"):
+        ask(server, fault, timeout=0.4, within=0.8)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (act.status(401, f"Incorrect API key provided: {CANARY}"), "OPENAI_API_KEY"),
+        (act.status(401, "Incorrect API key provided: sk-canar*****a7e2."), "OPENAI_API_KEY"),
+        (act.status(403, CANARY), "OPENAI_API_KEY"),
+        (act.status(404, f"no such model for {CANARY}"), "UGC_JUDGE_MODEL"),
+        (act.status(400, "bad model sk-canar**a7e2", param="model"), "UGC_JUDGE_MODEL"),
+        (act.status(400, "no schemas", param="response_format"), "UGC_JUDGE_MODEL"),
+        (act.status(402), "quota"),
+        (act.no_quota(), "quota"),
+    ],
+)
+def test_what_no_request_will_pass_is_refused_at_once(
+    server: JudgeServer, fault: Act, said: str
+) -> None:
+    with pytest.raises(JudgeRefused) as caught:
+        ask(server, fault)
+    assert len(server.requests) == 1
+    assert f"the-endpoint answered {fault.status}" in str(caught.value)
+    assert said in str(caught.value)
+    assert_no_key_in(caught.value)
+
+
+def test_a_request_declined_for_its_content_fails_alone(server: JudgeServer) -> None:
+    with pytest.raises(RequestFailed, match=r"answered 400 .*content policy") as caught:
+        ask(server, act.status(400, f"content policy {CANARY} sk-canar***a7e2\n" + "x" * 5000))
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+    assert_no_key_in(caught.value)
+
+
+def test_text_that_is_no_unicode_fails_alone_and_is_not_sent(server: JudgeServer) -> None:
+    body = paper_profile("Grade.").request("PI-1", "half a pair: \ud83d", "A reference.")
+    with pytest.raises(RequestFailed, match="not valid Unicode"):
+        ask(server, body=body)
+    assert not server.requests
+
+
+def test_a_model_that_declines_is_a_reply(server: JudgeServer) -> None:
+    declined = b'{"choices": [{"message": {"content": null, "refusal": "I will not."}}]}'
+    assert ask(server, Act(body=declined)) == ChatReply("I will not.")
+
+
+def test_a_reply_that_repeats_the_key_loses_it(server: JudgeServer) -> None:
+    assert ask(server, act.text(f"your key is {CANARY}")).text == "your key is [redacted]"
+
+
+def test_numbers_that_no_database_holds_are_dropped(server: JudgeServer) -> None:
+    body = b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": 1%s}}'
+    assert ask(server, Act(body=body % (b"0" * 100))) == ChatReply("x")
+
+
+def test_a_closed_port_is_a_failure_that_may_pass() -> None:
+    with JudgeServer() as server:
+        pass
+    with pytest.raises(RequestTimedOut, match="the connection failed"):
+        ask(server, within=0.5)
+
+
+def assert_no_key_in(error: BaseException | None) -> None:
+    """Look into the exception and all it drags along."""
+    while error is not None:
+        for text in (str(error), repr(error), repr(vars(error))):
+            assert CANARY not in text
+            assert "a7e2" not in text
+        assert not hasattr(error, "request")
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,94 @@
+"""Settings come from the environment; a bad one is one sentence that names its variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
+
+CANARY = "sk-canary-4cb1d8f0a7e2"
+CACHE = Path("cache")
+
+
+def test_the_defaults_are_the_published_judge_with_32_requests_at_once() -> None:
+    settings = JudgeSettings.from_env({"OPENAI_API_KEY": CANARY}, cache=CACHE)
+    assert (settings.profile, settings.model) == ("paper", None)
+    assert (settings.concurrency, settings.attempts) == (32, 3)
+    assert (settings.timeout, settings.deadline) == (60.0, 600.0)
+    assert settings.store == CACHE / "judgments.sqlite3"
+    assert settings.endpoint == "api.openai.com/v1"
+
+
+def test_every_variable_is_heard() -> None:
+    settings = JudgeSettings.from_env(
+        {
+            "UGC_JUDGE_PROFILE": "rubric",
+            "UGC_JUDGE_MODEL": "gpt-x",
+            "UGC_JUDGE_CONCURRENCY": "4",
+            "UGC_JUDGE_TIMEOUT": "1.5",
+            "UGC_JUDGE_DEADLINE": "20",
+            "UGC_JUDGE_ATTEMPTS": "1",
+            "UGC_JUDGE_STORE": "there/mine.sqlite3",
+            "OPENAI_BASE_URL": "http://LOCALHOST:8000/v1/",
+            "OPENAI_API_KEY": f" {CANARY}\n",
+        },
+        cache=CACHE,
+    )
+    assert settings == JudgeSettings(
+        Path("there/mine.sqlite3"), "rubric", "gpt-x", 4, 1.5, 20.0, 1,
+        "http://LOCALHOST:8000/v1/", CANARY,
+    )  # fmt: skip
+    assert settings.endpoint == "localhost:8000/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("UGC_JUDGE_PROFILE", "papier"),
+        ("UGC_JUDGE_CONCURRENCY", "0"),
+        ("UGC_JUDGE_CONCURRENCY", "many"),
+        ("UGC_JUDGE_CONCURRENCY", "9" * 5000),
+        ("UGC_JUDGE_ATTEMPTS", "-1"),
+        ("UGC_JUDGE_ATTEMPTS", "2.5"),
+        ("UGC_JUDGE_TIMEOUT", "0"),
+        ("UGC_JUDGE_TIMEOUT", "nan"),
+        ("UGC_JUDGE_DEADLINE", "inf"),
+        ("UGC_JUDGE_DEADLINE", "soon"),
+        ("OPENAI_BASE_URL", "api.openai.com/v1"),
+        ("OPENAI_BASE_URL", "ftp://example.org"),
+        ("OPENAI_BASE_URL", "http://host:port"),
+        ("OPENAI_BASE_URL", f"https://user:{CANARY}@example.org/v1"),
+        ("OPENAI_BASE_URL", f"https://example.org/v1?key={CANARY}"),
+        ("OPENAI_API_KEY", f"{CANARY} {CANARY}"),
+        ("OPENAI_API_KEY", f"{CANARY}\nX-Evil: 1"),
+        ("OPENAI_API_KEY", f"{CANARY}é"),
+    ],
+)
+def test_a_bad_value_is_named_in_one_sentence_that_shows_no_key(name: str, value: str) -> None:
+    with pytest.raises(JudgeConfigError) as caught:
+        JudgeSettings.from_env({"OPENAI_API_KEY": CANARY, name: value}, cache=CACHE)
+    said = str(caught.value)
+    assert name in said
+    assert CANARY not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("profile", ["paper", "rubric"])
+def test_a_paid_judge_without_a_key_says_what_can_be_done(profile: str) -> None:
+    with pytest.raises(JudgeConfigError) as caught:
+        JudgeSettings.from_env({"UGC_JUDGE_PROFILE": profile, "OPENAI_API_KEY": " "}, cache=CACHE)
+    for way_out in ("OPENAI_API_KEY", "UGC_JUDGE_PROFILE=offline", "UGC_JUDGE_PROFILE=none"):
+        assert way_out in str(caught.value)
+
+
+@pytest.mark.parametrize("profile", ["offline", "none"])
+def test_a_free_profile_needs_no_key_and_holds_none(profile: str) -> None:
+    assert not JudgeSettings.from_env({"UGC_JUDGE_PROFILE": profile}, cache=CACHE).api_key
+    given = {"UGC_JUDGE_PROFILE": profile, "OPENAI_API_KEY": CANARY}
+    assert not JudgeSettings.from_env(given, cache=CACHE).api_key
+
+
+def test_the_key_does_not_show() -> None:
+    assert CANARY not in repr(JudgeSettings.from_env({"OPENAI_API_KEY": CANARY}, cache=CACHE))

@@ -1,0 +1,36 @@
+"""A judging run in a process of its own, for tests that kill it or run two at once.
+
+``worker.py BASE_URL STORE COUNT CONCURRENCY`` judges clips ``clip-0`` … and prints their scores.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from ugc_tasks.judge.client import Backoff
+from ugc_tasks.judge.judge import Judge
+from ugc_tasks.judge.judgment import JudgeItem
+from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.settings import JudgeSettings
+
+
+def clips(count: int) -> list[JudgeItem]:
+    return [JudgeItem(f"clip-{n}", f"A caption, number {n}.", "A reference.") for n in range(count)]
+
+
+def main() -> None:
+    base_url, store, count, concurrency = sys.argv[1:]
+    settings = JudgeSettings(
+        store=Path(store), base_url=base_url, api_key="sk-worker-0123456789",
+        concurrency=int(concurrency), timeout=10.0, deadline=30.0,
+    )  # fmt: skip
+    profile = paper_profile("Grade the caption.")
+    with Judge(profile, settings, backoff=Backoff(0.01, 0.05)) as judge:
+        judgments = judge.judge_many(clips(int(count)), progress=False)
+    print(json.dumps({j.video_id: j.scores.visual for j in judgments if j.scores}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""A caption that knows how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How one request was answered; what the samples file and the result's counts are made of.
+
+    Attributes:
+        error: why there is no caption, in one sentence; None when there is one.
+        finish_reason: vLLM's word: ``stop``, or ``length`` when the token limit cut the caption.
+        prompt_tokens, output_tokens: counts, picture and sound tokens included in the prompt's.
+        frames: how many frames the model saw.
+        fps: their rate in frames per second of the clip.
+        size: (width, height) of a frame as the model got it, in pixels.
+        seconds: duration of the clip.
+        sound_seconds: seconds of sound that the model heard, 0.0 for none.
+        sound_missing: why it heard none, None when it did.
+    """
+
+    error: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    frames: int | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    seconds: float | None = None
+    sound_seconds: float = 0.0
+    sound_missing: str | None = None
+
+    @property
+    def heard(self) -> bool:
+        """Whether the model got the clip's sound."""
+        return self.sound_seconds > 0
+
+
+class Caption(str):
+    """A model's answer, with how it came about in ``generation``.
+
+    lmms-eval carries a model's answer as a string from the model to the task and knows nothing of a
+    clip's fate. A string that carries more goes the same way, and is a plain string to everybody
+    else. ``generation`` is a dictionary of the fields of :class:`Generation` and ``heard``.
+    """
+
+    generation: dict[str, Any]
+
+    def __new__(cls, text: str, generation: Generation) -> Caption:
+        caption = super().__new__(cls, text)
+        caption.generation = {**asdict(generation), "heard": generation.heard}
+        return caption
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # lmms-eval gathers answers of several ranks by pickling them.
+        return (_rebuild, (str(self), self.generation))
+
+
+def _rebuild(text: str, generation: dict[str, Any]) -> Caption:
+    fields = {name: value for name, value in generation.items() if name != "heard"}
+    return Caption(text, Generation(**fields))

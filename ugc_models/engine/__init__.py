@@ -1,0 +1,1 @@
+"""Engines: a prompt with frames and sound in, tokens out."""

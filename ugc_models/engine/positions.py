@@ -1,0 +1,176 @@
+"""Give vLLM's Qwen2.5-Omni the token order and positions that transformers gives a video with sound.
+
+vLLM (read in 0.26 to 0.33) differs from the reference in two places when sound is interleaved:
+
+* positions: it takes ``<|audio_bos|>`` for the first token of the picture, and does not let the two
+  begin marks, nor the two end marks, share a position;
+* token order: where frames are more than a chunk (two seconds) apart it skips the empty chunks, the
+  reference does not (:func:`ugc_models.engine.interleave.chunk_bounds`). Thirty-two frames over a
+  clip longer than 31 seconds are such a case.
+
+Both change what the model writes. :func:`install` replaces the two methods. It is registered in
+vLLM's own entry-point group ``vllm.general_plugins``, which every process of an engine loads: the
+caller's, the engine core's, each worker's, and ``vllm serve``. ``UGC_OMNI_POSITIONS=native`` keeps
+vLLM's own for comparison.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ugc_models.engine.interleave import Clock, Grid, IntArray, positions, token_order
+
+if TYPE_CHECKING:
+    import torch
+
+Status = Literal["corrected", "native", "unverified"]
+
+KNOWN_TO_DIFFER = ">=0.26,<0.34"
+"""vLLM releases whose code was read and found to differ. Others keep their own, with a warning."""
+
+SWITCH = "UGC_OMNI_POSITIONS"
+
+_log = logging.getLogger(__name__)
+
+
+def install() -> None:
+    """Correct vLLM's Qwen2.5-Omni in this process. Idempotent; never raises (vLLM calls it)."""
+    try:
+        if status() != "corrected":
+            if status() == "unverified":
+                _log.warning(
+                    "vLLM %s is outside %s, for which the positions of sound in video were "
+                    "checked: its own are used, and may differ from transformers'.",
+                    _vllm_version(),
+                    KNOWN_TO_DIFFER,
+                )
+            return
+        from vllm.model_executor.models import qwen2_5_omni_thinker as module
+
+        _install_positions(module.Qwen2_5OmniThinkerForConditionalGeneration)
+        _install_token_order(module.Qwen2_5OmniThinkerMultiModalProcessor)
+    except Exception:
+        # An engine that does not know Qwen2.5-Omni at all must start all the same.
+        _log.exception("The positions of sound in video could not be corrected in this vLLM.")
+
+
+def status() -> Status:
+    """Tell which positions an engine started here uses, for the results of a run."""
+    from packaging.specifiers import SpecifierSet
+
+    if os.environ.get(SWITCH, "").lower() == "native":
+        return "native"
+    # A local or pre-release build (0.32.0+cpu, 0.33.0rc1) counts as its release.
+    known = SpecifierSet(KNOWN_TO_DIFFER).contains(_vllm_version(), prereleases=True)
+    return "corrected" if known else "unverified"
+
+
+def _vllm_version() -> str:
+    # Not importlib.metadata: the CPU build of the tests is distributed under another name.
+    from vllm import __version__
+
+    return str(__version__)
+
+
+def _install_positions(model: Any) -> None:
+    original = model.get_mrope_input_positions
+    if getattr(original, "corrected", False):
+        return
+
+    def get_mrope_input_positions(
+        self: Any, input_tokens: list[int], mm_features: list[Any]
+    ) -> tuple[torch.Tensor, int]:
+        items = list(self.iter_mm_features(mm_features))
+        if not any(data.get("use_audio_in_video") for _, _, data in items):
+            return original(self, input_tokens, mm_features)  # type: ignore[no-any-return]
+        import torch
+
+        clock = _clock(self.config)
+        all_positions = _sequence(self, items, len(input_tokens), clock)
+        return (
+            torch.from_numpy(all_positions),
+            int(all_positions.max()) + 1 - len(input_tokens),
+        )
+
+    get_mrope_input_positions.corrected = True  # type: ignore[attr-defined]
+    get_mrope_input_positions.__wrapped__ = original  # type: ignore[attr-defined]
+    model.get_mrope_input_positions = get_mrope_input_positions
+
+
+def _sequence(
+    model: Any, items: list[tuple[int, str, dict[str, Any]]], length: int, clock: Clock
+) -> IntArray:
+    """Return the ``(3, length)`` positions of a whole prompt with interleaved sound in it."""
+    pieces: list[IntArray] = []
+    done = 0  # tokens placed
+    following = 0  # position of the next token
+
+    def text(count: int) -> None:
+        nonlocal done, following
+        pieces.append(np.broadcast_to(np.arange(count) + following, (3, count)))
+        done, following = done + count, following + count
+
+    for offset, modality, data in items:
+        text(offset - done)
+        if modality == "audio":
+            text(model._compute_audio_token_count(data["audio_feature_length"]))
+            continue
+        grid = Grid(data["grid_t"], data["grid_h"], data["grid_w"])
+        seconds = data["t_factor"] / clock.per_second
+        if data.get("use_audio_in_video"):
+            sound = model._compute_audio_token_count(data["audio_feature_length"])
+            # The offset is that of <|audio_bos|>, which shares the position of <|vision_bos|>.
+            pieces.append(np.full((3, 1), following - 1))
+            span, end = positions(grid, sound, seconds, clock, following)
+            # So do <|audio_eos|> and <|vision_eos|>, of which the latter is behind the item.
+            pieces += [span, np.full((3, 2), end)]
+            done, following = offset + span.shape[1] + 3, end + 1
+        else:
+            span, following = positions(grid, 0, seconds, clock, following)
+            # Without sound nothing is interleaved: what follows continues after the highest.
+            following = int(span.max()) + 1
+            pieces.append(span)
+            done += span.shape[1]
+    text(length - done)
+    return np.concatenate(pieces, axis=1)
+
+
+def _install_token_order(processor: Any) -> None:
+    original = processor.omni_get_updates_use_audio_in_video
+    if getattr(original, "corrected", False):
+        return
+
+    def omni_get_updates_use_audio_in_video(
+        cls: Any,
+        thinker_config: Any,
+        audio_len: int,
+        video_grid_thw: list[int] | torch.Tensor,
+        video_second_per_grid_t: float,
+    ) -> list[int]:
+        t, h, w = (int(side) for side in video_grid_thw)
+        merge = thinker_config.vision_config.spatial_merge_size
+        order = token_order(
+            Grid(t, h // merge, w // merge),
+            int(audio_len),
+            video_second_per_grid_t,
+            _clock(thinker_config),
+        )
+        picture, sound = thinker_config.video_token_index, thinker_config.audio_token_index
+        return [
+            thinker_config.audio_start_token_id,
+            *(picture if is_picture else sound for is_picture in order),
+            thinker_config.audio_end_token_id,
+        ]
+
+    omni_get_updates_use_audio_in_video.corrected = True  # type: ignore[attr-defined]
+    omni_get_updates_use_audio_in_video.__wrapped__ = original  # type: ignore[attr-defined]
+    processor.omni_get_updates_use_audio_in_video = classmethod(omni_get_updates_use_audio_in_video)
+
+
+def _clock(thinker_config: Any) -> Clock:
+    per_second = int(getattr(thinker_config.vision_config, "tokens_per_second", 25))
+    return Clock(per_second, int(per_second * thinker_config.seconds_per_chunk))

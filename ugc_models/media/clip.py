@@ -1,0 +1,79 @@
+"""A clip as a captioner takes it: a few small frames and its sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ugc_models.media.frames import read_frames
+from ugc_models.media.limits import Budget, Limits
+from ugc_models.media.sampling import Sampling
+from ugc_models.media.sound import Sound, read_sound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What was read from a video file."""
+
+    frames: NDArray[np.uint8]
+    """(T, H, W, 3), RGB, upright as displayed, C-contiguous."""
+    times: NDArray[np.float64]
+    """(T,), seconds from the first displayed frame to the one taken, ascending."""
+    fps: float
+    """Frames per second of the grid that they were taken on."""
+    sound: NDArray[np.float32] | None
+    """(N,), 16 kHz, mono; from the start of the audio track."""
+    sound_missing: str | None
+    """Why there is no sound; None where there is."""
+    duration: float
+    """Seconds of picture, the time of the last frame included."""
+    source_size: tuple[int, int]
+    """Width and height as displayed, in square pixels, before scaling."""
+    capped: bool
+    """True when ``Sampling.max_frames`` made ``fps`` lower than was asked for."""
+    decode_errors: int
+    """Packets and frames of the picture that the decoder found damaged, as far as it was read."""
+    lost_seconds: float
+    """Seconds of picture that the file announces and does not hold: above 0 when it is cut off."""
+
+    def __repr__(self) -> str:
+        sound = self.sound_missing if self.sound is None else f"{len(self.sound) / 16_000:.2f} s"
+        return f"Clip(frames={self.frames.shape}, fps={self.fps:g}, sound={sound!r})"
+
+
+def read_clip(
+    path: str | PathLike[str],
+    sampling: Sampling | None = None,
+    *,
+    sound: bool = True,
+    limits: Limits | None = None,
+    threads: int = 1,
+) -> Clip:
+    """Read a video file: the frames that ``sampling`` asks for, and the sound unless told not to.
+
+    ``threads`` is how many threads the video decoder may use. Memory is that of the decoder and of
+    what is returned. Raises ``MediaError`` when no picture can be had from the file within
+    ``limits``. Sound never raises: the reason why there is none is in ``sound_missing``.
+    """
+    budget = Budget(limits or Limits())
+    located = Path(path)
+    picture = read_frames(located, sampling or Sampling(), budget, threads)
+    heard = read_sound(located, budget) if sound else Sound(None, "not asked for")
+    return Clip(
+        frames=picture.frames,
+        times=picture.times,
+        fps=picture.fps,
+        sound=heard.samples,
+        sound_missing=heard.missing,
+        duration=picture.duration,
+        source_size=picture.source_size,
+        capped=picture.capped,
+        decode_errors=picture.decode_errors,
+        lost_seconds=picture.lost_seconds,
+    )

@@ -1,0 +1,199 @@
+"""Opening a media file that may be hostile, and walking through its packets.
+
+What is opened is a regular file on this machine and nothing else: libav would also take URLs,
+devices, pipes and scripts that name other files (``concat:``, HLS and DASH playlists, image
+sequences). Every error of libav leaves this package as a ``MediaError``, or is counted as damage.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import av
+import av.error
+from av.container import Flags
+
+from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import Budget
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
+"""Self-contained media files: none of these formats makes libav open a second file."""
+
+_CONTAINER_OPTIONS = {
+    "format_whitelist": ",".join(DEMUXERS),
+    "protocol_whitelist": "file",
+    # An MP4 can say that its samples lie in another file. Off is libav's default; say so.
+    "enable_drefs": "0",
+}
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+_SIGNATURES = (b"\x1aE\xdf\xa3", b"FLV", b"OggS")
+
+
+@dataclass
+class Damage:
+    """What was wrong in a file that could be read all the same."""
+
+    count: int = 0
+    """Packets and frames that the demuxer or the decoder found damaged."""
+    first: str = ""
+    """libav's words for the first of them."""
+
+    def note(self, error: av.error.FFmpegError | None = None) -> None:
+        """Count one damaged packet or frame."""
+        self.count += 1
+        if not self.first:
+            self.first = "damaged data" if error is None else _words(error)
+
+
+@contextmanager
+def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
+    """Open a media file for reading; close it in the end.
+
+    Raises ``MediaError`` if it is not an existing regular file, or not a media file of a kind in
+    ``DEMUXERS``, or if anything in it makes libav give up later, inside the ``with``.
+    """
+    located = _regular_file(path)
+    try:
+        # Options go to the container alone. PyAV reads past the end of its array of per-stream
+        # ones when a damaged MPEG-TS grows streams while it is probed.
+        with av.open(
+            str(located),
+            "r",
+            container_options=_CONTAINER_OPTIONS,
+            metadata_errors="replace",
+            timeout=budget.left(),
+        ) as container:
+            # PyAV asks libav to make up missing times from the order of the packets, which is not
+            # the order of the pictures (H.264 with B-frames in AVI). A missing time is missing.
+            container.flags &= ~cast("int", Flags.gen_pts.value)
+            yield container
+    except av.error.ExitError:
+        budget.check_time()
+        raise MediaError("timed out: a read from the file did not come back") from None
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(_unreadable(located, error)) from None
+    except MemoryError:
+        raise MediaError("too large: there is not enough memory to read it") from None
+
+
+def packets(
+    container: InputContainer,
+    stream: VideoStream | AudioStream,
+    budget: Budget,
+    damage: Damage,
+) -> Iterator[Packet]:
+    """Yield the stream's packets, to the end or to where the file cannot be read on."""
+    count = 0
+    walk = container.demux(stream)
+    while True:
+        budget.check_time()
+        try:
+            packet = next(walk, None)
+        except av.error.ExitError:
+            raise
+        except av.error.FFmpegError as error:
+            damage.note(error)
+            return
+        if packet is None:
+            return
+        if packet.size == 0:
+            continue  # the empty packet with which PyAV asks for a flush
+        count += 1
+        if count > budget.limits.packets:
+            raise MediaError(f"too large: a track has more than {budget.limits.packets} packets")
+        yield packet
+
+
+def decoded_video(
+    container: InputContainer,
+    stream: VideoStream,
+    budget: Budget,
+    damage: Damage,
+) -> Iterator[VideoFrame]:
+    """Yield the stream's frames in the order of the decoder, stepping over what it refuses."""
+    return cast("Iterator[VideoFrame]", _decoded(container, stream, budget, damage))
+
+
+def decoded_audio(
+    container: InputContainer,
+    stream: AudioStream,
+    budget: Budget,
+    damage: Damage,
+) -> Iterator[AudioFrame]:
+    """Yield the stream's blocks of samples in order, stepping over what the decoder refuses."""
+    return cast("Iterator[AudioFrame]", _decoded(container, stream, budget, damage))
+
+
+def _decoded(
+    container: InputContainer,
+    stream: VideoStream | AudioStream,
+    budget: Budget,
+    damage: Damage,
+) -> Iterator[VideoFrame | AudioFrame]:
+    def feed() -> Iterator[Packet | None]:
+        yield from packets(container, stream, budget, damage)
+        yield None  # gives out what the decoder still holds
+
+    for packet in feed():
+        try:
+            frames = stream.decode(packet)
+        except av.error.EOFError:
+            continue  # a decoder that took this packet for the end
+        except av.error.FFmpegError as error:
+            damage.note(error)
+            continue
+        for frame in frames:
+            if frame.is_corrupt:
+                damage.note()
+            yield frame
+
+
+def _regular_file(path: Path) -> Path:
+    try:
+        # Absolute, so that no part of the name reads as a protocol ("concat:", "http:", "-").
+        located = path.absolute()
+        status = located.stat()
+    except FileNotFoundError:
+        raise MediaError("the file does not exist") from None
+    except (OSError, ValueError):
+        raise MediaError("the file cannot be opened") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError("it is a directory, not a video file")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError("it is not a regular file")
+    if status.st_size == 0:
+        raise MediaError("the file is empty")
+    return located
+
+
+def _unreadable(path: Path, error: OSError | av.error.FFmpegError) -> str:
+    if isinstance(error, PermissionError):
+        return "the file may not be read by this user"
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return "the file cannot be opened"
+    known = head[4:8] in _BOXES or head.startswith(_SIGNATURES) or head[8:12] == b"AVI "
+    if known:
+        return "truncated or damaged: its headers cannot be read"
+    return "not a video: no video container that is read here"
+
+
+def _words(error: av.error.FFmpegError) -> str:
+    words = str(error.strerror or "")[:80]
+    # Where libav has no words for an error, PyAV gives its number.
+    return words if words and not words.startswith("Error number") else "damaged data"

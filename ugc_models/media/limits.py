@@ -1,0 +1,47 @@
+"""How much of the machine one file may use."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, fields
+
+from ugc_models.media.errors import MediaError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one file. What is over a bound is refused, except sound, which is cut."""
+
+    source_pixels: int = 4096 * 4096
+    """Pixels of one stored frame. A decoder keeps up to about 20 of them in memory."""
+    duration: float = 600.0
+    """Seconds of picture."""
+    decode_seconds: float = 120.0
+    """Seconds of wall-clock time for reading picture and sound together."""
+    sound_seconds: float = 300.0
+    """Seconds of sound that are kept: transformers' feature extractor hears no more of it."""
+    packets: int = 500_000
+    """Packets read from one track."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ValueError(f"the limit {field.name} must be above 0")
+
+
+class Budget:
+    """The limits of one reading, and the time that is left of it; the clock starts at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._end = time.monotonic() + limits.decode_seconds
+
+    def left(self) -> float:
+        """Return the seconds that are left, at least a little: libav takes 0 for "at once"."""
+        return max(self._end - time.monotonic(), 0.001)
+
+    def check_time(self) -> None:
+        """Raise ``MediaError`` when the time is up."""
+        if time.monotonic() > self._end:
+            seconds = self.limits.decode_seconds
+            raise MediaError(f"timed out: reading it took more than {seconds:g} s")

@@ -1,0 +1,123 @@
+"""One decoded frame to a small upright RGB array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from ugc_models.media.errors import MediaError
+from ugc_models.media.sampling import Sampling
+from ugc_models.media.size import target_size
+
+if TYPE_CHECKING:
+    from av.buffer import Buffer
+    from av.video.frame import VideoFrame
+    from numpy.typing import NDArray
+
+# libswscale's flags of the same names: without them it takes short cuts that cost up to three
+# levels of 255 in flat areas, and it computes chroma at half the width.
+_ACCURATE_RND = 0x40000
+_FULL_CHR_H_INT = 0x2000
+_QUALITY = int(Interpolation.BICUBIC) | _ACCURATE_RND | _FULL_CHR_H_INT
+
+# ITU-T H.273 codes for matrix coefficients, as AVFrame.colorspace has them. Those up to 10 are
+# also libswscale's own; 0 is RGB, 2 is "unspecified", 3 is reserved.
+_KNOWN_MATRICES = frozenset({1, 4, 5, 6, 7, 9, 10})
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture is turned for display: transposed first, then mirrored."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) after turning; it is its own inverse."""
+        return (height, width) if self.transpose else (width, height)
+
+    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn (H, W, 3) into the displayed (H', W', 3), C-contiguous."""
+        if self.transpose:
+            picture = picture.swapaxes(0, 1)
+        if self.mirror_x:
+            picture = picture[:, ::-1]
+        if self.mirror_y:
+            picture = picture[::-1]
+        return np.ascontiguousarray(picture)
+
+
+def orientation(frame: VideoFrame) -> Orientation:
+    """Read the frame's display matrix, rounded to the nearest quarter turn, mirrored or not.
+
+    The matrix is ISO/IEC 14496-12's {a b u, c d v, x y w}: a point (p, q) is shown at
+    (ap + cq + x, bp + dq + y).
+    """
+    data = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
+    if data is None:
+        return Orientation()
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Orientation(False, mirror_x=a < 0, mirror_y=d < 0)
+    return Orientation(True, mirror_x=c < 0, mirror_y=b < 0)
+
+
+class Scaler:
+    """Scales a clip's frames to the one size that its first frame decides.
+
+    A frame goes from the decoder's own format to small RGB in one step of libswscale; its full
+    size never exists as RGB.
+    """
+
+    def __init__(self, sampling: Sampling, pixel_aspect: Fraction | None) -> None:
+        self._sampling = sampling
+        self._pixel_aspect = pixel_aspect if pixel_aspect else Fraction(1)
+        self._reformatter = VideoReformatter()
+        self._target: tuple[int, int] | None = None
+        self.source_size: tuple[int, int] | None = None
+        """(width, height) in square pixels as displayed, of the first frame."""
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the frame as uint8 (H, W, 3), RGB, upright, C-contiguous."""
+        turn = orientation(frame)
+        if self._target is None:
+            self.source_size = turn.size(*self._square(frame.width, frame.height))
+            self._target = target_size(*self.source_size, self._sampling)
+        width, height = turn.size(*self._target)
+        return turn.apply(self._rgb(frame, width, height))
+
+    def _square(self, width: int, height: int) -> tuple[int, int]:
+        """Widen a side so that pixels are square; none is ever thrown away by it."""
+        if width < 1 or height < 1:
+            raise MediaError("no picture: its frames have no size")
+        aspect = self._pixel_aspect
+        if aspect >= 1:
+            return round(width * aspect), height
+        return width, round(height / aspect)
+
+    def _rgb(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+        matrix, full = frame.colorspace, frame.color_range == ColorRange.JPEG
+        # libav takes an unspecified matrix for BT.601, whatever the size.
+        source = matrix if matrix in _KNOWN_MATRICES else int(Colorspace.ITU601)
+        # PyAV sets source matrix and range only where source and target differ; the target's are
+        # not used for RGB. Left alone, it would convert BT.709 as if it were BT.601.
+        target = Colorspace.ITU601 if source == Colorspace.ITU709 else Colorspace.ITU709
+        small = self._reformatter.reformat(
+            frame,
+            width,
+            height,
+            "rgb24",
+            src_colorspace=source,
+            dst_colorspace=int(target),
+            interpolation=_QUALITY,
+            src_color_range=int(
+                ColorRange.JPEG if full or frame.format.name.startswith("yuvj") else ColorRange.MPEG
+            ),
+            dst_color_range=int(ColorRange.MPEG),
+        )
+        return np.asarray(small.to_ndarray(), dtype=np.uint8)

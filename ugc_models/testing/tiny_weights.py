@@ -1,0 +1,162 @@
+"""The network of the tiny checkpoint: its shape, and weights drawn from a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING, Any
+
+from ugc_models.testing.tiny_tokenizer import (
+    END_OF_TEXT,
+    END_OF_TURN,
+    MAX_POSITIONS,
+    PLACEHOLDERS,
+    VOCAB_SIZE,
+    speakable_ids,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import Qwen2_5OmniThinkerConfig
+
+_HIDDEN = 64
+_HEADS = 2  # of 32 each: vLLM's CPU attention refuses 16
+_MROPE_SECTION = [4, 6, 6]  # time, height, width: the real [16, 24, 24] at a quarter of the width
+
+
+def make_thinker_config(tokenizer: Tokenizer) -> Qwen2_5OmniThinkerConfig:
+    """The thinker's configuration at 64 hidden units and two layers in each tower.
+
+    What decides the prompt's layout (patch size, merge size, 25 positions a second, two-second
+    chunks, mel bins) is as in the real model; only widths and depths are small.
+    """
+    from transformers import Qwen2_5OmniThinkerConfig
+
+    def token(text: str) -> int:
+        token_id = tokenizer.token_to_id(text)
+        if token_id is None:
+            raise KeyError(f"the tokenizer has no token {text!r}")
+        return int(token_id)
+
+    audio = {
+        "num_mel_bins": 128,
+        "encoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "d_model": 32,
+        "max_source_positions": 1500,
+        "n_window": 100,
+        "output_dim": _HIDDEN,
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_heads": 2,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+        "window_size": 112,
+        "out_hidden_size": _HIDDEN,
+        "fullatt_block_indexes": [1],
+        "tokens_per_second": 25,
+    }
+    text = {
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": _HIDDEN,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": _HEADS,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": MAX_POSITIONS,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1_000_000.0,
+            "mrope_section": _MROPE_SECTION,
+        },
+        "tie_word_embeddings": False,
+        "eos_token_id": token(END_OF_TURN),
+        "pad_token_id": token(END_OF_TEXT),
+    }
+    return Qwen2_5OmniThinkerConfig(
+        architectures=["Qwen2OmniNaViTThinkerForConditionalGeneration"],
+        audio_config=audio,
+        vision_config=vision,
+        text_config=text,
+        audio_token_index=token(PLACEHOLDERS["audio_token"]),
+        image_token_index=token(PLACEHOLDERS["image_token"]),
+        video_token_index=token(PLACEHOLDERS["video_token"]),
+        audio_start_token_id=token(PLACEHOLDERS["audio_bos_token"]),
+        audio_end_token_id=token(PLACEHOLDERS["audio_eos_token"]),
+        vision_start_token_id=token(PLACEHOLDERS["vision_bos_token"]),
+        vision_end_token_id=token(PLACEHOLDERS["vision_eos_token"]),
+        vision_token_id=token("<|vision_pad|>"),
+        user_token_id=tokenizer.encode("user").ids[0],
+        position_id_per_seconds=25,
+        seconds_per_chunk=2,
+        pad_token_id=token(END_OF_TEXT),
+        tie_word_embeddings=False,
+    )
+
+
+def make_config(thinker: Qwen2_5OmniThinkerConfig) -> dict[str, Any]:
+    """What config.json says: the whole model's, with the thinker as the only part described.
+
+    Talker and token2wav are left out: the libraries fill in defaults and load neither.
+    """
+    return {
+        "architectures": ["Qwen2_5OmniForConditionalGeneration"],
+        "model_type": "qwen2_5_omni",
+        "dtype": "float32",
+        "enable_audio_output": False,
+        "thinker_config": thinker.to_dict(),
+    }
+
+
+def make_weights(
+    thinker: Qwen2_5OmniThinkerConfig, tokenizer: Tokenizer, seed: int
+) -> dict[str, torch.Tensor]:
+    """Every tensor of the thinker under its checkpoint name (`thinker.…`), float32.
+
+    A tensor depends on the seed and its own name alone, so neither the order in which the library
+    lists its modules nor a tensor that it adds changes the others. Matrices have a standard
+    deviation of 1/sqrt(fan-in): signals keep their size through the layers, so what comes out
+    depends on what went in. At the customary 0.02 a network this narrow repeats one token.
+    """
+    import torch
+    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+
+    with torch.device("meta"):  # shapes only: nothing is allocated or drawn
+        skeleton = Qwen2_5OmniThinkerForConditionalGeneration(thinker)
+    weights = {
+        f"thinker.{name}": _draw(name, tuple(shape.shape), seed)
+        for name, shape in skeleton.state_dict().items()
+    }
+    silent = torch.ones(VOCAB_SIZE, dtype=torch.bool)
+    silent[speakable_ids(tokenizer)] = False
+    weights["thinker.lm_head.weight"][silent] = 0.0  # a logit of 0 never wins over 200 others
+    return weights
+
+
+def _draw(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    import torch
+
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    noise = torch.randn(shape, generator=generator)
+    if len(shape) < 2:
+        return noise * 0.1 if name.endswith("bias") else 1.0 + noise * 0.1  # else a norm's scale
+    if "embed_tokens" in name:
+        return noise
+    fan_in = math.prod(shape[1:])
+    return noise * (_gain(name) / math.sqrt(fan_in))
+
+
+def _gain(name: str) -> float:
+    """What a matrix is scaled by beyond 1/sqrt(fan-in); both values were found by trying."""
+    if name.startswith("lm_head"):
+        return 2.0  # logits far enough apart for two engines' rounding to agree on the best
+    if name.startswith("model.layers") and "q_proj" in name:
+        return 3.0  # attention that picks places in the prompt; a flat mean soon runs in circles
+    return 1.0

@@ -1,0 +1,1 @@
+"""The benchmark's data: where they are, what they say, and whether they are all there."""

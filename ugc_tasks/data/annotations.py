@@ -1,0 +1,70 @@
+"""The annotation files: from the user's folder, or from the Hub by pinned revision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugc_tasks.data.home import DataError, Home
+
+REPO = "openinterx/UGC-VideoCap"
+REVISION = "ed5c374"
+"""The dataset's commit; the benchmark's published figures are from its files."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """An annotation file and where it came from (``local`` or ``repo@revision``)."""
+
+    path: Path
+    source: str
+
+
+def annotation(name: str, home: Home) -> Annotation:
+    """Return an annotation file, from ``home.root`` if it is there, else from the Hub.
+
+    The Hub is asked through ``huggingface_hub``: ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN`` and
+    ``HF_HUB_OFFLINE`` work, and a file that was fetched once is taken from its cache.
+
+    Args:
+        name: file name as published, such as ``final_caption_qa.json``.
+        home: where to look first.
+
+    Raises:
+        DataError: it is in neither place.
+    """
+    if home.root is not None and (local := home.root / name).is_file():
+        return Annotation(local, "local")
+    try:
+        path = _from_hub(name)
+    except Exception as error:  # whatever the Hub's client raises: connection, HTTP, cache
+        looked = f"it is not in UGC_VIDEOCAP_HOME={home.root}, and " if home.root else ""
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"{name}: {looked}the dataset {REPO} could not be asked for it ({reason}); connect to "
+            f"the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME to it"
+        ) from error
+    return Annotation(path, f"{REPO}@{REVISION}")
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    def download(revision: str) -> Path:
+        return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision))
+
+    try:
+        return download(REVISION)
+    except RevisionNotFoundError:
+        # Some endpoints resolve full commit hashes only.
+        return download(_full_revision())
+
+
+def _full_revision() -> str:
+    from huggingface_hub import HfApi
+
+    for commit in HfApi().list_repo_commits(REPO, repo_type="dataset"):
+        if commit.commit_id.startswith(REVISION):
+            return commit.commit_id
+    raise DataError(f"{REPO} has no commit {REVISION}")

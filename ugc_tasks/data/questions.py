@@ -1,0 +1,90 @@
+"""Reading the benchmark's annotation files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.data.home import DataError
+
+MAX_BYTES = 64 << 20
+"""Larger than any annotation file by a factor of ten; a file beyond it is something else."""
+
+# A video_id becomes a file name: one path component, nothing hidden.
+_VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Questions:
+    """One annotation file.
+
+    Attributes:
+        question: what is asked of every clip.
+        answers: reference answer by ``video_id``, in the file's order.
+        sha256: digest of question, ids and answers, independent of how the file is laid out.
+    """
+
+    question: str
+    answers: Mapping[str, str]
+    sha256: str
+
+
+def read_questions(path: Path) -> Questions:
+    """Read ``{"question": ..., "samples": [{"video_id": ..., "answer": ...}, ...]}``.
+
+    Other keys (``valid_count``; a sample's ``path``, which is a path on the authors' machine) are
+    passed over.
+
+    Raises:
+        DataError: the file cannot be read, is not of that form, names a clip twice, or has a blank
+            answer.
+    """
+    content = _load(path)
+    question = content.get("question") if isinstance(content, dict) else None
+    samples = content.get("samples") if isinstance(content, dict) else None
+    if not isinstance(question, str) or not question.strip() or not isinstance(samples, list):
+        raise DataError(
+            f'{path}: an annotation file is {{"question": text, "samples": [...]}}; this is not one'
+        )
+    answers: dict[str, str] = {}
+    for number, sample in enumerate(samples):
+        video_id, answer = _sample(path, number, sample)
+        if video_id in answers:
+            raise DataError(f"{path}: {video_id} is there twice: remove one of the two samples")
+        answers[video_id] = answer
+    if not answers:
+        raise DataError(f"{path}: there is no sample in it")
+    return Questions(question, answers, _digest(question, answers))
+
+
+def _load(path: Path) -> Any:
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path}: {size} bytes are too many for an annotation file")
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: not valid JSON ({str(error)[:200]})") from None
+
+
+def _sample(path: Path, number: int, sample: Any) -> tuple[str, str]:
+    video_id = sample.get("video_id") if isinstance(sample, dict) else None
+    if not isinstance(video_id, str) or not _VIDEO_ID.fullmatch(video_id):
+        raise DataError(f"{path}: sample {number} has no usable video_id: {video_id!r:.80}")
+    answer = sample.get("answer")
+    if not isinstance(answer, str) or not answer.strip():
+        raise DataError(f"{path}: {video_id} has no answer: complete the sample or remove it")
+    return video_id, answer
+
+
+def _digest(question: str, answers: Mapping[str, str]) -> str:
+    canonical = json.dumps([question, sorted(answers.items())], ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

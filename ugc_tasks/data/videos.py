@@ -1,0 +1,61 @@
+"""Which clips are there, before anything costs time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ugc_tasks.data.home import DataError
+
+_NAMED = 10
+"""How many missing clips a message names before it counts the rest."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which of the wanted clips a folder has; ids in the order asked for."""
+
+    folder: Path
+    present: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def video_path(folder: Path, video_id: str) -> Path:
+    """Return where the clip of an id lies."""
+    return folder / f"{video_id}.mp4"
+
+
+def find_videos(folder: Path, video_ids: Iterable[str]) -> Coverage:
+    """Look for clips; an empty file counts as missing, as an interrupted copy leaves one."""
+    present: list[str] = []
+    missing: list[str] = []
+    for video_id in video_ids:
+        path = video_path(folder, video_id)
+        there = path.is_file() and path.stat().st_size > 0
+        (present if there else missing).append(video_id)
+    return Coverage(folder, tuple(present), tuple(missing))
+
+
+def require_videos(coverage: Coverage, *, allow_partial: bool) -> None:
+    """Stop a run that lacks clips.
+
+    Raises:
+        DataError: clips are missing and that is not allowed, or there is none at all.
+    """
+    if not coverage.missing or (allow_partial and coverage.present):
+        return
+    wanted = len(coverage.missing) + len(coverage.present)
+    named = ", ".join(coverage.missing[:_NAMED])
+    rest = len(coverage.missing) - _NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    way_out = (
+        ", or set UGC_VIDEOCAP_ALLOW_PARTIAL=1 to run on the clips that are there"
+        if coverage.present
+        else ""
+    )
+    raise DataError(
+        f"{len(coverage.missing)} of {wanted} clips are missing in {coverage.folder}: "
+        f"{named}{more}. Put them there as <video_id>.mp4, point UGC_VIDEOCAP_VIDEOS at the folder "
+        f"that has them{way_out}."
+    )

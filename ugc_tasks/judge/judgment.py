@@ -1,0 +1,55 @@
+"""What goes into the judge and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ugc_tasks.judge.reply import Scores
+
+_MAX_CHARS = (
+    100_000  # some forty times the longest caption published; beyond it a reply costs dollars
+)
+
+
+@dataclass(frozen=True)
+class JudgeItem:
+    """A caption to judge: the clip's id, the caption, and the reference it is held against."""
+
+    video_id: str
+    prediction: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What became of an item: either ``scores`` or a ``failure``, never both and never neither.
+
+    ``reply`` is the judge's last text (None where there was none), ``model`` and ``fingerprint``
+    are what the endpoint said it ran, ``stored`` tells that nothing was asked because the reply was
+    on disk, and ``attempts`` counts the replies received for the item, earlier runs included.
+    """
+
+    video_id: str
+    scores: Scores | None = None
+    reply: str | None = None
+    failure: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    stored: bool = False
+    attempts: int = 0
+
+    def __post_init__(self) -> None:
+        """Hold the promise above."""
+        if (self.scores is None) == (self.failure is None):
+            raise ValueError("a judgment has either scores or a failure")
+
+
+def why_not_judged(item: JudgeItem) -> str | None:
+    """Return why ``item`` is not sent to any judge, None if it can be."""
+    if not item.prediction.strip():
+        return "empty caption"
+    if not item.reference.strip():
+        return "empty reference"
+    if len(item.prediction) > _MAX_CHARS or len(item.reference) > _MAX_CHARS:
+        return f"caption or reference longer than {_MAX_CHARS} characters"
+    return None

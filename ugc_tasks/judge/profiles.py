@@ -1,0 +1,182 @@
+"""The judges one can choose, by name: what each is asked, and the label its numbers carry.
+
+A score means nothing without the judge that gave it, so a profile fixes everything about a request
+and says so in ``label``. ``paper`` is the published protocol; ``rubric`` is ours; ``offline`` is a
+free estimate; ``none`` writes captions only. None of them stands in for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.data.official import official_text
+
+PAPER_MODEL = "gpt-4o-2024-08-06"
+PROFILE_NAMES = ("paper", "rubric", "offline", "none")
+PAID_PROFILES = ("paper", "rubric")
+
+# As in the authors' eval_caption.py, which strips both texts and skips a clip that has none.
+_PAPER_USER = (
+    "Sample ID: {video_id}\n"
+    "Predicted Description: {prediction}\n"
+    "Ground Truth Description: {reference}\n"
+)
+_RUBRIC_USER = (
+    "[reference {mark}]\n{reference}\n[end of reference {mark}]\n\n"
+    "[candidate {mark}]\n{prediction}\n[end of candidate {mark}]\n"
+)
+_RUBRIC_SYSTEM = Path(__file__).with_name("rubric_system.txt")
+# An enumeration rather than bounds: every server that has strict schemas understands it.
+_GRADE = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
+_RUBRIC_FORMAT: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "caption_grades",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"visual": _GRADE, "audio": _GRADE, "details": _GRADE},
+            "required": ["visual", "audio", "details"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+class UnknownProfileError(ValueError):
+    """There is no judge profile of that name."""
+
+
+@dataclass(frozen=True)
+class ChatProfile:
+    """A judge behind a chat-completions endpoint, and the exact request it is sent."""
+
+    name: str
+    model: str
+    temperature: float
+    system: str = field(repr=False)
+    user_template: str = field(repr=False)
+    response_format: dict[str, Any] | None = field(default=None, repr=False)
+    estimate: bool = False
+
+    def messages(self, video_id: str, prediction: str, reference: str) -> list[dict[str, str]]:
+        """Return the system and the user message; both texts lose surrounding white space."""
+        prediction, reference = prediction.strip(), reference.strip()
+        user = self.user_template.format(
+            video_id=video_id,
+            prediction=prediction,
+            reference=reference,
+            mark=_mark(prediction, reference),
+        )
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
+
+    def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
+        """Return the whole body of the chat-completions request."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "temperature": self.temperature,
+            "messages": self.messages(video_id, prediction, reference),
+        }
+        if self.response_format is not None:
+            body["response_format"] = self.response_format
+        return body
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Digest of all that is the same in every request's prompt: texts, template, schema."""
+        return _digest([self.system, self.user_template, self.response_format])
+
+    @property
+    def system_sha256(self) -> str:
+        """Digest of the system text alone: for ``paper`` the one the authors' script has."""
+        return hashlib.sha256(self.system.encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """Return the short name under which numbers of this judge are shown."""
+        return f"{self.name}/{self.model}/{self.prompt_sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class OfflineProfile:
+    """No judge but an estimate from the texts alone (``offline.py``): free, and no more."""
+
+    version: str
+    prompt_sha256: str
+    name: str = "offline"
+    estimate: bool = True
+
+    @property
+    def label(self) -> str:
+        """Return the short name under which estimates are shown."""
+        return f"offline-estimate/{self.version}/{self.prompt_sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class NoProfile:
+    """No judging: the captions are written and nothing is scored."""
+
+    name: str = "none"
+    label: str = "none"
+    estimate: bool = False
+
+
+Profile = ChatProfile | OfflineProfile | NoProfile
+
+
+def check_profile_name(name: str) -> str:
+    """Return ``name``, or raise ``UnknownProfileError`` with the names there are."""
+    if name not in PROFILE_NAMES:
+        raise UnknownProfileError(
+            f"there is no judge profile {name!r}; the profiles are {', '.join(PROFILE_NAMES)}"
+        )
+    return name
+
+
+def load_profile(name: str, *, home: Path | None, cache: Path, model: str | None = None) -> Profile:
+    """Return the profile ``name``; ``model`` replaces the model of a chat profile.
+
+    Raises ``UnknownProfileError``, and ``OfficialPromptError`` where the published prompt cannot be
+    had: no other prompt takes its place.
+    """
+    builders: dict[str, Callable[[], Profile]] = {
+        "paper": lambda: paper_profile(
+            official_text("caption_judge_system", home=home, cache=cache), model or PAPER_MODEL
+        ),
+        "rubric": lambda: rubric_profile(model or PAPER_MODEL),
+        "offline": _offline_profile,
+        "none": NoProfile,
+    }
+    return builders[check_profile_name(name)]()
+
+
+def paper_profile(system: str, model: str = PAPER_MODEL) -> ChatProfile:
+    """Return the published protocol around ``system``, the authors' system text."""
+    return ChatProfile("paper", model, 1, system, _PAPER_USER)
+
+
+def rubric_profile(model: str = PAPER_MODEL) -> ChatProfile:
+    """Return our own rubric: temperature 0, strict schema, the reference before the candidate."""
+    system = _RUBRIC_SYSTEM.read_text(encoding="utf-8").strip()
+    return ChatProfile("rubric", model, 0, system, _RUBRIC_USER, _RUBRIC_FORMAT)
+
+
+def _offline_profile() -> OfflineProfile:
+    from ugc_tasks.judge.offline import load_weights
+
+    weights = load_weights()
+    return OfflineProfile(version=weights.version, prompt_sha256=weights.sha256)
+
+
+def _mark(prediction: str, reference: str) -> str:
+    """Return a code for the marker lines; no caption can foresee and imitate it."""
+    return _digest([reference, prediction])[:12]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

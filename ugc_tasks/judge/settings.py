@@ -1,0 +1,126 @@
+"""The judge's settings, read from the environment once and checked before anything is spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ugc_tasks.judge.profiles import PAID_PROFILES, UnknownProfileError, check_profile_name
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_STORE_NAME = "judgments.sqlite3"
+_MAX_CONCURRENCY = 512
+_MAX_ATTEMPTS = 100
+_MAX_SECONDS = 86_400.0
+
+
+class JudgeConfigError(ValueError):
+    """A setting of the judge is unusable; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How to judge. Times are seconds; the key is never shown, logged or stored."""
+
+    store: Path
+    profile: str = "paper"
+    model: str | None = None
+    concurrency: int = 32
+    timeout: float = 60.0
+    deadline: float = 600.0
+    attempts: int = 3
+    base_url: str = DEFAULT_BASE_URL
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def endpoint(self) -> str:
+        """Host, port where one is given, and path of the endpoint: what tells one from another."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, cache: Path) -> JudgeSettings:
+        """Read the settings from ``environ``; an empty variable counts as unset.
+
+        Raises ``JudgeConfigError`` for a value that cannot be used and for a missing key where the
+        profile needs one.
+        """
+        given = {name: value.strip() for name, value in environ.items() if value.strip()}
+        try:
+            profile = check_profile_name(given.get("UGC_JUDGE_PROFILE", cls.profile))
+        except UnknownProfileError as error:
+            raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
+        store = given.get("UGC_JUDGE_STORE")
+        return cls(
+            store=Path(store).expanduser() if store else cache / _STORE_NAME,
+            profile=profile,
+            model=given.get("UGC_JUDGE_MODEL"),
+            concurrency=_whole(given, "UGC_JUDGE_CONCURRENCY", cls.concurrency, _MAX_CONCURRENCY),
+            timeout=_seconds(given, "UGC_JUDGE_TIMEOUT", cls.timeout),
+            deadline=_seconds(given, "UGC_JUDGE_DEADLINE", cls.deadline),
+            attempts=_whole(given, "UGC_JUDGE_ATTEMPTS", cls.attempts, _MAX_ATTEMPTS),
+            base_url=_base_url(given),
+            api_key=_api_key(given, profile),
+        )
+
+
+def _whole(given: Mapping[str, str], name: str, default: int, largest: int) -> int:
+    text = given.get(name, str(default))
+    # isdecimal alone would let a number of any length reach int(), which refuses it less clearly.
+    if len(text) > 6 or not text.isdecimal() or not 1 <= int(text) <= largest:
+        raise JudgeConfigError(f"{name} must be a whole number from 1 to {largest}, not {text!r}")
+    return int(text)
+
+
+def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
+    text = given.get(name, str(default))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _MAX_SECONDS:
+        raise JudgeConfigError(
+            f"{name} must be a number of seconds above 0 and up to {_MAX_SECONDS:.0f}, not {text!r}"
+        )
+    return value
+
+
+def _base_url(given: Mapping[str, str]) -> str:
+    # The value is not repeated: an address may have a password in it.
+    url = given.get("OPENAI_BASE_URL", DEFAULT_BASE_URL)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise JudgeConfigError(
+            f"OPENAI_BASE_URL must be an http or https address such as {DEFAULT_BASE_URL}"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise JudgeConfigError(
+            "OPENAI_BASE_URL must be an address without user name, password, query or fragment; "
+            "the key belongs in OPENAI_API_KEY"
+        )
+    return url
+
+
+def _api_key(given: Mapping[str, str], profile: str) -> str:
+    key = given.get("OPENAI_API_KEY", "")
+    if profile not in PAID_PROFILES:
+        return ""
+    if not key:
+        raise JudgeConfigError(
+            f"the judge profile {profile!r} needs OPENAI_API_KEY: set it (any text for a server "
+            "that asks for none), or choose UGC_JUDGE_PROFILE=offline for a free estimate, or "
+            "UGC_JUDGE_PROFILE=none to write captions only"
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise JudgeConfigError(
+            "OPENAI_API_KEY has spaces, line breaks or non-ASCII characters in it; set it to the "
+            "key alone"
+        )
+    return key

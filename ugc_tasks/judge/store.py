@@ -1,0 +1,221 @@
+"""What was paid for, on disk: every reply of the judge, committed before anything is done with it.
+
+One SQLite file. A reply is kept under the digest of everything that determines it (endpoint and
+whole request), so that a rerun finds it and another model, prompt or caption does not. Replies that
+did not parse are kept too: they cost the same. The request itself and the key are not stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.judge.reply import ChatReply, Scores
+
+_SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x55474A44  # "UGJD": tells this file from another program's database
+_BUSY_S = 30.0
+
+_SCHEMA = """
+CREATE TABLE reply (
+    key TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    video_id TEXT NOT NULL,
+    judge TEXT NOT NULL,
+    text TEXT NOT NULL,
+    finish_reason TEXT,
+    model TEXT,
+    fingerprint TEXT,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    visual INTEGER,
+    audio INTEGER,
+    details INTEGER,
+    failure TEXT,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (key, attempt),
+    CHECK ((failure IS NULL) = (visual IS NOT NULL AND audio IS NOT NULL AND details IS NOT NULL))
+) WITHOUT ROWID
+"""
+
+
+class JudgeStoreError(RuntimeError):
+    """The store cannot be opened, read or written; the message says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class StoredReply:
+    """A reply on disk: the how-manieth for its request, and its scores or why it has none."""
+
+    reply: ChatReply
+    attempt: int
+    scores: Scores | None
+    failure: str | None
+
+
+def judgment_key(endpoint: str, request: Mapping[str, Any]) -> str:
+    """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept."""
+    canonical = json.dumps(
+        {"endpoint": endpoint, "request": request}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class JudgmentStore:
+    """The store at ``path``, made if absent. Safe for several threads and several processes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store; raises ``JudgeStoreError`` where it is not one or cannot be written."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(str(error.strerror)) from None
+        with self._failing_clearly():
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._failing_clearly():
+                self._prepare(self._db)
+        except BaseException:
+            self.close()
+            raise
+
+    def first_scored(self, key: str) -> StoredReply | None:
+        """Return the first reply under ``key`` that has scores, None if there is none."""
+        with self._lock, self._failing_clearly():
+            row = (
+                self._open_db()
+                .execute(
+                    "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
+                    " completion_tokens, attempt, visual, audio, details FROM reply"
+                    " WHERE key = ? AND failure IS NULL ORDER BY attempt LIMIT 1",
+                    (key,),
+                )
+                .fetchone()
+            )
+        if row is None:
+            return None
+        return StoredReply(ChatReply(*row[:6]), row[6], Scores(*row[7:]), None)
+
+    def add(
+        self,
+        key: str,
+        reply: ChatReply,
+        *,
+        video_id: str,
+        judge: str,
+        scores: Scores | None,
+        failure: str | None,
+    ) -> int:
+        """Commit ``reply`` to disk and return its attempt number, counted from 1 over all runs."""
+        grades = (scores.visual, scores.audio, scores.details) if scores else (None, None, None)
+        with self._lock, self._failing_clearly(), self._writing() as db:
+            (attempt,) = db.execute(
+                "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply WHERE key = ?", (key,)
+            ).fetchone()
+            db.execute(
+                "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key, attempt, _text(video_id), _text(judge), _text(reply.text),
+                    _text(reply.finish_reason), _text(reply.model), _text(reply.fingerprint),
+                    reply.prompt_tokens, reply.completion_tokens, *grades, failure, time.time(),
+                ),
+            )  # fmt: skip
+        return int(attempt)
+
+    def close(self) -> None:
+        """Close the file. Nothing is pending: every reply was committed when it came."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        self._refuse_others(db)  # before the first change: it may not be ours to change
+        self._use_write_ahead_log(db)
+        # A commit returns only when the reply is on the disk: it has been paid for.
+        db.execute("PRAGMA synchronous = FULL")
+        with self._writing(db):  # also finds out now whether the file can be written
+            if self._is_empty(db):
+                db.execute(_SCHEMA)
+                db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+
+    def _refuse_others(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (owner,) = db.execute("PRAGMA application_id").fetchone()
+        if self._is_empty(db) and not version:
+            return
+        if owner != _APPLICATION_ID:
+            raise self._unusable("it is another program's database")
+        if version > _SCHEMA_VERSION:
+            raise JudgeStoreError(
+                f"the judgment store {self.path} was written by a newer version of ugc-videocap "
+                f"(schema {version}, known is {_SCHEMA_VERSION}); upgrade, or set UGC_JUDGE_STORE "
+                "to another file"
+            )
+
+    @staticmethod
+    def _is_empty(db: sqlite3.Connection) -> bool:
+        (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        return not tables
+
+    def _use_write_ahead_log(self, db: sqlite3.Connection) -> None:
+        # Two processes that open a new file at once collide here without the busy timeout helping.
+        give_up = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise self._unusable("it is closed")
+        return self._db
+
+    @contextmanager
+    def _writing(self, db: sqlite3.Connection | None = None) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock from the first read on, so that two processes cannot both decide."""
+        db = db or self._open_db()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    @contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._unusable(str(error)) from None
+
+    def _unusable(self, reason: str) -> JudgeStoreError:
+        return JudgeStoreError(
+            f"the judgment store {self.path} cannot be used: {reason}; move it away or set "
+            "UGC_JUDGE_STORE to another file"
+        )
+
+
+def _text(value: str | None) -> str | None:
+    """Return ``value`` without lone surrogates, which JSON can carry and SQLite cannot."""
+    return None if value is None else value.encode("utf-8", "replace").decode()

@@ -1,0 +1,164 @@
+"""Make the tasks and the models of this package visible to lmms-eval, without a flag.
+
+lmms-eval has an entry-point group for models and none for tasks, and it loads all model plugins in
+one ``try``: a plugin that raises takes the ones after it along. So registration rests on two legs:
+
+* the entry point ``lmms_eval.models`` calls :func:`plugin`, lmms-eval's own way;
+* a one-line ``.pth`` file in the wheel calls :func:`arm` when the interpreter starts. It waits for
+  ``lmms_eval.tasks`` and ``lmms_eval.models`` to be imported (if they ever are) and then adds what
+  is missing. It reaches the commands that never load a model: ``lmms-eval tasks list``, a bare
+  ``TaskManager()``.
+
+Because of the second leg this module runs in every start of the interpreter: standard library only,
+and little of that, nothing of ours at import time, and no exception may leave it. Should a later lmms-eval have moved
+what is extended here, the user gets one warning that names the way out (``--include_path``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as typing.TYPE_CHECKING, whose import would double the cost of a bare start
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+TASK_DIR = os.path.dirname(os.path.abspath(__file__))
+"""The folder that lmms-eval searches for our task YAML files; also what ``--include_path`` takes."""
+
+_EXTENDED = "_ugc_videocap"
+"""Name of the mark on what was extended already: arming twice must not wrap twice."""
+
+
+def plugin() -> list[Any]:
+    """Entry point of the group ``lmms_eval.models``: arm the tasks, return the model manifests.
+
+    Returns:
+        A list of ``lmms_eval.models.registry_v2.ModelManifest``.
+    """
+    from ugc_models.manifest import manifests
+
+    arm()
+    return manifests()
+
+
+def arm() -> None:
+    """Extend lmms-eval's modules now where they are loaded, else as soon as they are.
+
+    Idempotent, and silent as long as lmms-eval is not imported.
+    """
+    for name, extend in _EXTENSIONS.items():
+        module = sys.modules.get(name)
+        # A module that is still being executed (this call comes from within it) is not extended
+        # now: it lacks what it defines further down.
+        if module is not None and not _is_initializing(module):
+            _extend(extend, module)
+        elif not any(isinstance(f, _AfterImport) and f.name == name for f in sys.meta_path):
+            sys.meta_path.insert(0, _AfterImport(name, extend))
+
+
+def add_tasks(module: ModuleType) -> None:
+    """Let every ``TaskManager`` of ``lmms_eval.tasks`` index our task folder too.
+
+    Names that lmms-eval or the user's ``--include_path`` define win over ours, as the first path
+    wins in lmms-eval itself. A manager built without the default tasks stays without ours.
+    """
+    manager = module.TaskManager
+    if _EXTENDED in vars(manager):
+        return
+    original = manager.initialize_tasks
+    manager._get_task_and_group  # noqa: B018  a rename shall fail here, where it is reported
+
+    def initialize_tasks(self: Any, *args: Any, **kwargs: Any) -> Any:
+        index = original(self, *args, **kwargs)
+        wants_defaults = args[1] if len(args) > 1 else kwargs.get("include_defaults", True)
+        if wants_defaults:
+            try:
+                for name, entry in self._get_task_and_group(TASK_DIR).items():
+                    index.setdefault(name, entry)
+            except Exception as error:  # other people's tasks must go on
+                _warn("tasks", error)
+        return index
+
+    initialize_tasks.__wrapped__ = original  # type: ignore[attr-defined]
+    manager.initialize_tasks = initialize_tasks
+    setattr(manager, _EXTENDED, True)
+
+
+def add_models(module: ModuleType) -> None:
+    """List our models in ``lmms_eval.models``, also when another plugin broke the entry points."""
+    from ugc_models.manifest import add_to
+
+    add_to(module)
+
+
+_EXTENSIONS: dict[str, Callable[[ModuleType], None]] = {
+    "lmms_eval.tasks": add_tasks,
+    "lmms_eval.models": add_models,
+}
+
+
+def _is_initializing(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
+def _extend(extend: Callable[[ModuleType], None], module: ModuleType) -> None:
+    try:
+        extend(module)
+    except Exception as error:  # an import of lmms-eval must never fail because of us
+        _warn(module.__name__, error)
+
+
+def _warn(what: str, error: Exception) -> None:
+    import logging
+
+    logging.getLogger("ugc_videocap").warning(
+        "ugc-videocap could not register itself with this version of lmms-eval (%s: %r); "
+        "its tasks are available with --include_path %s",
+        what,
+        error,
+        TASK_DIR,
+    )
+
+
+class _AfterImport:
+    """A meta-path finder that runs one callback after one module was executed, then leaves."""
+
+    def __init__(self, name: str, callback: Callable[[ModuleType], None]) -> None:
+        self.name = name
+        self.callback = callback
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        # The other finders decide where the module is. Leaving first keeps this from recursing and
+        # makes the hook one-shot; a failed import arms it again below.
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            spec = find(fullname, path, target) if find is not None else None
+            if spec is not None:
+                break
+        else:
+            return None
+        execute = getattr(spec.loader, "exec_module", None)
+        if spec.loader is None or execute is None:
+            return spec
+
+        def exec_module(module: ModuleType) -> None:
+            try:
+                execute(module)
+            except BaseException:
+                sys.meta_path.insert(0, self)
+                raise
+            _extend(self.callback, module)
+
+        # On the instance: the loader keeps its type, its ``get_data`` and the rest.
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
