@@ -1,0 +1,252 @@
+"""The whole command, as a user types it: lmms-eval, the real engine, a judge over HTTP.
+
+One evaluation is killed while its judge is thinking, run again, and run once more: three runs of
+the same command on the same folders. One clip is broken, one clip's judge talks nonsense, and the
+endpoint misbehaves on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engine import model_args
+from tests.support.judge_server import Act, Asked, JudgeServer, cut_off, hang, scores, status, text
+from ugc_models.testing.tiny_omni import build_tiny_omni
+from ugc_tasks.sample import sample_home
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+KEY = "sk-canary-0123456789abcdef"
+ANSWERED_BEFORE_THE_KILL = 3
+
+
+@dataclass
+class Bench:
+    """A folder with data, a checkpoint, and a judge to talk to."""
+
+    folder: Path
+    server: JudgeServer
+    ids: list[str]
+    profile: str
+    output: str = field(default="")
+
+    @property
+    def broken(self) -> str:
+        """The clip of which only the first half is there."""
+        return self.ids[3]
+
+    @property
+    def unjudgeable(self) -> str:
+        """The clip whose judge never answers in the form it was asked for."""
+        return self.ids[5]
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start the command in a process group of its own."""
+        command = [
+            *(sys.executable, "-m", "lmms_eval", "--tasks", "ugc_videocap"),
+            *("--model", "qwen_omni_vllm"),
+            *("--model_args", model_args(self.folder / "tiny-omni", frames=8, max_pixels=12544)),
+            # Greedy and in float32: the same captions in every run, so that what is asked of the
+            # judge is the same too.
+            *("--gen_kwargs", "max_new_tokens=16,temperature=0"),
+            *("--output_path", str(self.folder / "results"), "--log_samples"),
+        ]
+        environment = {
+            **os.environ,
+            "UGC_VIDEOCAP_HOME": str(self.folder / "home"),
+            "UGC_VIDEOCAP_CACHE": str(self.folder / "cache"),
+            "HF_HOME": str(self.folder / "huggingface"),
+            "UGC_JUDGE_PROFILE": self.profile,
+            "OPENAI_BASE_URL": self.server.base_url,
+            "OPENAI_API_KEY": KEY,
+        }
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Run the command to its end; return the task's results and its samples by id."""
+        process = self.start()
+        said, _ = process.communicate(timeout=300)
+        self.output += said
+        results = sorted((self.folder / "results").glob("*/*_results.json"))
+        assert results, said[-3000:]
+        samples = sorted((self.folder / "results").glob("*/*_samples_ugc_videocap.jsonl"))[-1]
+        rows = [json.loads(line) for line in samples.read_text().splitlines()]
+        whole = json.loads(results[-1].read_text())
+        return whole, {row["video_id"]: row for row in rows}
+
+    def stored(self) -> int:
+        """How many replies are on disk."""
+        store = self.folder / "cache" / "judgments.sqlite3"
+        if not store.exists():
+            return 0
+        with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
+            return int(connection.execute("SELECT count(*) FROM reply").fetchone()[0])
+
+    def asked(self, since: int = 0) -> list[str]:
+        """The ids that the judge was asked about, a name a request."""
+        users = [request.user for request in self.server.requests[since:]]
+        return [video_id for user in users for video_id in self.ids if video_id in user]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """The bundled clips in a home of their own, one of them cut in half."""
+    folder = tmp_path_factory.mktemp("whole-run")
+    home = folder / "home"
+    shutil.copytree(sample_home() / "videos", home / "videos")
+    shutil.copy(sample_home() / "final_caption_qa.json", home)
+    samples = json.loads((home / "final_caption_qa.json").read_text())["samples"]
+    build_tiny_omni(folder / "tiny-omni")
+    official = Path(__file__).parents[2] / "shared" / "reference" / "prompts"
+    if official.is_dir():
+        shutil.copytree(official, home / "prompts")
+    with JudgeServer([hang()]) as server:
+        bench = Bench(
+            folder,
+            server,
+            [sample["video_id"] for sample in samples],
+            profile="paper" if official.is_dir() else "rubric",
+        )
+        clip = home / "videos" / f"{bench.broken}.mp4"
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def killed(bench: Bench) -> list[str]:
+    """Kill a run as soon as a few judgments are on disk; return the ids they are of."""
+    bench.server.script = lambda asked: (
+        scores(5, 4, 3) if asked.number < ANSWERED_BEFORE_THE_KILL else hang()
+    )
+    process = bench.start()
+    try:
+        deadline = time.monotonic() + 300
+        while bench.stored() < ANSWERED_BEFORE_THE_KILL:
+            assert process.poll() is None, process.communicate()[0][-3000:]
+            assert time.monotonic() < deadline, "no judgment reached the disk"
+            time.sleep(0.1)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    answered = [r for r in bench.server.requests if r.number < ANSWERED_BEFORE_THE_KILL]
+    return [video_id for r in answered for video_id in bench.ids if video_id in r.user]
+
+
+@pytest.fixture(scope="module")
+def resumed(
+    bench: Bench, killed: list[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
+    """Run the same command again; return results, samples, and what the judge was asked."""
+    assert killed
+
+    def misbehave(asked: Asked) -> Act:
+        if bench.unjudgeable in asked.user:
+            return text("I would rather talk about the weather. {'visual': 9}")
+        first = {0: status(500), 1: cut_off(), 2: status(429, headers={"Retry-After": "0"})}
+        if asked.seen == 0 and (fault := first.pop(asked.number % 4, None)):
+            return fault
+        return scores(5, 4, 3)
+
+    bench.server.script = misbehave
+    before = len(bench.server.requests)
+    results, samples = bench.run()
+    return results, samples, bench.asked(before)
+
+
+Resumed = tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]
+
+
+def test_a_resumed_run_asks_for_no_judgment_that_is_on_disk(
+    killed: list[str], resumed: Resumed
+) -> None:
+    assert len(killed) == ANSWERED_BEFORE_THE_KILL
+    assert not set(killed) & set(resumed[2])
+
+
+def test_every_clip_is_scored_or_counted_as_failed(bench: Bench, resumed: Resumed) -> None:
+    row = resumed[0]["results"]["ugc_videocap"]
+    assert row["n,none"] == 6
+    assert row["caption_failed,none"] == 1
+    assert row["judge_failed,none"] == 1
+    assert row["coverage,none"] == pytest.approx(6 / 8)
+    assert row["clips_heard,none"] == 6  # eight, one silent, one broken
+
+
+def test_a_failure_is_in_no_mean(resumed: Resumed) -> None:
+    row = resumed[0]["results"]["ugc_videocap"]
+    means = {name: row[f"{name},none"] for name in ("visual", "audio", "details", "average")}
+    assert means == {"visual": 100, "audio": 80, "details": 60, "average": 80}
+
+
+def test_the_results_state_what_the_numbers_rest_on(bench: Bench, resumed: Resumed) -> None:
+    row = resumed[0]["results"]["ugc_videocap"]
+    stated = resumed[0]["configs"]["ugc_videocap"]
+    assert row["judge,none"].startswith(f"{bench.profile}/gpt-4o-2024-08-06/")
+    assert stated["metadata"]["judge"]["temperature"] == (1 if bench.profile == "paper" else 0)
+    assert len(stated["metadata"]["judge"]["prompt_sha256"]) == 64
+    assert stated["metadata"]["clips_wanted"] == 8
+    assert {"lmms-eval", "ugc-videocap", "transformers"} <= set(stated["metadata"]["packages"])
+    assert stated["generation_kwargs"] == {"temperature": 0, "max_new_tokens": 16, "until": []}
+    assert resumed[0]["throughput"]["total_gen_tokens"] > 0
+
+
+def test_the_samples_carry_scores_reply_and_failure(bench: Bench, resumed: Resumed) -> None:
+    samples = resumed[1]
+    assert set(samples) == set(bench.ids)
+    good = samples[bench.ids[0]]
+    assert (good["visual"], good["audio"], good["details"]) == (100, 80, 60)
+    assert "'visual': 5" in good["judge_reply"]
+    assert good["token_counts"][0]["output_tokens"] > 0
+    nonsense = samples[bench.unjudgeable]
+    assert "visual" not in nonsense
+    assert "weather" in nonsense["judge_reply"]
+    assert nonsense["judge_failed"]
+    broken = samples[bench.broken]
+    assert "visual" not in broken
+    assert "cannot be read" in broken["caption_failed"] or "cut off" in broken["caption_failed"]
+    assert not broken["judge_failed"]
+
+
+def test_a_clip_without_a_caption_is_never_sent_to_the_judge(
+    bench: Bench, resumed: Resumed
+) -> None:
+    assert bench.broken not in bench.asked()
+
+
+def test_a_rerun_asks_only_about_what_has_failed(bench: Bench, resumed: Resumed) -> None:
+    bench.server.script = [scores(1, 1, 1)]
+    before = len(bench.server.requests)
+    results, _ = bench.run()
+    row = results["results"]["ugc_videocap"]
+    assert bench.asked(before) == [bench.unjudgeable]
+    assert row["n,none"] == 7
+    assert row["judge_failed,none"] == 0
+    assert row["visual,none"] == pytest.approx((6 * 100 + 20) / 7)
+
+
+def test_the_key_is_nowhere(bench: Bench, resumed: Resumed) -> None:
+    assert all(r.authorization == f"Bearer {KEY}" for r in bench.server.requests)
+    assert KEY not in bench.output
+    for path in bench.folder.rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
