@@ -20,6 +20,7 @@ class Generation:
         seconds: duration of the clip.
         sound_seconds: seconds of sound that the model heard, 0.0 for none.
         sound_missing: why it heard none, None when it did.
+        decoding: how the model was run, in a few words that two comparable runs have in common.
     """
 
     error: str | None = None
@@ -32,6 +33,7 @@ class Generation:
     seconds: float | None = None
     sound_seconds: float = 0.0
     sound_missing: str | None = None
+    decoding: str | None = None
 
     @property
     def heard(self) -> bool:

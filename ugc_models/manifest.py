@@ -1,4 +1,4 @@
-"""What lmms-eval is told of our models: names and class paths, nothing imported until one is used."""
+"""What lmms-eval is told of our models: names and class paths, imported when one is used."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -68,14 +69,24 @@ class Settings:
         settings._check()
         return settings
 
+    def decoding(self) -> str:
+        """Return how clips are sampled, in a few words for the results."""
+        taken = f"{self.frames} frames" if self.fps is None else f"{self.fps:g} fps"
+        sound = "with sound" if self.use_audio_in_video else "without sound"
+        return f"{taken} <={self.max_pixels}px {sound}"
+
     def _check(self) -> None:
-        for name in ("frames", "max_frames", "decode_workers", "max_in_flight", "min_pixels"):
+        if not isinstance(self.model, str) or not self.model:
+            raise ValueError(f"model={self.model!r}: a Hugging Face name or a folder is needed")
+        if not isinstance(self.system_prompt, str | None):
+            raise ValueError(f"system_prompt={self.system_prompt!r}: a text is needed")
+        for name, least in _LEAST.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}={value!r}: a whole number from 1 up is needed")
-        if self.fps is not None and not (isinstance(self.fps, int | float) and self.fps > 0):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name}={value!r}: a whole number from {least} up is needed")
+        if self.fps is not None and not _is_rate(self.fps):
             raise ValueError(f"fps={self.fps!r}: a number of frames per second above 0 is needed")
-        if not isinstance(self.max_pixels, int) or self.max_pixels < self.min_pixels:
+        if self.max_pixels < self.min_pixels:
             raise ValueError(
                 f"max_pixels={self.max_pixels!r}: a whole number not below "
                 f"min_pixels={self.min_pixels} is needed"
@@ -87,6 +98,23 @@ class Settings:
                 "mm_processor_cache_gb must stay 0: vLLM's cache of processed media loses the "
                 "sound of a video that was seen before, and then stops the engine"
             )
+
+
+_LEAST = {
+    "frames": 1,
+    "max_frames": 2,  # Qwen's vision encoder takes frames in pairs
+    "min_pixels": 1,
+    "max_pixels": 28 * 28,  # one token
+    "decode_workers": 1,
+    "max_in_flight": 1,
+}
+"""The least value of each whole number."""
+
+
+def _is_rate(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value > 0
 
 
 def _unknown(names: list[str], known: set[str]) -> str:

@@ -10,8 +10,9 @@ one ``try``: a plugin that raises takes the ones after it along. So registration
   ``TaskManager()``.
 
 Because of the second leg this module runs in every start of the interpreter: standard library only,
-and little of that, nothing of ours at import time, and no exception may leave it. Should a later lmms-eval have moved
-what is extended here, the user gets one warning that names the way out (``--include_path``).
+and little of that, nothing of ours at import time, and no exception may leave it. Should a later
+lmms-eval have moved what is extended here, the user gets one warning that names the way out
+(``--include_path``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # as typing.TYPE_CHECKING, whose import would double the cost
     from typing import Any
 
 TASK_DIR = os.path.dirname(os.path.abspath(__file__))
-"""The folder that lmms-eval searches for our task YAML files; also what ``--include_path`` takes."""
+"""The folder that lmms-eval searches for our task YAML files, and what ``--include_path`` takes."""
 
 _EXTENDED = "_ugc_videocap"
 """Name of the mark on what was extended already: arming twice must not wrap twice."""
@@ -125,40 +126,48 @@ def _warn(what: str, error: Exception) -> None:
 
 
 class _AfterImport:
-    """A meta-path finder that runs one callback after one module was executed, then leaves."""
+    """A meta-path finder that runs one callback after one module was executed, then leaves.
+
+    It stays while the module is only looked for (``importlib.util.find_spec``) or fails to import.
+    """
 
     def __init__(self, name: str, callback: Callable[[ModuleType], None]) -> None:
         self.name = name
         self.callback = callback
+        self._asking = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != self.name:
+        if fullname != self.name or self._asking:
             return None
-        # The other finders decide where the module is. Leaving first keeps this from recursing and
-        # makes the hook one-shot; a failed import arms it again below.
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
-        for finder in list(sys.meta_path):
-            find = getattr(finder, "find_spec", None)
-            spec = find(fullname, path, target) if find is not None else None
-            if spec is not None:
-                break
-        else:
-            return None
-        execute = getattr(spec.loader, "exec_module", None)
-        if spec.loader is None or execute is None:
+        self._asking = True  # a finder that asks the others in its turn comes back to this one
+        try:
+            spec = self._found_by_others(fullname, path, target)
+        finally:
+            self._asking = False
+        execute = getattr(spec.loader, "exec_module", None) if spec is not None else None
+        if spec is None or execute is None:
             return spec
 
         def exec_module(module: ModuleType) -> None:
-            try:
-                execute(module)
-            except BaseException:
-                sys.meta_path.insert(0, self)
-                raise
+            execute(module)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             _extend(self.callback, module)
 
         # On the instance: the loader keeps its type, its ``get_data`` and the rest.
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_module  # type: ignore[union-attr, method-assign]
         return spec
+
+    def _found_by_others(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            if finder is self or find is None:
+                continue
+            spec: ModuleSpec | None = find(fullname, path, target)
+            if spec is not None:
+                return spec
+        return None

@@ -13,6 +13,28 @@ from ugc_models.engine.local import LocalEngine
 from ugc_models.testing.tiny_omni import build_tiny_omni
 
 
+class SharedEngine:
+    """One engine for all tests: it starts in seconds, not in milliseconds.
+
+    Two engines in one process share vLLM's state: a test that starts and stops its own calls
+    ``stop`` first, and the next test that needs the shared one gets a new one.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+        self._engine: LocalEngine | None = None
+
+    def running(self) -> LocalEngine:
+        if self._engine is None:
+            self._engine = LocalEngine(str(self._checkpoint), QUICK)
+        return self._engine
+
+    def stop(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny random Qwen2.5-Omni."""
@@ -20,11 +42,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(checkpoint: Path) -> Iterator[LocalEngine]:
-    """One engine for all tests: it starts in seconds, not in milliseconds."""
-    engine = LocalEngine(str(checkpoint), {**QUICK, "max_num_batched_tokens": 8192})
-    yield engine
-    engine.close()
+def shared_engine(checkpoint: Path) -> Iterator[SharedEngine]:
+    shared = SharedEngine(checkpoint)
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def engine(shared_engine: SharedEngine) -> LocalEngine:
+    """The shared engine, running."""
+    return shared_engine.running()
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 """Where Qwen2.5-Omni puts the sound of a video among its frames: token order and positions.
 
-The arithmetic is that of transformers 5.19 (``Qwen2_5OmniProcessor.replace_multimodal_special_tokens``
-for the order, ``Qwen2_5OmniPreTrainedModelForConditionalGeneration.get_rope_index`` for the
-positions), the reference implementation of the model, down to its rounding: the processor computes
-in double precision, the model in single. Pure numpy, no engine.
+The arithmetic is that of transformers 5.19, the reference implementation of the model, down to its
+rounding: the processor computes in double precision
+(``Qwen2_5OmniProcessor.replace_multimodal_special_tokens``, the order), the model in single
+(``Qwen2_5OmniPreTrainedModelForConditionalGeneration.get_rope_index``, the positions). Pure numpy,
+no engine.
 
 Time is counted in positions, ``per_second`` (25) to the second. Picture and sound are cut into
 chunks of ``per_chunk`` (50) positions and alternate, picture first.

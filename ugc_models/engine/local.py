@@ -8,10 +8,13 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
+
+from ugc_models.engine import positions
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +28,10 @@ DEFAULTS: dict[str, Any] = {
 
 class EngineMissing(RuntimeError):
     """vLLM cannot be imported."""
+
+
+class EngineStartError(RuntimeError):
+    """vLLM is there and does not start with these arguments."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,33 @@ class LocalEngine:
     Args:
         model: Hugging Face name or folder.
         arguments: vLLM's engine arguments, over :data:`DEFAULTS`.
+
+    Attributes:
+        positions: where the positions of sound in video come from, see
+            :func:`ugc_models.engine.positions.status`.
+
+    Raises:
+        EngineStartError: no such checkpoint, too little memory, and so on.
     """
 
     def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
         from vllm import LLM
+        from vllm.platforms import current_platform
 
+        positions.require()
+        self.positions = positions.status()
         self.arguments = {**DEFAULTS, **arguments}
-        self._llm: Any = LLM(model=model, **self.arguments)
+        if current_platform.is_cpu():
+            # A prompt prefilled in pieces rewinds its request's random generator, which a CPU's
+            # generator cannot do: the engine would die of the first seeded request.
+            self.arguments.setdefault("enable_chunked_prefill", False)
+        try:
+            self._llm: Any = LLM(model=model, **self.arguments)
+        except Exception as error:
+            raise EngineStartError(
+                f"vLLM's engine does not start with model={model!r}; its log says more "
+                f"({_short(error)})"
+            ) from error
 
     def run(self, source: Source, max_in_flight: int) -> Iterator[Answer]:
         """Answer all requests of a source, each as soon as it is finished.
@@ -107,6 +134,16 @@ class LocalEngine:
             Exception: the engine itself failed; nothing more comes out of it.
         """
         in_flight: dict[str, int] = {}
+        try:
+            yield from self._run(source, max_in_flight, in_flight)
+        finally:
+            if in_flight:  # the caller stopped, or the source failed: nobody waits for these
+                with suppress(Exception):  # what went wrong before matters more
+                    self._llm.llm_engine.abort_request(list(in_flight))
+
+    def _run(
+        self, source: Source, max_in_flight: int, in_flight: dict[str, int]
+    ) -> Iterator[Answer]:
         while True:
             while len(in_flight) < max_in_flight:
                 request = source.next_request(block=not in_flight)
@@ -126,6 +163,10 @@ class LocalEngine:
                 for index in in_flight.values():
                     yield Answer(index, error="the engine lost the request")
                 in_flight.clear()
+
+    def decoding(self) -> str:
+        """Return what runs the model, in a few words for the results."""
+        return f"{positions.engine_version()} {self.positions} positions"
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""

@@ -1,4 +1,4 @@
-"""Give vLLM's Qwen2.5-Omni the token order and positions that transformers gives a video with sound.
+"""Give vLLM's Qwen2.5-Omni transformers' token order and positions for a video with sound.
 
 vLLM (read in 0.26 to 0.33) differs from the reference in two places when sound is interleaved:
 
@@ -33,6 +33,10 @@ KNOWN_TO_DIFFER = ">=0.26,<0.34"
 """vLLM releases whose code was read and found to differ. Others keep their own, with a warning."""
 
 SWITCH = "UGC_OMNI_POSITIONS"
+"""Environment variable: ``native`` keeps vLLM's own."""
+
+PLUGIN = "ugc_omni_positions"
+"""Name of :func:`install` among vLLM's plugins."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +62,18 @@ def install() -> None:
         _log.exception("The positions of sound in video could not be corrected in this vLLM.")
 
 
+def require() -> None:
+    """Correct this process, and let ``VLLM_PLUGINS`` not keep the others from doing so.
+
+    vLLM loads only the plugins that this variable names where it is set, and the processes that it
+    starts inherit it. To be called before an engine starts.
+    """
+    install()
+    named = os.environ.get("VLLM_PLUGINS")
+    if named is not None and PLUGIN not in named.split(","):
+        os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [named, PLUGIN]))
+
+
 def status() -> Status:
     """Tell which positions an engine started here uses, for the results of a run."""
     from packaging.specifiers import SpecifierSet
@@ -67,6 +83,11 @@ def status() -> Status:
     # A local or pre-release build (0.32.0+cpu, 0.33.0rc1) counts as its release.
     known = SpecifierSet(KNOWN_TO_DIFFER).contains(_vllm_version(), prereleases=True)
     return "corrected" if known else "unverified"
+
+
+def engine_version() -> str:
+    """Return the engine's name and version."""
+    return f"vllm {_vllm_version()}"
 
 
 def _vllm_version() -> str:

@@ -17,7 +17,8 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
-from ugc_tasks.judge.judge import Judge, JudgeItem, Judgment
+from ugc_tasks.judge.judge import Judge
+from ugc_tasks.judge.judgment import JudgeItem, Judgment
 
 
 class Answer(str):
@@ -112,20 +113,31 @@ def _item(document: dict[str, Any], text: str) -> JudgeItem:
     )
 
 
+REASONING_TAGS = [["<think>", "</think>"], ["<analysis>", "</analysis>"]]
+"""What lmms-eval cuts out of every answer before it is scored, unless told otherwise."""
+
+
 class KeepPlaces:
-    """The filter of the task: first answer of each document, with its place (see the module)."""
+    """The filter of the task: first answer of each document, with its place (see the module).
+
+    Reasoning is cut out here already, by lmms-eval's own function. Left to lmms-eval it would be
+    cut between the filter and the score: the answer would come back as a bare string, and what was
+    on its way to the judge would be the reasoning, paid for and unused.
+    """
 
     def __init__(self, **_: Any) -> None:
         """Take no options; lmms-eval may pass some."""
 
     def apply(self, resps: Sequence[Sequence[str]], docs: Sequence[dict[str, Any]]) -> list[Answer]:
         """Return one :class:`Answer` per list of responses, in order."""
+        from lmms_eval.api.reasoning import strip_reasoning_tags
+
         firsts = [responses[0] for responses in resps]
-        stride = int(os.environ.get("WORLD_SIZE", "1"))
-        batch = Batch([str(text) for text in firsts], docs, stride=stride)
+        texts = [str(strip_reasoning_tags(str(first or ""), REASONING_TAGS)) for first in firsts]
+        batch = Batch(texts, docs, stride=int(os.environ.get("WORLD_SIZE", "1")))
         return [
-            _answer(str(text), batch, place, getattr(text, "generation", None))
-            for place, text in enumerate(firsts)
+            _answer(text, batch, place, getattr(first, "generation", None))
+            for place, (text, first) in enumerate(zip(texts, firsts, strict=True))
         ]
 
 

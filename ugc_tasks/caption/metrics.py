@@ -11,7 +11,7 @@ from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.judge.judge import Judgment
+from ugc_tasks.judge.judgment import Judgment
 
 DIMENSIONS = ("visual", "audio", "details")
 SCALE = 20
@@ -21,12 +21,11 @@ ESTIMATE = "_estimate"
 """Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
 
 NO_CAPTION = "the model gave no caption"
-EMPTY_CAPTION = "empty caption"
-"""The judge's failure for a caption that it is not asked about."""
 
 
 def clip_metrics(
     video_id: str,
+    caption: str,
     judgment: Judgment | None,
     *,
     label: str,
@@ -38,6 +37,7 @@ def clip_metrics(
 
     Args:
         video_id: the clip.
+        caption: what the model answered.
         judgment: what the judge said; None where it is not asked (profile ``none``).
         label: the judge's name in the results.
         estimate: whether the scores are the offline estimate.
@@ -50,9 +50,10 @@ def clip_metrics(
         "judge": label,
         "n": video_id if scores is not None else "",
         "coverage": f"{int(scores is not None)}/{wanted}",
-        "caption_failed": _caption_failure(judgment, generation),
+        "caption_failed": _caption_failure(caption, generation),
         "judge_failed": "",
         "clips_heard": _heard(generation),
+        "decoding": str((generation or {}).get("decoding") or ""),
         "generation": dict(generation) if generation is not None else None,
     }
     if judgment is None:
@@ -74,11 +75,10 @@ def clip_metrics(
     return row
 
 
-def _caption_failure(judgment: Judgment | None, generation: Mapping[str, Any] | None) -> str:
+def _caption_failure(caption: str, generation: Mapping[str, Any] | None) -> str:
     if generation is not None and generation.get("error"):
         return str(generation["error"])
-    blank = judgment is not None and judgment.failure == EMPTY_CAPTION
-    return NO_CAPTION if blank else ""
+    return "" if caption.strip() else NO_CAPTION
 
 
 def _heard(generation: Mapping[str, Any] | None) -> str:
@@ -106,4 +106,4 @@ def count_heard(items: Sequence[str]) -> int | str:
 
 def one_label(items: Sequence[str]) -> str:
     """Return the judge's label; several in one result would be a mixture, and are all named."""
-    return " + ".join(sorted(set(items)))
+    return " + ".join(sorted(set(items) - {""})) or "unknown"

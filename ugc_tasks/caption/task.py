@@ -64,6 +64,7 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     asked = profile["profile"] != "none"
     return clip_metrics(
         doc["video_id"],
+        results[0],
         judge_answer(doc, results[0], run.judge) if asked else None,
         label=profile["label"],
         estimate=profile["estimate"],

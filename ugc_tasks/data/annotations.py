@@ -24,7 +24,8 @@ def annotation(name: str, home: Home) -> Annotation:
     """Return an annotation file, from ``home.root`` if it is there, else from the Hub.
 
     The Hub is asked through ``huggingface_hub``: ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN`` and
-    ``HF_HUB_OFFLINE`` work, and a file that was fetched once is taken from its cache.
+    ``HF_HUB_OFFLINE`` work. A file that was fetched once is taken from its cache, unasked: a commit
+    does not change.
 
     Args:
         name: file name as published, such as ``final_caption_qa.json``.
@@ -36,15 +37,24 @@ def annotation(name: str, home: Home) -> Annotation:
     if home.root is not None and (local := home.root / name).is_file():
         return Annotation(local, "local")
     try:
-        path = _from_hub(name)
+        path = _cached(name) or _from_hub(name)
     except Exception as error:  # whatever the Hub's client raises: connection, HTTP, cache
         looked = f"it is not in UGC_VIDEOCAP_HOME={home.root}, and " if home.root else ""
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(
-            f"{name}: {looked}the dataset {REPO} could not be asked for it ({reason}); connect to "
-            f"the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME to it"
+            f"{name}: {looked}the dataset {REPO} could not be asked for it ({_reason(error)}); "
+            "connect to the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME to it"
         ) from error
     return Annotation(path, f"{REPO}@{REVISION}")
+
+
+def _cached(name: str) -> Path | None:
+    """Return the file from the Hub's cache, under whatever full hash it was fetched."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = repo_folder_name(repo_id=REPO, repo_type="dataset")
+    snapshots = Path(constants.HF_HUB_CACHE, folder, "snapshots")
+    return next((p for p in sorted(snapshots.glob(f"{REVISION}*/{name}")) if p.is_file()), None)
 
 
 def _from_hub(name: str) -> Path:
@@ -67,4 +77,10 @@ def _full_revision() -> str:
     for commit in HfApi().list_repo_commits(REPO, repo_type="dataset"):
         if commit.commit_id.startswith(REVISION):
             return commit.commit_id
-    raise DataError(f"{REPO} has no commit {REVISION}")
+    raise LookupError(f"it has no commit {REVISION}")
+
+
+def _reason(error: Exception) -> str:
+    """Return what the Hub's client says, on one line and without its advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:200].rstrip(".") or type(error).__name__

@@ -10,7 +10,7 @@ TRUE = {"1", "true", "yes", "on"}
 
 
 class DataError(ValueError):
-    """The benchmark's data are missing or malformed; one sentence says what, where and what to do."""
+    """The benchmark's data are missing or malformed; a sentence says what, where and what to do."""
 
 
 @dataclass(frozen=True)

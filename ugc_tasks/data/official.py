@@ -13,13 +13,13 @@ import ast
 import hashlib
 import logging
 import os
-import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, urlsplit
+
+from ugc_tasks.data.fetch import FetchError, fetch, keep
 
 REPOSITORY = "WPR001/UGC_VideoCaptioner"
 COMMIT = "a783e7ca37c5280cf7dc8520e6eb9ebe4021c473"
@@ -27,9 +27,6 @@ DEFAULT_ENDPOINT = "https://raw.githubusercontent.com"
 ENDPOINT_VARIABLE = "UGC_VIDEOCAP_RAW_ENDPOINT"
 
 _MAX_SCRIPT_BYTES = 1 << 20
-_PHASE_TIMEOUT_S = 20.0
-_TOTAL_TIMEOUT_S = 60.0
-_TRIES = 4
 
 _log = logging.getLogger(__name__)
 
@@ -215,69 +212,20 @@ def _host(endpoint: str) -> str:
 
 
 def _download(text: OfficialText, endpoint: str, backoff: float) -> bytes:
-    import httpx
-    import tenacity
-
-    if urlsplit(endpoint).scheme not in {"http", "https"}:
-        raise OfficialPromptError(
-            f"{ENDPOINT_VARIABLE} must be an http or https address such as {DEFAULT_ENDPOINT}"
-        )
     url = f"{endpoint.rstrip('/')}/{REPOSITORY}/{COMMIT}/{quote(text.script)}"
-
-    def worth_another_try(error: BaseException) -> bool:
-        if isinstance(error, httpx.HTTPStatusError):
-            return error.response.status_code == 429 or error.response.status_code >= 500
-        return isinstance(error, httpx.TransportError)
-
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(worth_another_try),
-        stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_after_delay(_TOTAL_TIMEOUT_S),
-        wait=tenacity.wait_random_exponential(multiplier=backoff, max=10.0),
-        reraise=True,
-    )
     try:
-        return retrying(_get, url)
-    except httpx.HTTPStatusError as error:
-        reason = f"the server answered with status {error.response.status_code}"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = f"the connection failed ({type(error).__name__})"
-    raise OfficialPromptError(
-        f"the official prompt {text.name!r} could not be downloaded from {_host(endpoint)}: "
-        f"{reason}; try again, or set {ENDPOINT_VARIABLE} to a mirror"
-    )
-
-
-def _get(url: str) -> bytes:
-    """Return the body at ``url``, giving up on one that is too large or too slow."""
-    import httpx
-
-    give_up = time.monotonic() + _TOTAL_TIMEOUT_S
-    body = bytearray()
-    with httpx.stream("GET", url, timeout=_PHASE_TIMEOUT_S, follow_redirects=True) as response:
-        response.raise_for_status()
-        for chunk in response.iter_bytes(chunk_size=1 << 16):
-            body += chunk
-            if len(body) > _MAX_SCRIPT_BYTES:
-                raise OfficialPromptError(
-                    f"{url} is larger than {_MAX_SCRIPT_BYTES} bytes, so it is not the script; "
-                    f"check {ENDPOINT_VARIABLE}"
-                )
-            if time.monotonic() > give_up:
-                raise httpx.ReadTimeout("the download takes too long")
-    return bytes(body)
+        return fetch(url, most_bytes=_MAX_SCRIPT_BYTES, backoff=backoff)
+    except FetchError as error:
+        raise OfficialPromptError(
+            f"the official prompt {text.name!r} could not be downloaded from {_host(endpoint)}: "
+            f"{error}; try again, or set {ENDPOINT_VARIABLE} to an http or https address that has "
+            f"the files of {DEFAULT_ENDPOINT}"
+        ) from None
 
 
 def _keep(path: Path, content: str) -> None:
-    """Write the cache file whole or not at all; without a cache the text is still good."""
+    """Write the cache file; without a cache the text is still good."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.encode())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        keep(path, content.encode())
     except OSError as error:
         _log.warning("the official prompt could not be kept at %s (%s)", path, error.strerror)

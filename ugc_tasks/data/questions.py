@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ugc_tasks.data.home import DataError
 
@@ -41,13 +41,13 @@ def read_questions(path: Path) -> Questions:
     passed over.
 
     Raises:
-        DataError: the file cannot be read, is not of that form, names a clip twice, or has a blank
-            answer.
+        DataError: the file cannot be read, is not of that form, names a clip twice, or has an
+            answer that is blank or no text.
     """
     content = _load(path)
     question = content.get("question") if isinstance(content, dict) else None
     samples = content.get("samples") if isinstance(content, dict) else None
-    if not isinstance(question, str) or not question.strip() or not isinstance(samples, list):
+    if not _is_text(question) or not isinstance(samples, list):
         raise DataError(
             f'{path}: an annotation file is {{"question": text, "samples": [...]}}; this is not one'
         )
@@ -80,9 +80,23 @@ def _sample(path: Path, number: int, sample: Any) -> tuple[str, str]:
     if not isinstance(video_id, str) or not _VIDEO_ID.fullmatch(video_id):
         raise DataError(f"{path}: sample {number} has no usable video_id: {video_id!r:.80}")
     answer = sample.get("answer")
-    if not isinstance(answer, str) or not answer.strip():
+    if not _is_text(answer):
         raise DataError(f"{path}: {video_id} has no answer: complete the sample or remove it")
     return video_id, answer
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Tell whether a value is a text with something in it that can be written down again.
+
+    JSON can spell half of a surrogate pair, which no judge can be sent and no file can hold.
+    """
+    if not isinstance(value, str) or not value.strip():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _digest(question: str, answers: Mapping[str, str]) -> str:

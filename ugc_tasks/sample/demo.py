@@ -109,8 +109,8 @@ def _conclude(output: Path, started: float) -> int:
         f"heard (one has no sound), in {time.time() - started:.0f} s."
     )
     _say(
-        "The checkpoint's weights are random: its captions are noise, and the scores above are the\n"
-        "offline estimate of how much that noise resembles the references. They mean nothing but\n"
+        "The weights are random: the captions are noise, and the scores above are the offline\n"
+        "estimate of how much that noise resembles the references. They mean nothing but\n"
         "that every part works. The README says how to get a number: a GPU, the real checkpoint,\n"
         "and GPT-4o as the judge."
     )

@@ -144,6 +144,7 @@ def test_clips_in_flight_together_do_not_change_each_other(
     ],
 )
 def test_without_the_correction_they_differ(
+    *,
     owner: str,
     method: str,
     name: str,

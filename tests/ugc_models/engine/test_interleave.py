@@ -1,0 +1,152 @@
+"""Order and positions of interleaved sound, against the functions of transformers themselves.
+
+The grids are drawn at random once and for all (a fixed seed), from one frame in ten seconds to
+thirty a second, sound shorter and longer than the picture.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ugc_models.engine.interleave import Clock, Grid, chunk_bounds, positions, token_order
+from ugc_models.testing.tiny_tokenizer import make_processor, train_tokenizer
+from ugc_models.testing.tiny_weights import make_thinker_config
+
+CLOCK = Clock()
+RATES = (0.1, 1 / 3, 0.4, 0.5, 0.75, 0.97, 1.0, 1.3, 2.0, 2.7, 4.0, 7.9, 29.97, 30.0)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A video of ``grid`` at ``fps`` frames a second with ``sound`` tokens, after ``text`` ones."""
+
+    grid: Grid
+    fps: float
+    sound: int
+    text: int
+
+    @property
+    def seconds_per_step(self) -> float:
+        return 2.0 / self.fps
+
+
+def draw(count: int) -> list[Drawn]:
+    dice = random.Random(20250101)
+    return [
+        Drawn(
+            Grid(dice.randint(1, 24), dice.randint(1, 3), dice.randint(1, 4)),
+            dice.choice([*RATES, dice.uniform(0.05, 1.0), dice.uniform(1.0, 30.0)]),
+            dice.choice([1, 50, 51, dice.randint(1, 300), *dice.choices(range(300, 1500), k=3)]),
+            dice.randint(1, 30),
+        )
+        for _ in range(count)
+    ]
+
+
+DRAWN = draw(300)
+
+
+@pytest.fixture(scope="module")
+def processor() -> Any:
+    return make_processor(train_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    import torch
+    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+
+    with torch.device("meta"):  # its positions need no weights
+        return Qwen2_5OmniThinkerForConditionalGeneration(make_thinker_config(train_tokenizer()))
+
+
+def test_the_draw_holds_every_kind_of_case() -> None:
+    assert sum(drawn.fps < 1 for drawn in DRAWN) > 80
+    ends = [(drawn.grid.t * drawn.seconds_per_step, drawn.sound / 25) for drawn in DRAWN]
+    assert sum(sound < picture for picture, sound in ends) > 80
+    assert sum(sound > picture for picture, sound in ends) > 80
+
+
+def test_chunks_are_those_of_get_chunked_index(processor: Any) -> None:
+    dice = np.random.default_rng(7)
+    for _ in range(300):
+        steps = dice.choice([0.1, 3.0, 25.0, 50.0, 120.0]) * dice.random(dice.integers(1, 60))
+        times = np.cumsum(steps) - steps[0]
+        per_chunk = int(dice.choice([1, 50, 75]))
+        assert chunk_bounds(times, per_chunk) == processor.get_chunked_index(times, per_chunk)
+
+
+def test_no_tokens_are_one_empty_chunk() -> None:
+    assert chunk_bounds(np.arange(0), 50) == [(0, 0)]
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_order_is_that_of_the_processor(part: int, processor: Any) -> None:
+    for drawn in DRAWN[part::10]:
+        grid = drawn.grid
+        # The processor's grid is in patches, two by two of which make a token.
+        patches = np.array([grid.t, 2 * grid.h, 2 * grid.w])
+        [text] = processor.replace_multimodal_special_tokens(
+            ["<|vision_bos|><|VIDEO|><|vision_eos|>"],
+            iter([drawn.sound]),
+            iter([]),
+            iter([patches]),
+            video_second_per_grid=iter([drawn.seconds_per_step]),
+            use_audio_in_video=True,
+            position_id_per_seconds=CLOCK.per_second,
+            seconds_per_chunk=CLOCK.per_chunk / CLOCK.per_second,
+        )
+        order = token_order(grid, drawn.sound, drawn.seconds_per_step, CLOCK)
+        ours = "".join("<|VIDEO|>" if is_picture else "<|AUDIO|>" for is_picture in order)
+        begin, end = "<|vision_bos|><|audio_bos|>", "<|audio_eos|><|vision_eos|>"
+        assert text == begin + ours + end, drawn
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_positions_are_those_of_the_model(part: int, model: Any) -> None:
+    import torch
+
+    config = model.config
+    for drawn in DRAWN[part::10]:
+        grid = drawn.grid
+        order = token_order(grid, drawn.sound, drawn.seconds_per_step, CLOCK)
+        ids = [
+            *[5] * drawn.text,
+            config.vision_start_token_id,
+            config.audio_start_token_id,
+            *(config.video_token_id if picture else config.audio_token_id for picture in order),
+            config.audio_end_token_id,
+            config.vision_end_token_id,
+            *[5] * 3,
+        ]
+        reference, _ = model.get_rope_index(
+            torch.tensor([ids]),
+            video_grid_thw=torch.tensor([[grid.t, 2 * grid.h, 2 * grid.w]]),
+            use_audio_in_video=True,
+            audio_seqlens=torch.tensor([4 * drawn.sound]),  # mel frames: four to a token
+            second_per_grids=torch.tensor([drawn.seconds_per_step]),
+        )
+        # Text is counted from 0; the two begin marks share the position after it.
+        span, following = positions(
+            grid, drawn.sound, drawn.seconds_per_step, CLOCK, drawn.text + 1
+        )
+        begin = drawn.text + 2
+        assert np.array_equal(reference[:, 0, begin : begin + len(order)].numpy(), span), drawn
+        # What follows are the two end marks, which share a position too, and the text.
+        after = [following, following, following + 1, following + 2, following + 3]
+        assert reference[:, 0, begin + len(order) :].tolist() == [after] * 3, drawn
+
+
+def test_without_sound_the_picture_is_alone() -> None:
+    grid = Grid(3, 2, 2)
+    assert token_order(grid, 0, 1.0, CLOCK) == [True] * 12
+    span, following = positions(grid, 0, 1.0, CLOCK, 10)
+    assert span[0].tolist() == [10] * 4 + [35] * 4 + [60] * 4
+    assert span[1].tolist() == [10, 10, 11, 11] * 3
+    assert span[2].tolist() == [10, 11, 10, 11] * 3
+    assert following == 61

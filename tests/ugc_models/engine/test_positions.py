@@ -1,0 +1,192 @@
+"""When vLLM's positions are corrected, when they are left alone, and in which processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clips import write_clip
+from tests.ugc_models.engine import one_request
+from tests.ugc_models.engine.one_request import answer, request
+from ugc_models.engine import positions
+from ugc_models.engine.local import LocalEngine
+
+MODEL = "Qwen2_5OmniThinkerForConditionalGeneration"
+PROCESSOR = "Qwen2_5OmniThinkerMultiModalProcessor"
+
+
+@pytest.fixture
+def thinker() -> Any:
+    from vllm.model_executor.models import qwen2_5_omni_thinker
+
+    return qwen2_5_omni_thinker
+
+
+def methods(thinker: Any) -> tuple[Any, Any]:
+    """Return the two methods that are replaced."""
+    model, processor = getattr(thinker, MODEL), getattr(thinker, PROCESSOR)
+    return (
+        vars(model).get("get_mrope_input_positions"),
+        vars(processor).get("omni_get_updates_use_audio_in_video"),
+    )
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        "version", ["0.26.0", "0.32.0", "0.32.0+cpu", "0.33.1", "0.33.0rc1", "0.33.0.dev7+g1a2b"]
+    )
+    def test_releases_that_were_read_are_corrected(
+        self, version: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(positions, "_vllm_version", lambda: version)
+        assert positions.status() == "corrected"
+
+    @pytest.mark.parametrize("version", ["0.25.1", "0.34.0", "1.0.0"])
+    def test_others_are_unverified(self, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(positions, "_vllm_version", lambda: version)
+        assert positions.status() == "unverified"
+
+    @pytest.mark.parametrize("version", ["0.32.0", "0.34.0"])
+    @pytest.mark.parametrize("word", ["native", "NATIVE"])
+    def test_the_switch_leaves_vllm_its_own(
+        self, word: str, version: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(positions, "_vllm_version", lambda: version)
+        monkeypatch.setenv(positions.SWITCH, word)
+        assert positions.status() == "native"
+
+    def test_the_installed_vllm_is_one_that_was_read(self) -> None:
+        assert positions.status() == "corrected"
+
+
+class TestInstall:
+    def test_replaces_both_methods_and_keeps_vllm_s(self, thinker: Any) -> None:
+        positions.install()
+        for method in methods(thinker):
+            plain = getattr(method, "__func__", method)
+            assert plain.corrected
+            assert plain.__wrapped__ is not None
+
+    def test_a_second_time_changes_nothing(self, thinker: Any) -> None:
+        positions.install()
+        before = methods(thinker)
+        positions.install()
+        assert methods(thinker) == before
+
+    @pytest.mark.parametrize("missing", [MODEL, PROCESSOR])
+    def test_does_not_raise_where_vllm_lacks_the_class(
+        self,
+        missing: str,
+        thinker: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.delattr(thinker, missing)
+        with caplog.at_level(logging.ERROR, positions.__name__):
+            positions.install()
+        assert "could not be corrected in this vLLM" in caplog.text
+
+    def test_warns_of_a_release_that_nobody_read(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(positions, "_vllm_version", lambda: "0.99.0")
+        with caplog.at_level(logging.WARNING, positions.__name__):
+            positions.install()
+        assert "vLLM 0.99.0 is outside >=0.26,<0.34" in caplog.text
+
+    def test_is_among_the_plugins_that_vllm_loads(self) -> None:
+        [plugin] = entry_points(group="vllm.general_plugins", name=positions.PLUGIN)
+        assert plugin.load() is positions.install
+
+
+class TestRequire:
+    @pytest.mark.parametrize(
+        ("named", "then"),
+        [
+            ("", "ugc_omni_positions"),
+            ("mine", "mine,ugc_omni_positions"),
+            ("ugc_omni_positions,mine", "ugc_omni_positions,mine"),
+        ],
+    )
+    def test_adds_the_correction_to_the_plugins_that_are_named(
+        self, named: str, then: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VLLM_PLUGINS", named)
+        positions.require()
+        assert os.environ["VLLM_PLUGINS"] == then
+
+    def test_leaves_all_plugins_on_where_none_are_named(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("VLLM_PLUGINS", raising=False)
+        positions.require()
+        assert "VLLM_PLUGINS" not in os.environ
+
+
+@pytest.mark.engine
+class TestInOtherProcesses:
+    """The model runs in a process that the engine spawns, where nothing of ours is imported."""
+
+    @pytest.fixture(scope="class")
+    def clip(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=5)
+
+    @pytest.fixture(scope="class")
+    def outputs(self, checkpoint: Path, clip: Path) -> dict[str, dict[str, Any]]:
+        """What the program prints under each setting; all run at once."""
+        settings = {
+            # Somebody's own list of plugins must not switch the correction off.
+            "spawned": {
+                "VLLM_PLUGINS": "lora_filesystem_resolver",
+                "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+                # Not forked: a forked process would inherit the correction of its parent.
+                "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",
+            },
+            # In one process, to save time: that this differs shows what the other would be like.
+            "native": {positions.SWITCH: "native"},
+        }
+        program = [sys.executable, one_request.__file__, str(checkpoint), str(clip)]
+        root = str(Path(__file__).parents[3])
+        running = {
+            name: subprocess.Popen(
+                program,
+                env={**os.environ, "PYTHONPATH": root, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name, environment in settings.items()
+        }
+        outputs = {}
+        try:
+            for name, process in running.items():
+                out, err = process.communicate(timeout=240)
+                assert process.returncode == 0, err[-4000:]
+                outputs[name] = json.loads(out.splitlines()[-1])
+        finally:
+            for process in running.values():
+                process.kill()
+        return outputs
+
+    def test_the_engine_s_core_is_another_process(self, outputs: dict[str, Any]) -> None:
+        assert outputs["spawned"]["client"] == "SyncMPClient"
+
+    def test_what_it_writes_is_what_this_process_writes(
+        self, outputs: dict[str, Any], checkpoint: Path, clip: Path, engine: LocalEngine
+    ) -> None:
+        assert outputs["spawned"]["positions"] == engine.positions == "corrected"
+        assert outputs["spawned"]["ids"] == answer(engine, request(checkpoint, clip))
+
+    def test_with_vllm_s_own_positions_something_else_is_written(
+        self, outputs: dict[str, Any]
+    ) -> None:
+        assert outputs["native"]["positions"] == "native"
+        assert outputs["native"]["ids"] != outputs["spawned"]["ids"]

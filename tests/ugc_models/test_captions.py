@@ -1,0 +1,83 @@
+"""A caption is a plain string to everybody, and tells how it came about to who asks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+from ugc_models.captions import Caption, Generation
+
+MADE = Generation(
+    finish_reason="stop",
+    prompt_tokens=812,
+    output_tokens=9,
+    frames=8,
+    fps=1.25,
+    size=(168, 112),
+    seconds=6.4,
+    sound_seconds=6.4,
+)
+
+
+def test_is_the_string_itself() -> None:
+    caption = Caption("A dog barks.", MADE)
+    assert isinstance(caption, str)
+    assert caption == "A dog barks."
+    assert hash(caption) == hash("A dog barks.")
+    assert f"{caption}" == "A dog barks."
+    assert caption.upper() == "A DOG BARKS."
+    assert {"A dog barks.": 1}[caption] == 1
+
+
+def test_an_empty_caption_is_false_and_still_tells_why() -> None:
+    caption = Caption("", Generation(error="the clip cannot be read: the file is empty"))
+    assert not caption
+    assert caption.generation["error"] == "the clip cannot be read: the file is empty"
+    assert caption.generation["output_tokens"] is None
+
+
+def test_generation_has_every_field_and_whether_the_clip_was_heard() -> None:
+    assert Caption("x", MADE).generation == {
+        "error": None,
+        "finish_reason": "stop",
+        "prompt_tokens": 812,
+        "output_tokens": 9,
+        "frames": 8,
+        "fps": 1.25,
+        "size": (168, 112),
+        "seconds": 6.4,
+        "sound_seconds": 6.4,
+        "sound_missing": None,
+        "decoding": None,
+        "heard": True,
+    }
+
+
+def test_a_clip_without_sound_was_not_heard() -> None:
+    caption = Caption("x", Generation(sound_missing="the file has no sound"))
+    assert caption.generation["heard"] is False
+
+
+def test_survives_pickling_as_lmms_eval_gathers_ranks() -> None:
+    caption = Caption("Rain, then „Gewitter“ ⛈", MADE)
+    again = pickle.loads(pickle.dumps(caption))  # noqa: S301  our own bytes
+    assert type(again) is Caption
+    assert again == caption
+    assert again.generation == caption.generation
+
+
+def test_survives_copying() -> None:
+    caption = Caption("x", MADE)
+    for again in (copy.copy(caption), copy.deepcopy(caption)):
+        assert (again, again.generation) == (caption, caption.generation)
+
+
+def test_is_a_plain_string_in_json_and_its_generation_can_be_written_too() -> None:
+    caption = Caption('say "hi"\n', MADE)
+    assert json.dumps([caption]) == json.dumps(['say "hi"\n'])
+    assert json.loads(json.dumps(caption.generation))["size"] == [168, 112]
+
+
+def test_what_strings_are_made_of_it_are_plain_ones() -> None:
+    assert type(Caption(" x ", MADE).strip()) is str

@@ -1,0 +1,98 @@
+"""lmms-eval's generation arguments, in vLLM's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from ugc_models.sampling import sampling_arguments
+
+
+def test_nothing_said_is_greedy_with_room_for_a_caption() -> None:
+    assert sampling_arguments({}) == {"max_tokens": 1024, "temperature": 0.0, "seed": None}
+
+
+def test_the_task_s_own_settings_arrive() -> None:
+    task = {"temperature": 0.2, "max_new_tokens": 1024, "until": []}
+    assert sampling_arguments(task, seed=42) == {
+        "max_tokens": 1024,
+        "temperature": 0.2,
+        "seed": 42,
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+    ],
+)
+def test_what_vllm_calls_the_same_is_handed_on(name: str) -> None:
+    assert sampling_arguments({name: 1})[name] == 1
+
+
+def test_every_result_is_one_that_vllm_takes() -> None:
+    from vllm import SamplingParams
+
+    arguments = sampling_arguments(
+        {"temperature": 0.2, "top_p": 0.9, "top_k": 20, "until": "###", "max_new_tokens": 7}, seed=1
+    )
+    params = SamplingParams(**arguments)
+    assert (params.temperature, params.top_p, params.top_k) == (0.2, 0.9, 20)
+    assert (params.max_tokens, params.stop, params.seed) == (7, ["###"], 1)
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "max_new_tokens", "until"])
+def test_none_is_as_good_as_nothing(name: str) -> None:
+    assert sampling_arguments({name: None}) == sampling_arguments({})
+
+
+@pytest.mark.parametrize(
+    ("until", "stop"),
+    [("\n\n", ["\n\n"]), (["a", "b"], ["a", "b"]), (["a", ""], ["a"])],
+)
+def test_until_becomes_stop(until: object, stop: list[str]) -> None:
+    assert sampling_arguments({"until": until})["stop"] == stop
+
+
+@pytest.mark.parametrize("until", [[], "", [""], None])
+def test_an_empty_until_stops_nowhere(until: object) -> None:
+    assert "stop" not in sampling_arguments({"until": until})
+
+
+def test_do_sample_false_is_greedy_whatever_the_temperature() -> None:
+    assert sampling_arguments({"do_sample": False, "temperature": 0.7})["temperature"] == 0.0
+
+
+def test_do_sample_true_leaves_the_temperature() -> None:
+    assert sampling_arguments({"do_sample": True, "temperature": 0.7})["temperature"] == 0.7
+
+
+def test_a_seed_of_the_task_wins_over_the_model_s() -> None:
+    assert sampling_arguments({"seed": 7}, seed=42)["seed"] == 7
+
+
+def test_unknown_names_are_refused_all_at_once() -> None:
+    with pytest.raises(ValueError, match="unknown generation argument 'max_tokens', 'temprature'"):
+        sampling_arguments({"temprature": 0.2, "max_tokens": 5})
+
+
+def test_beam_search_is_refused() -> None:
+    with pytest.raises(ValueError, match="beam search is not offered"):
+        sampling_arguments({"num_beams": 4})
+
+
+@pytest.mark.parametrize("beams", [1, None])
+def test_one_beam_is_no_beam_search(beams: int | None) -> None:
+    assert sampling_arguments({"num_beams": beams}) == sampling_arguments({})
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_of_no_token_is_refused(limit: int) -> None:
+    with pytest.raises(ValueError, match=f"max_new_tokens={limit}: a whole number from 1 up"):
+        sampling_arguments({"max_new_tokens": limit})

@@ -1,0 +1,173 @@
+"""``--model_args``: what is understood, what is undone, what is refused and in which words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lmms_eval.utils import simple_parse_args_string
+
+from ugc_models.engine.local import engine_argument_names
+from ugc_models.settings import DEFAULT_MODEL, Settings
+
+ENGINE = {
+    "model",
+    "seed",
+    "dtype",
+    "max_model_len",
+    "gpu_memory_utilization",
+    "mm_processor_cache_gb",
+    "limit_mm_per_prompt",
+    "tensor_parallel_size",
+    "enforce_eager",
+    "quantization",
+}
+
+
+def settings(**arguments: Any) -> Settings:
+    return Settings.from_arguments(arguments, ENGINE)
+
+
+def from_command_line(line: str) -> Settings:
+    return Settings.from_arguments(simple_parse_args_string(line), ENGINE)
+
+
+class TestDefaults:
+    def test_are_32_frames_heard_of_the_small_model(self) -> None:
+        plain = settings()
+        assert plain.model == DEFAULT_MODEL == "Qwen/Qwen2.5-Omni-3B"
+        assert (plain.frames, plain.fps, plain.use_audio_in_video) == (32, None, True)
+        assert plain.engine == {}
+
+    def test_decode_at_least_one_clip_at_a_time(self) -> None:
+        assert settings().decode_workers >= 1
+
+
+class TestSorting:
+    def test_ours_are_ours_and_the_rest_is_the_engine_s(self) -> None:
+        mixed = settings(model="folder", frames=8, seed=7, max_model_len=4096)
+        assert (mixed.model, mixed.frames) == ("folder", 8)
+        assert mixed.engine == {"seed": 7, "max_model_len": 4096}
+
+    def test_knows_the_names_that_the_real_engine_has(self) -> None:
+        names = engine_argument_names()
+        assert {"tensor_parallel_size", "max_model_len", "gpu_memory_utilization"} <= names
+        assert {"dtype", "seed", "enforce_eager", "limit_mm_per_prompt"} <= names
+
+
+class TestValuesFromTheCommandLine:
+    def test_minus_one_is_whole_again(self) -> None:
+        value = from_command_line("max_model_len=-1").engine["max_model_len"]
+        assert (value, type(value)) == (-1, int)
+
+    @pytest.mark.parametrize("name", ["fps", "gpu_memory_utilization"])
+    def test_real_numbers_stay_real(self, name: str) -> None:
+        parsed = from_command_line(f"{name}=1.0")
+        value = parsed.fps if name == "fps" else parsed.engine[name]
+        assert (value, type(value)) == (1.0, float)
+
+    def test_a_fraction_stays_a_fraction(self) -> None:
+        assert from_command_line("fps=0.5").fps == 0.5
+
+    def test_json_is_read(self) -> None:
+        parsed = settings(limit_mm_per_prompt='{"video": 1, "audio": 1}')
+        assert parsed.engine["limit_mm_per_prompt"] == {"video": 1, "audio": 1}
+        assert settings(quantization='["a", "b"]').engine["quantization"] == ["a", "b"]
+
+    def test_values_that_are_objects_already_stay(self) -> None:
+        limits = {"video": 1}
+        assert settings(limit_mm_per_prompt=limits).engine["limit_mm_per_prompt"] is limits
+
+    def test_malformed_json_is_refused_with_its_name(self) -> None:
+        with pytest.raises(ValueError, match=r"limit_mm_per_prompt=\{video: 1\}: not valid JSON"):
+            settings(limit_mm_per_prompt="{video: 1}")
+
+    @pytest.mark.parametrize("word", ["none", "None", "null"])
+    def test_none_is_none(self, word: str) -> None:
+        parsed = from_command_line(f"fps={word},quantization={word},system_prompt={word}")
+        assert parsed.fps is None
+        assert parsed.system_prompt is None
+        assert parsed.engine == {"quantization": None}
+
+    def test_true_and_false_are_themselves(self) -> None:
+        parsed = from_command_line("use_audio_in_video=False,enforce_eager=True")
+        assert parsed.use_audio_in_video is False
+        assert parsed.engine["enforce_eager"] is True
+
+
+class TestUnknownNames:
+    def test_are_refused_with_the_nearest_known_one(self) -> None:
+        with pytest.raises(ValueError, match=r"'max_modle_len' \(did you mean 'max_model_len'\?\)"):
+            settings(max_modle_len=4096)
+
+    def test_are_named_all_at_once(self) -> None:
+        with pytest.raises(ValueError, match="unknown model argument") as refusal:
+            settings(frame=8, tensor_parallel=2, zzz=1)
+        message = str(refusal.value)
+        assert "'frame' (did you mean 'frames'?)" in message
+        assert "'tensor_parallel' (did you mean 'tensor_parallel_size'?)" in message
+        assert "'zzz'," not in message
+        assert "'zzz'" in message
+
+    def test_the_engine_s_own_field_of_settings_is_no_argument(self) -> None:
+        with pytest.raises(ValueError, match="unknown model argument 'engine'"):
+            settings(engine={"seed": 1})
+
+
+class TestBounds:
+    @pytest.mark.parametrize(
+        ("name", "least"),
+        [
+            ("frames", 1),
+            ("max_frames", 2),
+            ("min_pixels", 1),
+            ("max_pixels", 3136),  # the default of min_pixels
+            ("decode_workers", 1),
+            ("max_in_flight", 1),
+        ],
+    )
+    def test_whole_numbers_have_a_least_value(self, name: str, least: int) -> None:
+        assert getattr(settings(**{name: least}), name) == least
+        with pytest.raises(ValueError, match=f"{name}={least - 1}: a whole number"):
+            settings(**{name: least - 1})
+
+    @pytest.mark.parametrize(
+        "name",
+        ["frames", "max_frames", "min_pixels", "max_pixels", "decode_workers", "max_in_flight"],
+    )
+    @pytest.mark.parametrize("value", [1.5, "many", None, True])
+    def test_whole_numbers_are_whole_numbers(self, name: str, value: object) -> None:
+        with pytest.raises(ValueError, match=f"{name}={value!r}: a whole number"):
+            settings(**{name: value})
+
+    def test_max_pixels_holds_one_token_even_where_min_pixels_does_not(self) -> None:
+        with pytest.raises(ValueError, match="max_pixels=783: a whole number from 784 up"):
+            settings(min_pixels=1, max_pixels=783)
+
+    def test_max_pixels_is_not_below_min_pixels(self) -> None:
+        with pytest.raises(ValueError, match=r"max_pixels=5000: .* not below min_pixels=6000"):
+            settings(min_pixels=6000, max_pixels=5000)
+
+    @pytest.mark.parametrize("rate", [0, -2.0, float("nan"), float("inf"), "fast", True])
+    def test_fps_is_a_number_above_zero(self, rate: object) -> None:
+        with pytest.raises(ValueError, match=r"fps=.*: a number of frames per second above 0"):
+            settings(fps=rate)
+
+    @pytest.mark.parametrize("value", ["yes", 1, None])
+    def test_use_audio_in_video_is_true_or_false(self, value: object) -> None:
+        with pytest.raises(ValueError, match=r"use_audio_in_video=.*: True or False"):
+            settings(use_audio_in_video=value)
+
+    @pytest.mark.parametrize("value", [7, "", "none"])
+    def test_model_is_a_name(self, value: object) -> None:
+        with pytest.raises(ValueError, match=r"model=.*: a Hugging Face name or a folder"):
+            settings(model=value)
+
+    def test_system_prompt_is_a_text(self) -> None:
+        with pytest.raises(ValueError, match="system_prompt=7: a text is needed"):
+            settings(system_prompt=7)
+
+    def test_the_cache_that_loses_sound_stays_off(self) -> None:
+        with pytest.raises(ValueError, match="mm_processor_cache_gb must stay 0"):
+            settings(mm_processor_cache_gb=4)
+        assert settings(mm_processor_cache_gb=0.0).engine == {"mm_processor_cache_gb": 0.0}

@@ -1,0 +1,70 @@
+"""A small home of the benchmark, and lmms-eval with nothing but our task."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.judge_server import JudgeServer
+from ugc_tasks.caption import run
+from ugc_tasks.judge.judge import Judge, open_judge
+
+QUESTION = "What happens, and what is heard?"
+MakeHome = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of the user's is read or written; the runs that a test opened are closed."""
+    for name in [name for name in os.environ if name.startswith(("UGC_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "offline")
+    opened: list[Judge] = []
+
+    def open_and_remember(*args: Any, **kwargs: Any) -> Judge:
+        opened.append(open_judge(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(run, "open_judge", open_and_remember)
+    yield
+    run._run.cache_clear()
+    for judge in opened:
+        judge.close()
+
+
+@pytest.fixture
+def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeHome:
+    """Make a home of so many clips (``PI-000``, ...), some of them missing, and point at it."""
+
+    def make(clips: int = 3, *, missing: Sequence[int] = ()) -> Path:
+        home = tmp_path / "home"
+        (home / "videos").mkdir(parents=True, exist_ok=True)
+        samples = [
+            {"video_id": f"PI-{i:03}", "answer": f"Reference {i}.", "path": "/elsewhere"}
+            for i in range(clips)
+        ]
+        content = {"question": QUESTION, "samples": samples}
+        (home / "final_caption_qa.json").write_text(json.dumps(content))
+        for i in set(range(clips)) - set(missing):
+            (home / "videos" / f"PI-{i:03}.mp4").write_bytes(b"not decoded here")
+        monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(home))
+        return home
+
+    return make
+
+
+@pytest.fixture
+def judge_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
+    """A paid judge of our own words (profile ``rubric``), on loopback."""
+    with JudgeServer() as server:
+        monkeypatch.setenv("UGC_JUDGE_PROFILE", "rubric")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        yield server

@@ -1,0 +1,234 @@
+"""The task as lmms-eval itself loads, asks and scores it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from lmms_eval import evaluator
+from lmms_eval.api.task import ConfigurableTask
+from lmms_eval.tasks import TaskManager, get_task_dict
+
+from tests.support.judge_server import JudgeServer, scores
+from tests.ugc_tasks.caption.conftest import QUESTION, MakeHome
+from ugc_tasks.data.home import DataError
+from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.register import TASK_DIR
+from ugc_tasks.sample import sample_home
+
+Load = Callable[..., ConfigurableTask]
+both = pytest.mark.parametrize("kind", ["simple", "chat"])
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
+    """Load the task as ``lmms-eval --tasks ugc_videocap`` does, without its 25 s of other YAML."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+
+    def load_task(kind: str = "chat") -> ConfigurableTask:
+        manager = TaskManager(include_path=TASK_DIR, include_defaults=False)
+        task = get_task_dict(["ugc_videocap"], manager, kind)["ugc_videocap"]
+        assert isinstance(task, ConfigurableTask)
+        return task
+
+    return load_task
+
+
+@both
+def test_the_documents_are_the_runs(load: Load, make_home: MakeHome, kind: str) -> None:
+    make_home(4)
+    documents = list(load(kind).test_docs())
+    assert [document["video_id"] for document in documents] == [f"PI-00{i}" for i in range(4)]
+    assert documents[3] == {"video_id": "PI-003", "question": QUESTION, "answer": "Reference 3."}
+
+
+@both
+def test_the_bundled_clips_are_a_home_like_any_other(
+    load: Load, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(sample_home()))
+    task = load(kind)
+    assert len(task.test_docs()) == 8
+    for document in task.test_docs():
+        assert Path(task.doc_to_visual(document)[0]).is_file()
+
+
+def test_a_chat_model_gets_the_clip_before_the_question(load: Load, make_home: MakeHome) -> None:
+    home = make_home()
+    task = load("chat")
+    assert task.doc_to_messages(task.test_docs()[1]) == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "video", "url": str(home / "videos" / "PI-001.mp4")},
+                {"type": "text", "text": QUESTION},
+            ],
+        }
+    ]
+
+
+def test_a_simple_model_gets_the_same_in_parts(load: Load, make_home: MakeHome) -> None:
+    home = make_home()
+    task = load("simple")
+    document = task.test_docs()[2]
+    assert task.doc_to_visual(document) == [str(home / "videos" / "PI-002.mp4")]
+    assert task.doc_to_text(document) == QUESTION
+    assert task.doc_to_target(document) == "Reference 2."
+
+
+@both
+def test_captions_are_generated_as_published(load: Load, make_home: MakeHome, kind: str) -> None:
+    make_home()
+    task = load(kind)
+    task.build_all_requests(rank=0, world_size=1)
+    settings = [request.arguments[2 if kind == "chat" else 1] for request in task.instances]
+    assert settings == [{"temperature": 0.2, "max_new_tokens": 1024, "until": []}] * 3
+
+
+@both
+def test_what_is_missing_is_said_as_it_is_before_any_model_starts(
+    load: Load, make_home: MakeHome, kind: str
+) -> None:
+    make_home(3, missing=[2])
+    with pytest.raises(DataError, match="1 of 3 clips are missing"):
+        load(kind)
+
+
+def test_a_judge_without_a_key_is_said_as_it_is(
+    load: Load, make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home()
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "rubric")
+    with pytest.raises(JudgeConfigError, match="OPENAI_API_KEY"):
+        load()
+
+
+def test_hostile_annotations_are_refused_as_they_are(load: Load, make_home: MakeHome) -> None:
+    home = make_home()
+    path = home / "final_caption_qa.json"
+    path.write_text(path.read_text().replace("PI-001", "../../etc/passwd"))
+    with pytest.raises(DataError, match="no usable video_id"):
+        load()
+
+
+def test_changed_annotations_are_not_hidden_by_the_datasets_cache(
+    load: Load, make_home: MakeHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(2)
+    assert len(load().test_docs()) == 2
+    make_home(5)
+    monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "another run"))
+    assert len(load().test_docs()) == 5
+
+
+def test_the_metadata_of_the_run_are_in_the_configuration(load: Load, make_home: MakeHome) -> None:
+    make_home()
+    metadata = load().dump_config()["metadata"]
+    assert metadata["judge"]["profile"] == "offline"
+    assert metadata["clips_wanted"] == 3
+
+
+def scored(task: ConfigurableTask, captions: list[Any], **selection: int) -> list[dict[str, Any]]:
+    """Answer and score as lmms-eval's evaluator does: filter, then four threads."""
+    task.build_all_requests(rank=0, world_size=1, **selection)
+    for request, caption in zip(task.instances, captions, strict=True):
+        request.resps.append(caption)
+    task.apply_filters()
+    documents = task.test_docs()
+    items = [(r.doc_id, documents[r.doc_id], [r]) for r in task.instances]
+    score = partial(
+        evaluator._process_document_results,
+        task=task,
+        filter_key="none",
+        reasoning_tags=[["<think>", "</think>"]],
+        log_samples=True,
+    )
+    return [done.metrics for done in evaluator._thread_map_ordered(score, items, max_workers=4)]
+
+
+def test_captions_are_judged_wide_through_lmms_evals_four_threads(
+    load: Load, make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    judge_server.script = lambda _: scores(5, 4, 3, delay=0.3)
+    make_home(48)
+    rows = scored(load(), [f" Caption {i}. " for i in range(48)])
+    assert judge_server.most_at_once == 32
+    assert len(judge_server.requests) == 48
+    assert [row["video_id"] for row in rows] == [f"PI-{i:03}" for i in range(48)]
+    assert {(row["visual"], row["audio"], row["details"]) for row in rows} == {(100, 80, 60)}
+
+
+def test_a_part_of_the_documents_is_judged_wide_too(
+    load: Load, make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    judge_server.script = lambda _: scores(delay=0.2)
+    make_home(48)
+    rows = scored(load(), [f"Caption {i}." for i in range(16)], offset=10, limit=16)
+    assert judge_server.most_at_once == 16
+    assert len(judge_server.requests) == 16
+    assert [row["video_id"] for row in rows] == [f"PI-{i:03}" for i in range(10, 26)]
+    assert {row["coverage"] for row in rows} == {"1/48"}
+
+
+def test_a_rerun_asks_the_judge_nothing(
+    load: Load, make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(6)
+    first = scored(load(), ["A caption."] * 6)
+    monkeypatch.setenv("UGC_JUDGE_TIMEOUT", "61")  # another run, as a new process would have
+    again = scored(load(), ["A caption."] * 6)
+    assert len(judge_server.requests) == 6
+    assert all(row["judge_stored"] for row in again)
+    assert [row["average"] for row in again] == [row["average"] for row in first]
+
+
+def test_the_free_judge_gives_estimates_under_their_own_name(
+    load: Load, make_home: MakeHome
+) -> None:
+    make_home(2)
+    row, silent = scored(load(), ["Reference 0.", ""])
+    assert "average" not in row
+    assert 20 <= row["average_estimate"] <= 100
+    assert "average_estimate" not in silent
+    assert silent["caption_failed"]
+
+
+def test_without_a_judge_captions_are_written_only(
+    load: Load, make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(2)
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "none")
+    rows = scored(load(), ["A caption.", ""])
+    assert [row["judge_failed"] for row in rows] == ["", ""]
+    assert [bool(row["caption_failed"]) for row in rows] == [False, True]
+    assert not any("average" in key for row in rows for key in row)
+
+
+def test_each_metric_of_a_row_is_one_that_the_task_aggregates(
+    load: Load, make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_home(2)
+    task = load()
+    rows = scored(task, ["A caption.", "Another."])
+    reported = {
+        metric: aggregate([row[metric] for row in rows])
+        for metric, aggregate in task.aggregation().items()
+        if metric in rows[0]
+    }
+    assert reported == {
+        "visual": 80.0,
+        "audio": 60.0,
+        "details": 80.0,
+        "decoding": "unknown",
+        "average": pytest.approx(220 / 3),
+        "judge": rows[0]["judge"],
+        "n": 2,
+        "coverage": 1.0,
+        "judge_failed": 0,
+        "caption_failed": 0,
+        "clips_heard": "unknown",
+    }

@@ -1,0 +1,68 @@
+"""Which clips are there is known, and said, before anything costs time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ugc_tasks.data.home import DataError
+from ugc_tasks.data.videos import Coverage, find_videos, require_videos
+
+
+def coverage(present: int, missing: int) -> Coverage:
+    return Coverage(
+        Path("/clips"),
+        tuple(f"there-{i}" for i in range(present)),
+        tuple(f"gone-{i}" for i in range(missing)),
+    )
+
+
+def test_clips_are_told_apart_in_the_order_asked_for(tmp_path: Path) -> None:
+    for name in ("c", "a"):
+        (tmp_path / f"{name}.mp4").write_bytes(b"clip")
+    found = find_videos(tmp_path, ["c", "b", "a", "d"])
+    assert found == Coverage(tmp_path, ("c", "a"), ("b", "d"))
+
+
+def test_an_interrupted_copy_a_folder_and_a_dangling_link_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert find_videos(tmp_path, ["empty", "folder", "link"]).present == ()
+
+
+def test_a_folder_that_is_not_there_has_no_clips(tmp_path: Path) -> None:
+    assert find_videos(tmp_path / "absent", ["a"]).missing == ("a",)
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_a_complete_set_passes(allow_partial: bool) -> None:
+    require_videos(coverage(3, 0), allow_partial=allow_partial)
+
+
+def test_missing_clips_are_counted_and_named_with_the_folder_and_the_ways_out() -> None:
+    with pytest.raises(DataError) as caught:
+        require_videos(coverage(5, 2), allow_partial=False)
+    said = str(caught.value)
+    assert said.startswith("2 of 7 clips are missing in /clips: gone-0, gone-1. ")
+    assert "UGC_VIDEOCAP_VIDEOS" in said
+    assert "UGC_VIDEOCAP_ALLOW_PARTIAL=1" in said
+
+
+def test_many_missing_clips_are_not_all_named() -> None:
+    with pytest.raises(DataError, match=r"gone-9 and 989 more\.") as caught:
+        require_videos(coverage(1, 999), allow_partial=False)
+    assert "gone-10" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_partial_set_passes_where_that_is_allowed() -> None:
+    require_videos(coverage(1, 999), allow_partial=True)
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_no_clip_at_all_is_never_a_run(allow_partial: bool) -> None:
+    with pytest.raises(DataError, match="3 of 3 clips are missing") as caught:
+        require_videos(coverage(0, 3), allow_partial=allow_partial)
+    assert "ALLOW_PARTIAL" not in str(caught.value), "it would be no way out"
