@@ -25,6 +25,7 @@ class HubServer:
         files: content by name.
         knows_short: whether a revision may be the beginning of a hash.
         status: when set, what every request is answered with.
+        spoiled: content that is sent in place of a file's own, under its ETag.
         asked: ``"METHOD path"`` of each request.
         tokens: the authorization headers that came.
     """
@@ -34,6 +35,7 @@ class HubServer:
     files: Mapping[str, bytes]
     knows_short: bool = True
     status: int | None = None
+    spoiled: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     endpoint: str = ""
@@ -72,7 +74,9 @@ class HubServer:
         if name not in self.files:
             return 404, b"", headers | {"X-Error-Code": "EntryNotFound"}
         body = self.files[name]
-        return 200, body, headers | {"ETag": f'"{hashlib.sha1(body).hexdigest()}"'}  # noqa: S324
+        blob = hashlib.sha1(b"blob %d\0" % len(body) + body)  # noqa: S324
+        sent = self.spoiled.get(name, body)
+        return 200, sent, headers | {"ETag": f'"{blob.hexdigest()}"'}
 
 
 def _commit(identity: str) -> dict[str, object]:

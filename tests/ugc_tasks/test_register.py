@@ -1,4 +1,4 @@
-"""Whoever has the package installed has its task and its model, however lmms-eval is started.
+"""Whoever has the package installed has its tasks and its models, however lmms-eval is started.
 
 lmms-eval is started in processes of its own. They take seconds, so they run side by side from the
 first test on, and are few: each shows several things.
@@ -23,9 +23,15 @@ import pytest
 
 from tests.support.small_lmms_eval import link_small_lmms_eval
 from ugc_tasks import register
+from ugc_tasks.specs import SPECS
 
 PROJECT = Path(register.TASK_DIR).parent
-TASK, MODEL = "ugc_videocap", "qwen_omni_vllm"
+TASKS = sorted(spec.task for spec in SPECS.values())
+GROUP = "ugc_videocap_full"
+MODELS = {
+    "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
+    "ugc_replay": "ugc_tasks.saved.replay.UgcReplay",
+}
 HEAVY = {"torch", "vllm", "lmms_eval", "transformers", "datasets", "numpy", "av", "openai"}
 
 
@@ -145,7 +151,12 @@ def test_the_wheel_has_all_that_a_run_needs(wheel: Path) -> None:
         pth = archive.read("ugc_videocap.pth").decode()
     assert {
         "ugc_videocap.pth",
+        "ugc_tasks/question.yaml",
+        "ugc_tasks/ugc_videocap_full.yaml",
         "ugc_tasks/caption/ugc_videocap.yaml",
+        "ugc_tasks/choice/ugc_videocap_tone.yaml",
+        "ugc_tasks/ocr/ugc_videocap_ocr.yaml",
+        "ugc_tasks/detail/ugc_videocap_objects.yaml",
         "ugc_tasks/judge/rubric_system.txt",
         "ugc_tasks/judge/offline_weights.json",
         "ugc_tasks/sample/final_caption_qa.json",
@@ -203,10 +214,12 @@ def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
-def test_a_bare_task_manager_knows_the_task(tasks: ModuleType) -> None:
+def test_a_bare_task_manager_knows_the_tasks_and_their_group(tasks: ModuleType) -> None:
     manager = tasks.TaskManager()
-    assert manager.all_subtasks == [TASK]
-    assert manager.task_index[TASK]["yaml_path"].startswith(register.TASK_DIR)
+    assert manager.all_subtasks == TASKS
+    assert manager.all_groups == [GROUP]
+    for name in (*TASKS, GROUP):
+        assert manager.task_index[name]["yaml_path"].startswith(register.TASK_DIR)
 
 
 def test_a_manager_without_the_default_tasks_is_without_ours(tasks: ModuleType) -> None:
@@ -214,14 +227,14 @@ def test_a_manager_without_the_default_tasks_is_without_ours(tasks: ModuleType) 
 
 
 def test_the_users_own_task_of_the_same_name_wins(tasks: ModuleType, tmp_path: Path) -> None:
-    own = write(tmp_path / "own", {"own.yaml": f"task: {TASK}\noutput_type: generate_until\n"})
+    own = write(tmp_path / "own", {"own.yaml": f"task: {TASKS[0]}\noutput_type: generate_until\n"})
     manager = tasks.TaskManager(include_path=str(own))
-    assert manager.task_index[TASK]["yaml_path"] == str(own / "own.yaml")
+    assert manager.task_index[TASKS[0]]["yaml_path"] == str(own / "own.yaml")
 
 
 def test_the_way_out_that_the_warning_names_is_one(tasks: ModuleType) -> None:
     manager = tasks.TaskManager(include_path=register.TASK_DIR, include_defaults=False)
-    assert manager.all_subtasks == [TASK]
+    assert manager.all_subtasks == TASKS
 
 
 def test_arming_again_changes_nothing(tasks: ModuleType) -> None:
@@ -234,7 +247,7 @@ def test_arming_again_changes_nothing(tasks: ModuleType) -> None:
     assert tasks.TaskManager.initialize_tasks is extended
     assert sys.meta_path == finders
     assert listed == models.AVAILABLE_CHAT_TEMPLATE_MODELS
-    assert listed[MODEL] == "ugc_models.qwen_omni_vllm.QwenOmniVLLM"
+    assert MODELS.items() <= listed.items()
 
 
 def test_a_folder_of_ours_that_cannot_be_read_leaves_other_peoples_tasks(
@@ -344,28 +357,39 @@ def test_the_loader_of_the_module_stays_what_it_is(tmp_path: Path) -> None:
 # --- last, for they take long ---------------------------------------------------------------------
 
 
-def test_lmms_eval_models_lists_the_model(commands: Commands) -> None:
-    lines = [line.split() for line in commands.output("models").splitlines()]
-    assert [MODEL, "chat"] in lines
+def words(output: str) -> set[str]:
+    """Return the words of an output, out of the colours that a log puts around it."""
+    return set(output.replace("\x1b", " \x1b").split())
 
 
-def test_lmms_eval_models_lists_the_model_beside_a_broken_plugin(commands: Commands) -> None:
+def listed(output: str) -> set[str]:
+    """Return the chat models of ``lmms-eval models``."""
+    lines = [line.split() for line in output.splitlines()]
+    return {line[0] for line in lines if line[1:] == ["chat"]}
+
+
+def test_lmms_eval_models_lists_the_models(commands: Commands) -> None:
+    assert MODELS.keys() <= listed(commands.output("models"))
+
+
+def test_lmms_eval_models_lists_the_models_beside_a_broken_plugin(commands: Commands) -> None:
     output = commands.output("models, beside a broken plugin")
     assert "this plugin is broken" in output, "else the plugin was not loaded at all"
-    assert [MODEL, "chat"] in [line.split() for line in output.splitlines()]
+    assert MODELS.keys() <= listed(output)
 
 
-def test_lmms_eval_tasks_list_has_the_task(commands: Commands) -> None:
-    assert TASK in commands.output("tasks list").split()
+def test_lmms_eval_tasks_list_has_the_tasks(commands: Commands) -> None:
+    assert {*TASKS, GROUP} <= words(commands.output("tasks list"))
 
 
-def test_the_task_is_listed_beside_a_broken_plugin(commands: Commands) -> None:
+def test_the_tasks_are_listed_beside_a_broken_plugin(commands: Commands) -> None:
     output = commands.output("--tasks list, beside a broken plugin")
     assert "this plugin is broken" in output
-    assert f" - {TASK}" in output
+    assert {*TASKS, GROUP} <= words(output)
 
 
 def test_the_wheel_without_its_pth_file_is_registered_by_its_entry_point(
     commands: Commands,
 ) -> None:
-    assert f" - {TASK}" in commands.output("python -m, without the .pth file")
+    output = commands.output("python -m, without the .pth file")
+    assert {*TASKS, GROUP} <= words(output)

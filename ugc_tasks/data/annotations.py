@@ -1,11 +1,13 @@
-"""The annotation files: from the user's folder, or from the Hub by pinned revision."""
+"""The annotation files: from the user's folder, what was prepared, or by pinned revision."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugc_tasks.data.github import from_github
 from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.data.published import FILES, GITHUB_COMMIT, GITHUB_REPO, is_published
 
 REPO = "openinterx/UGC-VideoCap"
 REVISION = "ed5c374"
@@ -21,11 +23,13 @@ class Annotation:
 
 
 def annotation(name: str, home: Home) -> Annotation:
-    """Return an annotation file, from ``home.root`` if it is there, else from the Hub.
+    """Return an annotation file, from ``home.root`` if it is there, else as published.
 
-    The Hub is asked through ``huggingface_hub``: ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN`` and
-    ``HF_HUB_OFFLINE`` work. A file that was fetched once is taken from its cache, unasked: a commit
-    does not change.
+    Published files are taken from ``home.cache``, where ``ugc-videocap prepare`` puts them and
+    where they have the digest of the published ones; else from the Hub, and the three that the Hub
+    lacks from the authors' GitHub repository, once. The Hub is asked through ``huggingface_hub``:
+    ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN`` and ``HF_HUB_OFFLINE`` work. A file that was fetched
+    once is taken from its cache, unasked: a commit does not change.
 
     Args:
         name: file name as published, such as ``final_caption_qa.json``.
@@ -36,15 +40,38 @@ def annotation(name: str, home: Home) -> Annotation:
     """
     if home.root is not None and (local := home.root / name).is_file():
         return Annotation(local, "local")
+    file = FILES.get(name)
+    prepared = home.cache / name
+    if is_published(prepared):
+        return Annotation(prepared, source_of(name))
+    if file is not None and file.origin == "github":
+        from_github(file, prepared)
+        return Annotation(prepared, source_of(name))
     try:
-        path = _cached(name) or _from_hub(name)
+        path = hub_file(name)
     except Exception as error:  # whatever the Hub's client raises: connection, HTTP, cache
         looked = f"it is not in UGC_VIDEOCAP_HOME={home.root}, and " if home.root else ""
         raise DataError(
-            f"{name}: {looked}the dataset {REPO} could not be asked for it ({_reason(error)}); "
+            f"{name}: {looked}the dataset {REPO} could not be asked for it ({reason(error)}); "
             "connect to the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME to it"
         ) from error
-    return Annotation(path, f"{REPO}@{REVISION}")
+    return Annotation(path, source_of(name))
+
+
+def source_of(name: str) -> str:
+    """Return the repository and commit that a published file is from, as ``repo@revision``."""
+    if (file := FILES.get(name)) is not None and file.origin == "github":
+        return f"{GITHUB_REPO}@{GITHUB_COMMIT[:7]}"
+    return f"{REPO}@{REVISION}"
+
+
+def hub_file(name: str, *, again: bool = False) -> Path:
+    """Return a file of the dataset in the Hub's cache, fetched there if need be.
+
+    ``again`` fetches it even so. Raises whatever the Hub's client raises: see ``reason``.
+    """
+    found = None if again else _cached(name)
+    return found or _from_hub(name, again=again)
 
 
 def _cached(name: str) -> Path | None:
@@ -57,12 +84,16 @@ def _cached(name: str) -> Path | None:
     return next((p for p in sorted(snapshots.glob(f"{REVISION}*/{name}")) if p.is_file()), None)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, *, again: bool) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RevisionNotFoundError
 
     def download(revision: str) -> Path:
-        return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision))
+        return Path(
+            hf_hub_download(
+                REPO, name, repo_type="dataset", revision=revision, force_download=again
+            )
+        )
 
     try:
         return download(REVISION)
@@ -80,7 +111,7 @@ def _full_revision() -> str:
     raise LookupError(f"it has no commit {REVISION}")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return what the Hub's client says, on one line and without its advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])[:200].rstrip(".") or type(error).__name__

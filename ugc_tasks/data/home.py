@@ -20,7 +20,7 @@ class Home:
     Attributes:
         root: the user's folder of annotations, None where the Hub is to be asked.
         videos: the folder of ``<video_id>.mp4`` files.
-        cache: what is kept between runs: judgments, official prompts.
+        cache: what is kept between runs: judgments, official prompts, what was prepared.
         allow_partial: whether a run may go on without some of its clips.
     """
 

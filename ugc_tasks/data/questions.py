@@ -62,6 +62,11 @@ def read_questions(path: Path) -> Questions:
     return Questions(question, answers, _digest(question, answers))
 
 
+def is_video_id(value: object) -> TypeGuard[str]:
+    """Tell whether a value can be a clip's id, and so the name of a file."""
+    return isinstance(value, str) and _VIDEO_ID.fullmatch(value) is not None
+
+
 def _load(path: Path) -> Any:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
@@ -77,7 +82,7 @@ def _load(path: Path) -> Any:
 
 def _sample(path: Path, number: int, sample: Any) -> tuple[str, str]:
     video_id = sample.get("video_id") if isinstance(sample, dict) else None
-    if not isinstance(video_id, str) or not _VIDEO_ID.fullmatch(video_id):
+    if not is_video_id(video_id):
         raise DataError(f"{path}: sample {number} has no usable video_id: {video_id!r:.80}")
     answer = sample.get("answer")
     if not _is_text(answer):

@@ -56,6 +56,6 @@ def require_videos(coverage: Coverage, *, allow_partial: bool) -> None:
     )
     raise DataError(
         f"{len(coverage.missing)} of {wanted} clips are missing in {coverage.folder}: "
-        f"{named}{more}. Put them there as <video_id>.mp4, point UGC_VIDEOCAP_VIDEOS at the folder "
-        f"that has them{way_out}."
+        f"{named}{more}. Get them with `ugc-videocap prepare`, put them there as <video_id>.mp4, "
+        f"point UGC_VIDEOCAP_VIDEOS at the folder that has them{way_out}."
     )

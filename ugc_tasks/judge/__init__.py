@@ -1,4 +1,5 @@
-"""The caption judge: three scores from 1 to 5 for a caption, given the reference.
+"""The judge: scores for a model's answer about a clip, given the reference.
 
-Start at ``judge.py``. Importing this package loads nothing heavy.
+Start at ``judge.py``; what can be judged is in ``questions.py``, who judges it in ``profiles.py``.
+Importing this package loads nothing heavy.
 """

@@ -23,7 +23,8 @@ from ugc_tasks.judge.client import (
 )
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.profiles import ChatProfile
-from ugc_tasks.judge.reply import ChatReply, ReplyError, Scores, parse_reply
+from ugc_tasks.judge.reply import ChatReply, ReplyError, parse_reply
+from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore, StoredReply, judgment_key
 
@@ -61,7 +62,8 @@ class Asking:
 
     def key(self, item: JudgeItem) -> str:
         """Return the key of the item's judgment: the same for items whose request is the same."""
-        return judgment_key(self._settings.endpoint, self._request(item))
+        question = self._profile.question.name
+        return judgment_key(self._settings.endpoint, self._request(item), question)
 
     async def judge(self, item: JudgeItem) -> Judgment:
         """Return the judgment of ``item``; a failure is in it, not raised."""
@@ -120,7 +122,7 @@ class Asking:
         scores: Scores | None = None
         failure: str | None = None
         try:
-            scores = parse_reply(reply.text)
+            scores = parse_reply(reply.text, self._profile.question.form)
         except ReplyError as error:
             failure = str(error)
         attempt = await self._on_disk(

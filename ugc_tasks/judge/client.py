@@ -156,7 +156,7 @@ class ChatClient:
             cause = type(error.__cause__ or error).__name__
             failure = _Passing(f"the connection failed ({cause})")
         except UnicodeEncodeError:
-            failure = RequestFailed("the caption or its reference is not valid Unicode text")
+            failure = RequestFailed("the answer or its reference is not valid Unicode text")
         # Raised here, outside the handler: the openai exception holds the request and its key.
         raise failure
 

@@ -13,26 +13,43 @@ from types import TracebackType
 from typing import Any
 
 from ugc_tasks.judge.asking import Asking
-from ugc_tasks.judge.background import BackgroundAsking
 from ugc_tasks.judge.client import Backoff
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
-from ugc_tasks.judge.profiles import ChatProfile, OfflineProfile, Profile, load_profile
-from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.judge.profiles import (
+    ChatProfile,
+    OfflineProfile,
+    Profile,
+    UnknownProfileError,
+    load_profile,
+)
+from ugc_tasks.judge.questions import question_named
+from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
+from ugc_tasks.judge.threaded import ThreadedAsking
 
 _NOT_JUDGED = "not judged (UGC_JUDGE_PROFILE=none)"
 
 
 def open_judge(
-    environ: Mapping[str, str], *, home: Path | None, cache: Path, backoff: Backoff | None = None
+    environ: Mapping[str, str],
+    *,
+    home: Path | None,
+    cache: Path,
+    question: str = "caption",
+    backoff: Backoff | None = None,
 ) -> Judge:
-    """Return the judge that ``environ`` asks for.
+    """Return the judge that ``environ`` asks for, to judge ``question`` (one of ``QUESTIONS``).
 
     ``home`` may hold the official prompts, ``cache`` is where they and the judgments are kept.
     Raises ``JudgeConfigError``, ``OfficialPromptError`` or ``JudgeStoreError``, before anything is
-    spent.
+    spent, and ``UnknownQuestionError``.
     """
-    settings = JudgeSettings.from_env(environ, cache=cache)
-    profile = load_profile(settings.profile, home=home, cache=cache, model=settings.model)
+    settings = JudgeSettings.from_env(environ, cache=cache, question=question_named(question))
+    try:
+        profile = load_profile(
+            settings.profile, home=home, cache=cache, model=settings.model, question=question
+        )
+    except UnknownProfileError as error:
+        raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
     return Judge(profile, settings, backoff=backoff)
 
 
@@ -45,9 +62,9 @@ class Judge:
         """Open the store of a paid judge (``JudgeStoreError``) and start its thread."""
         self.profile = profile
         self._settings = settings
-        self._paid: BackgroundAsking | None = None
+        self._paid: ThreadedAsking | None = None
         if isinstance(profile, ChatProfile):
-            self._paid = BackgroundAsking(Asking(profile, settings, backoff or Backoff()))
+            self._paid = ThreadedAsking(Asking(profile, settings, backoff or Backoff()))
 
     def submit(self, item: JudgeItem) -> Future[Judgment]:
         """Start judging ``item`` and return the future of its judgment, without waiting for it.
@@ -55,7 +72,7 @@ class Judge:
         Items whose request is the same are asked once while they are under way, and come back each
         under its own ``video_id``. The future does not fail: a failure is in the judgment.
         """
-        reason = why_not_judged(item)
+        reason = why_not_judged(item, self.profile.question.subject)
         if reason is None and self._paid is not None:
             return self._paid.submit(item)
         done: Future[Judgment] = Future()
@@ -95,7 +112,11 @@ class Judge:
 
     def describe(self) -> dict[str, Any]:
         """Return what a number of this judge must be published with; plain JSON values."""
+        question = self.profile.question
         facts: dict[str, Any] = {
+            "question": question.name,
+            "values": list(question.form.names),
+            "published_score": question.published,
             "profile": self.profile.name,
             "label": self.profile.label,
             "estimate": self.profile.estimate,

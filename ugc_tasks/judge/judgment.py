@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ugc_tasks.judge.reply import Scores
+from ugc_tasks.judge.scores import Scores
 
 _MAX_CHARS = (
     100_000  # some forty times the longest caption published; beyond it a reply costs dollars
@@ -13,7 +13,7 @@ _MAX_CHARS = (
 
 @dataclass(frozen=True)
 class JudgeItem:
-    """A caption to judge: the clip's id, the caption, and the reference it is held against."""
+    """An answer to judge: the clip's id, the answer, and the reference it is held against."""
 
     video_id: str
     prediction: str
@@ -44,12 +44,15 @@ class Judgment:
             raise ValueError("a judgment has either scores or a failure")
 
 
-def why_not_judged(item: JudgeItem) -> str | None:
-    """Return why ``item`` is not sent to any judge, None if it can be."""
+def why_not_judged(item: JudgeItem, subject: str = "caption") -> str | None:
+    """Return why ``item`` is not sent to any judge, None if it can be.
+
+    ``subject`` is what the prediction is called in that sentence.
+    """
     if not item.prediction.strip():
-        return "empty caption"
+        return f"empty {subject}"
     if not item.reference.strip():
         return "empty reference"
     if len(item.prediction) > _MAX_CHARS or len(item.reference) > _MAX_CHARS:
-        return f"caption or reference longer than {_MAX_CHARS} characters"
+        return f"{subject} or reference longer than {_MAX_CHARS} characters"
     return None

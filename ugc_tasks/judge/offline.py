@@ -1,4 +1,4 @@
-"""A free estimate of the judge's scores from the two texts alone: an estimate, not a judgment.
+"""A free estimate of a caption's scores from the two texts alone: an estimate, not a judgment.
 
 A few measures of what caption and reference share go into a linear model that was fitted to
 published GPT-4o scores; ``benchmarks/fit_offline.py`` makes the fit and prints how far off it is
@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_tasks.judge.reply import DIMENSIONS, Scores
+from ugc_tasks.judge.forms import DIMENSIONS
+from ugc_tasks.judge.scores import Scores
 
 _WEIGHTS = Path(__file__).with_name("offline_weights.json")
 _MAX_CHARS = 16_000  # of either text; some seven times the longest published caption

@@ -2,7 +2,8 @@
 
 A score means nothing without the judge that gave it, so a profile fixes everything about a request
 and says so in ``label``. ``paper`` is the published protocol; ``rubric`` is ours; ``offline`` is a
-free estimate; ``none`` writes captions only. None of them stands in for another.
+free estimate, of captions only; ``none`` writes answers only. None of them stands in for another.
+What is judged is the question's to say (``questions.py``); a label names it unless it is captions.
 """
 
 from __future__ import annotations
@@ -15,41 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.official import official_text
+from ugc_tasks.judge.questions import QUESTIONS, Question, question_named
 
 PAPER_MODEL = "gpt-4o-2024-08-06"
 PROFILE_NAMES = ("paper", "rubric", "offline", "none")
 PAID_PROFILES = ("paper", "rubric")
 
-# As in the authors' eval_caption.py, which strips both texts and skips a clip that has none.
-_PAPER_USER = (
-    "Sample ID: {video_id}\n"
-    "Predicted Description: {prediction}\n"
-    "Ground Truth Description: {reference}\n"
-)
+_CAPTION = QUESTIONS["caption"]
 _RUBRIC_USER = (
     "[reference {mark}]\n{reference}\n[end of reference {mark}]\n\n"
     "[candidate {mark}]\n{prediction}\n[end of candidate {mark}]\n"
 )
-_RUBRIC_SYSTEM = Path(__file__).with_name("rubric_system.txt")
-# An enumeration rather than bounds: every server that has strict schemas understands it.
-_GRADE = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
-_RUBRIC_FORMAT: dict[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {
-        "name": "caption_grades",
-        "strict": True,
-        "schema": {
-            "type": "object",
-            "properties": {"visual": _GRADE, "audio": _GRADE, "details": _GRADE},
-            "required": ["visual", "audio", "details"],
-            "additionalProperties": False,
-        },
-    },
-}
+_FOLDER = Path(__file__).parent
 
 
 class UnknownProfileError(ValueError):
-    """There is no judge profile of that name."""
+    """There is no judge profile of that name, or it cannot judge the question."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,7 @@ class ChatProfile:
     system: str = field(repr=False)
     user_template: str = field(repr=False)
     response_format: dict[str, Any] | None = field(default=None, repr=False)
+    question: Question = _CAPTION
     estimate: bool = False
 
     def messages(self, video_id: str, prediction: str, reference: str) -> list[dict[str, str]]:
@@ -99,7 +82,7 @@ class ChatProfile:
     @property
     def label(self) -> str:
         """Return the short name under which numbers of this judge are shown."""
-        return f"{self.name}/{self.model}/{self.prompt_sha256[:12]}"
+        return f"{self.name}{self.question.tag}/{self.model}/{self.prompt_sha256[:12]}"
 
 
 @dataclass(frozen=True)
@@ -109,6 +92,7 @@ class OfflineProfile:
     version: str
     prompt_sha256: str
     name: str = "offline"
+    question: Question = _CAPTION
     estimate: bool = True
 
     @property
@@ -119,10 +103,11 @@ class OfflineProfile:
 
 @dataclass(frozen=True)
 class NoProfile:
-    """No judging: the captions are written and nothing is scored."""
+    """No judging: the answers are written and nothing is scored."""
 
     name: str = "none"
     label: str = "none"
+    question: Question = _CAPTION
     estimate: bool = False
 
 
@@ -138,35 +123,57 @@ def check_profile_name(name: str) -> str:
     return name
 
 
-def load_profile(name: str, *, home: Path | None, cache: Path, model: str | None = None) -> Profile:
-    """Return the profile ``name``; ``model`` replaces the model of a chat profile.
+def load_profile(
+    name: str,
+    *,
+    home: Path | None,
+    cache: Path,
+    model: str | None = None,
+    question: str = "caption",
+) -> Profile:
+    """Return the profile ``name`` for ``question``; ``model`` replaces the model of a chat profile.
 
-    Raises ``UnknownProfileError``, and ``OfficialPromptError`` where the published prompt cannot be
-    had: no other prompt takes its place.
+    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``OfficialPromptError`` where the
+    published prompt cannot be had: no other prompt takes its place.
     """
+    asked = question_named(question)
     builders: dict[str, Callable[[], Profile]] = {
         "paper": lambda: paper_profile(
-            official_text("caption_judge_system", home=home, cache=cache), model or PAPER_MODEL
+            official_text(asked.official, home=home, cache=cache), model or PAPER_MODEL, asked
         ),
-        "rubric": lambda: rubric_profile(model or PAPER_MODEL),
-        "offline": _offline_profile,
-        "none": NoProfile,
+        "rubric": lambda: rubric_profile(model or PAPER_MODEL, asked),
+        "offline": lambda: _offline_profile(asked),
+        "none": lambda: NoProfile(question=asked),
     }
     return builders[check_profile_name(name)]()
 
 
-def paper_profile(system: str, model: str = PAPER_MODEL) -> ChatProfile:
-    """Return the published protocol around ``system``, the authors' system text."""
-    return ChatProfile("paper", model, 1, system, _PAPER_USER)
+def paper_profile(
+    system: str, model: str = PAPER_MODEL, question: Question = _CAPTION
+) -> ChatProfile:
+    """Return the published protocol of ``question`` around ``system``, the authors' system text.
+
+    Their requests state a model, a temperature and the two messages, and nothing else.
+    """
+    return ChatProfile(
+        "paper", model, question.paper_temperature, system, question.paper_user, question=question
+    )
 
 
-def rubric_profile(model: str = PAPER_MODEL) -> ChatProfile:
+def rubric_profile(model: str = PAPER_MODEL, question: Question = _CAPTION) -> ChatProfile:
     """Return our own rubric: temperature 0, strict schema, the reference before the candidate."""
-    system = _RUBRIC_SYSTEM.read_text(encoding="utf-8").strip()
-    return ChatProfile("rubric", model, 0, system, _RUBRIC_USER, _RUBRIC_FORMAT)
+    system = (_FOLDER / question.rubric).read_text(encoding="utf-8").strip()
+    schema = {"name": question.rubric_schema, "strict": True, "schema": question.asked.schema()}
+    reply = {"type": "json_schema", "json_schema": schema}
+    return ChatProfile("rubric", model, 0, system, _RUBRIC_USER, reply, question)
 
 
-def _offline_profile() -> OfflineProfile:
+def _offline_profile(question: Question) -> OfflineProfile:
+    if not question.has_estimate:
+        raise UnknownProfileError(
+            f"there is no free estimate for the question {question.name!r}, only for captions; "
+            "choose paper or rubric, or none to write answers only"
+        )
     from ugc_tasks.judge.offline import load_weights
 
     weights = load_weights()

@@ -1,9 +1,7 @@
 """Reading a judge's reply, which is hostile text: it may say whatever the caption told it to.
 
-Accepted is one JSON object or Python dictionary with ``visual``, ``audio`` and ``details``,
-anywhere in the text. A value is a whole number from 1 to 5; 4.0 and "4" count as 4, since a judge
-means nothing else by them, while 3.5, true and 0 are refused rather than rounded. Nothing is
-evaluated.
+Accepted is one JSON object or Python dictionary with all values of the form asked for
+(``forms.py``), anywhere in the text. Nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -11,25 +9,18 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-DIMENSIONS = ("visual", "audio", "details")
+from ugc_tasks.judge.forms import CAPTION, DIMENSIONS, Form
+from ugc_tasks.judge.scores import Scores
+
+__all__ = ["DIMENSIONS", "ChatReply", "ReplyError", "Scores", "parse_reply"]
 
 _MAX_CHARS = 32 * 1024
 _MAX_OBJECTS = 16
-_TWICE = "the reply states a dimension twice"
 # All that matters for finding where an object ends: braces, quotes, and escapes inside quotes.
 _MARK = re.compile(r"[{}\"']|\\.", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Three scores from 1 (worst) to 5: whole numbers from a judge, fractions from an estimate."""
-
-    visual: float
-    audio: float
-    details: float
 
 
 @dataclass(frozen=True)
@@ -48,39 +39,41 @@ class ReplyError(ValueError):
     """The reply holds no usable scores; the message is a short reason without the reply's text."""
 
 
-def parse_reply(text: str) -> Scores:
-    """Return the scores that ``text`` states, or raise ``ReplyError``.
+def parse_reply(text: str, form: Form = CAPTION) -> Scores:
+    """Return the scores of ``form`` that ``text`` states, or raise ``ReplyError``.
 
-    Several objects with the same scores are fine; objects that disagree, or one good and one out of
-    range, are not, because nothing says which of them the judge meant.
+    Values beside those of the form are passed over. Several objects with the same scores are fine;
+    objects that disagree, or one good and one out of range, are not, because nothing says which of
+    them the judge meant.
     """
     if not text.strip():
         raise ReplyError("the reply is empty")
     if len(text) > _MAX_CHARS:
         raise ReplyError(f"the reply is longer than {_MAX_CHARS} characters")
-    found = {_scores(candidate) for candidate in _objects(text)}
+    found = {_scores(candidate, form) for candidate in _objects(text, form)}
     if not found:
-        raise ReplyError("the reply has no object with visual, audio and details")
+        raise ReplyError(f"the reply has no object with {_listed(form.names)}")
     if len(found) > 1:
         raise ReplyError("the reply has several objects with different scores")
     return found.pop()
 
 
-def _scores(candidate: dict[object, object]) -> Scores:
-    visual, audio, details = (_score(name, candidate[name]) for name in DIMENSIONS)
-    return Scores(visual, audio, details)
+def _scores(candidate: dict[object, object], form: Form) -> Scores:
+    values: dict[str, float] = {}
+    for name, kind in form.fields.items():
+        value = kind.read(candidate[name])
+        if value is None:
+            raise ReplyError(f"{name} is not {kind.meaning}")
+        values[name] = value
+    return Scores(**values)
 
 
-def _score(name: str, value: object) -> int:
-    if isinstance(value, str) and value in {"1", "2", "3", "4", "5"}:
-        return int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value in range(1, 6):
-        return int(value)
-    raise ReplyError(f"{name} is not a whole number from 1 to 5")
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _objects(text: str) -> Iterator[dict[object, object]]:
-    """Yield every object of the text that has all three dimensions, outermost first."""
+def _objects(text: str, form: Form) -> Iterator[dict[object, object]]:
+    """Yield every object of the text that has all values of the form, outermost first."""
     start = text.find("{")
     seen = 0
     while start >= 0:
@@ -88,8 +81,8 @@ def _objects(text: str) -> Iterator[dict[object, object]]:
         if seen > _MAX_OBJECTS:
             raise ReplyError(f"the reply has more than {_MAX_OBJECTS} opening braces")
         end = _closing(text, start)
-        value = _read(text[start:end]) if end is not None else None
-        if value is not None and end is not None and all(name in value for name in DIMENSIONS):
+        value = _read(text[start:end], form) if end is not None else None
+        if value is not None and end is not None and all(name in value for name in form.names):
             yield value
             start = text.find("{", end)
         else:  # prose, or a wrapper: the scores may be an object inside it
@@ -115,32 +108,35 @@ def _closing(text: str, start: int) -> int | None:
     return None
 
 
-def _read(source: str) -> dict[object, object] | None:
+def _read(source: str, form: Form) -> dict[object, object] | None:
     """Return the JSON object or Python dictionary ``source``, None if it is neither."""
+
+    def checked(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        _refuse_repeats((name for name, _ in pairs), form)
+        return dict(pairs)
+
     try:
-        value = json.loads(source, object_pairs_hook=_without_repeats)
+        value = json.loads(source, object_pairs_hook=checked)
     except ReplyError:
         raise
     except (ValueError, RecursionError):
-        value = _read_python(source)
+        value = _read_python(source, form)
     return value if isinstance(value, dict) else None
 
 
-def _read_python(source: str) -> object:
+def _read_python(source: str, form: Form) -> object:
     try:
         tree = ast.parse(source, mode="eval")
         value = ast.literal_eval(tree)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
-    if isinstance(tree.body, ast.Dict):  # a repeated key would silently be the last one
-        names = [key.value for key in tree.body.keys if isinstance(key, ast.Constant)]
-        if any(names.count(name) > 1 for name in DIMENSIONS):
-            raise ReplyError(_TWICE)
+    if isinstance(tree.body, ast.Dict):
+        _refuse_repeats((k.value for k in tree.body.keys if isinstance(k, ast.Constant)), form)
     return value
 
 
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    names = [name for name, _ in pairs]
-    if any(names.count(name) > 1 for name in DIMENSIONS):
-        raise ReplyError(_TWICE)
-    return dict(pairs)
+def _refuse_repeats(names: Iterable[object], form: Form) -> None:
+    """Raise ``ReplyError`` for a value stated twice: it would silently be the last one."""
+    seen = [name for name in names if name in form.fields]
+    if len(seen) != len(set(seen)):
+        raise ReplyError("the reply states a value twice")

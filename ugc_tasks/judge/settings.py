@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ugc_tasks.judge.profiles import PAID_PROFILES, UnknownProfileError, check_profile_name
+from ugc_tasks.judge.questions import QUESTIONS, Question
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _STORE_NAME = "judgments.sqlite3"
@@ -42,7 +43,13 @@ class JudgeSettings:
         return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str], *, cache: Path) -> JudgeSettings:
+    def from_env(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        cache: Path,
+        question: Question = QUESTIONS["caption"],
+    ) -> JudgeSettings:
         """Read the settings from ``environ``; an empty variable counts as unset.
 
         Raises ``JudgeConfigError`` for a value that cannot be used and for a missing key where the
@@ -63,7 +70,7 @@ class JudgeSettings:
             deadline=_seconds(given, "UGC_JUDGE_DEADLINE", cls.deadline),
             attempts=_whole(given, "UGC_JUDGE_ATTEMPTS", cls.attempts, _MAX_ATTEMPTS),
             base_url=_base_url(given),
-            api_key=_api_key(given, profile),
+            api_key=_api_key(given, profile, question),
         )
 
 
@@ -108,15 +115,16 @@ def _base_url(given: Mapping[str, str]) -> str:
     return url
 
 
-def _api_key(given: Mapping[str, str], profile: str) -> str:
+def _api_key(given: Mapping[str, str], profile: str, question: Question) -> str:
     key = given.get("OPENAI_API_KEY", "")
     if profile not in PAID_PROFILES:
         return ""
     if not key:
+        estimate = "UGC_JUDGE_PROFILE=offline for a free estimate, or "
         raise JudgeConfigError(
             f"the judge profile {profile!r} needs OPENAI_API_KEY: set it (any text for a server "
-            "that asks for none), or choose UGC_JUDGE_PROFILE=offline for a free estimate, or "
-            "UGC_JUDGE_PROFILE=none to write captions only"
+            f"that asks for none), or choose {estimate if question.has_estimate else ''}"
+            f"UGC_JUDGE_PROFILE=none to write {question.subject}s only"
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise JudgeConfigError(

@@ -1,14 +1,16 @@
 """What was paid for, on disk: every reply of the judge, committed before anything is done with it.
 
 One SQLite file. A reply is kept under the digest of everything that determines it (endpoint and
-whole request), so that a rerun finds it and another model, prompt or caption does not. Replies that
-did not parse are kept too: they cost the same. The request itself and the key are not stored.
+whole request) and of what it is read as, so that a rerun finds it and another model, prompt, answer
+or question does not. Replies that did not parse are kept too: they cost the same. The request
+itself and the key are not stored. What the file looks like is in ``schema.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -18,33 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.judge.reply import ChatReply, Scores
+from ugc_tasks.judge import schema
+from ugc_tasks.judge.reply import ChatReply
+from ugc_tasks.judge.scores import Scores
 
-_SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x55474A44  # "UGJD": tells this file from another program's database
 _BUSY_S = 30.0
-
-_SCHEMA = """
-CREATE TABLE reply (
-    key TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    video_id TEXT NOT NULL,
-    judge TEXT NOT NULL,
-    text TEXT NOT NULL,
-    finish_reason TEXT,
-    model TEXT,
-    fingerprint TEXT,
-    prompt_tokens INTEGER,
-    completion_tokens INTEGER,
-    visual INTEGER,
-    audio INTEGER,
-    details INTEGER,
-    failure TEXT,
-    created_at REAL NOT NULL,
-    PRIMARY KEY (key, attempt),
-    CHECK ((failure IS NULL) = (visual IS NOT NULL AND audio IS NOT NULL AND details IS NOT NULL))
-) WITHOUT ROWID
-"""
 
 
 class JudgeStoreError(RuntimeError):
@@ -61,11 +41,16 @@ class StoredReply:
     failure: str | None
 
 
-def judgment_key(endpoint: str, request: Mapping[str, Any]) -> str:
-    """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept."""
-    canonical = json.dumps(
-        {"endpoint": endpoint, "request": request}, sort_keys=True, separators=(",", ":")
-    )
+def judgment_key(endpoint: str, request: Mapping[str, Any], question: str = "caption") -> str:
+    """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept.
+
+    The question counts: two that are asked alike (a caption, an audio caption) keep different
+    values. That of captions is left out, as it was when there was no other.
+    """
+    determining: dict[str, Any] = {"endpoint": endpoint, "request": request}
+    if question != "caption":
+        determining["question"] = question
+    canonical = json.dumps(determining, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -99,7 +84,7 @@ class JudgmentStore:
                 self._open_db()
                 .execute(
                     "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
-                    " completion_tokens, attempt, visual, audio, details FROM reply"
+                    " completion_tokens, attempt, scores FROM reply"
                     " WHERE key = ? AND failure IS NULL ORDER BY attempt LIMIT 1",
                     (key,),
                 )
@@ -107,7 +92,7 @@ class JudgmentStore:
             )
         if row is None:
             return None
-        return StoredReply(ChatReply(*row[:6]), row[6], Scores(*row[7:]), None)
+        return StoredReply(ChatReply(*row[:6]), row[6], self._read_scores(row[7]), None)
 
     def add(
         self,
@@ -120,17 +105,17 @@ class JudgmentStore:
         failure: str | None,
     ) -> int:
         """Commit ``reply`` to disk and return its attempt number, counted from 1 over all runs."""
-        grades = (scores.visual, scores.audio, scores.details) if scores else (None, None, None)
+        stated = json.dumps(dict(scores)) if scores is not None else None
         with self._lock, self._failing_clearly(), self._writing() as db:
             (attempt,) = db.execute(
                 "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply WHERE key = ?", (key,)
             ).fetchone()
             db.execute(
-                "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key, attempt, _text(video_id), _text(judge), _text(reply.text),
                     _text(reply.finish_reason), _text(reply.model), _text(reply.fingerprint),
-                    reply.prompt_tokens, reply.completion_tokens, *grades, failure, time.time(),
+                    reply.prompt_tokens, reply.completion_tokens, stated, failure, time.time(),
                 ),
             )  # fmt: skip
         return int(attempt)
@@ -148,29 +133,26 @@ class JudgmentStore:
         # A commit returns only when the reply is on the disk: it has been paid for.
         db.execute("PRAGMA synchronous = FULL")
         with self._writing(db):  # also finds out now whether the file can be written
-            if self._is_empty(db):
-                db.execute(_SCHEMA)
-                db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-                db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            schema.bring_up_to_date(db)
 
     def _refuse_others(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        (owner,) = db.execute("PRAGMA application_id").fetchone()
-        if self._is_empty(db) and not version:
+        version = schema.version_of(db)
+        if schema.is_empty(db) and not version:
             return
-        if owner != _APPLICATION_ID:
+        if schema.owner_of(db) != schema.APPLICATION_ID:
             raise self._unusable("it is another program's database")
-        if version > _SCHEMA_VERSION:
+        if version > schema.VERSION:
             raise JudgeStoreError(
                 f"the judgment store {self.path} was written by a newer version of ugc-videocap "
-                f"(schema {version}, known is {_SCHEMA_VERSION}); upgrade, or set UGC_JUDGE_STORE "
+                f"(schema {version}, known is {schema.VERSION}); upgrade, or set UGC_JUDGE_STORE "
                 "to another file"
             )
 
-    @staticmethod
-    def _is_empty(db: sqlite3.Connection) -> bool:
-        (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        return not tables
+    def _read_scores(self, stated: str) -> Scores:
+        try:
+            return Scores(**{name: _number(value) for name, value in json.loads(stated).items()})
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise self._unusable("it has scores in it that are none") from None
 
     def _use_write_ahead_log(self, db: sqlite3.Connection) -> None:
         # Two processes that open a new file at once collide here without the busy timeout helping.
@@ -219,3 +201,9 @@ class JudgmentStore:
 def _text(value: str | None) -> str | None:
     """Return ``value`` without lone surrogates, which JSON can carry and SQLite cannot."""
     return None if value is None else value.encode("utf-8", "replace").decode()
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError
+    return value

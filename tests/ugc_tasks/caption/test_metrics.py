@@ -11,13 +11,10 @@ from ugc_tasks.caption.metrics import (
     DIMENSIONS,
     NO_CAPTION,
     clip_metrics,
-    count,
-    count_heard,
-    one_label,
-    share,
 )
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
-from ugc_tasks.judge.reply import Scores
+from ugc_tasks.judge.scores import Scores
+from ugc_tasks.rows import count, count_heard, one_label, share
 
 SCORES = Scores(visual=5, audio=3, details=4)
 SCORED = Judgment("PI-1", scores=SCORES, reply="{...}", model="gpt", fingerprint="fp", attempts=1)
@@ -63,6 +60,12 @@ def test_an_estimate_never_stands_under_the_name_of_a_score() -> None:
     estimated = row(SCORED, estimate=True)
     assert not SCORE_KEYS & set(estimated)
     assert estimated["average_estimate"] == 80.0
+
+
+def test_a_caption_of_one_modality_has_its_one_score_and_no_average() -> None:
+    heard = row(Judgment("PI-1", scores=Scores(audio=3)))
+    assert {key: heard[key] for key in SCORE_KEYS & set(heard)} == {"audio": 60.0}
+    assert heard["n"] == "PI-1"
 
 
 def test_a_failed_judgment_is_no_score_and_is_counted_with_its_reply() -> None:

@@ -17,9 +17,10 @@ from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge import judge as judge_module
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
-from ugc_tasks.judge.profiles import load_profile, rubric_profile
-from ugc_tasks.judge.reply import Scores
-from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.judge.profiles import load_profile, paper_profile, rubric_profile
+from ugc_tasks.judge.questions import QUESTIONS, UnknownQuestionError
+from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.store import JudgeStoreError
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
@@ -119,6 +120,87 @@ def test_a_clip_declined_for_its_content_fails_alone(
     judgments = open_judge().judge_many(clips(8), progress=False)
     assert [j.video_id for j in judgments if j.failure] == ["clip-3"]
     assert "content policy" in str(judgments[3].failure)
+
+
+# ---- other questions ----
+
+
+def test_verdicts_and_shares_come_back_by_name_and_are_found_again(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    replies = {
+        "background": ('{"consistent": "Yes"}', Scores(consistent=1.0)),
+        "objects": ('```json\n{"match_score": 0.67}\n```', Scores(match_score=0.67)),
+    }
+    for question, (reply, scores) in replies.items():
+        server.script = lambda _, reply=reply: act.text(reply)
+        profile = paper_profile("Compare.", question=QUESTIONS[question])
+        (first,) = open_judge(profile=profile).judge_many(clips(1), progress=False)
+        (again,) = open_judge(profile=profile).judge_many(clips(1), progress=False)
+        assert (first.scores, first.stored) == (scores, False)
+        assert (again.scores, again.stored) == (scores, True)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("reply", ['{"match_score": 1.5}', "I cannot say.", '{"score": 0.5}'])
+def test_an_unreadable_share_is_asked_for_again_and_then_a_failure_not_a_zero(
+    server: JudgeServer, open_judge: OpenJudge, reply: str
+) -> None:
+    server.script = [act.text(reply)]
+    profile = paper_profile("Count.", question=QUESTIONS["objects"])
+    (judgment,) = open_judge(profile=profile, attempts=2).judge_many(clips(1), progress=False)
+    assert judgment.scores is None
+    assert "match_score" in str(judgment.failure)
+    assert judgment.attempts == len(server.requests) == 2
+
+
+def test_questions_that_are_asked_alike_do_not_take_each_others_judgments(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    server.script = [act.scores(2, 3, 4)]
+    kept = []
+    for question in ("audio_caption", "caption", "visual_caption"):
+        profile = paper_profile("Grade.", question=QUESTIONS[question])
+        (judgment,) = open_judge(profile=profile).judge_many(clips(1), progress=False)
+        kept.append(judgment.scores)
+    assert kept == [Scores(audio=3), Scores(2, 3, 4), Scores(visual=2)]
+    assert len({asked.raw for asked in server.requests}) == 1
+    assert len(server.requests) == 3
+
+
+def test_an_answer_that_is_none_is_called_an_answer(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    judge = open_judge(profile=paper_profile("Count.", question=QUESTIONS["objects"]))
+    (judgment,) = judge.judge_many([JudgeItem("c", " ", "A reference.")], progress=False)
+    assert judgment.failure == "empty answer"
+    assert not server.requests
+
+
+def test_the_environment_opens_a_judge_of_any_question(server: JudgeServer, tmp_path: Path) -> None:
+    server.script = [act.text('{"consistent": "no"}')]
+    environ = {
+        "UGC_JUDGE_PROFILE": "rubric",
+        "OPENAI_API_KEY": CANARY,
+        "OPENAI_BASE_URL": server.base_url,
+    }
+    with judge_module.open_judge(
+        environ, home=None, cache=tmp_path, question="background"
+    ) as judge:
+        (judgment,) = judge.judge_many(clips(1), progress=False)
+        facts = judge.describe()
+    assert judgment.scores == Scores(consistent=0.0)
+    assert (facts["question"], facts["values"]) == ("background", ["consistent"])
+    assert facts["published_score"] is True
+    assert facts["label"].startswith("rubric:background/")
+
+
+def test_a_profile_that_cannot_judge_the_question_is_a_setting_to_change(tmp_path: Path) -> None:
+    environ = {"UGC_JUDGE_PROFILE": "offline"}
+    with pytest.raises(JudgeConfigError, match=r"UGC_JUDGE_PROFILE: .*'objects'.*choose paper"):
+        judge_module.open_judge(environ, home=None, cache=tmp_path, question="objects")
+    with pytest.raises(UnknownQuestionError, match="'colour'"):
+        judge_module.open_judge(environ, home=None, cache=tmp_path, question="colour")
 
 
 # ---- pace ----
@@ -316,6 +398,9 @@ def test_a_judge_describes_what_its_numbers_must_be_published_with(open_judge: O
     judge = open_judge()
     facts = judge.describe()
     assert facts["profile"] == "paper"
+    assert facts["question"] == "caption"
+    assert facts["values"] == ["visual", "audio", "details"]
+    assert facts["published_score"] is True
     assert facts["label"] == judge.profile.label
     assert facts["estimate"] is False
     assert facts["temperature"] == 1

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.reference import reference_dir
+from ugc_tasks.judge.forms import DIMENSIONS
 from ugc_tasks.judge.offline import estimate, features, load_weights
-from ugc_tasks.judge.reply import DIMENSIONS, Scores
+from ugc_tasks.judge.scores import Scores
 
 REFERENCE = (
     "A man in a red apron stirs soup in a small kitchen while soft piano music plays. He says "

@@ -1,4 +1,4 @@
-"""A judge's reply is read strictly: three whole numbers from 1 to 5, said once, or a failure."""
+"""A judge's reply is read strictly: the values asked for, on their scale, once, or a failure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ugc_tasks.judge.reply import ReplyError, Scores, parse_reply
+from ugc_tasks.judge.forms import Form
+from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.reply import ReplyError, parse_reply
+from ugc_tasks.judge.scores import Scores
 
+BACKGROUND = QUESTIONS["background"].form
+OBJECTS = QUESTIONS["objects"].form
+AUDIO = QUESTIONS["audio_caption"].form
 GOOD = Scores(4, 3, 5)
 
 
@@ -74,11 +80,14 @@ def test_anything_else_is_a_failure_with_a_short_reason(reply: str, reason: str)
     assert len(str(caught.value)) < 80
 
 
+_NO_BRACES = st.characters(exclude_characters="{}")
+
+
 @given(
     st.tuples(*[st.integers(1, 5)] * 3),
     st.sampled_from([json.dumps, repr]),
-    st.text(st.characters(exclude_characters="{}")),
-    st.text(st.characters(exclude_characters="{}")),
+    st.text(_NO_BRACES),
+    st.text(_NO_BRACES),
 )
 @example((1, 2, 3), repr, "it's", "don't")
 def test_prose_around_the_scores_changes_nothing(
@@ -94,6 +103,98 @@ def test_no_number_outside_the_scale_becomes_a_score(number: int, write: object)
     assert callable(write)
     with pytest.raises(ReplyError):
         parse_reply(write({"visual": 3, "audio": number, "details": 3}))
+
+
+# ---- the other questions ----
+
+
+@pytest.mark.parametrize(
+    ("reply", "value"),
+    [
+        ('{"consistent": "yes"}', 1.0),
+        ("{'consistent': 'No'}", 0.0),
+        ('```json\n{"consistent": "no"}\n```', 0.0),
+        ('Both stay indoors, it\'s {"consistent": "YES", "why": "same {room}"}.', 1.0),
+    ],
+)
+def test_a_verdict_on_the_background_is_yes_or_no(reply: str, value: float) -> None:
+    assert parse_reply(reply, BACKGROUND) == Scores(consistent=value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "value"),
+    [
+        ('{"match_score": 0.67}', 0.67),
+        ('{"match_score": 1}', 1.0),
+        ('{"match_score": "2/3"}', 2 / 3),
+        ("```json\n{'match_score': '0.50'}\n```", 0.5),
+        ('Two of three: {"match_score": 0.67} {"match_score": 0.67}', 0.67),
+    ],
+)
+def test_a_share_of_the_objects_is_a_fraction(reply: str, value: float) -> None:
+    assert parse_reply(reply, OBJECTS) == Scores(match_score=value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "form", "reason"),
+    [
+        ("", BACKGROUND, "empty"),
+        ("yes", BACKGROUND, "no object with consistent"),
+        ('{"consistent": true}', BACKGROUND, 'consistent is not "yes" or "no"'),
+        ('{"consistent": "maybe"}', BACKGROUND, "consistent is not"),
+        ('{"consistent": "yes"} or {"consistent": "no"}', BACKGROUND, "different scores"),
+        ('{"consistent": "no", "consistent": "yes"}', BACKGROUND, "twice"),
+        ('{"visual": 4, "audio": 3, "details": 5}', BACKGROUND, "no object with consistent"),
+        ("0.67", OBJECTS, "no object with match_score"),
+        ('{"match_score": 2/3}', OBJECTS, "no object"),
+        ('{"match_score": NaN}', OBJECTS, "match_score is not a fraction from 0 to 1"),
+        ('{"match_score": Infinity}', OBJECTS, "match_score is not"),
+        ('{"match_score": 1e999}', OBJECTS, "match_score is not"),
+        ('{"match_score": -0.1}', OBJECTS, "match_score is not"),
+        ('{"match_score": 1.5}', OBJECTS, "match_score is not"),
+        ('{"match_score": 67}', OBJECTS, "match_score is not"),
+        ('{"match_score": true}', OBJECTS, "match_score is not"),
+        ('{"match_score": 0.5} {"match_score": 0.6}', OBJECTS, "different scores"),
+        ('{"visual": 4, "details": 5}', AUDIO, "no object with audio"),
+    ],
+)
+def test_any_other_reply_is_a_failure_there_too(reply: str, form: Form, reason: str) -> None:
+    with pytest.raises(ReplyError, match=reason) as caught:
+        parse_reply(reply, form)
+    assert len(str(caught.value)) < 80
+
+
+def test_of_an_audio_caption_only_the_sound_counts() -> None:
+    # What a judge says of a picture that the reference does not have is not read at all.
+    assert parse_reply("{'visual': 'n/a', 'audio': 3, 'details': 0}", AUDIO) == Scores(audio=3)
+    reply = "{'visual': 1, 'audio': 3, 'details': 2} {'visual': 5, 'audio': 3, 'details': 2}"
+    assert parse_reply(reply, AUDIO) == Scores(audio=3)
+
+
+@given(st.floats(0, 1), st.sampled_from([json.dumps, repr]), st.text(_NO_BRACES))
+def test_every_share_is_read_as_it_was_written(share: float, write: object, prose: str) -> None:
+    assert callable(write)
+    reply = prose + write({"match_score": share}) + prose
+    assert parse_reply(reply, OBJECTS) == Scores(match_score=share)
+
+
+@given(st.floats().filter(lambda x: not 0 <= x <= 1), st.sampled_from([json.dumps, repr]))
+def test_no_number_off_the_scale_becomes_a_share(number: float, write: object) -> None:
+    assert callable(write)
+    with pytest.raises(ReplyError):
+        parse_reply(write({"match_score": number}), OBJECTS)
+
+
+@given(st.sampled_from([BACKGROUND, OBJECTS, AUDIO]), st.data())
+def test_no_text_does_more_than_fail_for_any_form(form: Form, data: st.DataObject) -> None:
+    words = [*form.names, *_PIECES, "yes", "no", "0.5", "2/3", "NaN", "1"]
+    reply = data.draw(st.lists(st.sampled_from(words), max_size=40).map("".join))
+    try:
+        scores = parse_reply(reply, form)
+    except ReplyError:
+        return
+    assert set(scores) == set(form.names)
+    assert all(0 <= value <= 5 for value in scores.values())
 
 
 _PIECES = [

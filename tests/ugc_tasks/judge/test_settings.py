@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
@@ -81,6 +82,14 @@ def test_a_paid_judge_without_a_key_says_what_can_be_done(profile: str) -> None:
         JudgeSettings.from_env({"UGC_JUDGE_PROFILE": profile, "OPENAI_API_KEY": " "}, cache=CACHE)
     for way_out in ("OPENAI_API_KEY", "UGC_JUDGE_PROFILE=offline", "UGC_JUDGE_PROFILE=none"):
         assert way_out in str(caught.value)
+
+
+def test_a_question_without_an_estimate_is_not_offered_one() -> None:
+    with pytest.raises(JudgeConfigError) as caught:
+        JudgeSettings.from_env({}, cache=CACHE, question=QUESTIONS["objects"])
+    assert "OPENAI_API_KEY" in str(caught.value)
+    assert "offline" not in str(caught.value)
+    assert "UGC_JUDGE_PROFILE=none to write answers only" in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", ["offline", "none"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from ugc_tasks.judge.profiles import paper_profile
-from ugc_tasks.judge.reply import ChatReply, Scores
+from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.reply import ChatReply
+from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore, judgment_key
 
 REPLY = ChatReply("{...}", "stop", "gpt-4o-2024-08-06", "fp_1", 700, 18)
@@ -44,6 +47,34 @@ def test_a_reply_comes_back_as_it_was_from_a_reopened_store(
     assert (found.reply, found.scores, found.failure, found.attempt) == (
         REPLY, Scores(4, 3, 5), None, 1,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "scores", [Scores(consistent=0.0), Scores(match_score=2 / 3), Scores(audio=3), Scores(4, 3, 5)]
+)
+def test_the_scores_of_any_question_come_back_as_they_were(
+    store: JudgmentStore, path: Path, scores: Scores
+) -> None:
+    add(store, "k", scores)
+    found = store.first_scored("k")
+    assert found is not None
+    assert found.scores == scores
+    with sqlite3.connect(path) as db:
+        (text,) = db.execute("SELECT scores FROM reply").fetchone()
+    assert json.loads(text) == dict(scores)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "4", "[4]", "{}", '{"visual": "4"}', '{"visual": NaN}', '{"visual": true}', "{"]
+)
+def test_scores_that_are_none_are_a_damaged_store_not_a_judgment(
+    store: JudgmentStore, path: Path, text: str
+) -> None:
+    add(store, "k", Scores(4, 3, 5))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE reply SET scores = ?", (text,))
+    with pytest.raises(JudgeStoreError, match=r"judgments\.sqlite3 cannot be used.*scores"):
+        store.first_scored("k")
 
 
 def test_replies_without_scores_are_kept_and_passed_over(store: JudgmentStore, path: Path) -> None:
@@ -103,6 +134,20 @@ def test_the_key_changes_with_everything_that_determines_a_judgment() -> None:
     assert judgment_key("host/v1", dict(reversed(body.items()))) == keys[0]
 
 
+def test_the_same_request_for_another_question_is_another_judgment() -> None:
+    body = paper_profile("Grade.").request("PI-1", "caption", "reference")
+    keys = {judgment_key("host/v1", body, name) for name in QUESTIONS}
+    assert len(keys) == len(QUESTIONS)
+
+
+def test_a_caption_keeps_the_key_that_it_had_when_there_was_no_other_question() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "é"}]}
+    assert judgment_key("host/v1", body, "caption") == judgment_key("host/v1", body)
+    assert judgment_key("host/v1", body) == (
+        "c2a4238423fd62cd50f73c58385e83d18ad15678d2f9a806570abb3357de26f1"
+    )
+
+
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database, " * 100)
@@ -125,7 +170,7 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
 def test_a_store_of_a_newer_version_is_refused(store: JudgmentStore, path: Path) -> None:
     store.close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     db.close()
     with pytest.raises(JudgeStoreError, match="newer version"):
         JudgmentStore(path)

@@ -16,7 +16,7 @@ _CLOSED = "the judge was closed before this was judged; run again to judge it"
 _log = logging.getLogger(__name__)
 
 
-class BackgroundAsking:
+class ThreadedAsking:
     """``Asking`` in an event loop on a daemon thread, for callers from any thread."""
 
     def __init__(self, asking: Asking) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from lmms_eval.api.reasoning import strip_reasoning_tags
 
-from tests.support.judge_server import JudgeServer, junk, scores
-from ugc_tasks.caption.answers import REASONING_TAGS, Answer, KeepPlaces, judge_answer
+from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text
+from ugc_tasks.answers import REASONING_TAGS, Answer, KeepPlaces, judge_answer
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.profiles import load_profile
+from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
 
 Document = dict[str, str]
@@ -176,13 +177,32 @@ def test_a_failed_judgment_is_not_asked_for_again_by_the_same_run(tmp_path: Path
     assert again == first
 
 
-def paid_judge(server: JudgeServer, folder: Path, **settings: str) -> Judge:
+def test_answers_about_the_background_are_judged_wide_as_captions_are(tmp_path: Path) -> None:
+    docs = documents(8)
+    answers = filtered([f"It stays in room {i}." for i in range(8)], docs)
+
+    def script(asked: Asked) -> Act:
+        return text('{"consistent": "yes"}' if "room 3" in asked.user else '{"consistent": "no"}')
+
+    with (
+        JudgeServer(script) as server,
+        paid_judge(server, tmp_path, "background") as judge,
+    ):
+        judgments = [judge_answer(d, a, judge) for d, a in zip(docs, answers, strict=True)]
+        assert len(server.requests) == 8
+    scores = [judgment.scores for judgment in judgments]
+    assert scores == [Scores(consistent=float(i == 3)) for i in range(8)]
+
+
+def paid_judge(
+    server: JudgeServer, folder: Path, question: str = "caption", **settings: str
+) -> Judge:
     environment = {
         "UGC_JUDGE_PROFILE": "rubric",
         "OPENAI_API_KEY": "sk-loopback-0123456789",
         "OPENAI_BASE_URL": server.base_url,
     }
-    return open_judge(environment | settings, home=None, cache=folder)
+    return open_judge(environment | settings, home=None, cache=folder, question=question)
 
 
 def test_an_answer_keeps_its_place_and_story_when_stripped() -> None:

@@ -1,4 +1,4 @@
-"""A small home of the benchmark, and lmms-eval with nothing but our task."""
+"""A small home of the benchmark, and an environment that is nobody's."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
+from tests.support.annotations import video_ids, write_annotations
 from tests.support.judge_server import JudgeServer
-from ugc_tasks.caption import run
+from ugc_tasks import run
 from ugc_tasks.judge.judge import Judge, open_judge
+from ugc_tasks.register import TASK_DIR
 
 QUESTION = "What happens, and what is heard?"
 MakeHome = Callable[..., Path]
+LoadTask = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of the user's is read or written; the runs that a test opened are closed."""
     for name in [name for name in os.environ if name.startswith(("UGC_", "OPENAI_"))]:
@@ -40,7 +43,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @pytest.fixture
-def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeHome:
+def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: None) -> MakeHome:
     """Make a home of so many clips (``PI-000``, ...), some of them missing, and point at it."""
 
     def make(clips: int = 3, *, missing: Sequence[int] = ()) -> Path:
@@ -58,6 +61,40 @@ def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeHome:
         return home
 
     return make
+
+
+@pytest.fixture
+def make_full_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: None) -> MakeHome:
+    """Make a home with the annotations of all tasks, and point at it; ``videos``: with clips."""
+
+    def make(clips: int = 3, *, videos: bool = True) -> Path:
+        home = tmp_path / "full"
+        (home / "videos").mkdir(parents=True)
+        write_annotations(home, clips)
+        for video_id in video_ids(clips) if videos else []:
+            (home / "videos" / f"{video_id}.mp4").write_bytes(b"not decoded here")
+        monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(home))
+        return home
+
+    return make
+
+
+@pytest.fixture
+def load_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: None) -> LoadTask:
+    """Load a task as ``lmms-eval --tasks NAME`` does, without its 25 s of other people's YAML."""
+    import datasets
+    from lmms_eval.api.task import ConfigurableTask
+    from lmms_eval.tasks import TaskManager, get_task_dict
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+
+    def load(name: str, kind: str = "chat") -> ConfigurableTask:
+        manager = TaskManager(include_path=TASK_DIR, include_defaults=False)
+        task = get_task_dict([name], manager, kind)[name]
+        assert isinstance(task, ConfigurableTask)
+        return task
+
+    return load
 
 
 @pytest.fixture

@@ -1,0 +1,77 @@
+"""Saved answers to a choice question, scored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ugc_tasks.choice.scorer import score
+from ugc_tasks.data.home import Home
+from ugc_tasks.saved.answers import SavedAnswer, SavedAnswers
+from ugc_tasks.scoring import Report, Request
+
+LABELS = {"PI-1": "positive", "PI-2": "Positive", "PI-3": "negative", "PI-4": "Neutral"}
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    options = ["Positive", "Negative", "Neutral"]
+    samples = [{"video_id": i, "answer": a, "options": options} for i, a in LABELS.items()]
+    for name in ("tone.json", "BGM.json"):
+        content = json.dumps({"question": "Which tone?", "samples": samples})
+        (tmp_path / name).write_text(content, "utf-8")
+    return tmp_path
+
+
+def scored(references: Path, answers: dict[str, Any], task: str = "tone") -> Report:
+    saved = {
+        i: value if isinstance(value, SavedAnswer) else SavedAnswer(value)
+        for i, value in answers.items()
+    }
+    home = Home(root=None, videos=references, cache=references / "cache", allow_partial=False)
+    return score(
+        Request(task, SavedAnswers(references / "file", saved), home, {}, references=references)
+    )
+
+
+def test_answers_are_matched_and_the_constant_answer_stands_beside(references: Path) -> None:
+    report = scored(
+        references,
+        {"PI-1": "A", "PI-2": "It is negative.", "PI-3": {"answer": "negative"}, "PI-4": "Hm."},
+    )
+    assert report.metrics == {
+        "accuracy": 50.0,
+        "constant": 50.0,
+        "macro_f1": pytest.approx(100 * (2 / 3 + 2 / 3 + 0) / 3),
+        "unanswered": 1,
+    }
+    assert (report.n, report.failed, report.complete) == (4, 0, True)
+    assert [item["chosen"] for item in report.items] == ["Positive", "Negative", "Negative", None]
+    assert [item["correct"] for item in report.items] == [True, False, True, False]
+    assert report.facts["constant_answer"] == "Positive"
+    assert report.notes == ("always answering 'Positive' gives 50.0, and these answers no more",)
+
+
+def test_an_empty_answer_is_unanswered_and_a_failure_is_not_counted(references: Path) -> None:
+    report = scored(
+        references,
+        {"PI-1": "Positive", "PI-2": "", "PI-3": SavedAnswer("", error="blocked"), "PI-9": "A"},
+    )
+    assert (report.n, report.failed, report.metrics["unanswered"]) == (2, 1, 1)
+    assert (report.missing, report.unknown) == (("PI-4",), ("PI-9",))
+    assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
+    assert not report.complete
+
+
+def test_nothing_answered_is_no_figure(references: Path) -> None:
+    report = scored(references, {"PI-1": SavedAnswer(None, error="blocked")})
+    assert report.n == 0
+    assert set(report.metrics.values()) == {None}
+
+
+def test_background_music_says_that_it_measures_nothing(references: Path) -> None:
+    report = scored(references, {"PI-1": "Positive"}, task="bgm")
+    assert report.notes == ("every label is No: this measures nothing",)

@@ -1,0 +1,103 @@
+"""A clip is looked at before it counts: its beginning, its end, its length."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.clips import write_clip, write_song
+from ugc_tasks.data.check import ClipFault, admit, check_clip
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"audio": None},
+        {"codec": "libx265"},
+        {"rotation": 90},
+        {"fragmented": True},
+        {"times": [0.0, 0.04, 0.08, 1.96]},
+        {"b_frames": 2, "gop": 250},
+        {"audio_seconds": 9.0},
+    ],
+    ids=lambda how: " ".join(how) or "plain",
+)
+def test_a_clip_is_as_long_as_its_picture(tmp_path: Path, how: dict[str, object]) -> None:
+    path = write_clip(tmp_path / "clip.mp4", **{"seconds": 2.0, **how})  # type: ignore[arg-type]
+    assert check_clip(path) == pytest.approx(2.0, abs=0.25)
+
+
+def test_another_container_under_the_name_of_a_clip_will_do(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mkv", seconds=2).rename(tmp_path / "clip.mp4")
+    assert check_clip(path) == pytest.approx(2.0, abs=0.25)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 121.0])
+def test_a_length_that_no_clip_has_is_refused(tmp_path: Path, seconds: float) -> None:
+    path = write_clip(tmp_path / "c.mp4", width=32, height=32, fps=2, seconds=seconds, audio=None)
+    with pytest.raises(ClipFault, match=rf"lasts {seconds:.1f} s, which is not 1 to 120 s"):
+        check_clip(path)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_clip_that_was_cut_is_told_by_its_end(tmp_path: Path, kept: float) -> None:
+    path = write_clip(tmp_path / "long.mp4", seconds=10, faststart=True)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(ClipFault, match=r"it is cut short|not a readable video"):
+        check_clip(path)
+
+
+def test_a_clip_without_its_index_is_refused(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "late.mp4", seconds=2)
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(ClipFault, match="not a readable video file"):
+        check_clip(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>no such video</html>",
+        b"#EXTM3U\n#EXTINF:1\nfile:///etc/hostname\n",
+        b"ffconcat version 1.0\nfile /etc/hostname\n",
+        os.urandom(4096),
+    ],
+    ids=["empty", "page", "playlist", "script", "noise"],
+)
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(ClipFault, match="not a readable video file"):
+        check_clip(path)
+
+
+def test_sound_with_a_cover_has_no_picture(tmp_path: Path) -> None:
+    song = write_song(tmp_path / "song.m4a").rename(tmp_path / "song.mp4")
+    with pytest.raises(ClipFault, match="it has no picture"):
+        check_clip(song)
+
+
+def test_only_files_are_looked_at(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name in ("pipe.mp4", "."):
+        with pytest.raises(ClipFault, match="not a regular file"):
+            check_clip(tmp_path / name)
+    with pytest.raises(ClipFault, match="cannot be read"):
+        check_clip(tmp_path / "absent.mp4")
+
+
+def test_a_clip_gets_its_place_only_when_it_is_one(tmp_path: Path, clip_bytes: bytes) -> None:
+    place, new = tmp_path / "clip.mp4", tmp_path / "new"
+    place.write_bytes(b"what was there")
+    new.write_bytes(clip_bytes[:5000])
+    with pytest.raises(ClipFault):
+        admit(new, place)
+    assert place.read_bytes() == b"what was there"
+    new.write_bytes(clip_bytes)
+    assert admit(new, place) == pytest.approx(2.0, abs=0.1)
+    assert place.read_bytes() == clip_bytes
+    assert not new.exists()

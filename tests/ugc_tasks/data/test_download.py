@@ -1,0 +1,171 @@
+"""One link is followed by the real yt-dlp: to a file, to a page with one, to TikTok's own pages."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from yt_dlp.extractor.tiktok import TikTokBaseIE
+
+from tests.support.web_host import HTML, MP4, Answer, WebHost
+from ugc_tasks.data.download import ANY_HOST, TIKTOK, NoClip, Stopped, download_clip
+
+Get = Callable[..., Path]
+
+
+@pytest.fixture
+def get(tmp_path: Path) -> Get:
+    """Follow a link; every call has a folder of its own."""
+
+    def follow(link: str, **options: object) -> Path:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        chosen = {"extractors": ANY_HOST, "stop": threading.Event(), "socket_s": 5.0, **options}
+        return download_clip(link, folder, **chosen)  # type: ignore[arg-type]
+
+    return follow
+
+
+def failure(get: Get, link: str, **options: object) -> tuple[str, str]:
+    with pytest.raises(NoClip) as caught:
+        get(link, **options)
+    return caught.value.kind, caught.value.reason
+
+
+def test_a_link_to_a_file_gives_the_file(get: Get, host: WebHost, clip_bytes: bytes) -> None:
+    assert get(host.add("/clip.mp4", Answer(clip_bytes, headers=MP4))).read_bytes() == clip_bytes
+
+
+def test_a_page_with_a_video_gives_the_video(get: Get, host: WebHost, clip_bytes: bytes) -> None:
+    host.add("/media/1.mp4", Answer(clip_bytes, headers=MP4))
+    page = b'<html><body><video><source src="/media/1.mp4"></video></body></html>'
+    assert get(host.add("/watch", Answer(page, headers=HTML))).read_bytes() == clip_bytes
+    assert host.asked[-1] == "/media/1.mp4"
+
+
+def test_a_redirect_is_followed(get: Get, host: WebHost, clip_bytes: bytes) -> None:
+    host.add("/clip.mp4", Answer(clip_bytes, headers=MP4))
+    link = host.add("/old", Answer(status=302, headers={"Location": "/clip.mp4"}))
+    assert get(link).read_bytes() == clip_bytes
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(404, "gone"), (410, "gone"), (403, "failed"), (429, "failed"), (500, "failed")],
+)
+def test_a_refusal_is_for_good_only_where_the_server_says_so(
+    get: Get, host: WebHost, status: int, kind: str
+) -> None:
+    link = host.add("/clip.mp4", Answer(status=status))
+    assert failure(get, link) == (kind, f"the server answered with status {status}")
+    assert host.asked == ["/clip.mp4"], "whoever calls tries again, not yt-dlp"
+
+
+def test_a_cut_connection_is_a_failure_of_this_time(
+    get: Get, host: WebHost, clip_bytes: bytes
+) -> None:
+    link = host.add("/clip.mp4", Answer(clip_bytes, headers=MP4, cut=5000))
+    kind, reason = failure(get, link)
+    assert kind == "failed"
+    assert "5000 bytes read" in reason
+
+
+def test_a_server_that_is_not_there_is_a_failure_of_this_time(get: Get) -> None:
+    with WebHost().running() as gone:
+        pass
+    assert failure(get, f"{gone.endpoint}/clip.mp4")[0] == "failed"
+
+
+def test_a_page_without_a_video_is_no_clip(get: Get, host: WebHost) -> None:
+    link = host.add("/clip.mp4", Answer(b"<html>sign in, please</html>", headers=HTML))
+    assert failure(get, link) == ("broken", "the page has no video")
+
+
+@pytest.mark.parametrize("headers", [MP4, HTML], ids=["file", "page"])
+def test_an_endless_answer_is_cut_short(get: Get, host: WebHost, headers: dict[str, str]) -> None:
+    block = b"<html>" + b"x" * (1 << 20)
+    link = host.add("/clip.mp4", Answer(block, headers=headers, endless=True))
+    started = time.monotonic()
+    kind, reason = failure(get, link, most_bytes=4 << 20)
+    assert kind == "broken"
+    assert "too large for a clip" in reason or "does not end" in reason
+    assert time.monotonic() - started < 10
+
+
+def test_a_file_that_says_it_is_too_large_is_not_fetched(get: Get, host: WebHost) -> None:
+    link = host.add("/clip.mp4", Answer(b"x" * 5000, headers=MP4))
+    assert failure(get, link, most_bytes=4000)[0] == "broken"
+
+
+def test_a_download_may_take_only_so_long(get: Get, host: WebHost) -> None:
+    link = host.add("/clip.mp4", Answer(b"x" * 1000, headers=MP4, endless=True))
+    assert failure(get, link, total_s=0.5) == ("failed", "the download takes too long")
+
+
+def test_a_run_that_is_stopped_reads_no_further(get: Get, host: WebHost) -> None:
+    stop = threading.Event()
+    link = host.add("/clip.mp4", Answer(b"x" * 1000, headers=MP4, endless=True))
+    threading.Timer(0.5, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        get(link, stop=stop)
+    assert time.monotonic() - started < 5
+
+
+def test_a_page_cannot_name_a_file_on_this_machine(
+    get: Get, host: WebHost, tmp_path: Path, clip_bytes: bytes
+) -> None:
+    (tmp_path / "secret.mp4").write_bytes(clip_bytes)
+    page = f'<html><video src="file://{tmp_path}/secret.mp4"></video></html>'.encode()
+    failure(get, host.add("/watch", Answer(page, headers=HTML)))
+
+
+def test_the_datasets_links_are_followed_to_tiktok_alone(get: Get, host: WebHost) -> None:
+    kind, _ = failure(get, host.add("/clip.mp4", Answer(b"x")), extractors=TIKTOK)
+    assert (kind, host.asked) == ("broken", [])
+
+
+@pytest.fixture
+def tiktok(host: WebHost, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """TikTok's page of a video on loopback; only its address is not TikTok's."""
+    link = "https://www.tiktok.com/@somebody/video/7479179770182552878"
+
+    def address(user: str | None, video: str) -> str:
+        return f"{host.endpoint}/@{user}/video/{video}"
+
+    monkeypatch.setattr(TikTokBaseIE, "_create_url", staticmethod(address))
+
+    def serve(status: int, **item: object) -> str:
+        detail = {"statusCode": status, "itemInfo": {"itemStruct": item}}
+        data = json.dumps({"__DEFAULT_SCOPE__": {"webapp.video-detail": detail}})
+        page = f'<html><script id="__UNIVERSAL_DATA_FOR_REHYDRATION__">{data}</script></html>'
+        host.add("/@somebody/video/7479179770182552878", Answer(page.encode(), headers=HTML))
+        return link
+
+    return serve
+
+
+def test_tiktoks_page_gives_its_video(
+    get: Get, host: WebHost, tiktok: Callable[..., str], clip_bytes: bytes
+) -> None:
+    media = host.add("/media.mp4", Answer(clip_bytes, headers=MP4))
+    video = {"playAddr": media, "width": 120, "height": 160, "duration": 2, "format": "mp4"}
+    link = tiktok(0, id="7479179770182552878", desc="", video=video, author={})
+    assert get(link, extractors=TIKTOK).read_bytes() == clip_bytes
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(10216, "gone"), (10222, "gone"), (10204, "refused"), (10231, "refused")],
+    ids=["private post", "private account", "deleted or blocked", "not available"],
+)
+def test_tiktoks_words_for_what_is_not_there_are_understood(
+    get: Get, tiktok: Callable[..., str], status: int, kind: str
+) -> None:
+    found, reason = failure(get, tiktok(status), extractors=TIKTOK)
+    assert found == kind
+    assert reason and "\n" not in reason and "yt-dlp -U" not in reason

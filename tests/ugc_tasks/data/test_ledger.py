@@ -1,0 +1,73 @@
+"""What was tried is remembered, in one file that several runs may share."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ugc_tasks.data.home import DataError
+from ugc_tasks.data.ledger import Dead, Ledger
+
+GONE = Dead("https://a.example/1", "gone", "the server answered with status 404")
+
+
+def test_a_dead_link_is_remembered_until_it_lives(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert ledger.dead("PI-1") is None
+        ledger.note_dead("PI-1", GONE)
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert ledger.dead("PI-1") == GONE
+        ledger.forget_dead("PI-1")
+        assert ledger.dead("PI-1") is None
+
+
+def test_a_check_holds_for_the_file_as_it_was(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"first")
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert ledger.checked(clip) == (False, None)
+        ledger.note_checked(clip, "it has no picture")
+        assert ledger.checked(clip) == (True, "it has no picture")
+        os.utime(clip, ns=(0, clip.stat().st_mtime_ns + 1))
+        assert ledger.checked(clip) == (False, None)
+        ledger.note_checked(clip, None)
+        assert ledger.checked(clip) == (True, None)
+        clip.write_bytes(b"longer than the first")
+        assert ledger.checked(clip) == (False, None)
+        clip.unlink()
+        with pytest.raises(FileNotFoundError):
+            ledger.checked(clip)
+
+
+def test_many_write_at_once(tmp_path: Path) -> None:
+    with (
+        Ledger(tmp_path / "ledger") as one,
+        Ledger(tmp_path / "ledger") as other,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        list(pool.map(lambda n: (one, other)[n % 2].note_dead(f"PI-{n}", GONE), range(40)))
+        assert all(one.dead(f"PI-{n}") for n in range(40))
+
+
+def test_without_a_file_it_lasts_as_long_as_the_run() -> None:
+    with Ledger(None) as ledger:
+        ledger.note_dead("PI-1", GONE)
+        assert ledger.dead("PI-1") == GONE
+
+
+def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("my notes, longer than a header of a database file is")
+    with pytest.raises(DataError, match=r"cannot be used.*it only remembers what was tried"):
+        Ledger(tmp_path / "text")
+    with sqlite3.connect(tmp_path / "other") as database:
+        database.execute("PRAGMA application_id = 7")
+        database.execute("CREATE TABLE mine (a)")
+    with pytest.raises(DataError, match="another program's database"):
+        Ledger(tmp_path / "other")
+    with pytest.raises(DataError, match="cannot be used"):
+        Ledger(tmp_path / "no" / "folder")
+    assert sqlite3.connect(tmp_path / "other").execute("SELECT name FROM sqlite_master").fetchall()

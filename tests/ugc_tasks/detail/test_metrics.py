@@ -1,0 +1,80 @@
+"""A background or objects answer: its judgment on the published scale, or the reason of none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ugc_tasks.detail.metrics import VALUES, answer_metrics, score_of
+from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.scores import Scores
+
+FAILED = Judgment("PI-1", failure="the reply is empty", reply="", attempts=3)
+BLANK = Judgment("PI-1", failure="empty answer")
+
+
+def row(question: str, judgment: Judgment | None, answer: str = "A.", **told: Any) -> Any:
+    return answer_metrics(
+        "PI-1", answer, judgment,
+        question=question, label="a judge", wanted=4, generation=told or None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "scores", "score"),
+    [
+        ("background", Scores(consistent=1.0), 100.0),
+        ("background", Scores(consistent=0.0), 0.0),
+        ("objects", Scores(match_score=0.25), 25.0),
+        ("objects", Scores(match_score=0.0), 0.0),
+    ],
+)
+def test_a_judged_answer_has_its_score_under_the_questions_name(
+    question: str, scores: Scores, score: float
+) -> None:
+    judged = row(question, Judgment("PI-1", scores=scores, reply="{…}", model="m", attempts=1))
+    assert judged[question] == score
+    assert (judged["n"], judged["coverage"]) == ("PI-1", "1/4")
+    assert judged["answer_failed"] == judged["judge_failed"] == ""
+    assert (judged["judge"], judged["judge_model"]) == ("a judge", "m")
+    assert judged["judge_reply"] == "{…}"
+    assert json.loads(json.dumps(judged)) == judged
+
+
+@pytest.mark.parametrize("question", VALUES)
+def test_a_failed_judgment_is_no_score_and_not_a_zero(question: str) -> None:
+    failed = row(question, FAILED)
+    assert question not in failed
+    assert failed["judge_failed"] == "the reply is empty"
+    assert (failed["n"], failed["coverage"], failed["answer_failed"]) == ("", "0/4", "")
+
+
+@pytest.mark.parametrize("question", VALUES)
+def test_no_answer_is_the_models_failure_not_the_judges(question: str) -> None:
+    silent = row(question, BLANK, " \n")
+    assert question not in silent
+    assert (silent["answer_failed"], silent["judge_failed"]) == ("the model gave no answer", "")
+    assert row(question, BLANK, "", error="no picture in it")["answer_failed"] == "no picture in it"
+
+
+@pytest.mark.parametrize("question", VALUES)
+def test_without_a_judge_there_is_the_answer_only(question: str) -> None:
+    unjudged = row(question, None, heard=True)
+    assert question not in unjudged
+    assert (unjudged["judge_failed"], unjudged["n"]) == ("", "")
+    assert unjudged["clips_heard"] == "heard"
+
+
+def test_the_score_of_each_is_a_value_that_its_judge_states() -> None:
+    for question, value in VALUES.items():
+        assert value in QUESTIONS[question].form.names
+
+
+def test_a_judgment_of_another_question_is_no_score_of_this_one() -> None:
+    with pytest.raises(KeyError):
+        score_of("objects", Judgment("PI-1", scores=Scores(consistent=1.0)))
+    with pytest.raises(KeyError):
+        score_of("caption", Judgment("PI-1", scores=Scores(4, 3, 5)))

@@ -1,0 +1,122 @@
+"""Background and objects as lmms-eval loads them and a judge on loopback judges them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.judge_server import Act, Asked, JudgeServer, junk, text
+from tests.support.lmms_scoring import reported, scored
+from tests.ugc_tasks.conftest import LoadTask, MakeHome
+
+BACKGROUND, OBJECTS = "ugc_videocap_background", "ugc_videocap_objects"
+
+
+def replies(key: str, *values: object) -> dict[str, Act]:
+    """Return the judge's replies to ``answer 0.``, ``answer 1.``, ..."""
+    return {f"answer {i}.": text(json.dumps({key: value})) for i, value in enumerate(values)}
+
+
+def by_answer(acts: dict[str, Act]) -> Callable[[Asked], Act]:
+    def script(asked: Asked) -> Act:
+        (act,) = [act for answer, act in acts.items() if answer in asked.user]
+        return act
+
+    return script
+
+
+def answers(count: int) -> list[str]:
+    return [f"This is answer {i}." for i in range(count)]
+
+
+def test_the_background_is_right_or_not(
+    load_task: LoadTask, make_full_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_full_home(4)
+    judge_server.script = by_answer(replies("consistent", "yes", "no", "YES", "yes"))
+    task = load_task(BACKGROUND)
+    rows = scored(task, answers(4))
+    assert [row["background"] for row in rows] == [100, 0, 100, 100]
+    metrics = reported(task, rows)
+    assert metrics["background"] == 75.0
+    assert metrics["overall"] == "1 of 8 columns, mean 75.0"
+    assert (metrics["n"], metrics["judge_failed"], metrics["coverage"]) == (4, 0, 1.0)
+    assert metrics["judge"] == rows[0]["judge"] != ""
+    assert len(judge_server.requests) == 4
+
+
+def test_objects_have_the_share_that_was_found(
+    load_task: LoadTask, make_full_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_full_home(4)
+    judge_server.script = by_answer(replies("match_score", 0.5, "3/4", 0, 1))
+    task = load_task(OBJECTS)
+    rows = scored(task, answers(4))
+    assert [row["objects"] for row in rows] == [50, 75, 0, 100]
+    assert reported(task, rows)["objects"] == 56.25
+
+
+@pytest.fixture
+def load_soon_failing(load_task: LoadTask, monkeypatch: pytest.MonkeyPatch) -> LoadTask:
+    """Load a task whose judge gets one attempt."""
+    monkeypatch.setenv("UGC_JUDGE_ATTEMPTS", "1")
+    monkeypatch.setenv("UGC_JUDGE_DEADLINE", "2")
+    return load_task
+
+
+@pytest.mark.parametrize(
+    ("task_name", "acts"),
+    [
+        (BACKGROUND, (text('{"consistent": "yes"}'), text('{"consistent": "maybe"}'))),
+        (OBJECTS, (text('{"match_score": 1}'), text('{"match_score": 1.5}'))),
+        (OBJECTS, (text('{"match_score": 1}'), junk())),
+    ],
+    ids=["no yes and no no", "no fraction", "no reply"],
+)
+def test_what_the_judge_failed_on_has_no_score_and_is_counted(
+    load_soon_failing: LoadTask,
+    make_full_home: MakeHome,
+    judge_server: JudgeServer,
+    task_name: str,
+    acts: tuple[Act, Act],
+) -> None:
+    make_full_home(3)
+    good, bad = acts
+    metric = task_name.removeprefix("ugc_videocap_")
+    judge_server.script = by_answer({"answer 0.": good, "answer 1.": bad, "answer 2.": good})
+    task = load_soon_failing(task_name)
+    rows = scored(task, answers(3))
+    assert [metric in row for row in rows] == [True, False, True]
+    assert [bool(row["judge_failed"]) for row in rows] == [False, True, False]
+    metrics = reported(task, rows)
+    assert (metrics[metric], metrics["n"], metrics["judge_failed"]) == (100.0, 2, 1)
+    assert metrics["answer_failed"] == 0
+    assert metrics["coverage"] == pytest.approx(2 / 3)
+    assert metrics["overall"] == "1 of 8 columns, mean 100.0"
+
+
+def test_an_answer_that_there_is_none_of_is_the_models_failure_and_costs_nothing(
+    load_task: LoadTask, make_full_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_full_home(2)
+    judge_server.script = by_answer(replies("consistent", "yes"))
+    task = load_task(BACKGROUND)
+    rows = scored(task, ["This is answer 0.", "  "])
+    metrics = reported(task, rows)
+    assert (metrics["answer_failed"], metrics["judge_failed"], metrics["n"]) == (1, 0, 1)
+    assert len(judge_server.requests) == 1
+
+
+@pytest.mark.parametrize("task_name", [BACKGROUND, OBJECTS])
+def test_the_free_judge_leaves_them_unscored_and_says_why(
+    load_task: LoadTask, make_full_home: MakeHome, task_name: str
+) -> None:
+    make_full_home(2)
+    task = load_task(task_name)
+    metrics = reported(task, scored(task, answers(2)))
+    question = task_name.removeprefix("ugc_videocap_")
+    assert metrics["judge"] == f"none: no offline estimate of {question}"
+    assert (metrics["n"], metrics["judge_failed"]) == (0, 0)
+    assert not {question, "overall"} & set(metrics)

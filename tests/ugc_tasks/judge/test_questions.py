@@ -1,0 +1,40 @@
+"""A question fixes what the judge is asked and what of its reply is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from ugc_tasks.data.official import OFFICIAL_TEXTS
+from ugc_tasks.judge.questions import QUESTIONS, UnknownQuestionError, question_named
+
+
+def test_five_questions_can_be_judged_and_keep_these_values() -> None:
+    assert {name: question.form.names for name, question in QUESTIONS.items()} == {
+        "caption": ("visual", "audio", "details"),
+        "background": ("consistent",),
+        "objects": ("match_score",),
+        "audio_caption": ("audio",),
+        "visual_caption": ("visual",),
+    }
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_is_kept_is_asked_for_and_the_prompt_is_one_of_the_authors(name: str) -> None:
+    asked = question_named(name)
+    assert set(asked.form.names) <= set(asked.asked.names)
+    assert asked.official in OFFICIAL_TEXTS
+
+
+def test_a_label_tells_the_question_unless_it_is_the_main_one_and_what_is_ours() -> None:
+    assert {name: question.tag for name, question in QUESTIONS.items()} == {
+        "caption": "",
+        "background": ":background",
+        "objects": ":objects",
+        "audio_caption": ":audio_caption(ours)",
+        "visual_caption": ":visual_caption(ours)",
+    }
+
+
+def test_an_unknown_question_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(UnknownQuestionError, match=r"'colour'.*caption, background, objects"):
+        question_named("colour")

@@ -1,0 +1,102 @@
+"""Score files, the authors' and ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ugc_tasks.data.home import DataError
+from ugc_tasks.saved.scores import ClipScores, read_scores
+
+
+def written(folder: Path, content: Any) -> Path:
+    path = folder / "scores.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+    return path
+
+
+def evaluation(visual: Any = 4, audio: Any = 3, details: Any = 5) -> dict[str, Any]:
+    return {"visual_score": visual, "audio_score": audio, "details_score": details}
+
+
+def sample(video_id: str, *, suffix: str = "", judge: str = "a judge", **more: Any) -> Any:
+    names = {"visual": 80.0, "audio": 60.0, "details": 100.0, "average": 80.0}
+    scored = {name + suffix: value for name, value in names.items()}
+    return {"video_id": video_id, "judge": judge, "coverage": "1/9", **scored, **more}
+
+
+def failure(video_id: str, **reasons: str) -> Any:
+    empty = {"caption_failed": "", "judge_failed": ""}
+    return {"video_id": video_id, "judge": "a judge", "coverage": "0/9", **empty, **reasons}
+
+
+def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> None:
+    content = {"evaluations": {"PI-1": evaluation()}, "overall_average_percent": 80.0}
+    scores = read_scores(written(tmp_path, content))
+    assert scores.clips == {"PI-1": ClipScores(visual=80.0, audio=60.0, details=100.0)}
+    assert scores.clips["PI-1"].average == 80.0
+    assert (scores.judge, scores.estimate, scores.wanted) == (None, False, None)
+    assert scores.stated_average == 80.0
+
+
+def test_a_stored_zero_counts_and_is_told(tmp_path: Path) -> None:
+    content = {"evaluations": {"PI-1": evaluation(), "PI-2": evaluation(0, 0, 0)}}
+    scores = read_scores(written(tmp_path, content))
+    assert len(scores.clips) == 2
+    assert scores.zeros == ("PI-2",)
+
+
+def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
+    rows = [
+        sample("PI-1"),
+        failure("PI-2", caption_failed="broken clip"),
+        failure("PI-3", judge_failed="no reply"),
+        failure("PI-4"),
+    ]
+    scores = read_scores(written(tmp_path, "\n".join(json.dumps(row) for row in rows)))
+    assert scores.clips == {"PI-1": ClipScores(80.0, 60.0, 100.0)}
+    assert scores.failed == {"PI-2": "broken clip", "PI-3": "no reply", "PI-4": "not judged"}
+    assert (scores.judge, scores.estimate, scores.wanted) == ("a judge", False, 9)
+
+
+def test_an_estimate_is_known_as_one(tmp_path: Path) -> None:
+    path = written(tmp_path, [sample("PI-1", suffix="_estimate"), failure("PI-2")])
+    assert read_scores(path).estimate
+
+
+def test_what_our_score_command_prints_is_a_score_file(tmp_path: Path) -> None:
+    path = written(tmp_path, {"task": "caption", "n": 1, "items": [sample("PI-1")]})
+    assert list(read_scores(path).clips) == ["PI-1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"evaluations": {}}, "'evaluations' is to be an object"),
+        ({"evaluations": {"PI-1": None}}, "'PI-1' has no scores"),
+        ({"evaluations": {"PI-1": evaluation(6)}}, "'PI-1' has no visual score from 0 to 5: 6"),
+        ({"evaluations": {"PI-1": evaluation(audio=True)}}, "no audio score from 0 to 5: True"),
+        ({"evaluations": {"PI-1": evaluation(details="4")}}, "no details score"),
+        ({"evaluations": {"PI-1": {"visual_score": 1}}}, "no audio score from 0 to 5: None"),
+        ('{"evaluations": {"PI-1": {"visual_score": NaN}}}', "no visual score from 0 to 5: nan"),
+        ('{"evaluations": {"PI-1": {}, "PI-1": {}}}', "'PI-1' is there twice"),
+        ([sample("PI-1"), sample("PI-1")], "row 2: PI-1 is there twice"),
+        ([sample("PI-1") | {"audio": 101}], "no audio score from 0 to 100: 101"),
+        ([sample("PI-1"), sample("PI-2", judge="b")], "several judges in one file"),
+        ([sample("PI-1"), sample("PI-2", suffix="_estimate")], "several judges in one file"),
+        ([{"video_id": "PI-1", "caption": "text"}], "row 1: neither scores nor a failure"),
+        ({"task": "ocr", "items": []}, "scores of 'ocr', not of captions"),
+        ({"results": {}}, "expected is a score file"),
+        ([], "expected is a score file"),
+    ],
+)
+def test_what_is_no_score_file_is_refused_in_one_sentence(
+    tmp_path: Path, content: Any, reason: str
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(DataError, match=reason) as error:
+        read_scores(path)
+    assert str(error.value).startswith(str(path))

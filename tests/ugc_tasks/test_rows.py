@@ -1,0 +1,133 @@
+"""How the rows of clips become metrics: means, counts as texts, and the mean of eight columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.scores import Scores
+from ugc_tasks.rows import (
+    answer_failure,
+    base_row,
+    columns,
+    count,
+    count_heard,
+    judged_row,
+    one_label,
+    overall,
+    part_of_overall,
+    share,
+)
+
+# --- the mean of the eight columns ----------------------------------------------------------------
+
+
+def test_a_row_carries_its_columns_and_their_part_in_the_overall_mean() -> None:
+    assert columns({"tone": 50.0}) == {"tone": 50.0, "overall": "1 of 8 columns, mean 50.0"}
+    row = columns({"visual": 100.0, "audio": 80.0, "details": 60.0})
+    assert row["overall"] == "3 of 8 columns, mean 80.0"
+
+
+def test_a_tasks_part_is_the_mean_over_its_clips() -> None:
+    parts = [columns({"tone": value})["overall"] for value in (100.0, 0.0, 0.0)]
+    assert part_of_overall(parts) == f"1 of 8 columns, mean {100 / 3!r}"
+
+
+def test_the_overall_mean_weighs_columns_alike_not_tasks_and_not_clips() -> None:
+    captions = part_of_overall(
+        [columns({"visual": 90.0, "audio": 60.0, "details": 90.0})["overall"]]
+    )
+    others = [part_of_overall([columns({"x": value})["overall"]]) for value in (10, 20, 30, 40, 50)]
+    sizes = [1, 1000, 2, 3, 4, 5]
+    expected = (90 + 60 + 90 + 10 + 20 + 30 + 40 + 50) / 8
+    assert overall([captions, *others], sizes, False) == expected
+    assert overall([*others, captions], sizes, False) == expected
+
+
+def test_fractions_survive_the_way_through_text() -> None:
+    third = 100 / 3
+    parts = [part_of_overall([columns({"x": third})["overall"]]) for _ in range(8)]
+    assert overall(parts, [1] * 8, False) == third
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (["3 of 8 columns, mean 80.0", "1 of 8 columns, mean 40.0"], "4 of 8 columns, mean 70.0"),
+        (["1 of 8 columns, mean 40.0"], "1 of 8 columns, mean 40.0"),
+    ],
+)
+def test_a_mean_of_fewer_columns_says_of_how_many_it_is(parts: list[str], said: str) -> None:
+    assert overall(parts, [5] * len(parts), False) == said
+
+
+# --- counts ---------------------------------------------------------------------------------------
+
+
+def test_counts_are_of_what_there_is_to_tell() -> None:
+    assert count(["PI-1", "", "PI-3"]) == 2
+    assert count([""]) == 0
+
+
+def test_the_coverage_of_all_clips_is_exactly_one() -> None:
+    assert share(["1/999"] * 999) == 1.0
+    assert share(["1/4", "0/4", "1/4"]) == 0.5
+
+
+def test_clips_are_heard_or_nobody_told() -> None:
+    assert count_heard(["heard", "no track", "unknown"]) == 1
+    assert count_heard(["no", "no"]) == 0
+    assert count_heard(["unknown", "unknown"]) == "unknown"
+
+
+def test_a_label_of_a_mixed_result_names_all_in_it() -> None:
+    assert one_label(["b", "a", "b", ""]) == "a + b"
+    assert one_label(["", ""]) == "unknown"
+
+
+# --- what a row says of its clip ------------------------------------------------------------------
+
+
+def test_an_answer_without_a_score_is_counted_as_missing_and_not_as_a_zero() -> None:
+    row = base_row("PI-1", " \n", scored=False, wanted=10, generation=None)
+    assert (row["n"], row["coverage"]) == ("", "0/10")
+    assert row["answer_failed"] == "the model gave no answer"
+    assert row["clips_heard"] == "unknown"
+
+
+def test_what_the_model_told_of_its_answer_is_in_the_row() -> None:
+    told = {"heard": False, "sound_missing": "no track", "decoding": "greedy", "error": ""}
+    row = base_row("PI-1", "text", scored=True, wanted=4, generation=told, subject="caption")
+    assert (row["n"], row["coverage"], row["caption_failed"]) == ("PI-1", "1/4", "")
+    assert (row["clips_heard"], row["decoding"]) == ("no track", "greedy")
+    assert row["generation"] == told
+
+
+def test_an_error_of_the_model_stands_before_its_text() -> None:
+    assert answer_failure("half a sen", {"error": "cut off"}) == "cut off"
+    assert answer_failure("a sentence", {"error": ""}) == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [("text", ("", "the judge was silent")), ("", ("the model gave no answer", ""))],
+    ids=["the judge's", "the model's"],
+)
+def test_a_missing_score_is_one_sides_failure(answer: str, failed: tuple[str, str]) -> None:
+    judgment = Judgment("PI-1", None, failure="the judge was silent")
+    row = judged_row("PI-1", answer, judgment, label="rubric", wanted=2, generation=None)
+    assert (row["answer_failed"], row["judge_failed"]) == failed
+    assert row["n"] == ""
+
+
+def test_a_judged_row_says_who_judged_and_what_was_said() -> None:
+    judgment = Judgment("PI-1", Scores(consistent=1.0), reply="yes!", model="m-1")
+    row = judged_row("PI-1", "text", judgment, label="rubric:x", wanted=2, generation=None)
+    assert (row["judge"], row["judge_reply"], row["judge_model"]) == ("rubric:x", "yes!", "m-1")
+    assert (row["n"], row["judge_failed"]) == ("PI-1", "")
+
+
+def test_where_nobody_judges_nobody_fails() -> None:
+    row = judged_row("PI-1", "text", None, label="none", wanted=2, generation=None)
+    assert (row["judge"], row["judge_failed"], row["n"]) == ("none", "", "")
+    assert "judge_reply" not in row

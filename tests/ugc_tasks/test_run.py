@@ -1,0 +1,153 @@
+"""A run is what the environment describes, complete before anything is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.judge_server import JudgeServer
+from tests.ugc_tasks.conftest import QUESTION, MakeHome
+from ugc_tasks.data.home import DataError
+from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.run import WITHOUT_CLIPS, current_run
+from ugc_tasks.specs import COLUMNS, SPECS
+
+
+def test_documents_are_the_clips_with_question_and_reference(make_home: MakeHome) -> None:
+    make_home(2)
+    assert current_run("caption").documents() == [
+        {
+            "video_id": f"PI-00{i}",
+            "task": "caption",
+            "question": QUESTION,
+            "answer": f"Reference {i}.",
+            "options": [],
+        }
+        for i in range(2)
+    ]
+
+
+def test_the_run_is_the_same_while_the_environment_is(make_home: MakeHome) -> None:
+    make_home()
+    assert current_run("caption") is current_run("caption")
+
+
+def test_the_run_follows_the_environment(
+    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = make_home(3)
+    before = current_run("caption")
+    other = home.rename(tmp_path / "moved")
+    monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(other))
+    after = current_run("caption")
+    assert before.clip("PI-000") == home / "videos" / "PI-000.mp4"
+    assert after.clip("PI-000") == other / "videos" / "PI-000.mp4"
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "none")
+    assert current_run("caption").judge is None
+    assert current_run("caption").judging["label"] == "none"
+
+
+def test_each_question_has_its_own_annotations_and_judge(
+    make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    home = make_home(3)
+    sample = {"video_id": "PI-001", "answer": "A red cup."}
+    content = {"question": "Which objects?", "samples": [sample]}
+    (home / "object.json").write_text(json.dumps(content))
+    objects = current_run("objects")
+    own = {"task": "objects", "question": "Which objects?", "options": []}
+    assert objects.documents() == [sample | own]
+    assert objects.metadata()["judge"]["question"] == "objects"
+    assert objects is current_run("objects")
+    assert current_run("caption") is not objects
+    assert current_run("caption").metadata()["judge"]["question"] == "caption"
+
+
+def test_every_question_of_the_judge_is_a_task() -> None:
+    assert {spec.judged for spec in SPECS.values()} - {None} == set(QUESTIONS)
+
+
+def test_the_published_table_has_eight_columns() -> None:
+    assert sorted(COLUMNS) == sorted(
+        ["visual", "audio", "details", "voice_source", "tone", "ocr", "background", "objects"]
+    )
+
+
+def test_an_estimate_that_there_is_not_leaves_the_task_unjudged_and_says_so(
+    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(1)
+    content = {"question": "?", "samples": [{"video_id": "PI-000", "answer": "A red cup."}]}
+    (home / "object.json").write_text(json.dumps(content))
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "offline")
+    objects = current_run("objects")
+    assert objects.judge is None
+    assert objects.judging["label"] == "none: no offline estimate of objects"
+
+
+def test_a_model_that_answers_from_a_file_needs_no_clips(
+    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(3, missing=[0, 1, 2])
+    monkeypatch.setenv(WITHOUT_CLIPS, "1")
+    assert len(current_run("caption").documents()) == 3
+
+
+def test_missing_clips_stop_the_run(make_home: MakeHome) -> None:
+    make_home(5, missing=[1, 3])
+    with pytest.raises(DataError, match=r"2 of 5 clips are missing.*PI-001, PI-003"):
+        current_run("caption")
+
+
+def test_a_partial_run_has_the_clips_there_are_and_says_which_are_not(
+    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(5, missing=[1, 3])
+    monkeypatch.setenv("UGC_VIDEOCAP_ALLOW_PARTIAL", "1")
+    run = current_run("caption")
+    assert [document["video_id"] for document in run.documents()] == ["PI-000", "PI-002", "PI-004"]
+    metadata = run.metadata()
+    assert metadata["clips_wanted"] == 5
+    assert metadata["clips_missing"] == ["PI-001", "PI-003"]
+
+
+def test_missing_clips_are_seen_again_once_they_are_there(make_home: MakeHome) -> None:
+    make_home(2, missing=[1])
+    with pytest.raises(DataError):
+        current_run("caption")
+    make_home(2)
+    assert len(current_run("caption").documents()) == 2
+
+
+def test_a_judge_that_cannot_be_asked_stops_the_run(
+    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home()
+    monkeypatch.delenv("UGC_JUDGE_PROFILE")  # the published judge, then
+    with pytest.raises(JudgeConfigError, match="OPENAI_API_KEY"):
+        current_run("caption")
+
+
+def test_the_results_state_how_the_numbers_came_about_and_not_the_key(
+    make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_home()
+    run = current_run("caption")
+    metadata = json.loads(json.dumps(run.metadata()))
+    assert metadata["annotations"] == "local"
+    assert metadata["annotations_sha256"] == run.asked.sha256
+    assert metadata["judge"]["profile"] == "rubric"
+    assert metadata["judge"]["endpoint"] == judge_server.base_url.removeprefix("http://")
+    assert {"lmms-eval", "transformers", "torch"} <= set(metadata["packages"])
+    assert metadata["clips_missing"] == []
+    assert "sk-loopback" not in json.dumps(metadata) + repr(run)
+
+
+def test_a_run_cannot_be_changed(make_home: MakeHome) -> None:
+    make_home()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        current_run("caption").home = None  # type: ignore[misc, assignment]

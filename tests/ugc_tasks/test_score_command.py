@@ -1,0 +1,174 @@
+"""``ugc-videocap score``: what it prints where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.judge_server import JudgeServer
+from tests.support.reference import reference_dir
+from ugc_tasks.cli import main
+
+TONES = ["Positive", "Negative", "Neutral"]
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("UGC_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Annotations of three clips: captions, tones, texts."""
+    ids = ["PI-1", "PI-2", "PI-3"]
+    captions = [{"video_id": i, "answer": f"A cat sits on mat {i}."} for i in ids]
+    tones = [{"video_id": i, "answer": "positive", "options": TONES} for i in ids]
+    (tmp_path / "final_caption_qa.json").write_text(dumped("What happens?", captions))
+    (tmp_path / "tone.json").write_text(dumped("Which tone?", tones))
+    (tmp_path / "ocr.jsonl").write_text(
+        "\n".join(json.dumps({"video_id": i, "ocr": ["hello world"]}) for i in ids)
+    )
+    return tmp_path
+
+
+def dumped(question: str, samples: Any) -> str:
+    return json.dumps({"question": question, "samples": samples})
+
+
+def saved(folder: Path, content: Any) -> Path:
+    path = folder / "saved.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def score(*arguments: str | Path) -> int:
+    return main(["score", *map(str, arguments)])
+
+
+def test_stdout_is_one_json_object_and_the_rest_is_stderr(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = saved(folder, {"PI-1": "Positive", "PI-2": "B", "PI-3": "?", "PI-9": "A"})
+    assert score("tone", answers, "--references", folder, "--json") == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert (report["task"], report["n"], report["failed"]) == ("tone", 3, 0)
+    assert report["metrics"]["accuracy"] == pytest.approx(100 / 3)
+    assert (report["metrics"]["constant"], report["metrics"]["unanswered"]) == (100.0, 1)
+    assert report["estimate"] is False
+    assert [item["video_id"] for item in report["items"]] == ["PI-1", "PI-2", "PI-3"]
+    assert report["unknown"] == ["PI-9"]
+    assert "1 answers are to clips without a public reference" in printed.err
+    assert "PI-9" in printed.err
+
+
+def test_a_missing_answer_is_a_partial_result(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = saved(folder, {"PI-1": "Positive", "PI-2": "B"})
+    assert score("tone", answers, "--references", folder, "--json") == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["missing"] == ["PI-3"]
+    assert "1 clips of the task have no answer: PI-3" in printed.err
+
+
+def test_a_person_reads_the_figures_with_their_intervals(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = saved(folder, {i: ["hello world"] for i in ("PI-1", "PI-2", "PI-3")})
+    assert score("ocr", answers, "--references", folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ocr: n 3, failed 0, missing 0"
+    assert lines[1].split() == ["score", "1.0000", "[1.0000,", "1.0000]"]
+
+
+def test_the_free_estimate_is_called_one_wherever_it_shows(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = saved(folder, [{"video_id": f"PI-{i}", "caption": "A cat sits."} for i in (1, 2, 3)])
+    assert score("caption", answers, "--references", folder, "--profile", "offline", "--json") == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["estimate"] is True
+    assert set(report["metrics"]) == {
+        "visual_estimate", "audio_estimate", "details_estimate", "average_estimate"
+    }  # fmt: skip
+    assert "no judge was asked" in printed.err
+
+
+def test_captions_are_scored_by_a_judge_over_the_network(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-loopback-0123456789"
+    rows = [{"video_id": "PI-1", "caption": "A cat."}, {"video_id": "PI-2", "error": "blocked"}]
+    with JudgeServer() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        arguments = ["caption", saved(folder, rows), "--references", folder, "--profile", "rubric"]
+        assert score(*arguments, "--json") == 3
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["metrics"] == pytest.approx(
+        {"visual": 80.0, "audio": 60.0, "details": 80.0, "average": 220 / 3}
+    )
+    assert (report["n"], report["failed"], report["missing"]) == (1, 1, ["PI-3"])
+    assert "1 clips could not be scored: PI-2" in printed.err
+    assert "reason: blocked" in printed.err
+    assert key not in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["tone", "--mode", "skip"], "--mode: tone has no modes"),
+        (["ocr", "--profile", "offline"], "--profile: no judge is asked about ocr"),
+        (["tone", "--references", "nowhere"], "--references: nowhere is not a folder"),
+        (["caption", "--profile", "paper"], "needs OPENAI_API_KEY"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_spent(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    given = [] if "--references" in arguments else ["--references", folder]
+    task, *options = arguments
+    assert score(task, saved(folder, {"PI-1": "A cat."}), *given, *options) == 2
+    printed = capsys.readouterr()
+    assert reason in printed.err
+    assert printed.out == ""
+
+
+def test_duplicates_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = saved(folder, [{"video_id": "PI-1", "answer": "A"}] * 2)
+    assert score("tone", answers, "--references", folder) == 2
+    assert "answered more than once: PI-1" in capsys.readouterr().err
+
+
+def test_recorded_ocr_gives_the_published_figure_without_a_network(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert score("ocr", reference_dir() / "ocr" / "ocr_omni3b.jsonl", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (round(report["metrics"]["score"], 4), report["n"]) == (0.5608, 826)
+
+
+def test_of_recorded_captions_those_without_a_public_reference_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reference = reference_dir()
+    status = score(
+        "caption",
+        reference / "captions" / "gemini_2.5_flash.jsonl",
+        "--references", reference / "questions",
+        "--profile", "offline",
+        "--json",
+    )  # fmt: skip
+    report = json.loads(capsys.readouterr().out)
+    assert status == 3
+    assert (report["n"], len(report["missing"])) == (995, 4)
+    assert report["unknown"] == ["PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"]

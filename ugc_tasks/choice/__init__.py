@@ -1,0 +1,1 @@
+"""Questions with options: voice source, tone, background music."""

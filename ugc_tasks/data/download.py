@@ -1,0 +1,220 @@
+"""One clip from one link, by yt-dlp, bounded in size and time.
+
+yt-dlp reads pages and lists that may be hostile. It gets no cookies, no plugins, no programs to
+run and no extractors but the ones named here; every byte that it reads is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import yt_dlp
+from yt_dlp.networking.exceptions import HTTPError
+from yt_dlp.utils import DownloadError, UnsupportedError
+
+from ugc_tasks.data.check import MAX_CLIP_BYTES
+
+TIKTOK = ("tiktok", "vm.tiktok")
+ANY_HOST = (*TIKTOK, "generic", "html5")
+
+_MAX_PAGE_BYTES = 16 << 20
+_TOTAL_S = 300.0
+_SOCKET_S = 20.0
+# One file with picture and sound: nothing has to be merged. H.264 is what every reader knows.
+_FORMAT = "b[ext=mp4][vcodec~='^(h264|avc)']/b[ext=mp4]/b"
+
+Kind = Literal["gone", "refused", "broken", "failed"]
+"""``gone``: for good. ``refused``: deleted, or kept from us; the site does not say which.
+``broken``: what is there is no clip. ``failed``: this time."""
+
+_TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("gone", re.compile(r"do not have permission to view|(post|account|video) is private", re.I)),
+    ("gone", re.compile(r"video (has been|was) (removed|deleted)|no longer available", re.I)),
+    # What TikTok answers for a deleted video as well as for one that it keeps from a region or
+    # an address, or from whoever is not logged in.
+    ("refused", re.compile(r"IP address is blocked|video not available", re.I)),
+    ("refused", re.compile(r"log ?in|comfortable for some audiences", re.I)),
+    ("broken", re.compile(r"format is not available|No video formats found|DRM protected", re.I)),
+    ("broken", re.compile(r"No suitable extractor", re.I)),
+    ("broken", re.compile(r"unusual and will be skipped|Did not get any data", re.I)),
+)
+"""What yt-dlp's messages tell of; any other is taken for a failure of this time only."""
+
+
+class NoClip(Exception):
+    """A link led to no clip; ``kind`` says of which kind the failure is, ``reason`` why."""
+
+    def __init__(self, kind: Kind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Kind = kind
+        self.reason = reason
+
+
+class Stopped(Exception):
+    """The user stopped the run."""
+
+
+def download_clip(
+    link: str,
+    folder: Path,
+    *,
+    extractors: tuple[str, ...],
+    stop: threading.Event,
+    most_bytes: int = MAX_CLIP_BYTES,
+    total_s: float = _TOTAL_S,
+    socket_s: float = _SOCKET_S,
+) -> Path:
+    """Download the clip behind a link into an empty folder and return its path, unchecked.
+
+    Args:
+        link: an http or https address: of a page that yt-dlp knows, or of a video file.
+        folder: an empty folder for this clip alone.
+        extractors: ``TIKTOK`` or ``ANY_HOST``.
+        stop: set by another thread to give up.
+        most_bytes: more than that in all is refused.
+        total_s: how long it may take in all.
+        socket_s: how long the server may be silent.
+
+    Raises:
+        NoClip: there is no clip, or it could not be had.
+        Stopped: ``stop`` was set.
+    """
+    from yt_dlp.globals import plugin_dirs
+
+    plugin_dirs.value = []
+    guard = _Guard(stop, most_bytes, time.monotonic() + total_s)
+    try:
+        with yt_dlp.YoutubeDL(_parameters(folder, extractors, most_bytes, socket_s)) as downloader:
+            downloader.urlopen = guard.around(downloader.urlopen)
+            downloader.extract_info(link, download=True)
+    except (NoClip, Stopped):
+        raise
+    except DownloadError as error:
+        raise _verdict(error, guard) from None
+    except Exception as error:  # a page can make an extractor fail in any way
+        raise NoClip("failed", f"yt-dlp failed ({type(error).__name__})") from None
+    found = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
+    if len(found) != 1 or not found[0].stat().st_size:
+        raise NoClip("broken", "the link leads to no single video file")
+    return found[0]
+
+
+def _parameters(
+    folder: Path, extractors: tuple[str, ...], most_bytes: int, socket_s: float
+) -> dict[str, Any]:
+    return {
+        "allowed_extractors": list(extractors),
+        "format": _FORMAT,
+        "outtmpl": {"default": str(folder / "clip.%(ext)s")},
+        "noplaylist": True,
+        "playlist_items": "1",
+        "max_filesize": most_bytes,
+        "socket_timeout": socket_s,
+        # Whoever calls tries again, with pauses that yt-dlp would not make.
+        "retries": 0,
+        "fragment_retries": 0,
+        "extractor_retries": 0,
+        "skip_unavailable_fragments": False,
+        "continuedl": False,
+        "nopart": True,
+        "cachedir": False,
+        "updatetime": False,
+        "fixup": "never",
+        "postprocessors": [],
+        "external_downloader": {},
+        "hls_prefer_native": True,
+        "js_runtimes": {},
+        "usenetrc": False,
+        "quiet": True,
+        "no_warnings": True,
+        "noprogress": True,
+        "color": "never",
+        "logger": _Quiet(),
+    }
+
+
+class _Quiet:
+    """yt-dlp's own words go to the debug log; what matters comes as an exception."""
+
+    _log = logging.getLogger(__name__)
+
+    def debug(self, message: str) -> None:
+        self._log.debug("%s", message[:500])
+
+    info = warning = error = debug
+
+
+class _Guard:
+    """Counts what yt-dlp reads, and remembers the last status that a server refused with."""
+
+    def __init__(self, stop: threading.Event, most_bytes: int, give_up: float) -> None:
+        self.status: int | None = None
+        self._stop = stop
+        self._left = most_bytes + _MAX_PAGE_BYTES
+        self._give_up = give_up
+
+    def around(self, urlopen: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return ``urlopen`` with every answer's ``read`` counted."""
+
+        def guarded(request: Any) -> Any:
+            self._check(0)
+            try:
+                response = urlopen(request)
+            except HTTPError as error:
+                self.status = error.status
+                raise
+            response.read = self._counted(response.read)
+            return response
+
+        return guarded
+
+    def _counted(self, read: Callable[[int], bytes]) -> Callable[..., bytes]:
+        def counted(size: int | None = None) -> bytes:
+            if size is not None and size >= 0:
+                block = read(size)
+                self._check(len(block))
+                return block
+            page = bytearray()
+            while block := read(1 << 16):
+                self._check(len(block))
+                page += block
+                if len(page) > _MAX_PAGE_BYTES:
+                    raise NoClip("broken", "the page does not end")
+            return bytes(page)
+
+        return counted
+
+    def _check(self, read: int) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._left -= read
+        if self._left < 0:
+            raise NoClip("broken", "what is there is too large for a clip")
+        if time.monotonic() > self._give_up:
+            raise NoClip("failed", "the download takes too long")
+
+
+def _verdict(error: DownloadError, guard: _Guard) -> NoClip:
+    """Tell from what yt-dlp says which kind of failure it is; in doubt, one of this time only."""
+    said = _clause(str(error))
+    if guard.status in (404, 410):
+        return NoClip("gone", f"the server answered with status {guard.status}")
+    if guard.status is not None:
+        return NoClip("failed", f"the server answered with status {guard.status}")
+    cause = error.exc_info[1] if error.exc_info else None
+    if isinstance(cause, UnsupportedError):
+        return NoClip("broken", "the page has no video")
+    return NoClip(next((kind for kind, told in _TOLD if told.search(said)), "failed"), said)
+
+
+def _clause(text: str) -> str:
+    """Return yt-dlp's message on one line, without its prefixes and its advice."""
+    line = " ".join(text.split())
+    line = re.sub(r"^(ERROR: )?(\[[^\]]*\] )?([\w?=&.-]+: )?", "", line)
+    return re.sub(r"(; please report|\(caused by| Use --| See +https?:).*", "", line)[:160].strip()

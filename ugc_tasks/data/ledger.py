@@ -1,0 +1,124 @@
+"""What is known of clips from earlier runs, so that nothing is looked at or asked for twice.
+
+One SQLite file: which files were checked and what came of it, and which links are dead. Safe for
+several threads and processes. It holds nothing that could not be found out again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ugc_tasks.data.home import DataError
+
+LEDGER = "downloads.sqlite3"
+
+_APPLICATION_ID = 0x55474C44  # "UGLD": tells this file from another program's database
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS checked (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, fault TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead (
+    video_id TEXT PRIMARY KEY, link TEXT NOT NULL, kind TEXT NOT NULL
+        CHECK (kind IN ('gone', 'broken')), reason TEXT NOT NULL, at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+Kind = Literal["gone", "broken"]
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A link that leads to no clip: gone, or to something that is none; ``reason`` is a clause."""
+
+    link: str
+    kind: Kind
+    reason: str
+
+
+class Ledger:
+    """The ledger at ``path``, made if absent; None keeps it in memory for the length of a run."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the ledger; raises ``DataError`` where it is not one or cannot be written."""
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=30.0, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        try:
+            (found,) = self._one("PRAGMA application_id", ()) or (0,)
+            if found not in (0, _APPLICATION_ID):
+                raise DataError(f"{path} is another program's database: move it away")
+            # Each statement by itself: executescript would not wait for another process.
+            for statement in _SCHEMA.split(";")[:-1]:
+                self._one(statement, ())
+            self._one(f"PRAGMA application_id = {_APPLICATION_ID}", ())
+        except BaseException:
+            self.close()
+            raise
+
+    def checked(self, path: Path) -> tuple[bool, str | None]:
+        """Return whether the file as it is now was checked before, and what was wrong with it."""
+        info = path.stat()
+        row = self._one(
+            "SELECT fault FROM checked WHERE path = ? AND size = ? AND mtime_ns = ?",
+            (str(path), info.st_size, info.st_mtime_ns),
+        )
+        return (True, row[0]) if row else (False, None)
+
+    def note_checked(self, path: Path, fault: str | None) -> None:
+        """Keep what a check of the file as it is now came to."""
+        info = path.stat()
+        self._one(
+            "INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)",
+            (str(path), info.st_size, info.st_mtime_ns, fault),
+        )
+
+    def dead(self, video_id: str) -> Dead | None:
+        """Return what is known against a clip's link."""
+        row = self._one("SELECT link, kind, reason FROM dead WHERE video_id = ?", (video_id,))
+        return Dead(*row) if row else None
+
+    def note_dead(self, video_id: str, dead: Dead) -> None:
+        """Keep that a link leads to no clip, so that it is not asked again."""
+        self._one(
+            "INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?)",
+            (video_id, dead.link, dead.kind, dead.reason, time.time()),
+        )
+
+    def forget_dead(self, video_id: str) -> None:
+        """Drop what is known against a clip's link: the clip is there now."""
+        self._one("DELETE FROM dead WHERE video_id = ?", (video_id,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _one(self, statement: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        with self._lock:
+            try:
+                row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+            except sqlite3.Error as error:
+                raise self._unusable(error) from None
+            return row
+
+    def _unusable(self, error: sqlite3.Error) -> DataError:
+        return DataError(
+            f"{self._path} cannot be used ({error}): it only remembers what was tried, and may "
+            "be removed"
+        )

@@ -1,0 +1,81 @@
+"""The tables of the judgment store, and how an older store becomes one of today.
+
+Version 1 had a column for each of a caption's three scores. Since version 2 a reply's scores are
+one JSON object of named numbers, whatever was judged.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+VERSION = 2
+APPLICATION_ID = 0x55474A44  # "UGJD": tells this file from another program's database
+
+_REPLY = """
+CREATE TABLE reply (
+    key TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    video_id TEXT NOT NULL,
+    judge TEXT NOT NULL,
+    text TEXT NOT NULL,
+    finish_reason TEXT,
+    model TEXT,
+    fingerprint TEXT,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    scores TEXT,
+    failure TEXT,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (key, attempt),
+    CHECK ((failure IS NULL) = (scores IS NOT NULL))
+) WITHOUT ROWID
+"""
+
+# Spelled by hand: SQLite can be built without its JSON functions.
+_FROM_VERSION_1 = """
+INSERT INTO reply
+SELECT key, attempt, video_id, judge, text, finish_reason, model, fingerprint, prompt_tokens,
+       completion_tokens,
+       CASE WHEN failure IS NULL THEN
+           '{"visual": ' || visual || ', "audio": ' || audio || ', "details": ' || details || '}'
+       END,
+       failure, created_at
+FROM reply_version_1
+"""
+
+
+def is_empty(db: sqlite3.Connection) -> bool:
+    """Tell whether the database has no table yet."""
+    (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    return not tables
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """Return the schema's version, 0 for a new file."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def owner_of(db: sqlite3.Connection) -> int:
+    """Return the id of the application that made the file, 0 where none said so."""
+    (owner,) = db.execute("PRAGMA application_id").fetchone()
+    return int(owner)
+
+
+def bring_up_to_date(db: sqlite3.Connection) -> None:
+    """Make the table, or turn the one of version 1 into today's.
+
+    To be called in a write transaction, which makes it whole or leaves it as it was, and lets one
+    of several processes do it.
+    """
+    if is_empty(db):
+        db.execute(_REPLY)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif version_of(db) == 1:
+        db.execute("ALTER TABLE reply RENAME TO reply_version_1")
+        db.execute(_REPLY)
+        db.execute(_FROM_VERSION_1)
+        db.execute("DROP TABLE reply_version_1")
+    else:
+        return
+    db.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,157 @@
+"""Scoring saved answers with the judge, as the judged tasks do in lmms-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, clip_metrics
+from ugc_tasks.data.questions import read_questions
+from ugc_tasks.detail.metrics import VALUES, answer_metrics
+from ugc_tasks.judge.judge import Judge, open_judge
+from ugc_tasks.judge.judgment import JudgeItem, Judgment
+from ugc_tasks.judge.questions import question_named
+from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.saved.answers import SavedAnswer
+from ugc_tasks.saved.pairing import Pairing, pair
+from ugc_tasks.scoring import Report, Request
+from ugc_tasks.specs import SPECS
+from ugc_tasks.stats import mean_estimate
+
+_NO_TEXT = "the answer is not a text"
+
+
+def score(request: Request) -> Report:
+    """Return the figures of a judged task on 0-100.
+
+    Captions: visual, audio, details and average, ``..._estimate`` from profile offline; those of
+    the picture or of the sound alone have the one dimension that they can speak to. Background and
+    objects: a figure of their name. Items are rows as in the task's samples file.
+    """
+    spec = SPECS[request.task]
+    asked = question_named(spec.judged or spec.name)
+    path, source = request.annotation(spec.annotations)
+    questions = read_questions(path)
+    pairing = pair(request.answers, questions.answers)
+    home = request.home
+    with open_judge(
+        request.environ, home=home.root, cache=home.cache, question=asked.name
+    ) as judge:
+        facts = judge.describe()
+        if facts["profile"] == "none":
+            raise JudgeConfigError(
+                "the judge profile 'none' scores nothing: choose paper, rubric or offline"
+            )
+        judgments = _judged(judge, pairing, questions.answers)
+    items = tuple(
+        _row(
+            asked.name,
+            video_id,
+            answer,
+            judgments.get(video_id),
+            judge=facts,
+            wanted=pairing.wanted,
+        )
+        for video_id, answer in pairing.pairs
+    )
+    names = (asked.name,) if asked.name in VALUES else tuple(asked.form.names)
+    columns = (*names, "average") if set(names) == set(DIMENSIONS) else names
+    return _report(pairing, items, columns, judge=facts, source=source, note=spec.note)
+
+
+def _row(
+    question: str,
+    video_id: str,
+    answer: SavedAnswer,
+    judgment: Judgment | None,
+    *,
+    judge: Mapping[str, Any],
+    wanted: int,
+) -> dict[str, Any]:
+    text, generation, label = _text(answer), _generation(answer), judge["label"]
+    if question in VALUES:
+        return answer_metrics(
+            video_id,
+            text,
+            judgment,
+            question=question,
+            label=label,
+            wanted=wanted,
+            generation=generation,
+        )
+    return clip_metrics(
+        video_id,
+        text,
+        judgment,
+        label=label,
+        estimate=judge["estimate"],
+        wanted=wanted,
+        generation=generation,
+    )
+
+
+def _report(
+    pairing: Pairing,
+    items: tuple[dict[str, Any], ...],
+    columns: tuple[str, ...],
+    *,
+    judge: Mapping[str, Any],
+    source: str,
+    note: str,
+) -> Report:
+    scored = [item for item in items if item["n"]]
+    suffix = ESTIMATE if judge["estimate"] else ""
+    metrics: dict[str, float | None] = dict.fromkeys(name + suffix for name in columns)
+    ci95: dict[str, tuple[float, float] | None] = {}
+    if scored:
+        estimates = {name: mean_estimate([item[name] for item in scored]) for name in metrics}
+        metrics = {name: estimate.mean for name, estimate in estimates.items()}
+        ci95 = {name: estimate.interval for name, estimate in estimates.items()}
+    notes = [note] if note else []
+    if judge["estimate"]:
+        notes.append("these are estimates from the texts alone: no judge was asked")
+    return Report(
+        n=len(scored),
+        failed=len(items) - len(scored),
+        missing=pairing.missing,
+        unknown=pairing.unknown,
+        metrics=metrics,
+        ci95=ci95,
+        items=items,
+        facts={
+            "coverage": len(scored) / pairing.wanted,
+            "judge": dict(judge),
+            "references": source,
+        },
+        notes=tuple(notes),
+        estimate=judge["estimate"],
+    )
+
+
+def _judged(judge: Judge, pairing: Pairing, references: Mapping[str, str]) -> dict[str, Judgment]:
+    """Return the judgments of the clips that have an answer."""
+    items = [
+        JudgeItem(video_id, _text(answer), references[video_id])
+        for video_id, answer in pairing.pairs
+        if not _why_none(answer)
+    ]
+    return {judgment.video_id: judgment for judgment in judge.judge_many(items)}
+
+
+def _text(answer: SavedAnswer) -> str:
+    # Stripped as the task strips it: equal answers find each other's judgments.
+    return answer.value.strip() if isinstance(answer.value, str) else ""
+
+
+def _why_none(answer: SavedAnswer) -> str:
+    """Return why there is no answer, as far as the file tells; empty where there may be one."""
+    if answer.error:
+        return answer.error
+    return "" if answer.value is None or isinstance(answer.value, str) else _NO_TEXT
+
+
+def _generation(answer: SavedAnswer) -> dict[str, Any] | None:
+    reason = _why_none(answer)
+    if answer.generation is None and not reason:
+        return None
+    return {**(answer.generation or {}), **({"error": reason} if reason else {})}

@@ -1,0 +1,73 @@
+"""Scoring saved OCR answers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, cast
+
+from ugc_tasks.ocr.answers import Mode
+from ugc_tasks.ocr.overlap import MEASURES, Overlap, ocr_overlap
+from ugc_tasks.ocr.references import ocr_reference, read_ocr_references
+from ugc_tasks.saved.pairing import pair
+from ugc_tasks.scoring import Report, Request, failure_of
+from ugc_tasks.specs import SPECS
+from ugc_tasks.stats import mean_estimate
+
+
+def score(request: Request) -> Report:
+    """Return the mean overlap ``score`` and its four measures, each on 0-1."""
+    references, source, notes = _references(request)
+    pairing = pair(request.answers, references)
+    mode = cast(Mode, request.mode)
+    items: list[dict[str, Any]] = []
+    overlaps: list[Overlap] = []
+    failed = 0
+    for video_id, answer in pairing.pairs:
+        if answer.error:
+            items.append(failure_of(video_id, answer.error))
+            failed += 1
+            continue
+        overlap = ocr_overlap(answer.value, references[video_id], mode)
+        if overlap is None:
+            items.append({"video_id": video_id, "skipped": True})
+            continue
+        overlaps.append(overlap)
+        items.append({"video_id": video_id, "score": overlap.score, **asdict(overlap)})
+    metrics: dict[str, float | None] = dict.fromkeys(("score", *MEASURES))
+    ci95: dict[str, tuple[float, float] | None] = {}
+    if overlaps:
+        estimates = {name: mean_estimate([getattr(o, name) for o in overlaps]) for name in metrics}
+        metrics = {name: estimate.mean for name, estimate in estimates.items()}
+        ci95 = {name: estimate.interval for name, estimate in estimates.items()}
+    skipped = len(items) - failed - len(overlaps)
+    if skipped:
+        notes = (*notes, f"{skipped} answers without a list of texts are left out (--mode skip)")
+    return Report(
+        n=len(overlaps),
+        failed=failed,
+        missing=pairing.missing,
+        unknown=pairing.unknown,
+        metrics=metrics,
+        ci95=ci95,
+        items=tuple(items),
+        facts={"mode": mode, "skipped": skipped, "references": source},
+        notes=notes,
+    )
+
+
+def _references(request: Request) -> tuple[dict[str, list[str]], str, tuple[str, ...]]:
+    """Return the references, where they are from, and what is to be said of that.
+
+    The authors' recorded files carry the reference in each row. Where no annotations are at hand it
+    stands in for them, rather than have a download decide whether the file can be scored. That
+    leaves one thing unknown: clips that the file does not mention.
+    """
+    name = SPECS[request.task].annotations
+    rows = request.answers.answers.items()
+    if not request.has_annotation(name) and all(row.reference is not None for _, row in rows):
+        at = request.answers.path
+        own = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
+        note = f"compared with the references in {at} itself; --references names others"
+        return own, "the answers' own file", (note,)
+    path, source = request.annotation(name)
+    return read_ocr_references(path), source, ()

@@ -1,0 +1,56 @@
+"""The functions that ``ugc_videocap_ocr.yaml`` names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any, cast, get_args
+
+from ugc_tasks.data.home import DataError
+from ugc_tasks.fields import fields
+from ugc_tasks.ocr.answers import Mode
+from ugc_tasks.ocr.overlap import ocr_overlap
+from ugc_tasks.rows import answer_failure, base_row, columns
+from ugc_tasks.run import current_run
+
+_fields = fields("ocr")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ocr__metadata":
+        return {**_fields(name), "mode": mode()}
+    return _fields(name)
+
+
+def mode() -> Mode:
+    """Return ``UGC_OCR_MODE``: ``score`` (default) or ``skip``, by which published scripts differ.
+
+    Raises:
+        DataError: it is neither.
+    """
+    value = os.environ.get("UGC_OCR_MODE", "").strip() or "score"
+    if value not in get_args(Mode):
+        raise DataError(f"UGC_OCR_MODE={value}: it is one of {', '.join(get_args(Mode))}")
+    return cast(Mode, value)
+
+
+def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
+    """Return the row of a clip: its overlap with the reference on 0-1, and that times 100."""
+    run = current_run("ocr")
+    answer, generation = str(results[0]), getattr(results[0], "generation", None)
+    failed = bool(generation and generation.get("error"))
+    overlap = None if failed else ocr_overlap(answer, doc["answer"], mode())
+    row = base_row(
+        doc["video_id"],
+        # To this question nothing can be an answer: that there is no text.
+        answer or "nothing",
+        scored=overlap is not None,
+        wanted=run.wanted,
+        generation=generation,
+    )
+    row |= {"mode": mode(), "skipped": ""}
+    if overlap is None:
+        if not answer_failure(answer or "nothing", generation):
+            row["skipped"] = "no list of texts in the answer"
+        return row
+    return {**row, **asdict(overlap), **columns({"ocr": 100 * overlap.score})}

@@ -1,0 +1,161 @@
+"""What the rows of all tasks have in common, and how lmms-eval's metrics are made of them.
+
+A row is one clip's line in the samples file; each of its keys that the task's YAML lists becomes a
+metric. A clip without a score lacks the key, and so is in no mean; it is counted instead. Counts
+travel as text, because lmms-eval computes a standard error of every number, and one of a count
+means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from statistics import fmean
+from typing import Any
+
+from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.specs import COLUMNS
+
+ALL = len(COLUMNS)
+
+
+def base_row(
+    video_id: str,
+    answer: str,
+    *,
+    scored: bool,
+    wanted: int,
+    generation: Mapping[str, Any] | None,
+    subject: str = "answer",
+) -> dict[str, Any]:
+    """Return what every row says of its clip.
+
+    Args:
+        video_id: the clip.
+        answer: what the model answered.
+        scored: whether the clip has a score.
+        wanted: clips in the whole benchmark, those included that this run leaves out.
+        generation: what the model told of its answer, None if it told nothing.
+        subject: what the answer is called; a missing one is counted under ``<subject>_failed``.
+    """
+    return {
+        "video_id": video_id,
+        "n": video_id if scored else "",
+        "coverage": f"{int(scored)}/{wanted}",
+        f"{subject}_failed": answer_failure(answer, generation, subject),
+        "clips_heard": _heard(generation),
+        "decoding": str((generation or {}).get("decoding") or ""),
+        "generation": dict(generation) if generation is not None else None,
+    }
+
+
+def judged_row(
+    video_id: str,
+    answer: str,
+    judgment: Judgment | None,
+    *,
+    label: str,
+    wanted: int,
+    generation: Mapping[str, Any] | None,
+    subject: str = "answer",
+) -> dict[str, Any]:
+    """Return the row of one judged clip, to which the task adds its figures if there are scores.
+
+    An answer that there is none of is the model's failure (``<subject>_failed``) and not the
+    judge's (``judge_failed``): the judge is not asked about it.
+
+    Args:
+        video_id: the clip.
+        answer: what the model answered.
+        judgment: what the judge said; None where it is not asked (profile ``none``).
+        label: the judge's name in the results.
+        wanted: clips in the whole benchmark, those included that this run leaves out.
+        generation: what the model told of the answer, None if it told nothing.
+        subject: what the answer is called: ``caption`` or ``answer``.
+    """
+    scored = judgment is not None and judgment.scores is not None
+    row = base_row(
+        video_id, answer, scored=scored, wanted=wanted, generation=generation, subject=subject
+    )
+    row |= {"judge": label, "judge_failed": ""}
+    if judgment is None:
+        return row
+    if not scored and not row[f"{subject}_failed"]:
+        row["judge_failed"] = judgment.failure or "no judgment"
+    return row | {
+        "judge_reply": judgment.reply,
+        "judge_model": judgment.model,
+        "judge_fingerprint": judgment.fingerprint,
+        "judge_stored": judgment.stored,
+    }
+
+
+def no_answer(subject: str) -> str:
+    """Return the reason of an answer that is blank."""
+    return f"the model gave no {subject}"
+
+
+def answer_failure(
+    answer: str, generation: Mapping[str, Any] | None, subject: str = "answer"
+) -> str:
+    """Return why there is no answer; empty where there is one."""
+    if generation is not None and generation.get("error"):
+        return str(generation["error"])
+    return "" if answer.strip() else no_answer(subject)
+
+
+def _heard(generation: Mapping[str, Any] | None) -> str:
+    if generation is None or "heard" not in generation:
+        return "unknown"
+    return "heard" if generation.get("heard") else str(generation.get("sound_missing") or "no")
+
+
+def columns(values: Mapping[str, float]) -> dict[str, Any]:
+    """Return published columns of a clip, on 0-100, and their part in the mean of all eight."""
+    part = f"{len(values)} of {ALL} columns, mean {fmean(values.values())!r}"
+    return {**values, "overall": part}
+
+
+def count(items: Sequence[str]) -> int:
+    """Count the clips of which there is something to tell."""
+    return sum(1 for item in items if item)
+
+
+def share(items: Sequence[str]) -> float:
+    """Add up each clip's share of the whole benchmark."""
+    return float(sum(Fraction(item) for item in items))
+
+
+def count_heard(items: Sequence[str]) -> int | str:
+    """Count the clips whose sound reached the model; ``unknown`` where no model told."""
+    if all(item == "unknown" for item in items):
+        return "unknown"
+    return items.count("heard")
+
+
+def one_label(items: Sequence[str]) -> str:
+    """Return the label that all share; several in one result are a mixture, and all named."""
+    return " + ".join(sorted(set(items) - {""})) or "unknown"
+
+
+def part_of_overall(items: Sequence[str]) -> str:
+    """Return a task's part in the mean of the eight columns, as text: alone it is not that mean."""
+    number = int(items[0].split()[0])
+    mean = fmean(_mean(item) for item in items)
+    return f"{number} of {ALL} columns, mean {mean!r}"
+
+
+def overall(metrics: Sequence[str], sizes: Sequence[int], weight_by_size: bool) -> float | str:
+    """Return the mean of the eight published columns; a text that says so where some are missing.
+
+    Source: the benchmark's table, whose last column weighs each of the eight the same.
+    """
+    numbers = [int(part.split()[0]) for part in metrics]
+    total = sum(n * _mean(part) for n, part in zip(numbers, metrics, strict=True))
+    if sum(numbers) == ALL:
+        return total / ALL
+    return f"{sum(numbers)} of {ALL} columns, mean {total / sum(numbers)!r}"
+
+
+def _mean(part: str) -> float:
+    return float(part.rsplit(" ", 1)[1])

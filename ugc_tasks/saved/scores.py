@@ -1,0 +1,168 @@
+"""Reading files of caption scores: the authors', and ours.
+
+* The authors': ``{"evaluations": {video_id: {"visual_score": 1-5, "audio_score": 1-5,
+  "details_score": 1-5, "average_score": their mean}}, "overall_average_percent": 0-100, ...}``.
+  They say no judge. A 0 is off the judge's scale: their script stored it where a request or a reply
+  failed, and counted it, so it counts here too and is told.
+* Ours: lmms-eval's samples file of ``ugc_videocap``, and what ``ugc-videocap score caption --json``
+  prints. Both hold rows with ``video_id``, the scores on 20-100, the judge, and the failures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
+from ugc_tasks.data.home import DataError
+from ugc_tasks.saved.files import read_json_or_lines, rows_of
+
+_HIGHEST = 5
+_SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """The scores of one clip, each on 0-100."""
+
+    visual: float
+    audio: float
+    details: float
+
+    @property
+    def average(self) -> float:
+        """Mean of the three."""
+        return (self.visual + self.audio + self.details) / 3
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """The scores of one file.
+
+    Attributes:
+        clips: by ``video_id``, in the file's order.
+        failed: why a clip of the file has no score, by ``video_id``.
+        judge: the judge's label, None where the file says none.
+        estimate: whether the scores are the offline estimate.
+        wanted: clips in the whole benchmark as the file says; None where it does not.
+        stated_average: the average that the file itself states, on 0-100, if any.
+    """
+
+    path: Path
+    clips: Mapping[str, ClipScores]
+    failed: Mapping[str, str]
+    judge: str | None
+    estimate: bool
+    wanted: int | None
+    stated_average: float | None
+
+    @property
+    def zeros(self) -> tuple[str, ...]:
+        """Clips with a 0 among their scores: failures that were stored as scores."""
+        return tuple(
+            video_id
+            for video_id, clip in self.clips.items()
+            if min(clip.visual, clip.audio, clip.details) == 0
+        )
+
+
+def read_scores(path: Path) -> ScoreFile:
+    """Read a score file.
+
+    Raises:
+        DataError: the file cannot be read, has none of the layouts above, has a clip twice, or a
+            score off its scale.
+    """
+    content = read_json_or_lines(path)
+    if isinstance(content, dict) and "evaluations" in content:
+        return _authors(path, content)
+    if isinstance(content, dict) and "items" in content:
+        if content.get("task") != "caption":
+            raise DataError(f"{path}: scores of {content.get('task')!r:.40}, not of captions")
+        content = content["items"]
+    elif isinstance(content, dict) and "video_id" in content:
+        content = [content]  # a samples file of one line
+    if not isinstance(content, list) or not content:
+        raise DataError(f"{path}: {_SCORES}")
+    return _ours(path, content)
+
+
+def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
+    evaluations = content["evaluations"]
+    if not isinstance(evaluations, dict) or not evaluations:
+        raise DataError(f"{path}: 'evaluations' is to be an object with the scores by video_id")
+    clips = {}
+    for video_id, scores in evaluations.items():
+        if not isinstance(scores, dict):
+            raise DataError(f"{path}: {video_id!r:.80} has no scores")
+        values = [
+            _score(scores.get(f"{name}_score"), _HIGHEST, path, video_id, name)
+            for name in DIMENSIONS
+        ]
+        clips[video_id] = ClipScores(*(value * SCALE for value in values))
+    stated = content.get("overall_average_percent")
+    return ScoreFile(
+        path=path,
+        clips=clips,
+        failed={},
+        judge=None,
+        estimate=False,
+        wanted=None,
+        stated_average=float(stated) if _is_number(stated) else None,
+    )
+
+
+def _ours(path: Path, rows: list[Any]) -> ScoreFile:
+    clips: dict[str, ClipScores] = {}
+    failed: dict[str, str] = {}
+    facts: dict[str, set[Any]] = {"judge": set(), "estimate": set(), "wanted": set()}
+    for where, row in rows_of(path, rows):
+        video_id = row["video_id"]
+        if video_id in clips or video_id in failed:
+            raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
+        suffix = next((s for s in ("", ESTIMATE) if DIMENSIONS[0] + s in row), None)
+        if suffix is not None:
+            values = (_score(row.get(n + suffix), 100, path, video_id, n) for n in DIMENSIONS)
+            clips[video_id] = ClipScores(*values)
+            facts["estimate"].add(suffix == ESTIMATE)
+        elif "caption_failed" in row or "judge_failed" in row:
+            failed[video_id] = str(
+                row.get("caption_failed") or row.get("judge_failed") or "not judged"
+            )
+        else:
+            raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
+        facts["judge"].add(row.get("judge"))
+        facts["wanted"].add(_wanted(row.get("coverage")))
+    if len(facts["judge"]) > 1 or len(facts["estimate"]) > 1:
+        raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
+    judge = facts["judge"].pop()
+    return ScoreFile(
+        path=path,
+        clips=clips,
+        failed=failed,
+        judge=judge if isinstance(judge, str) else None,
+        estimate=True in facts["estimate"],
+        wanted=facts["wanted"].pop() if len(facts["wanted"]) == 1 else None,
+        stated_average=None,
+    )
+
+
+def _wanted(coverage: Any) -> int | None:
+    """Return how many clips there are in all, from a row's share of them ("1/999")."""
+    total = coverage.partition("/")[2] if isinstance(coverage, str) else ""
+    return int(total) if total.isdecimal() and len(total) < 10 and int(total) > 0 else None
+
+
+def _score(value: Any, highest: int, path: Path, video_id: str, name: str) -> float:
+    if not _is_number(value) or not 0 <= value <= highest:
+        raise DataError(
+            f"{path}: {video_id!r:.80} has no {name} score from 0 to {highest}: {value!r:.40}"
+        )
+    return float(value)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
