@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ugc_tasks.judge.judgment import Judgment
@@ -131,3 +133,33 @@ def test_where_nobody_judges_nobody_fails() -> None:
     row = judged_row("PI-1", "text", None, label="none", wanted=2, generation=None)
     assert (row["judge"], row["judge_failed"], row["n"]) == ("none", "", "")
     assert "judge_reply" not in row
+
+
+# Table 2 of the benchmark's paper: voice source, tone, OCR x 100, background, objects, audio,
+# visual, detail; and the printed average, which is cut, not rounded, to one decimal.
+PUBLISHED = {
+    "Gemini-2.5-pro": ((71.5, 62.6, 69.3, 51.3, 38.7, 70.8, 75.8, 74.8), 64.3),
+    "Gemini-2.5-flash": ((78.2, 64.1, 69.4, 53.6, 43.9, 74.2, 78.8, 77.2), 67.4),
+    "Gemma-3n-E4B": ((65.6, 46.2, 12.4, 4.8, 15.9, 54.2, 54.6, 51.2), 38.1),
+    "Gemma-3n-E2B": ((37.2, 28.7, 9.5, 9.3, 22.3, 52.0, 52.4, 49.6), 32.6),
+    "Qwen2.5-Omni-7B": ((86.6, 44.9, 64.4, 21.6, 15.7, 57.6, 59.4, 57.0), 50.9),
+    "Qwen2.5-Omni-3B": ((93.0, 46.9, 56.1, 18.4, 18.3, 48.2, 55.6, 52.6), 48.6),
+    "MiniCPM-o-2.6": ((80.9, 29.0, 67.2, 26.1, 9.9, 46.0, 70.4, 62.4), 48.9),
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_overall_is_the_published_average_of_the_published_columns(model: str) -> None:
+    (voice, tone, ocr, background, objects, audio, visual, detail), printed = PUBLISHED[model]
+    by_task = [
+        {"visual": visual, "audio": audio, "details": detail},
+        {"voice_source": voice},
+        {"tone": tone},
+        {"ocr": ocr},
+        {"background": background},
+        {"objects": objects},
+    ]
+    parts = [part_of_overall([columns(values)["overall"]]) for values in by_task]
+    mean = overall(parts, [1] * len(parts), False)
+    assert isinstance(mean, float)
+    assert math.floor(10 * mean + 1e-9) / 10 == printed
