@@ -39,9 +39,10 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[C
         step: called with each file's name before its turn.
     """
     done: list[Collected] = []
+    hub = _Hub()
     for file in FILES.values():
         step(file.name)
-        done.append(Collected(file.name, source_of(file.name), _fault(file, root, replace)))
+        done.append(Collected(file.name, source_of(file.name), _fault(file, root, replace, hub)))
     for name in OFFICIAL_TEXTS:
         step(name)
         fault = None
@@ -53,7 +54,41 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[C
     return done
 
 
-def _fault(file: PublishedFile, root: Path, replace: bool) -> str | None:
+class _Hub:
+    """The Hub for the time of one collection: found out of reach once, it is not asked again.
+
+    Its client tries for twenty seconds before it gives up on a file, and there are eight.
+    """
+
+    def __init__(self) -> None:
+        self._out_of_reach: Exception | None = None
+
+    def file(self, name: str, *, again: bool = False) -> Path:
+        if self._out_of_reach is not None:
+            raise self._out_of_reach
+        try:
+            return hub_file(name, again=again)
+        except Exception as error:
+            if _is_connection(error):
+                self._out_of_reach = error
+            raise
+
+
+def _is_connection(error: BaseException | None) -> bool:
+    """Tell whether no connection could be made, somewhere down the chain of causes.
+
+    By name, because the Hub's client has changed its HTTP library more than once.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if type(error).__name__ == "ConnectError" or isinstance(error, ConnectionError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _fault(file: PublishedFile, root: Path, replace: bool, hub: _Hub) -> str | None:
     target = root / file.name
     if is_published(target):
         return None
@@ -66,17 +101,17 @@ def _fault(file: PublishedFile, root: Path, replace: bool) -> str | None:
         if file.origin == "github":
             from_github(file, target)
         else:
-            _from_hub(file, target)
+            _from_hub(file, target, hub)
     except DataError as error:
         return str(error)
     return None
 
 
-def _from_hub(file: PublishedFile, target: Path) -> None:
+def _from_hub(file: PublishedFile, target: Path, hub: _Hub) -> None:
     try:
-        found = hub_file(file.name)
+        found = hub.file(file.name)
         if not _is_whole(found, file):
-            found = hub_file(file.name, again=True)
+            found = hub.file(file.name, again=True)
     except Exception as error:  # whatever the Hub's client raises: connection, HTTP, cache
         raise DataError(f"{file.name} could not be had from the Hub ({reason(error)})") from None
     if not _is_whole(found, file):
