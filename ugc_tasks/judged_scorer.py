@@ -14,9 +14,8 @@ from ugc_tasks.judge.questions import question_named
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.saved.answers import SavedAnswer
 from ugc_tasks.saved.pairing import Pairing, pair
-from ugc_tasks.scoring import Report, Request
+from ugc_tasks.scoring import Report, Request, means
 from ugc_tasks.specs import SPECS
-from ugc_tasks.stats import mean_estimate
 
 _NO_TEXT = "the answer is not a text"
 
@@ -101,12 +100,8 @@ def _report(
 ) -> Report:
     scored = [item for item in items if item["n"]]
     suffix = ESTIMATE if judge["estimate"] else ""
-    metrics: dict[str, float | None] = dict.fromkeys(name + suffix for name in columns)
-    ci95: dict[str, tuple[float, float] | None] = {}
-    if scored:
-        estimates = {name: mean_estimate([item[name] for item in scored]) for name in metrics}
-        metrics = {name: estimate.mean for name, estimate in estimates.items()}
-        ci95 = {name: estimate.interval for name, estimate in estimates.items()}
+    names = [name + suffix for name in columns]
+    metrics, ci95 = means({name: [item[name] for item in scored] for name in names})
     notes = [note] if note else []
     if judge["estimate"]:
         notes.append("these are estimates from the texts alone: no judge was asked")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.choice.questions import read_choice_questions
-from ugc_tasks.data.questions import read_questions
+from ugc_tasks.data.questions import content_digest, read_questions
 from ugc_tasks.ocr.references import read_ocr_references
 from ugc_tasks.specs import Spec
 
@@ -53,7 +51,7 @@ def ask(spec: Spec, path: Path) -> Asked:
     if spec.kind == "ocr":
         references = read_ocr_references(path)
         question = spec.question or ""
-        return Asked(question, references, _digest(question, references))
+        return Asked(question, references, content_digest(question, references))
     questions = read_questions(path)
     return Asked(questions.question, questions.answers, questions.sha256)
 
@@ -63,8 +61,3 @@ def with_options(question: str, options: tuple[str, ...]) -> str:
     letters = (chr(ord("A") + index) for index in range(len(options)))
     lines = (f"{letter}. {option}" for letter, option in zip(letters, options, strict=True))
     return "\n".join((question, *lines))
-
-
-def _digest(question: str, references: Mapping[str, Any]) -> str:
-    canonical = json.dumps([question, sorted(references.items())], ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()

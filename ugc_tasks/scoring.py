@@ -6,7 +6,7 @@ imported when its task is scored, so that none makes the others, or the command'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.saved.answers import SavedAnswers
+from ugc_tasks.stats import mean_estimate
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,18 @@ def score(request: Request) -> Report:
     if not isinstance(report, Report):
         raise TypeError(f"the scorer of {request.task} returned no report")
     return report
+
+
+def means(
+    values: Mapping[str, Sequence[float]],
+) -> tuple[dict[str, float | None], dict[str, tuple[float, float] | None]]:
+    """Return ``metrics`` and ``ci95`` of a report whose figures are means over clips.
+
+    A figure without a clip is None, and has no interval.
+    """
+    estimates = {name: mean_estimate(column) for name, column in values.items() if column}
+    metrics = {name: estimates[name].mean if name in estimates else None for name in values}
+    return metrics, {name: estimate.interval for name, estimate in estimates.items()}
 
 
 def failure_of(video_id: str, error: str) -> dict[str, Any]:

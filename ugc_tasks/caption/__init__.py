@@ -1,1 +1,1 @@
-"""The task ``ugc_videocap``: a caption of the whole clip, judged on picture, sound and details."""
+"""Captions, of the whole clip or of one side of it, judged on picture, sound and details."""

@@ -59,7 +59,7 @@ def read_questions(path: Path) -> Questions:
         answers[video_id] = answer
     if not answers:
         raise DataError(f"{path}: there is no sample in it")
-    return Questions(question, answers, _digest(question, answers))
+    return Questions(question, answers, content_digest(question, answers))
 
 
 def is_video_id(value: object) -> TypeGuard[str]:
@@ -104,6 +104,7 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return True
 
 
-def _digest(question: str, answers: Mapping[str, str]) -> str:
+def content_digest(question: str, answers: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of question, ids and answers, in whatever order and layout they stand."""
     canonical = json.dumps([question, sorted(answers.items())], ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -9,9 +9,8 @@ from ugc_tasks.ocr.answers import Mode
 from ugc_tasks.ocr.overlap import MEASURES, Overlap, ocr_overlap
 from ugc_tasks.ocr.references import ocr_reference, read_ocr_references
 from ugc_tasks.saved.pairing import pair
-from ugc_tasks.scoring import Report, Request, failure_of
+from ugc_tasks.scoring import Report, Request, failure_of, means
 from ugc_tasks.specs import SPECS
-from ugc_tasks.stats import mean_estimate
 
 
 def score(request: Request) -> Report:
@@ -33,12 +32,8 @@ def score(request: Request) -> Report:
             continue
         overlaps.append(overlap)
         items.append({"video_id": video_id, "score": overlap.score, **asdict(overlap)})
-    metrics: dict[str, float | None] = dict.fromkeys(("score", *MEASURES))
-    ci95: dict[str, tuple[float, float] | None] = {}
-    if overlaps:
-        estimates = {name: mean_estimate([getattr(o, name) for o in overlaps]) for name in metrics}
-        metrics = {name: estimate.mean for name, estimate in estimates.items()}
-        ci95 = {name: estimate.interval for name, estimate in estimates.items()}
+    names = ("score", *MEASURES)
+    metrics, ci95 = means({name: [getattr(o, name) for o in overlaps] for name in names})
     skipped = len(items) - failed - len(overlaps)
     if skipped:
         notes = (*notes, f"{skipped} answers without a list of texts are left out (--mode skip)")
