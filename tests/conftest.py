@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
-# Before anything imports vLLM or huggingface_hub. In process, the engine starts in seconds; the
-# tests that need its worker processes set this themselves.
+# Before anything imports vLLM or huggingface_hub. One process for the engine, where vLLM on a CPU
+# takes two by default, each with an import of its own.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -16,5 +19,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # A developer's own settings must not decide what the tests see.
 for _name in [name for name in os.environ if name.startswith(("UGC_VIDEOCAP_", "UGC_JUDGE_"))]:
     del os.environ[_name]
-for _name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "UGC_OMNI_POSITIONS"):
+# Nor may captions that an earlier run stored.
+os.environ["UGC_VIDEOCAP_CACHE"] = tempfile.mkdtemp(prefix="ugc-tests-")
+atexit.register(shutil.rmtree, os.environ["UGC_VIDEOCAP_CACHE"], ignore_errors=True)
+for _name in ("OPENAI_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL", "UGC_OMNI_POSITIONS"):
     os.environ.pop(_name, None)

@@ -207,7 +207,12 @@ def test_the_results_state_what_the_numbers_rest_on(bench: Bench, resumed: Resum
     assert stated["metadata"]["clips_wanted"] == 8
     assert {"lmms-eval", "ugc-videocap", "transformers"} <= set(stated["metadata"]["packages"])
     assert stated["generation_kwargs"] == {"temperature": 0, "max_new_tokens": 16, "until": []}
-    assert resumed[0]["throughput"]["total_gen_tokens"] > 0
+
+
+def test_captions_that_were_made_before_the_kill_are_not_made_again(resumed: Resumed) -> None:
+    throughput = resumed[0]["throughput"]
+    assert throughput["avg_captions_stored"] == 7  # eight, one broken
+    assert throughput["total_gen_tokens"] == 0
 
 
 def test_the_samples_carry_scores_reply_and_failure(bench: Bench, resumed: Resumed) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -16,11 +17,15 @@ class Generation:
         prompt_tokens, output_tokens: counts, picture and sound tokens included in the prompt's.
         frames: how many frames the model saw.
         fps: their rate in frames per second of the clip.
-        size: (width, height) of a frame as the model got it, in pixels.
+        size: (width, height) of a frame as the checkpoint's processor got it, in pixels.
         seconds: duration of the clip.
-        sound_seconds: seconds of sound that the model heard, 0.0 for none.
+        sound_seconds: seconds of sound that the model heard among the frames, 0.0 for none.
         sound_missing: why it heard none, None when it did.
+        frames_dropped: how many of the frames asked for were left out to fit the longest prompt.
+        flags: what is suspicious of the caption: ``token_limit`` for one that the limit cut,
+            ``repetition`` for one that says the same thing again and again, ``fewer_frames``.
         decoding: how the model was run, in a few words that two comparable runs have in common.
+        stored: whether it was made by an earlier run and found on disk.
     """
 
     error: str | None = None
@@ -33,12 +38,23 @@ class Generation:
     seconds: float | None = None
     sound_seconds: float = 0.0
     sound_missing: str | None = None
+    frames_dropped: int = 0
+    flags: tuple[str, ...] = ()
     decoding: str | None = None
+    stored: bool = False
 
     @property
     def heard(self) -> bool:
         """Whether the model got the clip's sound."""
         return self.sound_seconds > 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Generation:
+        """Return what ``asdict`` made a dictionary of, on its way through JSON too."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        if known.get("size") is not None:
+            known["size"] = tuple(known["size"])
+        return cls(**known | {"flags": tuple(known.get("flags", ()))})
 
 
 class Caption(str):
@@ -62,5 +78,4 @@ class Caption(str):
 
 
 def _rebuild(text: str, generation: dict[str, Any]) -> Caption:
-    fields = {name: value for name, value in generation.items() if name != "heard"}
-    return Caption(text, Generation(**fields))
+    return Caption(text, Generation.from_dict(generation))

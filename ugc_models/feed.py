@@ -1,70 +1,69 @@
-"""From jobs to the engine's requests: clips read ahead, prompts rendered, failures kept aside."""
+"""From jobs to the engine's requests, and from its answers to captions that are on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from types import TracebackType
-from typing import Any
 
 from ugc_models.ahead import Ahead
 from ugc_models.captions import Caption, Generation
-from ugc_models.engine.local import Answer, Request
-from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.errors import MediaError
-from ugc_models.media.sampling import Sampling
-from ugc_models.prompt import Conversation, PromptError
-from ugc_models.settings import Settings
-
-LOST_SECONDS = 0.5
-"""How much of its announced picture a clip may lack; with more missing it is another clip."""
+from ugc_models.engine.options import Handover
+from ugc_models.engine.request import Answer, Request
+from ugc_models.job import Job
+from ugc_models.media.clip import Clip
+from ugc_models.repetition import is_repetitive
+from ugc_models.store import CaptionStore
 
 
 @dataclass(frozen=True)
-class Job:
-    """What was asked, and on the way to the engine the clip that was read for it.
+class _Asked:
+    """A job that is with the engine."""
 
-    Attributes:
-        index: the caller's own number for it.
-        chat: the conversation, None where ``error`` says why there is none.
-        sampling: arguments of ``vllm.SamplingParams``.
-        clip: what was read from the conversation's video.
-        error: why the engine will not be asked, in one sentence.
-    """
-
-    index: int
-    chat: Conversation | None
-    sampling: Mapping[str, Any]
-    clip: Clip | None = None
-    error: str | None = None
+    job: Job
+    generation: Generation
+    request: Request | None
+    """Kept where it may be asked again with fewer frames."""
 
 
 class Feed:
-    """A source of requests for an engine (:class:`ugc_models.engine.local.Source`).
+    """A source of requests (:class:`ugc_models.pump.Source`), and what becomes of the answers.
 
-    Every job comes out once: as an answer that :meth:`caption` turns into its caption, or among the
-    :meth:`failures`.
+    Every job comes out once: as an answer that :meth:`caption` turns into its caption, or among
+    those :meth:`without_engine`.
 
     Args:
         jobs: taken one by one, a bounded number ahead of the engine.
-        settings: how clips are read, and how many at once.
-        render: the prompt of a conversation; may raise :class:`~ugc_models.prompt.PromptError`.
+        read: what is done with each ahead of the engine; called from ``workers`` threads at once.
+        handover: how a clip is handed to the checkpoint's processor.
+        store: where captions are kept, None for nowhere.
+        workers: how many jobs are read at once.
+        window: how many are read and not yet asked.
+        thin: ask again with half of the frames where a prompt is too long.
+        notify: called when there may be something new, from any thread.
     """
 
     def __init__(
-        self, jobs: Iterable[Job], settings: Settings, render: Callable[[Conversation], str]
+        self,
+        jobs: Iterable[Job],
+        read: Callable[[Job], Job],
+        *,
+        handover: Handover,
+        store: CaptionStore | None = None,
+        workers: int = 1,
+        window: int = 1,
+        thin: bool = False,
+        notify: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ahead = Ahead(
-            jobs,
-            partial(_read, settings=settings),
-            workers=settings.decode_workers,
-            window=settings.max_in_flight,
-        )
-        self._render = render
-        self._first: Request | None = None
-        self._asked: dict[int, Generation] = {}
-        self._failed: list[tuple[int, Caption]] = []
+        self._ahead = Ahead(jobs, read, workers=workers, window=window, notify=notify)
+        self._handover = handover
+        self._store = store
+        self._thin = thin
+        self._ready: deque[Request] = deque()
+        self._asked: dict[int, _Asked] = {}
+        self._done: list[tuple[int, Caption]] = []
+        self._stopped = False
 
     def __enter__(self) -> Feed:
         self._ahead.__enter__()
@@ -78,92 +77,116 @@ class Feed:
     ) -> None:
         self._ahead.__exit__(kind, error, trace)
 
-    def wait(self) -> bool:
-        """Wait for a first request; False when no job gives one, so that no engine is needed."""
-        if self._first is None:
-            self._first = self.next_request(block=True)
-        return self._first is not None
+    def next_request(self) -> Request | None:
+        """Return the next request whose clip is ready, or None for none yet."""
+        self.look()
+        return self._ready.popleft() if self._ready else None
 
-    def next_request(self, *, block: bool) -> Request | None:
-        """Return the next request whose clip is ready; None for none yet, with ``block`` none."""
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        while (taken := self._ahead.take(block=block)) is not None:
-            job = taken[1]
-            if (request := self._request(job)) is not None:
-                return request
-        return None
+    def exhausted(self) -> bool:
+        """Whether no request will come any more."""
+        return not self._ready and (self._stopped or self._ahead.exhausted())
 
-    def caption(self, answer: Answer, decoding: str) -> tuple[int, Caption]:
-        """Return the job's index and the caption that the engine's answer makes.
+    def look(self) -> bool:
+        """Take what was read until one of it is a request; tell whether one is ready."""
+        while not self._ready and not self._stopped:
+            taken = self._ahead.take()
+            if taken is None:
+                return False
+            self._take(taken[1])
+        return bool(self._ready)
+
+    def stop(self) -> None:
+        """Give out no further request."""
+        self._stopped = True
+        self._ready.clear()
+
+    def caption(self, answer: Answer, decoding: str) -> tuple[int, Caption] | None:
+        """Return the job's index and its caption, which is on disk by then if it is one.
 
         Args:
             answer: the engine's.
             decoding: how the engine and its media were set up, for the record.
+
+        Returns:
+            None where the job will be asked again with fewer frames.
+
+        Raises:
+            CaptionStoreError: it could not be written.
         """
+        asked = self._asked.pop(answer.index)
+        if answer.overflow and asked.request is not None and self._again(asked, asked.request):
+            return None
         generation = replace(
-            self._asked.pop(answer.index),
+            asked.generation,
             error=answer.error,
             decoding=decoding,
             finish_reason=answer.finish_reason,
             prompt_tokens=answer.prompt_tokens,
             output_tokens=len(answer.output_ids) if answer.error is None else None,
+            flags=_flags(answer, asked.generation),
         )
         if answer.error is not None:  # the model never got to hear anything
             generation = replace(generation, sound_seconds=0.0)
+        elif self._store is not None and asked.job.key is not None:
+            self._store.put(asked.job.key, asked.job.made_of, answer.text, generation)
         return answer.index, Caption(answer.text, generation)
 
-    def failures(self) -> Iterator[tuple[int, Caption]]:
-        """Return the jobs that never reached the engine, as empty captions; each once."""
-        failed, self._failed = self._failed, []
-        yield from failed
+    def without_engine(self) -> Iterator[tuple[int, Caption]]:
+        """Return what needed no engine, each once: stored captions, and failures as empty ones."""
+        done, self._done = self._done, []
+        yield from done
 
-    def _request(self, job: Job) -> Request | None:
-        if job.error is not None or job.chat is None:
-            self._fail(job, job.error or "nothing was asked")
-            return None
-        try:
-            prompt = self._render(job.chat)
-        except PromptError as error:
-            self._fail(job, str(error))
-            return None
-        clip = job.clip
-        self._asked[job.index] = _generation(clip)
-        return Request(
-            job.index,
-            prompt,
-            frames=clip.frames if clip else None,
-            fps=clip.fps if clip else None,
-            sound=clip.sound if clip else None,
-            sampling=job.sampling,
+    def _take(self, job: Job) -> None:
+        if job.found is not None:
+            self._done.append((job.index, job.found))
+        elif job.error is not None or job.chat is None:
+            error = job.error or "nothing was asked"
+            self._done.append((job.index, Caption("", Generation(error=error))))
+        else:
+            request = _request(job, self._handover)
+            self._ask(replace(job, clip=None), _generation(job.clip), request)
+
+    def _ask(self, job: Job, generation: Generation, request: Request) -> None:
+        kept = request if self._thin and request.frames is not None else None
+        self._asked[job.index] = _Asked(job, generation, kept)
+        self._ready.append(request)
+
+    def _again(self, asked: _Asked, request: Request) -> bool:
+        """Ask with every second frame instead; False where nothing is left to be left out."""
+        frames = request.frames
+        if frames is None or len(frames) < 2 or self._stopped:
+            return False
+        fewer, fps = frames[::2], (request.fps or 2.0) / 2
+        options = self._handover.options(fps, fewer.shape, sound=request.sound is not None)
+        generation = replace(
+            asked.generation,
+            frames=len(fewer),
+            fps=round(fps, 6),
+            frames_dropped=asked.generation.frames_dropped + len(frames) - len(fewer),
         )
+        self._ask(asked.job, generation, replace(request, frames=fewer, fps=fps, processor=options))
+        return True
 
-    def _fail(self, job: Job, error: str) -> None:
-        self._failed.append((job.index, Caption("", Generation(error=error))))
 
-
-def _read(job: Job, settings: Settings) -> Job:
-    """Decode a job's clip; runs in a worker thread and returns its failures."""
-    if job.chat is None or job.chat.video is None:
-        return job
-    sampling = Sampling(
-        frames=settings.frames,
-        fps=settings.fps,
-        max_frames=settings.max_frames,
-        min_pixels=settings.min_pixels,
-        max_pixels=settings.max_pixels,
+def _request(job: Job, handover: Handover) -> Request:
+    clip = job.clip
+    assert job.chat is not None  # noqa: S101  # the caller has looked
+    if clip is None:
+        return Request(
+            job.index, job.prompt, None, None, None, job.sampling, messages=job.chat.messages
+        )
+    sound = handover.sound(clip.sound)
+    frames = handover.frames(clip.frames)
+    return Request(
+        job.index,
+        job.prompt,
+        frames=frames,
+        fps=clip.fps,
+        sound=sound,
+        sampling=job.sampling,
+        processor=handover.options(clip.fps, frames.shape, sound=sound is not None),
+        messages=job.chat.messages,
     )
-    try:
-        clip = read_clip(job.chat.video, sampling, sound=settings.use_audio_in_video)
-    except MediaError as error:
-        return replace(job, error=f"the clip cannot be read: {error}")
-    except Exception as error:  # one clip must not take the run along, whatever it did
-        return replace(job, error=f"the clip cannot be read: {type(error).__name__}: {error}")
-    if clip.lost_seconds > LOST_SECONDS:
-        lost, whole = clip.lost_seconds, clip.lost_seconds + clip.duration
-        return replace(job, error=f"the clip is cut off: {lost:.1f} of {whole:.1f} s are missing")
-    return replace(job, clip=clip)
 
 
 def _generation(clip: Clip | None) -> Generation:
@@ -178,3 +201,14 @@ def _generation(clip: Clip | None) -> Generation:
         sound_seconds=0.0 if clip.sound is None else round(len(clip.sound) / 16_000, 3),
         sound_missing=clip.sound_missing,
     )
+
+
+def _flags(answer: Answer, asked: Generation) -> tuple[str, ...]:
+    if answer.error is not None:
+        return ()
+    flags = {
+        "token_limit": answer.finish_reason == "length",
+        "repetition": is_repetitive(answer.text),
+        "fewer_frames": asked.frames_dropped > 0,
+    }
+    return tuple(name for name, raised in flags.items() if raised)

@@ -1,14 +1,17 @@
-"""The lmms-eval model ``qwen_omni_vllm``: Qwen2.5-Omni on vLLM, hearing the video.
+"""The lmms-eval model ``qwen_omni_vllm``: Qwen-Omni on vLLM, hearing the video.
 
-The way of a request: messages -> conversation -> clip (decoded ahead, in threads) -> prompt ->
-engine -> :class:`~ugc_models.captions.Caption`. The engine starts with the first clip that can be
-read, not with the model: what is missing in a task's data is said before a GPU is touched.
+The way of a request: messages -> conversation -> prompt -> caption on disk, or else clip (read
+ahead, in worker processes) -> engine -> :class:`~ugc_models.captions.Caption`, on disk before it is
+counted. The engine starts with the first clip that needs one, not with the model: what is missing
+in a task's data is said before a GPU is touched, and a rerun that lacks nothing touches none.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
@@ -17,16 +20,24 @@ from lmms_eval.models.model_utils.gen_metrics import log_metrics
 from loguru import logger
 from tqdm import tqdm
 
+from ugc_models.backend import Backend, backend_for
 from ugc_models.captions import Caption
-from ugc_models.engine.local import LocalEngine, engine_argument_names
-from ugc_models.feed import Feed, Job
+from ugc_models.decoding.pool import DecodePool
+from ugc_models.engine.local import engine_argument_names
+from ugc_models.engine.options import family_of
+from ugc_models.feed import Feed
+from ugc_models.interrupt import Interrupts
+from ugc_models.job import Job
 from ugc_models.prompt import ChatTemplate, PromptError, conversation
+from ugc_models.pump import answers
+from ugc_models.reading import Reader
 from ugc_models.sampling import sampling_arguments
 from ugc_models.settings import Settings
+from ugc_models.store import CaptionStore, open_store
 
 
 class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
-    """Qwen2.5-Omni on vLLM's own engine, the sound of a video interleaved with its frames.
+    """Qwen-Omni on vLLM, the sound of a video interleaved with its frames.
 
     Takes the arguments of :class:`ugc_models.settings.Settings` and, under their own names, those
     of vLLM's engine. ``batch_size``, ``max_batch_size`` and ``device`` are lmms-eval's: the engine
@@ -34,7 +45,10 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     Raises:
         ValueError: an argument that neither knows, by name.
+        CheckpointError: the checkpoint is not there, or is none of these models.
+        CaptionStoreError: captions cannot be kept where they should.
         EngineMissing: vLLM is not installed.
+        BadAddress, RemoteError: ``base_url`` is none, or no server there answers.
     """
 
     is_simple = False
@@ -47,10 +61,16 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         **arguments: Any,
     ) -> None:
         super().__init__()
-        self.settings = Settings.from_arguments(arguments, engine_argument_names())
+        # Servers have an engine of their own; of its arguments only these mean something here.
+        served = arguments.get("base_url") is not None
+        names = {"seed", "revision"} if served else engine_argument_names()
+        self.settings = Settings.from_arguments(arguments, names)
         revision = self.settings.engine.get("revision")
+        self._family = family_of(self.settings.model, revision)
         self._template = ChatTemplate(self.settings.model, revision)
-        self._engine: LocalEngine | None = None
+        self._system = self.settings.system_text()
+        self._store: CaptionStore | None = open_store(self.settings.store)
+        self._backend: Backend = backend_for(self.settings, self._family, self._store)
 
     @property
     def device(self) -> Any:
@@ -61,22 +81,35 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer requests; one that fails is answered with an empty caption that says why.
 
+        The first Ctrl-C finishes and keeps what is in flight and then raises; a second one raises
+        at once.
+
         Raises:
             ValueError: generation arguments that no sampling parameter matches.
             CheckpointError: the checkpoint's processor cannot be loaded.
             EngineStartError: vLLM does not start.
+            EngineGivenUp: it dies again and again.
+            CaptionStoreError: captions cannot be kept; those before this one are.
         """
         seed = self.settings.engine.get("seed", 0)
-        sampling = [sampling_arguments(r.arguments[2], seed=seed) for r in requests]
+        sampling = [
+            sampling_arguments(self.settings.generation(r.arguments[2]), seed=seed)
+            for r in requests
+        ]
         captions: dict[int, Caption] = {}
         started = time.perf_counter()
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
-        with bar:
-            for index, caption in self._captions(requests, sampling):
+        with bar, Interrupts("what is in flight is finished and kept") as interrupts:
+            for index, caption in self._captions(requests, sampling, interrupts):
                 captions[index] = caption
                 if error := caption.generation["error"]:
                     logger.warning(f"{_name(requests[index])}: no caption: {error}")
                 bar.update()
+        if interrupts.asked:
+            raise KeyboardInterrupt(
+                f"{len(captions)} of {len(requests)} requests are answered; run the same command "
+                "again to go on"
+            )
         ordered = [captions[index] for index in range(len(requests))]
         self._report(ordered, time.perf_counter() - started)
         return [GenerationResult(caption, _token_counts(caption)) for caption in ordered]
@@ -91,44 +124,72 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     def clean(self) -> None:
         """Stop the engine: the GPU is free for a judge that runs on it."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
+        self._backend.close()
         super().clean()
 
     def _captions(
-        self, requests: Sequence[Instance], sampling: Sequence[dict[str, Any]]
+        self,
+        requests: Sequence[Instance],
+        sampling: Sequence[dict[str, Any]],
+        interrupts: Interrupts,
     ) -> Iterator[tuple[int, Caption]]:
+        settings = self.settings
         asked = enumerate(zip(requests, sampling, strict=True))
         jobs = (self._job(index, request, arguments) for index, (request, arguments) in asked)
-        with Feed(jobs, self.settings, self._template.render) as feed:
-            if feed.wait():
-                engine = self._started()
-                decoding = f"{self.settings.decoding()}, {engine.decoding()}"
-                for answer in engine.run(feed, self.settings.max_in_flight):
-                    yield feed.caption(answer, decoding)
-                    yield from feed.failures()
-            yield from feed.failures()
+        wake = threading.Event()
+        with ExitStack() as open_things:
+            pool = open_things.enter_context(DecodePool(settings.decode_workers))
+            frames, handover = settings.sampling(self._family), settings.handover(self._family)
+            reader = Reader(
+                pool,
+                frames,
+                sound=settings.use_audio_in_video,
+                store=self._store,
+                made_of=self._backend.made_of() if self._store is not None else {},
+            )
+            feed = open_things.enter_context(
+                Feed(
+                    jobs,
+                    reader,
+                    handover=handover,
+                    store=self._store,
+                    workers=settings.decode_workers,
+                    window=settings.max_in_flight,
+                    thin=settings.on_overflow == "fewer_frames",
+                    notify=wake.set,
+                )
+            )
+            interrupts.then(feed.stop)
+            while not feed.look() and not feed.exhausted():
+                yield from feed.without_engine()
+                wake.wait(1.0)
+                wake.clear()
+            yield from feed.without_engine()
+            if feed.exhausted():
+                return
+            engine = self._backend.engine()
+            decoding = f"{settings.decoding()}, {engine.decoding()}"
+            for answer in answers(engine, feed, settings.max_in_flight, wake):
+                if (finished := feed.caption(answer, decoding)) is not None:
+                    yield finished
+                yield from feed.without_engine()
+            yield from feed.without_engine()
 
     def _job(self, index: int, request: Instance, sampling: dict[str, Any]) -> Job:
         _, doc_to_messages, _, doc_id, task, split = request.arguments
         messages = doc_to_messages(self.task_dict[task][split][doc_id])
         try:
-            chat = conversation(messages, self.settings.system_prompt)
+            chat = conversation(messages, self._system)
+            prompt = self._template.render(chat)
         except PromptError as error:
-            return Job(index, None, sampling, error=str(error))
-        return Job(index, chat, sampling)
-
-    def _started(self) -> LocalEngine:
-        if self._engine is None:
-            self._engine = LocalEngine(self.settings.model, self.settings.engine)
-            logger.info(f"Token positions of sound in video: {self._engine.positions}.")
-        return self._engine
+            return Job(index, None, error=str(error))
+        return Job(index, chat, prompt, sampling)
 
     def _report(self, captions: Sequence[Caption], seconds: float) -> None:
         """Report throughput the way lmms-eval's own vLLM models do, and what was heard."""
         generations = [caption.generation for caption in captions]
-        tokens = sum(g["output_tokens"] or 0 for g in generations)
+        made = [g for g in generations if not g["stored"]]
+        tokens = sum(g["output_tokens"] or 0 for g in made)
         log_metrics(
             total_elapsed_time=seconds,
             total_gen_tokens=tokens,
@@ -137,6 +198,8 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 "clips": len(generations),
                 "clips_heard": sum(g["heard"] for g in generations),
                 "clips_failed": sum(g["error"] is not None for g in generations),
+                "captions_stored": len(generations) - len(made),
+                "engine_restarts": self._backend.restarts,
                 "rank": self.rank,
             },
         )

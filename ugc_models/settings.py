@@ -8,7 +8,11 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
+
+from ugc_models.engine.options import Family, Handover
+from ugc_models.media.sampling import Sampling
+from ugc_models.presets import DEFAULT, Preset, preset_named, text_of
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
 
@@ -18,30 +22,56 @@ class Settings:
     """What ``--model_args`` says, checked.
 
     Attributes:
-        model: Hugging Face name or local folder of a Qwen2.5-Omni checkpoint.
+        preset: values where no argument says otherwise, see :mod:`ugc_models.presets`.
+        model: Hugging Face name or local folder of a Qwen-Omni checkpoint.
         frames: how many frames, evenly over the clip; ignored where ``fps`` is given.
         fps: frames per second of the clip instead.
         max_frames: the most frames that ``fps`` may take.
+        spread: what ``frames`` are even in: ``time``, or ``count``, the number of the frame.
+        scaling: how frames are made smaller: ``smooth``, or ``opencv``, by its rough default.
         min_pixels, max_pixels: bounds of one frame's area in pixels. The default maximum is 128
-            tokens a frame; the published Qwen rows allowed 100,176 pixels.
+            tokens of Qwen2.5-Omni a frame.
+        processor_resize: leave it to the checkpoint's processor to bring frames to whole tokens,
+            under its own bounds too. Without, they reach it in their final size.
+        channels: ``rgb``, or ``bgr`` as the published captions had it.
+        tell_fps: tell the model the frames' rate. Without, it takes its own for granted.
         use_audio_in_video: give the model the clip's sound where it has some.
-        system_prompt: the system message; the checkpoint's own template decides without one.
-        decode_workers: how many clips are decoded at once.
+        system_prompt: the system message; the preset's without one, or what the checkpoint's own
+            template has.
+        decode_workers: how many clips are decoded at once, each in a process of its own.
         max_in_flight: how many requests the engine holds at once; bounds the memory.
+        on_overflow: what becomes of a prompt longer than the model takes: ``refuse``, or
+            ``fewer_frames``, half of them until it fits; recorded for each clip.
+        store: where captions are kept, see :func:`ugc_models.store.open_store`.
+        engine_timeout: seconds after which an engine that owes answers and gives no token counts
+            as hung and is started again.
+        base_url: addresses of ``vllm serve`` to ask instead of an engine here.
         engine: everything else, by vLLM's names.
+        beside: the arguments that were stated beside the preset and differ from it.
     """
 
+    preset: str = DEFAULT.name
     model: str = DEFAULT_MODEL
     frames: int = 32
     fps: float | None = None
     max_frames: int = 768
+    spread: Literal["time", "count"] = "time"
+    scaling: Literal["smooth", "opencv"] = "smooth"
     min_pixels: int = 4 * 28 * 28
     max_pixels: int = 128 * 28 * 28
+    processor_resize: bool = False
+    channels: Literal["rgb", "bgr"] = "rgb"
+    tell_fps: bool = True
     use_audio_in_video: bool = True
     system_prompt: str | None = None
     decode_workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     max_in_flight: int = 32
+    on_overflow: Literal["refuse", "fewer_frames"] = "refuse"
+    store: str | None = None
+    engine_timeout: float = 300.0
+    base_url: str | list[str] | None = None
     engine: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], engine_names: Iterable[str]) -> Settings:
@@ -57,46 +87,112 @@ class Settings:
             ValueError: an unknown name (all of them are listed, with the nearest known one), or a
                 value that its name cannot have.
         """
-        ours = {f.name for f in fields(cls)} - {"engine"}
+        ours = {f.name for f in fields(cls)} - {"engine", "beside"}
         known = ours | set(engine_names)
         if unknown := sorted(set(arguments) - known):
             raise ValueError(_unknown(unknown, known))
         values = {name: _value(name, value) for name, value in arguments.items()}
+        preset = preset_named(values.get("preset", DEFAULT.name))
         settings = cls(
-            **{name: value for name, value in values.items() if name in ours},
-            engine={name: value for name, value in values.items() if name not in ours},
+            **{**preset.settings, **{name: v for name, v in values.items() if name in ours}},
+            engine={**preset.engine, **{name: v for name, v in values.items() if name not in ours}},
+            beside=_beside(preset, values),
         )
         settings._check()
         return settings
 
+    def sampling(self, family: Family) -> Sampling:
+        """Return which frames of a clip are taken for such a checkpoint, and their size."""
+        return Sampling(
+            frames=self.frames,
+            fps=self.fps,
+            max_frames=self.max_frames,
+            spread=self.spread,
+            scaling=self.scaling,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+            # What the processor scales need only have whole pixels of colour: even sides.
+            factor=2 if self.processor_resize else family.token_side,
+        )
+
+    def handover(self, family: Family) -> Handover:
+        """Return how frames and sound are handed to such a checkpoint."""
+        return Handover(family, self.channels, self.tell_fps, self.processor_resize)
+
+    def system_text(self) -> str | None:
+        """Return the system message of tasks that have none: stated, the preset's, or None.
+
+        Raises:
+            ValueError: the preset's is not installed.
+            Exception: the preset's cannot be had; the text says what to do.
+        """
+        reference = preset_named(self.preset).system_prompt
+        if reference is None or "system_prompt" in self.beside:
+            return self.system_prompt
+        return text_of(reference)
+
+    def generation(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a task's generation arguments, the preset's where it states none."""
+        given = {name: value for name, value in stated.items() if value is not None}
+        return {**preset_named(self.preset).sampling, **given}
+
     def decoding(self) -> str:
-        """Return how clips are sampled, in a few words for the results."""
+        """Return how clips are sampled, in a few words for the results.
+
+        The preset's name comes first, with the arguments beside it that differ from it.
+        """
+        beside = (
+            name if name == "system_prompt" else f"{name}={value}"
+            for name, value in sorted(self.beside.items())
+        )
         taken = f"{self.frames} frames" if self.fps is None else f"{self.fps:g} fps"
-        sound = "with sound" if self.use_audio_in_video else "without sound"
-        return f"{taken} <={self.max_pixels}px {sound}"
+        words = [
+            taken + (" by count" if self.fps is None and self.spread == "count" else ""),
+            f"<={self.max_pixels}px",
+            *(["by OpenCV's scaling"] if self.scaling == "opencv" else []),
+            *(["resized by the processor"] if self.processor_resize else []),
+            *(["BGR"] if self.channels == "bgr" else []),
+            *([] if self.tell_fps else ["rate not told"]),
+            "with sound" if self.use_audio_in_video else "without sound",
+        ]
+        return f"{'+'.join([self.preset, *beside])}: {' '.join(words)}"
 
     def _check(self) -> None:
+        self._check_words()
+        self._check_numbers()
+        if self.engine.get("mm_processor_cache_gb"):
+            raise ValueError(
+                "mm_processor_cache_gb must stay 0: vLLM's cache of processed media loses the "
+                "sound of a video that was seen before, and then stops the engine"
+            )
+
+    def _check_words(self) -> None:
         if not isinstance(self.model, str) or not self.model:
             raise ValueError(f"model={self.model!r}: a Hugging Face name or a folder is needed")
         if not isinstance(self.system_prompt, str | None):
             raise ValueError(f"system_prompt={self.system_prompt!r}: a text is needed")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name}={getattr(self, name)!r}: {' or '.join(words)} is needed")
+        for name in ("use_audio_in_video", "tell_fps", "processor_resize"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: True or False")
+        if not isinstance(self.store, str | None):
+            raise ValueError(f"store={self.store!r}: a file, a folder or none is needed")
+
+    def _check_numbers(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name}={value!r}: a whole number from {least} up is needed")
         if self.fps is not None and not _is_rate(self.fps):
             raise ValueError(f"fps={self.fps!r}: a number of frames per second above 0 is needed")
+        if not _is_rate(self.engine_timeout):
+            raise ValueError(f"engine_timeout={self.engine_timeout!r}: seconds above 0 are needed")
         if self.max_pixels < self.min_pixels:
             raise ValueError(
                 f"max_pixels={self.max_pixels!r}: a whole number not below "
                 f"min_pixels={self.min_pixels} is needed"
-            )
-        if not isinstance(self.use_audio_in_video, bool):
-            raise ValueError(f"use_audio_in_video={self.use_audio_in_video!r}: True or False")
-        if self.engine.get("mm_processor_cache_gb"):
-            raise ValueError(
-                "mm_processor_cache_gb must stay 0: vLLM's cache of processed media loses the "
-                "sound of a video that was seen before, and then stops the engine"
             )
 
 
@@ -109,6 +205,22 @@ _LEAST = {
     "max_in_flight": 1,
 }
 """The least value of each whole number."""
+
+_WORDS = {
+    "spread": ("time", "count"),
+    "scaling": ("smooth", "opencv"),
+    "channels": ("rgb", "bgr"),
+    "on_overflow": ("refuse", "fewer_frames"),
+}
+"""The values of each argument that is a word."""
+
+
+def _beside(preset: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stated arguments that the preset would have otherwise."""
+    own = {**preset.settings, **preset.engine}
+    if preset.system_prompt is not None:
+        own["system_prompt"] = preset.system_prompt
+    return {name: values[name] for name in own if name in values and values[name] != own[name]}
 
 
 def _is_rate(value: object) -> bool:
@@ -133,7 +245,7 @@ def _value(name: str, value: Any) -> Any:
         return int(value)
     if not isinstance(value, str):
         return value
-    if value.lower() in {"none", "null"}:
+    if value.lower() in {"none", "null"} and name not in _PLAIN:
         return None
     if value[:1] in {"{", "["}:
         try:
@@ -143,5 +255,11 @@ def _value(name: str, value: Any) -> Any:
     return value
 
 
-_REAL = {"fps", "gpu_memory_utilization", "swap_space", "cpu_offload_gb", "mm_processor_cache_gb"}
+_REAL = {
+    *("fps", "engine_timeout", "gpu_memory_utilization", "swap_space"),
+    *("cpu_offload_gb", "mm_processor_cache_gb"),
+}
 """Arguments that are real numbers: 1.0 stays 1.0."""
+
+_PLAIN = {"store"}
+"""Arguments for which "none" is a word and not nothing."""

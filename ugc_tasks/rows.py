@@ -8,6 +8,7 @@ means nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from statistics import fmean
@@ -44,6 +45,7 @@ def base_row(
         "coverage": f"{int(scored)}/{wanted}",
         f"{subject}_failed": answer_failure(answer, generation, subject),
         "clips_heard": _heard(generation),
+        "flagged": _flags(generation),
         "decoding": str((generation or {}).get("decoding") or ""),
         "generation": dict(generation) if generation is not None else None,
     }
@@ -110,6 +112,12 @@ def _heard(generation: Mapping[str, Any] | None) -> str:
     return "heard" if generation.get("heard") else str(generation.get("sound_missing") or "no")
 
 
+def _flags(generation: Mapping[str, Any] | None) -> str:
+    if generation is None or "flags" not in generation:
+        return "unknown"
+    return " ".join(generation["flags"])
+
+
 def columns(values: Mapping[str, float]) -> dict[str, Any]:
     """Return published columns of a clip, on 0-100, and their part in the mean of all eight."""
     part = f"{len(values)} of {ALL} columns, mean {fmean(values.values())!r}"
@@ -131,6 +139,21 @@ def count_heard(items: Sequence[str]) -> int | str:
     if all(item == "unknown" for item in items):
         return "unknown"
     return items.count("heard")
+
+
+def count_flags(items: Sequence[str]) -> str:
+    """Tell how many answers are suspicious, and of what; ``unknown`` where no model told.
+
+    Returns:
+        ``0``, or such as ``3: 2 token_limit, 1 repetition``; an answer may have several flags.
+    """
+    if all(item == "unknown" for item in items):
+        return "unknown"
+    flags = Counter(flag for item in items if item != "unknown" for flag in item.split())
+    if not flags:
+        return "0"
+    each = ", ".join(f"{count} {flag}" for flag, count in flags.most_common())
+    return f"{sum(bool(item) and item != 'unknown' for item in items)}: {each}"
 
 
 def one_label(items: Sequence[str]) -> str:

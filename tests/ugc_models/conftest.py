@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
+from tests.support.vllm_server import VllmServer
+from ugc_models.backend import ThisMachine
 from ugc_models.engine.local import LocalEngine
 from ugc_models.testing.tiny_omni import build_tiny_omni
 
 
 class SharedEngine:
-    """One engine for all tests: it starts in seconds, not in milliseconds.
-
-    Two engines in one process share vLLM's state: a test that starts and stops its own calls
-    ``stop`` first, and the next test that needs the shared one gets a new one.
-    """
+    """One engine for all tests, in a process of its own: it takes long to start."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
@@ -28,6 +27,20 @@ class SharedEngine:
         if self._engine is None:
             self._engine = LocalEngine(str(self._checkpoint), QUICK)
         return self._engine
+
+    def lent_to(self, model: Any) -> Any:
+        """Have a model answer with this engine; it neither starts nor stops one."""
+        shared = self
+
+        class Borrowed(ThisMachine):
+            def engine(self) -> LocalEngine:
+                return shared.running()
+
+            def close(self) -> None:
+                pass
+
+        model._backend = Borrowed(model.settings, model._family, model._store)
+        return model
 
     def stop(self) -> None:
         if self._engine is not None:
@@ -58,3 +71,10 @@ def engine(shared_engine: SharedEngine) -> LocalEngine:
 def reference(checkpoint: Path) -> Reference:
     """The same checkpoint in transformers."""
     return Reference(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def vllm_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """One ``vllm serve`` for all tests: it takes most of a minute to start. Wait for it."""
+    with VllmServer(checkpoint, tmp_path_factory.mktemp("serve") / "vllm.log") as server:
+        yield server

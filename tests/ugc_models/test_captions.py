@@ -49,7 +49,10 @@ def test_generation_has_every_field_and_whether_the_clip_was_heard() -> None:
         "seconds": 6.4,
         "sound_seconds": 6.4,
         "sound_missing": None,
+        "frames_dropped": 0,
+        "flags": (),
         "decoding": None,
+        "stored": False,
         "heard": True,
     }
 

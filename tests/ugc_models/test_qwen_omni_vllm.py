@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from lmms_eval.api.instance import GenerationResult, Instance, unwrap_generation_output
 from lmms_eval.models import get_model
@@ -51,7 +52,7 @@ def about(*videos: Path, question: str = QUESTION) -> Doc:
 
 def make(checkpoint: Path, **more: Any) -> Any:
     """Make the model as ``--model qwen_omni_vllm --model_args ...`` does."""
-    arguments = model_args(checkpoint, **{**SAMPLING, **more})
+    arguments = model_args(checkpoint, **{**SAMPLING, "store": "none", **more})
     config = {"batch_size": 1, "max_batch_size": None, "device": None}
     return get_model("qwen_omni_vllm").create_from_arg_string(arguments, config)
 
@@ -86,8 +87,7 @@ def ask(checkpoint: Path, shared_engine: SharedEngine) -> Ask:
     def ask(
         docs: Sequence[Doc], gen_kwargs: dict[str, Any] | None = None, **more: Any
     ) -> list[GenerationResult]:
-        model = make(checkpoint, **more)
-        model._engine = shared_engine.running()
+        model = shared_engine.lent_to(make(checkpoint, **more))
         return ask_model(model, docs, gen_kwargs)
 
     return ask
@@ -200,8 +200,7 @@ class TestARunWithBrokenClips:
         self, docs: dict[str, Doc], checkpoint: Path, shared_engine: SharedEngine
     ) -> dict[str, GenerationResult]:
         reset_logged_metrics()
-        model = make(checkpoint)
-        model._engine = shared_engine.running()
+        model = shared_engine.lent_to(make(checkpoint))
         answers = ask_model(model, list(docs.values()))
         return dict(zip(docs, answers, strict=True))
 
@@ -344,38 +343,35 @@ class TestItsArguments:
             model.generate_until_multi_round([])
 
 
+def running_engines() -> list[str]:
+    """Return the names of vLLM's processes among this one's children."""
+    children = psutil.Process().children(recursive=True)
+    return [name for child in children if "EngineCore" in (name := child.name())]
+
+
 class TestItsEngine:
     """Models that start an engine of their own, or try to."""
 
     @pytest.fixture
-    def nowhere(self, tmp_path: Path) -> Path:
-        return tmp_path / "nowhere"
-
-    @pytest.fixture
-    def own(self, checkpoint: Path, shared_engine: SharedEngine) -> Iterator[Any]:
-        shared_engine.stop()
+    def own(self, checkpoint: Path) -> Iterator[Any]:
         model = make(checkpoint)
         yield model
         model.clean()
 
-    def test_a_checkpoint_that_is_not_there_costs_nothing_until_it_is_asked(
-        self, nowhere: Path, good: Path
-    ) -> None:
-        model = make(nowhere)
+    def test_a_checkpoint_that_is_not_there_is_said_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="nowhere' cannot be loaded: check the folder"):
-            ask_model(model, [about(good)])
+            make(tmp_path / "nowhere")
 
     def test_clips_that_are_all_broken_need_no_engine(
-        self, nowhere: Path, bad: dict[str, Doc]
+        self, checkpoint: Path, bad: dict[str, Doc], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        answers = ask_model(make(nowhere), list(bad.values()))
+        model = make(checkpoint)
+        monkeypatch.setattr(model._backend, "engine", lambda: pytest.fail("an engine was started"))
+        answers = ask_model(model, list(bad.values()))
         assert [answer.text for answer in answers] == [""] * len(bad)
         assert all(caption(answer).generation["error"] for answer in answers)
 
-    def test_one_that_does_not_start_is_a_clear_failure(
-        self, checkpoint: Path, good: Path, shared_engine: SharedEngine
-    ) -> None:
-        shared_engine.stop()
+    def test_one_that_does_not_start_is_a_clear_failure(self, checkpoint: Path, good: Path) -> None:
         model = make(checkpoint, max_model_len=10_000_000)
         with pytest.raises(EngineStartError, match="vLLM's engine does not start") as failure:
             ask_model(model, [about(good)])
@@ -387,9 +383,10 @@ class TestItsEngine:
     ) -> None:
         docs = [about(good), about(silent)]
         wanted = [expected(doc).text for doc in docs]
-        assert own._engine is None
+        others = running_engines()  # the shared one, if a test has asked for it
         assert [answer.text for answer in ask_model(own, docs)] == wanted
+        assert len(running_engines()) == len(others) + 1
         own.clean()
-        assert own._engine is None
+        assert running_engines() == others
         own.clean()  # lmms-eval may say so twice
         assert [answer.text for answer in ask_model(own, docs)] == wanted

@@ -14,7 +14,7 @@ from ugc_tasks.fields import fields
 from ugc_tasks.run import current_run
 from ugc_tasks.specs import SPECS, Spec
 
-COUNTED = {"n", "coverage", "clips_heard", "decoding"}
+COUNTED = {"n", "coverage", "clips_heard", "flagged", "decoding"}
 each = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 both = pytest.mark.parametrize("kind", ["simple", "chat"])
 

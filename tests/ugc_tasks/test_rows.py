@@ -13,6 +13,7 @@ from ugc_tasks.rows import (
     base_row,
     columns,
     count,
+    count_flags,
     count_heard,
     judged_row,
     one_label,
@@ -103,6 +104,18 @@ def test_what_the_model_told_of_its_answer_is_in_the_row() -> None:
     assert (row["n"], row["coverage"], row["caption_failed"]) == ("PI-1", "1/4", "")
     assert (row["clips_heard"], row["decoding"]) == ("no track", "greedy")
     assert row["generation"] == told
+
+
+def test_what_is_suspicious_of_an_answer_is_in_the_row_and_counted() -> None:
+    told = {"flags": ["token_limit", "repetition"]}
+    flagged = base_row("PI-1", "text", scored=True, wanted=4, generation=told)["flagged"]
+    clean = base_row("PI-2", "text", scored=True, wanted=4, generation={"flags": []})["flagged"]
+    silent = base_row("PI-3", "text", scored=True, wanted=4, generation=None)["flagged"]
+    assert (flagged, clean, silent) == ("token_limit repetition", "", "unknown")
+    assert count_flags([flagged, clean, "token_limit"]) == "2: 2 token_limit, 1 repetition"
+    assert count_flags([clean, clean]) == "0"
+    assert count_flags([silent, silent]) == "unknown"
+    assert count_flags([silent, flagged]) == "1: 1 token_limit, 1 repetition"
 
 
 def test_an_error_of_the_model_stands_before_its_text() -> None:

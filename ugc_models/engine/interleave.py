@@ -1,13 +1,15 @@
-"""Where Qwen2.5-Omni puts the sound of a video among its frames: token order and positions.
+"""Where Qwen-Omni puts the sound of a video among its frames: token order and positions.
 
-The arithmetic is that of transformers 5.19, the reference implementation of the model, down to its
-rounding: the processor computes in double precision
+Qwen2.5: the arithmetic is that of transformers 5.19, the reference implementation of the model,
+down to its rounding: the processor computes in double precision
 (``Qwen2_5OmniProcessor.replace_multimodal_special_tokens``, the order), the model in single
 (``Qwen2_5OmniPreTrainedModelForConditionalGeneration.get_rope_index``, the positions). Pure numpy,
 no engine.
 
 Time is counted in positions, ``per_second`` (25) to the second. Picture and sound are cut into
 chunks of ``per_chunk`` (50) positions and alternate, picture first.
+
+Qwen3 (:func:`merged_positions`): no chunks, tokens are merged by time, 13 positions to the second.
 """
 
 from __future__ import annotations
@@ -121,3 +123,37 @@ def positions(
         if s is not None and sound:
             pieces.append(sounds[:, s[0] : s[1]])
     return np.concatenate(pieces, axis=1), int(pieces[-1].max()) + 1
+
+
+def merged_positions(
+    grid: Grid, sound: int, seconds_per_step: float, per_second: int, start: int
+) -> IntArray:
+    """Compute Qwen3-Omni's positions of an interleaved span, its marks not included.
+
+    Tokens are merged by time, of picture and sound at the same time the picture's first. Times are
+    those of transformers 5.19 (``Qwen3OmniMoePreTrainedModelForConditionalGeneration.
+    get_rope_index``), in single precision. There they stay fractions; an engine whose positions are
+    whole numbers has them rounded down *after* the merge, so that each token still has its own
+    position. (vLLM rounds before it merges, and then hands patches of the picture the positions of
+    sound wherever a step is no whole number of positions.)
+
+    Args:
+        grid: the video's token grid.
+        sound: how many tokens the sound has.
+        seconds_per_step: seconds from one time step of the grid to the next.
+        per_second: positions in a second.
+        start: position of the span's first token.
+
+    Returns:
+        ``(3, n)`` positions in time, height and width.
+    """
+    steps = np.arange(grid.t).astype(np.float32) * np.float32(seconds_per_step)
+    times = np.repeat(steps * np.float32(per_second) + np.float32(start), grid.frame)
+    rows = np.tile(np.repeat(np.arange(grid.h), grid.w), grid.t) + start
+    columns = np.tile(np.arange(grid.w), grid.t * grid.h) + start
+    picture = np.stack([np.floor(times).astype(np.int64), rows, columns])
+    heard = np.arange(sound) + start
+    # A stable sort of picture before sound is their merge, equal times included.
+    order = np.argsort(np.concatenate([times, heard.astype(np.float32)]), kind="stable")
+    both: IntArray = np.concatenate([picture, np.broadcast_to(heard, (3, sound))], axis=1)
+    return both[:, order]

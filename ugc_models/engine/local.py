@@ -1,20 +1,25 @@
-"""vLLM's engine in this process: requests enter as they become ready, answers leave as they finish.
+"""vLLM's engine on this machine: requests enter as they come, answers leave as they finish.
 
-Only here is vLLM imported. Its queue does the batching; nothing waits for a batch to be full.
+Only here is vLLM imported. Its own queue does the batching. The engine runs in processes of its
+own (vLLM's ``AsyncLLM``), so that what kills it does not kill the run.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
+import os
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
-import numpy.typing as npt
-
-from ugc_models.engine import positions
+from ugc_models.engine import orphans, positions
+from ugc_models.engine.loop import LoopThread
+from ugc_models.engine.options import QWEN2_5
+from ugc_models.engine.request import Answer, Request
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +27,17 @@ DEFAULTS: dict[str, Any] = {
     "limit_mm_per_prompt": {"video": 1, "audio": 1, "image": 0},
     # With the cache of processed media on, a video seen again without its sound stops the engine.
     "mm_processor_cache_gb": 0,
+    # The processor's work (patches, mel features) for the next clips, beside that for this one.
+    "renderer_num_workers": 4,
 }
-"""What this adapter sets where ``--model_args`` does not."""
+"""What this adapter sets where ``--model_args`` does not, as far as this vLLM knows the name."""
+
+_RANK_VARIABLES = (
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
+    *("MASTER_ADDR", "MASTER_PORT"),
+)
+"""What ``accelerate launch`` says of *its* ranks, and an engine would take for its own."""
 
 
 class EngineMissing(RuntimeError):
@@ -34,44 +48,8 @@ class EngineStartError(RuntimeError):
     """vLLM is there and does not start with these arguments."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """One prompt.
-
-    Attributes:
-        index: the caller's own number for it.
-        prompt: text with the model's media marks, unexpanded.
-        frames: (T, H, W, 3) uint8 RGB, or None; sides multiples of 28.
-        fps: frames per second.
-        sound: (N,) float32 at 16 kHz to be interleaved with the frames, or None.
-        sampling: arguments of ``vllm.SamplingParams``.
-    """
-
-    index: int
-    prompt: str
-    frames: npt.NDArray[Any] | None
-    fps: float | None
-    sound: npt.NDArray[Any] | None
-    sampling: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of a request: text, or an error in one sentence."""
-
-    index: int
-    text: str = ""
-    error: str | None = None
-    finish_reason: str | None = None
-    prompt_tokens: int | None = None
-    output_ids: tuple[int, ...] = ()
-
-
-class Source(Protocol):
-    """Where requests come from: see :class:`ugc_models.ahead.Ahead`."""
-
-    def next_request(self, *, block: bool) -> Request | None:
-        """Return a request that is ready; None for none yet, or with ``block`` none ever."""
+class EngineDied(RuntimeError):
+    """The engine's process is gone, and with it every request that was in it."""
 
 
 def engine_argument_names() -> set[str]:
@@ -81,150 +59,182 @@ def engine_argument_names() -> set[str]:
         EngineMissing: vLLM is not installed, or does not start on this machine.
     """
     try:
-        from vllm import EngineArgs
+        from vllm.engine.arg_utils import AsyncEngineArgs
     except Exception as error:
         raise EngineMissing(
             "vLLM cannot be imported: install the engine with \"pip install 'ugc-videocap[vllm]'\" "
             f"({type(error).__name__}: {error})"
         ) from error
-    return set(EngineArgs.__dataclass_fields__)
+    return set(AsyncEngineArgs.__dataclass_fields__)
 
 
 class LocalEngine:
-    """A running ``vllm.LLM``.
+    """A running engine (:class:`ugc_models.engine.request.Engine`).
 
     Args:
         model: Hugging Face name or folder.
         arguments: vLLM's engine arguments, over :data:`DEFAULTS`.
-
-    Attributes:
-        positions: where the positions of sound in video come from, see
-            :func:`ugc_models.engine.positions.status`.
+        environment: variables for the engine's processes alone, over this process's.
+        family: the checkpoint's ``model_type``.
 
     Raises:
         EngineStartError: no such checkpoint, too little memory, and so on.
     """
 
-    def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
-        from vllm import LLM
-        from vllm.platforms import current_platform
-
+    def __init__(
+        self,
+        model: str,
+        arguments: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        *,
+        family: str = QWEN2_5.model_type,
+    ) -> None:
+        known = engine_argument_names()
         positions.require()
-        self.positions = positions.status()
-        self.arguments = {**DEFAULTS, **arguments}
-        if current_platform.is_cpu():
-            # A prompt prefilled in pieces rewinds its request's random generator, which a CPU's
-            # generator cannot do: the engine would die of the first seeded request.
-            self.arguments.setdefault("enable_chunked_prefill", False)
+        self._words = positions.engine_words(family)
+        self.arguments = {k: v for k, v in DEFAULTS.items() if k in known} | dict(arguments)
+        self._names = map(str, itertools.count())
+        self._asked = 0
+        self._moved = time.monotonic()
+        self._loop = LoopThread("ugc-engine")
         try:
-            self._llm: Any = LLM(model=model, **self.arguments)
+            self._llm: Any = self._loop.run(_start(model, self.arguments, environment or {}))
         except Exception as error:
+            self._loop.close()
             raise EngineStartError(
                 f"vLLM's engine does not start with model={model!r}; its log says more "
                 f"({_short(error)})"
             ) from error
 
-    def run(self, source: Source, max_in_flight: int) -> Iterator[Answer]:
-        """Answer all requests of a source, each as soon as it is finished.
+    def submit(self, request: Request) -> Future[Answer]:
+        """Begin to answer; a request that the engine refuses is answered with the reason.
 
-        A request that the engine refuses (too long a prompt, say) is answered with the reason; the
-        others go on.
-
-        Raises:
-            Exception: the engine itself failed; nothing more comes out of it.
+        The future raises :class:`EngineDied` when the engine's process ended meanwhile, or was
+        killed by :meth:`kill`.
         """
-        in_flight: dict[str, int] = {}
-        try:
-            yield from self._run(source, max_in_flight, in_flight)
-        finally:
-            if in_flight:  # the caller stopped, or the source failed: nobody waits for these
-                with suppress(Exception):  # what went wrong before matters more
-                    self._llm.llm_engine.abort_request(list(in_flight))
+        if not self._asked:
+            self._moved = time.monotonic()
+        self._asked += 1
+        future = self._loop.submit(self._answer(request))
+        future.add_done_callback(self._done)
+        return future
 
-    def _run(
-        self, source: Source, max_in_flight: int, in_flight: dict[str, int]
-    ) -> Iterator[Answer]:
-        while True:
-            while len(in_flight) < max_in_flight:
-                request = source.next_request(block=not in_flight)
-                if request is None:
-                    break
-                try:
-                    in_flight[self._enqueue(request)] = request.index
-                except Exception as error:
-                    yield Answer(request.index, error=f"the engine refused it: {_short(error)}")
-            if not in_flight:
-                return
-            for output in self._llm.llm_engine.step():
-                if output.finished and output.request_id in in_flight:
-                    yield _answer(in_flight.pop(output.request_id), output)
-            if in_flight and not self._llm.llm_engine.has_unfinished_requests():
-                # Not seen, and better a failure than a loop for ever.
-                for index in in_flight.values():
-                    yield Answer(index, error="the engine lost the request")
-                in_flight.clear()
+    def stalled(self) -> float:
+        """Return for how many seconds nothing has come out of the engine that owes an answer."""
+        return time.monotonic() - self._moved if self._asked else 0.0
 
     def decoding(self) -> str:
         """Return what runs the model, in a few words for the results."""
-        return f"{positions.engine_version()} {self.positions} positions"
+        return self._words
+
+    def kill(self) -> None:
+        """End the engine's processes now, even if they hang; what was asked raises."""
+        for process in self.processes():
+            with suppress(ProcessLookupError, PermissionError):
+                process.kill()
+
+    def processes(self) -> list[Any]:
+        """Return the engine's processes, children of theirs included (``psutil.Process``)."""
+        import psutil
+
+        manager = getattr(getattr(self._llm, "engine_core", None), "resources", None)
+        manager = getattr(manager, "engine_manager", None)
+        found: list[Any] = []
+        for started in getattr(manager, "processes", ()):
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(started.pid)
+                found += [*process.children(recursive=True), process]
+        return found
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""
         llm, self._llm = self._llm, None
         if llm is None:
             return
-        shutdown = getattr(llm.llm_engine.engine_core, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
+        with suppress(Exception):  # it may be dead already; there is nothing else to be done
+            self._loop.run(_stop(llm), timeout=60)
+        self._loop.close()
         del llm
         gc.collect()
-        try:
-            import torch
 
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        except Exception:
-            _log.exception("The GPU's memory cache could not be emptied.")
+    def _done(self, future: Future[Answer]) -> None:
+        self._asked -= 1
+        self._moved = time.monotonic()
 
-    def _enqueue(self, request: Request) -> str:
+    async def _answer(self, request: Request) -> Answer:
         from vllm import SamplingParams
+        from vllm.v1.engine.exceptions import EngineDeadError
 
-        media: dict[str, Any] = {}
-        options: dict[str, Any] = {}
-        if request.frames is not None:
-            media["video"] = [request.frames]
-            options = video_options(request.fps or 2.0, request.frames.shape)
-        if request.sound is not None:
-            media["audio"] = [request.sound]
-            options["use_audio_in_video"] = True
-        prompt: dict[str, Any] = {"prompt": request.prompt}
-        if media:
-            prompt |= {"multi_modal_data": media, "mm_processor_kwargs": options}
-        [name] = self._llm.enqueue([prompt], SamplingParams(**request.sampling), use_tqdm=False)
-        # The engine's own name for it is "<name>-<random>"; outputs carry what is before the dash.
-        return str(name).partition("-")[0]
+        last: Any = None
+        try:
+            sampling = SamplingParams(**request.sampling)
+            answers = self._llm.generate(_prompt(request), sampling, next(self._names))
+            async for output in answers:
+                last = output
+                self._moved = time.monotonic()
+        except EngineDeadError as error:
+            raise EngineDied("the engine's process ended") from error
+        except Exception as error:
+            return _refused(request.index, error)
+        if last is None or not last.finished:
+            return Answer(request.index, error="the engine lost the request")
+        return _answer(request.index, last)
 
 
-def video_options(fps: float, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return the processor's options for frames that have their final size already.
+async def _start(model: str, arguments: dict[str, Any], environment: Mapping[str, str]) -> Any:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
+    from vllm.usage.usage_lib import UsageContext
+    from vllm.v1.engine.async_llm import AsyncLLM
 
-    ``fps`` and ``second_per_grid_ts`` say the same to two parts of vLLM: the token order reads the
-    one, the positions the other, and either alone gives a wrong layout. The size limits are the
-    frames' own, so that no processor scales them again.
+    if current_platform.is_cpu():
+        # A prompt prefilled in pieces rewinds its request's random generator, which a CPU's
+        # generator cannot do: the engine would die of the first seeded request.
+        arguments.setdefault("enable_chunked_prefill", False)
+    with ExitStack() as around:
+        around.enter_context(orphans.owned())
+        around.enter_context(_environment({**dict.fromkeys(_RANK_VARIABLES), **environment}))
+        # A fork of a process with threads may copy a lock that nobody will open.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+        # The defaults of batch size are those of vLLM's offline class: nobody waits for a token.
+        return AsyncLLM.from_engine_args(
+            AsyncEngineArgs(model=model, **arguments), usage_context=UsageContext.LLM_CLASS
+        )
 
-    Args:
-        fps: frames per second; a time step of the model is two frames.
-        shape: (T, H, W, 3).
-    """
-    area = shape[1] * shape[2]
-    return {
-        "fps": fps,
-        "second_per_grid_ts": [2.0 / fps],
-        "do_sample_frames": False,
-        "do_resize": False,
-        "size": {"shortest_edge": area, "longest_edge": area * max(shape[0], 2)},
-        "cap_pixels_per_frame": False,
-    }
+
+async def _stop(llm: Any) -> None:
+    llm.shutdown()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables, or unset those that are None, for the processes started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _prompt(request: Request) -> dict[str, Any]:
+    media: dict[str, Any] = {}
+    if request.frames is not None:
+        media["video"] = [request.frames]
+    if request.sound is not None:
+        media["audio"] = [request.sound]
+    prompt: dict[str, Any] = {"prompt": request.prompt}
+    if media:
+        prompt |= {"multi_modal_data": media, "mm_processor_kwargs": dict(request.processor)}
+    return prompt
 
 
 def _answer(index: int, output: Any) -> Answer:
@@ -236,6 +246,21 @@ def _answer(index: int, output: Any) -> Answer:
         prompt_tokens=len(output.prompt_token_ids or ()),
         output_ids=tuple(best.token_ids),
     )
+
+
+def _refused(index: int, error: Exception) -> Answer:
+    # vLLM wraps what it did not expect in an error that says nothing.
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    return Answer(
+        index, error=f"the engine refused it: {_short(cause)}", overflow=_is_overflow(cause)
+    )
+
+
+def _is_overflow(error: Exception) -> bool:
+    """Whether vLLM refused a prompt for its length: known by two of its checks' own words."""
+    if getattr(error, "parameter", None) == "input_tokens":
+        return True
+    return "maximum model length" in str(error) or "maximum context length" in str(error)
 
 
 def _short(error: Exception) -> str:

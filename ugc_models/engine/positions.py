@@ -1,6 +1,7 @@
-"""Give vLLM's Qwen2.5-Omni transformers' token order and positions for a video with sound.
+"""Give vLLM's Qwen-Omni models transformers' token order and positions for a video with sound.
 
-vLLM (read in 0.26 to 0.33) differs from the reference in two places when sound is interleaved:
+vLLM (read in 0.26 to 0.33) differs from the reference in two places when Qwen2.5-Omni interleaves
+sound:
 
 * positions: it takes ``<|audio_bos|>`` for the first token of the picture, and does not let the two
   begin marks, nor the two end marks, share a position;
@@ -8,7 +9,17 @@ vLLM (read in 0.26 to 0.33) differs from the reference in two places when sound 
   reference does not (:func:`ugc_models.engine.interleave.chunk_bounds`). Thirty-two frames over a
   clip longer than 31 seconds are such a case.
 
-Both change what the model writes. :func:`install` replaces the two methods. It is registered in
+and (read in 0.32) in three where Qwen3-Omni does:
+
+* token order: it computes in single precision, the reference in double, and they part where frame
+  and sound fall on the same position (at 13 frames a second, say);
+* positions: it rounds them down before it merges picture and sound, so that a patch of the picture
+  may get a position of the sound (:func:`ugc_models.engine.interleave.merged_positions`);
+* positions are whole numbers, those of the reference are not. This one cannot be corrected here:
+  unless 26 / fps is a whole number (1, 2, 6.5, 13 or 26 frames a second), a frame lies up to 1/13
+  second earlier than in transformers, and that is all that differs.
+
+All change what the model writes. :func:`install` replaces the methods. It is registered in
 vLLM's own entry-point group ``vllm.general_plugins``, which every process of an engine loads: the
 caller's, the engine core's, each worker's, and ``vllm serve``. ``UGC_OMNI_POSITIONS=native`` keeps
 vLLM's own for comparison.
@@ -22,7 +33,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ugc_models.engine.interleave import Clock, Grid, IntArray, positions, token_order
+from ugc_models.engine import plugins
+from ugc_models.engine.interleave import (
+    Clock,
+    Grid,
+    IntArray,
+    merged_positions,
+    positions,
+    token_order,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +49,11 @@ if TYPE_CHECKING:
 Status = Literal["corrected", "native", "unverified"]
 
 KNOWN_TO_DIFFER = ">=0.26,<0.34"
-"""vLLM releases whose code was read and found to differ. Others keep their own, with a warning."""
+"""vLLM releases whose Qwen2.5-Omni was read and found to differ. Others keep their own, with a
+warning."""
+
+KNOWN_TO_DIFFER_IN_QWEN3 = ">=0.32,<0.33"
+"""The same for Qwen3-Omni."""
 
 SWITCH = "UGC_OMNI_POSITIONS"
 """Environment variable: ``native`` keeps vLLM's own."""
@@ -42,24 +65,25 @@ _log = logging.getLogger(__name__)
 
 
 def install() -> None:
-    """Correct vLLM's Qwen2.5-Omni in this process. Idempotent; never raises (vLLM calls it)."""
-    try:
-        if status() != "corrected":
-            if status() == "unverified":
-                _log.warning(
+    """Correct vLLM's Qwen-Omni models in this process. Idempotent; never raises (vLLM calls it)."""
+    for family, correct in _CORRECTIONS.items():
+        try:
+            if status(family) == "corrected":
+                correct()
+            elif status(family) == "unverified":
+                # Which model will run is not known here; fewer releases were read for Qwen3-Omni,
+                # and its state is in the results.
+                _log.log(
+                    logging.WARNING if family == "qwen2_5_omni" else logging.INFO,
                     "vLLM %s is outside %s, for which the positions of sound in video were "
-                    "checked: its own are used, and may differ from transformers'.",
+                    "checked in %s: its own are used, and may differ from transformers'.",
                     _vllm_version(),
-                    KNOWN_TO_DIFFER,
+                    _KNOWN[family],
+                    family,
                 )
-            return
-        from vllm.model_executor.models import qwen2_5_omni_thinker as module
-
-        _install_positions(module.Qwen2_5OmniThinkerForConditionalGeneration)
-        _install_token_order(module.Qwen2_5OmniThinkerMultiModalProcessor)
-    except Exception:
-        # An engine that does not know Qwen2.5-Omni at all must start all the same.
-        _log.exception("The positions of sound in video could not be corrected in this vLLM.")
+        except Exception:
+            # An engine that does not know Qwen-Omni at all must start all the same.
+            _log.exception("The positions of sound in video could not be corrected in this vLLM.")
 
 
 def require() -> None:
@@ -69,25 +93,28 @@ def require() -> None:
     starts inherit it. To be called before an engine starts.
     """
     install()
-    named = os.environ.get("VLLM_PLUGINS")
-    if named is not None and PLUGIN not in named.split(","):
-        os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [named, PLUGIN]))
+    plugins.allow(PLUGIN)
 
 
-def status() -> Status:
-    """Tell which positions an engine started here uses, for the results of a run."""
+def status(family: str = "qwen2_5_omni") -> Status:
+    """Tell which positions an engine started here uses, for the results of a run.
+
+    ``family`` is the checkpoint's ``model_type``.
+    """
     from packaging.specifiers import SpecifierSet
 
     if os.environ.get(SWITCH, "").lower() == "native":
         return "native"
     # A local or pre-release build (0.32.0+cpu, 0.33.0rc1) counts as its release.
-    known = SpecifierSet(KNOWN_TO_DIFFER).contains(_vllm_version(), prereleases=True)
+    known = SpecifierSet(_KNOWN[family]).contains(_vllm_version(), prereleases=True)
     return "corrected" if known else "unverified"
 
 
-def engine_version() -> str:
-    """Return the engine's name and version."""
-    return f"vllm {_vllm_version()}"
+def engine_words(family: str = "qwen2_5_omni") -> str:
+    """Return the engine's version and the kind of its positions, for the results of a run."""
+    # Qwen3's positions in time are fractions in transformers and whole numbers in vLLM.
+    rounding = ", rounded down" if family == "qwen3_omni_moe" else ""
+    return f"vllm {_vllm_version()} {status(family)} positions{rounding}"
 
 
 def _vllm_version() -> str:
@@ -195,3 +222,70 @@ def _install_token_order(processor: Any) -> None:
 def _clock(thinker_config: Any) -> Clock:
     per_second = int(getattr(thinker_config.vision_config, "tokens_per_second", 25))
     return Clock(per_second, int(per_second * thinker_config.seconds_per_chunk))
+
+
+def _install_qwen2_5() -> None:
+    from vllm.model_executor.models import qwen2_5_omni_thinker as module
+
+    _install_positions(module.Qwen2_5OmniThinkerForConditionalGeneration)
+    _install_token_order(module.Qwen2_5OmniThinkerMultiModalProcessor)
+
+
+def _install_qwen3() -> None:
+    from vllm.model_executor.models import qwen3_omni_moe_thinker as module
+
+    _install_merged_positions(module.Qwen3OmniMoeThinkerForConditionalGeneration)
+    _install_exact_rate(module.Qwen3OmniMoeThinkerMultiModalProcessor)
+
+
+_CORRECTIONS = {"qwen2_5_omni": _install_qwen2_5, "qwen3_omni_moe": _install_qwen3}
+_KNOWN = {"qwen2_5_omni": KNOWN_TO_DIFFER, "qwen3_omni_moe": KNOWN_TO_DIFFER_IN_QWEN3}
+
+
+def _install_merged_positions(model: Any) -> None:
+    original = model._compute_interleaved_positions
+    if getattr(original, "corrected", False):
+        return
+
+    def _compute_interleaved_positions(
+        self: Any, start_idx: int, data: dict[str, Any]
+    ) -> tuple[IntArray, int]:
+        per_second = int(self.config.position_id_per_seconds)
+        span = merged_positions(
+            Grid(data["grid_t"], data["grid_h"], data["grid_w"]),
+            self._compute_audio_token_count(data["audio_feature_length"]),
+            data["t_factor"] / per_second,
+            per_second,
+            start_idx,
+        )
+        return span, span.shape[1]
+
+    _compute_interleaved_positions.corrected = True  # type: ignore[attr-defined]
+    _compute_interleaved_positions.__wrapped__ = original  # type: ignore[attr-defined]
+    model._compute_interleaved_positions = _compute_interleaved_positions
+
+
+def _install_exact_rate(processor: Any) -> None:
+    """Keep the seconds of a step in double precision, in which the processor orders tokens."""
+    original = processor._postprocess_hf_mm_data
+    if getattr(original, "corrected", False):
+        return
+
+    def _postprocess_hf_mm_data(
+        self: Any, mm_data: Any, hf_processor_mm_kwargs: Any, processed_data: Any
+    ) -> Any:
+        import torch
+
+        processed = original(self, mm_data, hf_processor_mm_kwargs, processed_data)
+        fps = hf_processor_mm_kwargs.get("fps")
+        seconds = processed.get("second_per_grid_ts")
+        if fps is not None and isinstance(seconds, torch.Tensor):
+            frames = self.info.get_hf_processor().video_processor.temporal_patch_size
+            processed["second_per_grid_ts"] = torch.full_like(
+                seconds, frames / fps, dtype=torch.float64
+            )
+        return processed
+
+    _postprocess_hf_mm_data.corrected = True  # type: ignore[attr-defined]
+    _postprocess_hf_mm_data.__wrapped__ = original  # type: ignore[attr-defined]
+    processor._postprocess_hf_mm_data = _postprocess_hf_mm_data

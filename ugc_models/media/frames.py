@@ -1,8 +1,8 @@
-"""The frames of a clip: chosen by presentation time, decoded once, kept small."""
+"""The frames of a clip: chosen by presentation time, decoded as far as needed, kept small."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +12,10 @@ import numpy as np
 from ugc_models.media.container import Damage, decoded_video, open_media
 from ugc_models.media.errors import MediaError
 from ugc_models.media.limits import Budget
+from ugc_models.media.plan import plan
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
+from ugc_models.media.sparse import STRICT, Astray, planned_video
 from ugc_models.media.timeline import picture_stream, read_timeline
 
 if TYPE_CHECKING:
@@ -47,13 +49,26 @@ class _Decoded:
     damage: Damage = field(default_factory=Damage)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What is read, and how."""
+
+    path: Path
+    sampling: Sampling
+    budget: Budget
+    threads: int
+
+
 def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) -> Picture:
     """Take the frames that ``sampling`` asks for; raise ``MediaError`` where there are none.
 
-    Packets say when each frame is shown, so the choice is made before anything is decoded. In a
-    damaged file, frames that were chosen may never leave the decoder: the choice is then made again
-    among those that did, and the file is decoded once more.
+    Packets say when each frame is shown, so the choice is made before anything is decoded, and
+    mostly also which of them it does not depend on: those are not decoded. The frames are those of
+    a decoder that is given every packet; where that is not certain, every packet is what it gets.
+    In a damaged file, frames that were chosen may never leave the decoder: the choice is then made
+    again among those that did, and the file is decoded once more.
     """
+    job = _Job(path, sampling, budget, threads)
     timeline = read_timeline(path, budget)
     errors = 0
     for _ in range(2):
@@ -62,7 +77,10 @@ def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) ->
             wanted = [timeline.ticks[index] for index in choice.indices]
         else:
             wanted = []
-        decoded = _decode(path, wanted, sampling, budget, threads)
+        steps = plan(timeline.course, wanted) if timeline.course and wanted else None
+        decoded = _sparsely(job, wanted, steps) if steps else None
+        if decoded is None:
+            decoded = _decode(job, wanted)
         errors = max(errors, decoded.damage.count)
         if wanted and all(tick in decoded.small for tick in wanted):
             return Picture(
@@ -82,25 +100,38 @@ def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) ->
     raise MediaError("damaged: its picture decodes differently each time")
 
 
-def _decode(
-    path: Path,
-    wanted: Iterable[int],
-    sampling: Sampling,
-    budget: Budget,
-    threads: int,
-) -> _Decoded:
-    """Decode up to the last wanted frame, keeping the wanted ones; to the end if one is missing."""
+def _sparsely(job: _Job, wanted: Collection[int], steps: bytes) -> _Decoded | None:
+    """Decode by a plan; None if that did not bring every wanted frame undamaged."""
+    try:
+        decoded = _decode(job, wanted, steps)
+    except Astray:
+        return None
+    return decoded if all(tick in decoded.small for tick in wanted) else None
+
+
+def _decode(job: _Job, wanted: Collection[int], steps: bytes | None = None) -> _Decoded:
+    """Decode up to the last wanted frame, keeping the wanted ones; to the end if one is missing.
+
+    With ``steps``, a plan, only what these say; raises ``Astray`` where they lead nowhere.
+    """
     result = _Decoded()
     missing = set(wanted)
-    with open_media(path, budget) as container:
+    budget = job.budget
+    with open_media(job.path, budget) as container:
         stream = picture_stream(container, budget.limits)
-        stream.codec_context.thread_count = threads
+        stream.codec_context.thread_count = job.threads
         stream.codec_context.thread_type = "AUTO"
         # The header's size was checked; this holds the decoder to it if the stream differs.
-        stream.codec_context.options = {"max_pixels": str(budget.limits.source_pixels)}
-        scale = Scaler(sampling, stream.sample_aspect_ratio)
+        options = {"max_pixels": str(budget.limits.source_pixels)}
+        stream.codec_context.options = options | STRICT if steps else options
+        scale = Scaler(job.sampling, stream.sample_aspect_ratio)
+        frames = (
+            planned_video(container, stream, budget, steps)
+            if steps
+            else decoded_video(container, stream, budget, result.damage)
+        )
         at = 0
-        for frame in decoded_video(container, stream, budget, result.damage):
+        for frame in frames:
             at = _shown_at(frame, after=at)
             result.seen.add(at)
             if at in missing:

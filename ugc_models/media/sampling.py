@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,6 +23,12 @@ class Sampling:
     ``fps``, a frame is taken every ``1 / fps`` seconds, an even number of them (Qwen's vision
     encoder takes frames in pairs), at least 2 and at most ``max_frames``.
 
+    ``spread`` says what ``frames`` are even in: ``time``, or ``count``, the number of the frame,
+    which repeats frames where the clip has fewer.
+
+    ``scaling`` is how pixels are made fewer: ``smooth``, of all source pixels, or ``opencv``, of
+    two by two however many are skipped, as OpenCV does unless it is told otherwise.
+
     A frame has ``min_pixels`` to ``max_pixels`` pixels, sides that are multiples of ``factor``
     (28: two by two patches of 14 pixels make one token of Qwen2.5's), and the clip's aspect ratio.
     """
@@ -30,6 +36,8 @@ class Sampling:
     frames: int = 32
     fps: float | None = None
     max_frames: int = 768
+    spread: Literal["time", "count"] = "time"
+    scaling: Literal["smooth", "opencv"] = "smooth"
     min_pixels: int = 4 * 28 * 28
     max_pixels: int = 128 * 28 * 28
     factor: int = 28
@@ -71,6 +79,8 @@ def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> S
     ``1 / duration``, and 1.0 if it has no duration.
     """
     available = len(times)
+    if sampling.fps is None and sampling.spread == "count":
+        return _by_count(times, sampling.frames, duration)
     if sampling.fps is None or available == 1:
         return _evenly(times, min(sampling.frames, available), duration)
     span = float(times[-1])
@@ -82,11 +92,23 @@ def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> S
     return Selection(_shown(times, np.arange(count) / sampling.fps), sampling.fps)
 
 
+def _by_count(times: NDArray[np.float64], count: int, duration: float) -> Selection:
+    """Number frames evenly from the first to the last, rounded down, as OpenCV users do."""
+    numbers = np.linspace(0, len(times) - 1, count, dtype=int)
+    span = float(times[-1])
+    rate = (count - 1) / span if count > 1 and span > 0 else _rate_of_one(duration)
+    return Selection(tuple(int(number) for number in numbers), rate)
+
+
+def _rate_of_one(duration: float) -> float:
+    return 1.0 / duration if duration > 0 else 1.0
+
+
 def _evenly(
     times: NDArray[np.float64], count: int, duration: float, *, capped: bool = False
 ) -> Selection:
     if count == 1:
-        return Selection((0,), 1.0 / duration if duration > 0 else 1.0)
+        return Selection((0,), _rate_of_one(duration))
     span = float(times[-1])
     rate = (count - 1) / span
     if count == len(times):

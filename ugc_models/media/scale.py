@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from ugc_models.media.bilinear import bilinear
 from ugc_models.media.errors import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.size import target_size
@@ -71,7 +72,7 @@ class Scaler:
     """Scales a clip's frames to the one size that its first frame decides.
 
     A frame goes from the decoder's own format to small RGB in one step of libswscale; its full
-    size never exists as RGB.
+    size never exists as RGB, save where OpenCV's scaling is asked for.
     """
 
     def __init__(self, sampling: Sampling, pixel_aspect: Fraction | None) -> None:
@@ -89,7 +90,10 @@ class Scaler:
             self.source_size = turn.size(*self._square(frame.width, frame.height))
             self._target = target_size(*self.source_size, self._sampling)
         width, height = turn.size(*self._target)
-        return turn.apply(self._rgb(frame, width, height))
+        if self._sampling.scaling == "opencv":
+            whole = self._rgb(frame, frame.width, frame.height, int(Interpolation.BICUBIC))
+            return turn.apply(bilinear(whole, width, height))
+        return turn.apply(self._rgb(frame, width, height, _QUALITY))
 
     def _square(self, width: int, height: int) -> tuple[int, int]:
         """Widen a side so that pixels are square; none is ever thrown away by it."""
@@ -100,7 +104,7 @@ class Scaler:
             return round(width * aspect), height
         return width, round(height / aspect)
 
-    def _rgb(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+    def _rgb(self, frame: VideoFrame, width: int, height: int, quality: int) -> NDArray[np.uint8]:
         matrix, full = frame.colorspace, frame.color_range == ColorRange.JPEG
         # libav takes an unspecified matrix for BT.601, whatever the size.
         source = matrix if matrix in _KNOWN_MATRICES else int(Colorspace.ITU601)
@@ -114,7 +118,7 @@ class Scaler:
             "rgb24",
             src_colorspace=source,
             dst_colorspace=int(target),
-            interpolation=_QUALITY,
+            interpolation=quality,
             src_color_range=int(
                 ColorRange.JPEG if full or frame.format.name.startswith("yuvj") else ColorRange.MPEG
             ),

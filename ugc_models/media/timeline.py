@@ -1,9 +1,9 @@
-"""When the frames of a file are shown, without decoding them."""
+"""When the frames of a file are shown, and what each depends on, without decoding them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.stream import Disposition
 
+from ugc_models.media.bitstream.descriptions import one_description
+from ugc_models.media.bitstream.kind import Kind
+from ugc_models.media.bitstream.reader import KindReader
 from ugc_models.media.container import Damage, open_media, packets
 from ugc_models.media.errors import MediaError
 from ugc_models.media.limits import Budget, Limits
+from ugc_models.media.plan import Course
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -33,6 +38,8 @@ class Timeline:
     """Seconds for which the last frame is shown; 0 where the file does not say."""
     announced: float = 0.0
     """Seconds of picture that the file's header announces; 0 where it announces none."""
+    course: Course | None = field(default=None, repr=False)
+    """What there is to choose from for a decoder; None where that is not certain."""
 
     @property
     def duration(self) -> float:
@@ -54,7 +61,7 @@ class Timeline:
 
     def among(self, ticks: Iterable[int]) -> Timeline:
         """Return the timeline of a file of which only these frames can be had."""
-        return replace(self, ticks=tuple(sorted(set(ticks))))
+        return replace(self, ticks=tuple(sorted(set(ticks))), course=None)
 
     def check(self, limits: Limits) -> None:
         """Raise ``MediaError`` if the picture is longer than the limit."""
@@ -78,20 +85,44 @@ def read_timeline(path: Path, budget: Budget) -> Timeline:
             raise MediaError("damaged: its picture has no unit of time")
         shown: dict[int, int] = {}
         known = True
-        for packet in packets(container, stream, budget, Damage()):
+        damage = Damage()
+        read_kind = _kind_reader(path, container, stream)
+        course: Course | None = Course()
+        for packet in packets(container, stream, budget, damage):
             if packet.pts is None:
                 known = False
             elif not packet.is_discard:
                 shown[packet.pts] = max(packet.duration or 0, 0)
+            course = _further(course, packet, read_kind)
         announced = float((stream.duration or 0) * tick)
     timeline = Timeline(
         ticks=tuple(sorted(shown)) if known else (),
         tick=tick,
         last_shown=float(shown[max(shown)] * tick) if shown else 0.0,
         announced=announced,
+        course=course if known and not damage.count else None,
     )
     timeline.check(budget.limits)
     return timeline
+
+
+def _kind_reader(path: Path, container: InputContainer, stream: VideoStream) -> KindReader:
+    # A second description of the samples replaces parameter sets in the middle of the file, with
+    # no trace in the packets that PyAV would show.
+    if container.format.name.startswith("mov") and not one_description(path):
+        return KindReader("", b"")
+    return KindReader(stream.codec_context.name, stream.codec_context.extradata or b"")
+
+
+def _further(course: Course | None, packet: Packet, read_kind: KindReader) -> Course | None:
+    """Put a packet on the course; None once one is not understood."""
+    if course is None or packet.pts is None or packet.is_corrupt:
+        return None
+    kind = read_kind(bytes(packet))
+    if kind is None:
+        return None
+    course.add(packet.pts, kind | Kind.HIDDEN if packet.is_discard else kind)
+    return course
 
 
 def picture_stream(container: InputContainer, limits: Limits) -> VideoStream:

@@ -1,6 +1,6 @@
-"""A Qwen2.5-Omni checkpoint of about a megabyte with random weights, for tests and the demo.
+"""A Qwen-Omni checkpoint of about a megabyte with random weights, for tests and the demo.
 
-    python -m ugc_models.testing.tiny_omni OUT [--seed N]
+    python -m ugc_models.testing.tiny_omni OUT [--seed N] [--family qwen2.5-omni|qwen3-omni]
 
 vLLM and transformers load it as they load the real model: same architecture, same processor, same
 prompt layout. Only the thinker is in it, which is all that captioning uses. What it writes is
@@ -14,84 +14,133 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import ProcessorMixin
 
 _MARKER = "tiny_omni.json"
 _RECIPE = 2  # raise it whenever the same seed would give other bytes
 
 
-def build_tiny_omni(folder: Path, *, seed: int = 0) -> Path:
+FAMILIES = ("qwen2.5-omni", "qwen3-omni")
+"""The models that there is a tiny one of."""
+
+
+def build_tiny_omni(folder: Path, *, seed: int = 0, family: str = FAMILIES[0]) -> Path:
     """Write the checkpoint to `folder` and return it; the same seed gives the same bytes.
 
     The folder appears in one step, complete, or not at all, so that a run that was interrupted
     leaves nothing which looks like a checkpoint. A checkpoint of this seed that is there already
     is left as it is.
 
+    Args:
+        folder: where to.
+        seed: of the weights.
+        family: one of :data:`FAMILIES`.
+
     Raises:
         FileExistsError: `folder` is there and is something else; nothing in it is touched.
     """
     folder = Path(folder)
-    if _is_built(folder, seed):
+    stamp = _stamp(seed, family)
+    if _is_built(folder, stamp):
         return folder
-    _refuse_what_is_not_ours(folder, seed)
+    _refuse_what_is_not_ours(folder, stamp)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         draft = Path(scratch) / "checkpoint"  # a folder of its own: the scratch is private (0700)
         draft.mkdir()
-        _write(draft, seed)
+        _write(draft, seed, family)
+        _write_json(draft / _MARKER, stamp)
         try:
             draft.rename(folder)
         except OSError:
-            if not _is_built(folder, seed):  # otherwise another process was quicker
+            if not _is_built(folder, stamp):  # otherwise another process was quicker
                 raise
     return folder
 
 
-def _stamp(seed: int) -> dict[str, int]:
-    return {"recipe": _RECIPE, "seed": seed}
+@dataclass(frozen=True)
+class _Parts:
+    """What a checkpoint is written from."""
+
+    tokenizer: Tokenizer
+    processor: ProcessorMixin
+    config: dict[str, Any]
+    weights: dict[str, Any]
 
 
-def _is_built(folder: Path, seed: int) -> bool:
+def _stamp(seed: int, family: str) -> dict[str, Any]:
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r}: one of {', '.join(FAMILIES)} is needed")
+    return {"family": family, "recipe": _RECIPE, "seed": seed}
+
+
+def _is_built(folder: Path, stamp: dict[str, Any]) -> bool:
     try:
-        return bool(json.loads((folder / _MARKER).read_text("utf-8")) == _stamp(seed))
+        found = json.loads((folder / _MARKER).read_text("utf-8"))
     except (OSError, ValueError):
         return False
+    # Before there were two families, the stamp named none.
+    return isinstance(found, dict) and {"family": FAMILIES[0], **found} == stamp
 
 
-def _refuse_what_is_not_ours(folder: Path, seed: int) -> None:
+def _refuse_what_is_not_ours(folder: Path, stamp: dict[str, Any]) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise FileExistsError(f"{folder} is not a folder: choose another place")
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(
-            f"{folder} holds something other than the tiny checkpoint of seed {seed}: "
-            "remove it or choose another folder"
+            f"{folder} holds something other than the tiny checkpoint of {stamp['family']} and "
+            f"seed {stamp['seed']}: remove it or choose another folder"
         )
 
 
-def _write(folder: Path, seed: int) -> None:
+def _write(folder: Path, seed: int, family: str) -> None:
     from safetensors.torch import save
     from transformers import GenerationConfig
 
-    from ugc_models.testing.tiny_tokenizer import (
-        END_OF_TEXT,
-        END_OF_TURN,
-        make_processor,
-        train_tokenizer,
-    )
-    from ugc_models.testing.tiny_weights import make_config, make_thinker_config, make_weights
+    from ugc_models.testing.tiny_tokenizer import END_OF_TEXT, END_OF_TURN
 
-    tokenizer = train_tokenizer()
-    thinker = make_thinker_config(tokenizer)
-    weights = make_weights(thinker, tokenizer, seed)
+    parts = _qwen2_5(seed) if family == FAMILIES[0] else _qwen3(seed)
     # not save_file: its files are private to their owner, whatever the umask says
-    (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
-    make_processor(tokenizer).save_pretrained(folder)
-    pad = tokenizer.token_to_id(END_OF_TEXT)
-    GenerationConfig(
-        do_sample=False, eos_token_id=[tokenizer.token_to_id(END_OF_TURN), pad], pad_token_id=pad
-    ).save_pretrained(folder)
-    _write_json(folder / "config.json", make_config(thinker))
-    _write_json(folder / _MARKER, _stamp(seed))
+    (folder / "model.safetensors").write_bytes(save(parts.weights, metadata={"format": "pt"}))
+    parts.processor.save_pretrained(folder)
+    pad = parts.tokenizer.token_to_id(END_OF_TEXT)
+    end = parts.tokenizer.token_to_id(END_OF_TURN)
+    GenerationConfig(do_sample=False, eos_token_id=[end, pad], pad_token_id=pad).save_pretrained(
+        folder
+    )
+    _write_json(folder / "config.json", parts.config)
+
+
+def _qwen2_5(seed: int) -> _Parts:
+    from ugc_models.testing import tiny_tokenizer, tiny_weights
+
+    tokenizer = tiny_tokenizer.train_tokenizer()
+    thinker = tiny_weights.make_thinker_config(tokenizer)
+    return _Parts(
+        tokenizer,
+        tiny_tokenizer.make_processor(tokenizer),
+        tiny_weights.make_config(thinker),
+        tiny_weights.make_weights(thinker, tokenizer, seed),
+    )
+
+
+def _qwen3(seed: int) -> _Parts:
+    from ugc_models.testing import tiny_qwen3, tiny_tokenizer
+
+    tokenizer = tiny_tokenizer.train_tokenizer(tiny_qwen3.SPECIAL_TOKENS)
+    thinker = tiny_qwen3.make_thinker_config(tokenizer)
+    return _Parts(
+        tokenizer,
+        tiny_qwen3.make_processor(tokenizer),
+        tiny_qwen3.make_config(thinker),
+        tiny_qwen3.make_weights(thinker, tokenizer, seed),
+    )
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -101,14 +150,17 @@ def _write_json(path: Path, content: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ugc_models.testing.tiny_omni",
-        description="Write a Qwen2.5-Omni checkpoint of about 1 MB with random weights, which "
+        description="Write a Qwen-Omni checkpoint of about 1 MB with random weights, which "
         "vLLM and transformers load like the real one. For tests and trials.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    parser.add_argument(
+        "--family", choices=FAMILIES, default=FAMILIES[0], help="which model (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
-        print(build_tiny_omni(options.out, seed=options.seed))
+        print(build_tiny_omni(options.out, seed=options.seed, family=options.family))
     except OSError as error:
         print(f"tiny_omni: {error}", file=sys.stderr)
         return 1

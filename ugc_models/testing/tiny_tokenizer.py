@@ -1,4 +1,4 @@
-"""The text side of the tiny checkpoint: a byte-level BPE with Qwen2.5-Omni's special tokens.
+"""The text side of the tiny checkpoints: a byte-level BPE with Qwen-Omni's special tokens.
 
 The vocabulary is 256 bytes, merges learnt from a page of our own sentences, and the special tokens
 last, as in the real model. Any text round-trips, only less compactly.
@@ -6,6 +6,7 @@ last, as in the real model. Any text round-trips, only less compactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,8 @@ _CORPUS = (
 )
 
 
-def train_tokenizer() -> Tokenizer:
-    """The byte-level BPE: exactly VOCAB_SIZE ids, the same ones each time."""
+def train_tokenizer(special_tokens: Sequence[str] = SPECIAL_TOKENS) -> Tokenizer:
+    """The byte-level BPE: exactly VOCAB_SIZE ids, the same ones each time, special ones last."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -81,13 +82,13 @@ def train_tokenizer() -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE - len(SPECIAL_TOKENS),
+        vocab_size=VOCAB_SIZE - len(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(_CORPUS, trainer)
     tokenizer.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
+        [AddedToken(token, special=True, normalized=False) for token in special_tokens]
     )
     if tokenizer.get_vocab_size() != VOCAB_SIZE:
         raise RuntimeError(
@@ -112,23 +113,44 @@ def speakable_ids(tokenizer: Tokenizer) -> list[int]:
     return ids
 
 
+def token_id(tokenizer: Tokenizer, text: str) -> int:
+    """The id of a token that must be there; ``KeyError`` where it is not."""
+    found = tokenizer.token_to_id(text)
+    if found is None:
+        raise KeyError(f"the tokenizer has no token {text!r}")
+    return int(found)
+
+
+def text_side(tokenizer: Tokenizer, placeholders: Mapping[str, str]) -> PreTrainedTokenizerFast:
+    """The tokenizer as transformers' processors take it; they find ``placeholders`` by name."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END_OF_TURN,
+        pad_token=END_OF_TEXT,
+        extra_special_tokens=dict(placeholders),
+        model_max_length=MAX_POSITIONS,
+    )
+
+
+def chat_template(placeholders: Mapping[str, str]) -> str:
+    """The ChatML template, with the marks of a family of models in the place of Qwen2.5-Omni's."""
+    text = files(__package__).joinpath("chat_template.jinja").read_text("utf-8")
+    for name, mark in PLACEHOLDERS.items():
+        text = text.replace(mark, placeholders[name])
+    return text
+
+
 def make_processor(tokenizer: Tokenizer) -> ProcessorMixin:
-    """The checkpoint's processor: the real model's classes and sizes around our tokenizer."""
+    """Qwen2.5-Omni's processor: the real model's classes and sizes around our tokenizer."""
     from transformers import (
-        PreTrainedTokenizerFast,
         Qwen2_5OmniProcessor,
         Qwen2VLImageProcessor,
         Qwen2VLVideoProcessor,
         WhisperFeatureExtractor,
     )
 
-    text: PreTrainedTokenizerFast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TURN,
-        pad_token=END_OF_TEXT,
-        extra_special_tokens=PLACEHOLDERS,
-        model_max_length=MAX_POSITIONS,
-    )
     return Qwen2_5OmniProcessor(
         image_processor=Qwen2VLImageProcessor(),
         video_processor=Qwen2VLVideoProcessor(),
@@ -136,6 +158,6 @@ def make_processor(tokenizer: Tokenizer) -> ProcessorMixin:
         feature_extractor=WhisperFeatureExtractor(
             feature_size=128, chunk_length=300, return_attention_mask=True
         ),
-        tokenizer=text,
-        chat_template=files(__package__).joinpath("chat_template.jinja").read_text("utf-8"),
+        tokenizer=text_side(tokenizer, PLACEHOLDERS),
+        chat_template=chat_template(PLACEHOLDERS),
     )

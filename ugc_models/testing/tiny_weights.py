@@ -1,9 +1,11 @@
-"""The network of the tiny checkpoint: its shape, and weights drawn from a seed."""
+"""The network of the tiny Qwen2.5-Omni: its shape, and weights drawn from a seed."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ugc_models.testing.tiny_tokenizer import (
@@ -13,6 +15,7 @@ from ugc_models.testing.tiny_tokenizer import (
     PLACEHOLDERS,
     VOCAB_SIZE,
     speakable_ids,
+    token_id,
 )
 
 if TYPE_CHECKING:
@@ -33,12 +36,7 @@ def make_thinker_config(tokenizer: Tokenizer) -> Qwen2_5OmniThinkerConfig:
     """
     from transformers import Qwen2_5OmniThinkerConfig
 
-    def token(text: str) -> int:
-        token_id = tokenizer.token_to_id(text)
-        if token_id is None:
-            raise KeyError(f"the tokenizer has no token {text!r}")
-        return int(token_id)
-
+    token = partial(token_id, tokenizer)
     audio = {
         "num_mel_bins": 128,
         "encoder_layers": 2,
@@ -117,7 +115,20 @@ def make_config(thinker: Qwen2_5OmniThinkerConfig) -> dict[str, Any]:
 def make_weights(
     thinker: Qwen2_5OmniThinkerConfig, tokenizer: Tokenizer, seed: int
 ) -> dict[str, torch.Tensor]:
-    """Every tensor of the thinker under its checkpoint name (`thinker.…`), float32.
+    """Every tensor of the thinker under its checkpoint name (`thinker.…`), float32."""
+    import torch
+    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+
+    with torch.device("meta"):  # shapes only: nothing is allocated or drawn
+        skeleton = Qwen2_5OmniThinkerForConditionalGeneration(thinker)
+    shapes = {f"thinker.{name}": tuple(t.shape) for name, t in skeleton.state_dict().items()}
+    return draw_weights(shapes, tokenizer, seed)
+
+
+def draw_weights(
+    shapes: Mapping[str, tuple[int, ...]], tokenizer: Tokenizer, seed: int
+) -> dict[str, torch.Tensor]:
+    """Draw a tensor for each name of a checkpoint (`thinker.…`), float32.
 
     A tensor depends on the seed and its own name alone, so neither the order in which the library
     lists its modules nor a tensor that it adds changes the others. Matrices have a standard
@@ -125,13 +136,9 @@ def make_weights(
     depends on what went in. At the customary 0.02 a network this narrow repeats one token.
     """
     import torch
-    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
-    with torch.device("meta"):  # shapes only: nothing is allocated or drawn
-        skeleton = Qwen2_5OmniThinkerForConditionalGeneration(thinker)
     weights = {
-        f"thinker.{name}": _draw(name, tuple(shape.shape), seed)
-        for name, shape in skeleton.state_dict().items()
+        name: _draw(name.removeprefix("thinker."), shape, seed) for name, shape in shapes.items()
     }
     silent = torch.ones(VOCAB_SIZE, dtype=torch.bool)
     silent[speakable_ids(tokenizer)] = False
@@ -146,7 +153,9 @@ def _draw(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
     noise = torch.randn(shape, generator=generator)
     if len(shape) < 2:
-        return noise * 0.1 if name.endswith("bias") else 1.0 + noise * 0.1  # else a norm's scale
+        if name.endswith("bias"):
+            return noise * 0.1
+        return (1.0 + noise * 0.1) * _gain(name)  # a norm's scale
     if "embed_tokens" in name:
         return noise
     fan_in = math.prod(shape[1:])
@@ -154,9 +163,10 @@ def _draw(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
 
 
 def _gain(name: str) -> float:
-    """What a matrix is scaled by beyond 1/sqrt(fan-in); both values were found by trying."""
+    """What a tensor is scaled by beyond its rule; both values were found by trying."""
     if name.startswith("lm_head"):
         return 2.0  # logits far enough apart for two engines' rounding to agree on the best
-    if name.startswith("model.layers") and "q_proj" in name:
+    # Where queries have a norm of their own, it is that one's scale which counts.
+    if name.startswith("model.layers") and ("q_proj" in name or "q_norm" in name):
         return 3.0  # attention that picks places in the prompt; a flat mean soon runs in circles
     return 1.0

@@ -12,23 +12,15 @@ import json
 import sys
 from pathlib import Path
 
+from tests.support.asking import ask, request_about
 from tests.support.engine import QUICK
-from ugc_models.engine.local import LocalEngine, Request
+from ugc_models.engine.local import LocalEngine
+from ugc_models.engine.request import Request
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import ChatTemplate, conversation
 
 SAMPLING = {"temperature": 0.0, "max_tokens": 24, "ignore_eos": True}
-
-
-class One:
-    """A source with a single request."""
-
-    def __init__(self, request: Request) -> None:
-        self._left = [request]
-
-    def next_request(self, *, block: bool) -> Request | None:
-        return self._left.pop() if self._left else None
 
 
 def request(checkpoint: Path, path: Path) -> Request:
@@ -40,12 +32,12 @@ def request(checkpoint: Path, path: Path) -> Request:
     chat = conversation([{"role": "user", "content": content}], None)
     clip = read_clip(path, Sampling(fps=2.0, max_pixels=12 * 28 * 28))
     prompt = ChatTemplate(str(checkpoint)).render(chat)
-    return Request(0, prompt, clip.frames, clip.fps, clip.sound, SAMPLING)
+    return request_about(clip, prompt, SAMPLING)
 
 
 def answer(engine: LocalEngine, asked: Request) -> list[int]:
     """Return the ids of the tokens that the engine writes."""
-    [written] = engine.run(One(asked), max_in_flight=1)
+    [written] = ask(engine, [asked])
     if written.error is not None:
         raise RuntimeError(written.error)
     return list(written.output_ids)
@@ -54,10 +46,9 @@ def answer(engine: LocalEngine, asked: Request) -> list[int]:
 def main() -> None:
     checkpoint, path = map(Path, sys.argv[1:])
     engine = LocalEngine(str(checkpoint), QUICK)
-    client = type(engine._llm.llm_engine.engine_core).__name__
     ids = answer(engine, request(checkpoint, path))
     engine.close()
-    print(json.dumps({"ids": ids, "positions": engine.positions, "client": client}))
+    print(json.dumps({"ids": ids, "runs": engine.decoding()}))
 
 
 if __name__ == "__main__":

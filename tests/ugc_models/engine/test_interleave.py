@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ugc_models.engine.interleave import Clock, Grid, chunk_bounds, positions, token_order
+from ugc_models.engine.interleave import (
+    Clock,
+    Grid,
+    chunk_bounds,
+    merged_positions,
+    positions,
+    token_order,
+)
+from ugc_models.testing import tiny_qwen3
 from ugc_models.testing.tiny_tokenizer import make_processor, train_tokenizer
 from ugc_models.testing.tiny_weights import make_thinker_config
 
@@ -150,3 +158,60 @@ def test_without_sound_the_picture_is_alone() -> None:
     assert span[1].tolist() == [10, 10, 11, 11] * 3
     assert span[2].tolist() == [10, 11, 10, 11] * 3
     assert following == 61
+
+
+@pytest.fixture(scope="module")
+def qwen3() -> Any:
+    import torch
+    from transformers import Qwen3OmniMoeThinkerForConditionalGeneration
+
+    tokenizer = train_tokenizer(tiny_qwen3.SPECIAL_TOKENS)
+    with torch.device("meta"):
+        return Qwen3OmniMoeThinkerForConditionalGeneration(
+            tiny_qwen3.make_thinker_config(tokenizer)
+        )
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_merged_positions_are_those_of_qwen3_rounded_down(part: int, qwen3: Any) -> None:
+    import torch
+
+    config = qwen3.config
+    for drawn in DRAWN[part:100:5]:
+        grid = drawn.grid
+        # A whole second of mel frames becomes 13 tokens.
+        sound = 13 * (drawn.sound // 13 + 1)
+        span = merged_positions(grid, sound, drawn.seconds_per_step, 13, drawn.text + 2)
+        ids = [
+            *[5] * drawn.text,
+            config.vision_start_token_id,
+            config.audio_start_token_id,
+            *[config.video_token_id] * (span.shape[1] - sound),  # in no order: it is not looked at
+            *[config.audio_token_id] * sound,
+            config.audio_end_token_id,
+            config.vision_end_token_id,
+            *[5] * 3,
+        ]
+        reference, _ = qwen3.get_rope_index(
+            torch.tensor([ids]),
+            video_grid_thw=torch.tensor([[grid.t, 2 * grid.h, 2 * grid.w]]),
+            attention_mask=torch.ones(1, len(ids)),
+            use_audio_in_video=True,
+            audio_seqlens=torch.tensor([100 * sound // 13]),
+            second_per_grids=torch.tensor([drawn.seconds_per_step]),
+        )
+        begin = drawn.text + 2
+        theirs = reference[:, 0, begin : begin + span.shape[1]]
+        assert np.array_equal(theirs.floor().numpy(), span), drawn
+
+
+def test_at_the_same_time_a_frame_comes_before_the_sound() -> None:
+    span = merged_positions(Grid(2, 1, 1), 3, 1 / 13, 13, 10)
+    assert span[0].tolist() == [10, 10, 11, 11, 12]
+
+
+def test_a_frame_between_two_sounds_keeps_its_place_when_it_is_rounded() -> None:
+    # At 10, 10.5 and 11: vLLM's own rounds first, and puts the second before the first sound.
+    span = merged_positions(Grid(3, 1, 2), 2, 0.5 / 13, 13, 10)
+    assert span[0].tolist() == [10, 10, 10, 10, 10, 11, 11, 11]
+    assert span[2].tolist() == [10, 11, 10, 10, 11, 10, 11, 11]

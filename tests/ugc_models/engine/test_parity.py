@@ -7,32 +7,33 @@ sound; equal output means the same positions, features and weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.clips import write_clip
+from tests.support.engine import QUICK
+from tests.support.parity import (
+    QUESTION,
+    UNTOLD,
+    Case,
+    assert_same,
+    read_case,
+    seen,
+    write,
+)
 from tests.support.transformers_reference import Reference
-from ugc_models.engine.local import Answer, LocalEngine, Request
-from ugc_models.media.clip import Clip, read_clip
+from ugc_models.engine.local import LocalEngine
+from ugc_models.engine.options import QWEN2_5
+from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
+from ugc_models.settings import Settings
 
 pytestmark = pytest.mark.engine
 
-TOKENS = 24
-SMALL = 12 * 28 * 28
-
-
-@dataclass(frozen=True)
-class Case:
-    """A clip and how it is sampled."""
-
-    clip: dict[str, Any] = field(default_factory=dict)
-    sampling: dict[str, Any] = field(default_factory=dict)
-    sound: bool = True
+SMALL = Sampling(max_pixels=12 * 28 * 28)
+TINY = {"min_pixels": 1, "max_pixels": 28 * 28}
 
 
 def _stereo(**more: Any) -> dict[str, Any]:
@@ -60,54 +61,53 @@ CASES = {
     "rotated by 90 degrees": Case(_stereo(rotation=90), {"frames": 8}),
     "no sound in the file": Case({"audio": None}, {"fps": 2.0}),
     "sound switched off": Case(_stereo(), {"fps": 2.0}, sound=False),
+    # Sizes at their limits.
+    "frames of a single token": Case(_stereo(width=40, height=40), {"frames": 6, **TINY}),
+    "a single frame of a single token": Case(_stereo(), {"frames": 1, **TINY}),
+    "768 frames of a single token": Case(
+        _stereo(width=32, height=32, seconds=26, fps=30), {"frames": 768, **TINY}
+    ),
+    "767 frames of a single token": Case(
+        _stereo(width=32, height=32, seconds=26, fps=30, audio_seconds=3), {"frames": 767, **TINY}
+    ),
+    "frames as large as the processor allows": Case(
+        _stereo(width=640, height=960, seconds=1, fps=4), {"frames": 2, "max_pixels": 768 * 28 * 28}
+    ),
+    "a tall ribbon": Case(_stereo(width=20, height=1000, fps=5), {"frames": 6}),
+    "a wide ribbon": Case(_stereo(width=1000, height=20, fps=5), {"frames": 7}),
 }
 WITH_SOUND = [name for name, case in CASES.items() if case.sound and case.clip["audio"]]
+TOGETHER = [
+    name for name in CASES if "large" not in name and "76" not in name and "60 s" not in name
+]
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Clip]:
     """Every case's clip, written and read once."""
     folder = tmp_path_factory.mktemp("parity")
-    return {name: _clip(folder / f"{i}.mp4", case) for i, (name, case) in enumerate(CASES.items())}
-
-
-def _clip(path: Path, case: Case) -> Clip:
-    write_clip(path, **case.clip)
-    sampling = Sampling(**{"max_pixels": SMALL, **case.sampling})
-    return read_clip(path, sampling, sound=case.sound)
+    return {
+        name: read_case(folder / f"{i}.mp4", case, SMALL)
+        for i, (name, case) in enumerate(CASES.items())
+    }
 
 
 @pytest.fixture(scope="module")
 def prompt(reference: Reference) -> str:
     """The chat prompt of the checkpoint's own template."""
-    content = [{"type": "video"}, {"type": "text", "text": "Describe the clip and its sound."}]
-    rendered = reference.processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
-    return rendered if isinstance(rendered, str) else str(rendered[0])
-
-
-class Once:
-    """A source whose requests are all ready."""
-
-    def __init__(self, requests: Sequence[Request]) -> None:
-        self._requests = list(requests)
-
-    def next_request(self, *, block: bool) -> Request | None:
-        return self._requests.pop(0) if self._requests else None
-
-
-def _write(engine: LocalEngine, prompt: str, clips: Sequence[Clip]) -> list[Answer]:
-    sampling = {"temperature": 0.0, "max_tokens": TOKENS, "ignore_eos": True}
-    requests = [
-        Request(i, prompt, clip.frames, clip.fps, clip.sound, sampling)
-        for i, clip in enumerate(clips)
-    ]
-    return sorted(engine.run(Once(requests), max_in_flight=4), key=lambda answer: answer.index)
+    return reference.chat(QUESTION)
 
 
 def test_there_are_at_least_twelve_cases_with_sound_in_video() -> None:
     assert len(WITH_SOUND) >= 12
+
+
+def test_the_sizes_are_at_their_limits(clips: dict[str, Clip]) -> None:
+    assert clips["frames of a single token"].frames.shape == (6, 28, 28, 3)
+    assert clips["768 frames of a single token"].frames.shape == (768, 28, 28, 3)
+    assert clips["frames as large as the processor allows"].frames[0].size > 2.8 * 600_000
+    assert clips["a tall ribbon"].frames.shape[1:3] == (672, 28)
+    assert clips["a wide ribbon"].frames.shape[1:3] == (28, 672)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -116,52 +116,73 @@ def test_tokens_are_those_of_transformers(
 ) -> None:
     clip = clips[name]
     assert (clip.sound is not None) == (name in WITH_SOUND), clip.sound_missing
-
-    [answer] = _write(engine, prompt, [clip])
-    expected = reference.generate(prompt, clip, tokens=TOKENS)
-
-    assert answer.error is None
-    assert answer.prompt_tokens == len(expected.prompt)
-    assert min(expected.margins) > 1e-4, "a tie would make the comparison meaningless"
-    assert list(answer.output_ids) == expected.tokens
+    [answer] = write(engine, prompt, [clip])
+    assert_same(answer, reference, prompt, clip)
 
 
 def test_clips_in_flight_together_do_not_change_each_other(
     clips: dict[str, Clip], prompt: str, engine: LocalEngine, reference: Reference
 ) -> None:
-    together = [clips[name] for name in ("2 frames a second", "no sound in the file", *WITH_SOUND)]
-    answers = _write(engine, prompt, together)
-    for clip, answer in zip(together, answers, strict=True):
-        expected = reference.generate(prompt, clip, tokens=TOKENS).tokens
-        assert list(answer.output_ids) == expected
+    together = [clips[name] for name in TOGETHER]
+    for clip, answer in zip(together, write(engine, prompt, together), strict=True):
+        assert_same(answer, reference, prompt, clip)
 
 
-@pytest.mark.parametrize(
-    ("owner", "method", "name"),
-    [
-        ("model", "get_mrope_input_positions", "2 frames a second"),
-        ("processor", "omni_get_updates_use_audio_in_video", "a third of a frame a second"),
-    ],
-)
-def test_without_the_correction_they_differ(
-    *,
-    owner: str,
-    method: str,
-    name: str,
-    clips: dict[str, Clip],
-    prompt: str,
-    engine: LocalEngine,
-    reference: Reference,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from vllm.model_executor.models import qwen2_5_omni_thinker as module
+PAPER = Settings.from_arguments({"preset": "paper"}, ())
+PAPER_CASES = {
+    "a portrait clip": Case(_stereo(width=270, height=480, fps=15)),
+    "a clip whose frames stay as large as they are": Case(_stereo(width=202, height=98)),
+    "fewer frames than are asked for": Case(_stereo(seconds=0.6)),
+    "40 s": Case(_stereo(seconds=40, fps=5)),
+    "no sound": Case({"audio": None}),
+}
 
-    patched = {
-        "model": module.Qwen2_5OmniThinkerForConditionalGeneration,
-        "processor": module.Qwen2_5OmniThinkerMultiModalProcessor,
-    }[owner]
-    monkeypatch.setattr(patched, method, getattr(patched, method).__wrapped__)
 
-    [answer] = _write(engine, prompt, [clips[name]])
+class TestThePaperPreset:
+    """Against transformers' own processor, which scales the frames and is told no rate."""
 
-    assert list(answer.output_ids) != reference.generate(prompt, clips[name], tokens=TOKENS).tokens
+    @pytest.mark.parametrize("name", PAPER_CASES)
+    def test_tokens_are_those_of_transformers(
+        self, name: str, tmp_path: Path, engine: LocalEngine, reference: Reference
+    ) -> None:
+        handover = PAPER.handover(QWEN2_5)
+        clip = read_case(tmp_path / "a.mp4", PAPER_CASES[name], PAPER.sampling(QWEN2_5))
+        assert len(clip.frames) == 32
+        prompt = reference.chat(QUESTION, "Write as much as you can.")
+        [answer] = write(engine, prompt, [clip], handover)
+        assert_same(answer, reference, prompt, seen(clip, handover), options=UNTOLD)
+
+    def test_a_portrait_frame_is_made_smaller_and_then_larger(
+        self, tmp_path: Path, reference: Reference
+    ) -> None:
+        """To 100,176 pixels, and by transformers' processor to its 128 tokens at least."""
+        case = PAPER_CASES["a portrait clip"]  # the shape of 1080x1920
+        clip = read_case(tmp_path / "a.mp4", case, PAPER.sampling(QWEN2_5))
+        inputs = reference.inputs(reference.chat(QUESTION), clip, UNTOLD)
+        assert clip.frames.shape == (32, 422, 236, 3)
+        assert (inputs["video_grid_thw"][0] * 14).tolist()[1:] == [448, 252]
+
+
+class TestPrefixCachingAndChunkedPrefill:
+    """The same tokens where prompts share what is computed, and are computed in pieces."""
+
+    @pytest.fixture(scope="class")
+    def sharing(self, checkpoint: Path) -> Iterator[LocalEngine]:
+        arguments = {
+            "enable_prefix_caching": True,
+            "enable_chunked_prefill": True,
+            "max_num_batched_tokens": 160,  # every prompt with a clip takes several steps
+        }
+        engine = LocalEngine(str(checkpoint), {**QUICK, **arguments})
+        yield engine
+        engine.close()
+
+    def test_leave_the_tokens_as_they_are(
+        self, sharing: LocalEngine, clips: dict[str, Clip], prompt: str, reference: Reference
+    ) -> None:
+        together = [clips[name] for name in TOGETHER]
+        first = write(sharing, prompt, together)
+        again = write(sharing, prompt, together)  # from the cache
+        for clip, *answers in zip(together, first, again, strict=True):
+            for answer in answers:
+                assert_same(answer, reference, prompt, clip)

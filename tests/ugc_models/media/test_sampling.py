@@ -109,3 +109,27 @@ def test_any_choice_ascends_stays_in_the_clip_and_has_a_usable_rate(
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Sampling(**settings)  # type: ignore[arg-type]
+
+
+class TestByCount:
+    """``spread="count"``: frames even in number, as ``numpy.linspace(..., dtype=int)`` has them."""
+
+    @pytest.mark.parametrize("available", [1, 2, 31, 32, 33, 100, 719, 1800])
+    def test_numbers_are_linspace_rounded_down(self, available: int) -> None:
+        chosen = select(steady(available, 60), available / 60, Sampling(spread="count"))
+        assert chosen.indices == tuple(np.linspace(0, available - 1, 32, dtype=int).tolist())
+
+    def test_do_not_care_when_a_frame_is_shown(self) -> None:
+        times = np.array([0.0, 0.1, 0.2, 5.0, 9.0])
+        assert select(times, 9.1, Sampling(frames=4, spread="count")).indices == (0, 1, 2, 4)
+        assert select(times, 9.1, Sampling(frames=4)).indices == (0, 2, 3, 4)
+
+    def test_a_rate_comes_first(self) -> None:
+        by_rate = Sampling(fps=1.0, spread="count")
+        assert select(steady(100, 25), 4.0, by_rate) == select(
+            steady(100, 25), 4.0, Sampling(fps=1.0)
+        )
+
+    def test_frames_that_are_repeated_have_the_rate_of_the_grid(self) -> None:
+        chosen = select(steady(3, 2), 1.5, Sampling(frames=5, spread="count"))
+        assert (chosen.indices, chosen.fps) == ((0, 0, 1, 1, 2), 4.0)

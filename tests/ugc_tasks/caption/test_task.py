@@ -198,4 +198,5 @@ def test_each_metric_of_a_row_is_one_that_the_task_aggregates(
         "judge_failed": 0,
         "caption_failed": 0,
         "clips_heard": "unknown",
+        "flagged": "unknown",
     }

@@ -1,0 +1,67 @@
+"""One comparison of an engine with transformers: a clip, read by the adapter, asked of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests.support.asking import ask, request_about
+from tests.support.clips import write_clip
+from tests.support.transformers_reference import Reference
+from ugc_models.engine.options import Handover
+from ugc_models.engine.request import Answer, Engine
+from ugc_models.media.clip import Clip, read_clip
+from ugc_models.media.sampling import Sampling
+
+TOKENS = 24
+QUESTION = "Describe the clip and its sound."
+GREEDY: dict[str, Any] = {"temperature": 0.0, "max_tokens": TOKENS, "ignore_eos": True}
+UNTOLD: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
+"""The reference processor's options where it scales frames itself and is told no rate."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A clip (``tests.support.clips.write_clip``) and how it is sampled."""
+
+    clip: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    sound: bool = True
+
+
+def read_case(path: Path, case: Case, defaults: Sampling) -> Clip:
+    """Write the case's clip and read it as the adapter does."""
+    write_clip(path, **case.clip)
+    return read_clip(path, replace(defaults, **case.sampling), sound=case.sound)
+
+
+def write(
+    engine: Engine, prompt: str, clips: Sequence[Clip], handover: Handover | None = None
+) -> list[Answer]:
+    """Ask the same of all clips at once; return the answers in their order."""
+    handover = handover or Handover()
+    return ask(
+        engine,
+        [
+            request_about(clip, prompt, GREEDY, index=index, handover=handover)
+            for index, clip in enumerate(clips)
+        ],
+    )
+
+
+def seen(clip: Clip, handover: Handover) -> Clip:
+    """Return the clip with frames and sound as the model is to get them."""
+    return replace(clip, frames=handover.frames(clip.frames), sound=handover.sound(clip.sound))
+
+
+def assert_same(answer: Answer, reference: Reference, prompt: str, clip: Clip, **how: Any) -> None:
+    """Hold an answer against the reference's, token for token; ``how`` is ``generate``'s."""
+    expected = reference.generate(prompt, clip, tokens=TOKENS, **how)
+    # Where two tokens are as good as equal, rounding chooses; what follows is another text.
+    sure = next((at for at, gap in enumerate(expected.margins) if gap < 1e-4), TOKENS)
+    assert sure >= TOKENS // 3, "a tie makes the comparison meaningless"
+    assert answer.error is None
+    assert answer.prompt_tokens == len(expected.prompt)
+    assert list(answer.output_ids)[:sure] == expected.tokens[:sure]

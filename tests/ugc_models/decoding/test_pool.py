@@ -1,0 +1,177 @@
+"""Clips are read in other processes, exactly as in this one, and what a file does stays there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.support.clips import write_clip
+from ugc_models.decoding import pool as module
+from ugc_models.decoding.pool import DecodePool
+from ugc_models.media.clip import Clip, read_clip
+from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import Limits
+from ugc_models.media.sampling import Sampling
+
+FEW = Sampling(frames=6, max_pixels=12 * 28 * 28)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=4)
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "silent.mp4", seconds=2, audio=None)
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool]:
+    with DecodePool(2) as pool:
+        yield pool
+
+
+def workers() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "ugc_models.decoding.worker" in child.cmdline()]
+
+
+def same(a: Clip, b: Clip) -> bool:
+    pairs = [(getattr(a, field.name), getattr(b, field.name)) for field in fields(Clip)]
+    return all(
+        np.array_equal(x, y) and x.dtype == y.dtype if isinstance(x, np.ndarray) else x == y
+        for x, y in pairs
+    )
+
+
+class TestReading:
+    def test_gives_what_reading_here_gives(self, pool: DecodePool, clip: Path) -> None:
+        assert same(pool.read(clip, FEW, sound=True), read_clip(clip, FEW))
+
+    def test_of_a_clip_without_sound_too(self, pool: DecodePool, silent: Path) -> None:
+        read = pool.read(silent, FEW, sound=True)
+        assert read.sound is None
+        assert same(read, read_clip(silent, FEW))
+
+    def test_from_many_threads_mixes_nothing_up(
+        self, pool: DecodePool, clip: Path, silent: Path
+    ) -> None:
+        with ThreadPoolExecutor(6) as threads:
+            paths = [clip, silent] * 6
+            read = list(threads.map(lambda path: pool.read(path, FEW, sound=True), paths))
+        assert [r.sound is None for r in read] == [False, True] * 6
+
+    def test_a_file_that_is_no_clip_is_refused_with_its_reason(
+        self, pool: DecodePool, tmp_path: Path, clip: Path
+    ) -> None:
+        text = tmp_path / "text.mp4"
+        text.write_text("not a video\n" * 100)
+        with pytest.raises(MediaError, match="not a video"):
+            pool.read(text, FEW, sound=True)
+        assert len(pool.read(clip, FEW, sound=True).frames) == 6
+
+    def test_a_name_with_a_line_break_is_a_name(
+        self, pool: DecodePool, tmp_path: Path, clip: Path
+    ) -> None:
+        odd = tmp_path / "a\nb\u2028c.mp4"
+        odd.write_bytes(clip.read_bytes())
+        assert len(pool.read(odd, FEW, sound=True).frames) == 6
+
+
+class TestWorkers:
+    def test_are_started_when_needed_and_end_with_the_pool(self, clip: Path) -> None:
+        before = len(workers())
+        with DecodePool(3) as pool:
+            assert len(workers()) == before
+            for _ in range(4):
+                pool.read(clip, FEW, sound=False)
+            assert len(workers()) == before + 1
+        assert len(workers()) == before
+
+    def test_one_that_dies_takes_its_clip_and_no_other(self, clip: Path, tmp_path: Path) -> None:
+        """Killed while it waits for a clip that never comes: a pipe with a name, and no writer."""
+        with DecodePool(1) as pool:
+            pool.read(clip, FEW, sound=False)
+            [worker] = workers()
+            worker.send_signal(signal.SIGSTOP)
+            threading.Timer(0.3, worker.kill).start()
+            with pytest.raises(MediaError, match="damaged: its decoder was ended by SIGKILL"):
+                pool.read(clip, FEW, sound=False)
+            assert len(pool.read(clip, FEW, sound=False).frames) == 6
+
+    def test_one_that_hangs_is_ended_after_its_time(
+        self, clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "GRACE_S", 0.2)
+        with DecodePool(1, Limits(decode_seconds=2.0)) as pool:
+            pool.read(clip, FEW, sound=False)
+            [worker] = workers()
+            worker.send_signal(signal.SIGSTOP)
+            with pytest.raises(MediaError, match=r"timed out: reading it took more than 2\.2 s"):
+                pool.read(clip, FEW, sound=False)
+            assert len(pool.read(clip, FEW, sound=False).frames) == 6
+
+    def test_a_clip_that_needs_too_much_memory_fails_alone(self, clip: Path) -> None:
+        with DecodePool(1, memory=0) as pool:
+            pool.read(clip, FEW, sound=False)
+            [worker] = workers()
+            needed = worker.memory_info().vms
+        with DecodePool(1, memory=needed + (8 << 20)) as pool:
+            many = Sampling(frames=700, max_pixels=200_000, min_pixels=190_000)
+            with pytest.raises(MediaError, match="memory"):
+                pool.read(clip, many, sound=False)
+
+    def test_closing_ends_one_in_the_middle_of_a_clip(self, clip: Path) -> None:
+        pool = DecodePool(1)
+        pool.read(clip, FEW, sound=False)
+        [worker] = workers()
+        worker.send_signal(signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(pool.read, clip, FEW, sound=False)
+            time.sleep(0.2)
+            pool.close()
+            assert isinstance(reading.exception(timeout=30), MediaError)
+        with pytest.raises(MediaError, match="stopped"):
+            pool.read(clip, FEW, sound=False)
+
+    def test_ctrl_c_is_not_theirs(self, pool: DecodePool, clip: Path) -> None:
+        pool.read(clip, FEW, sound=False)
+        [worker] = workers()
+        assert os.getpgid(worker.pid) != os.getpgid(0)
+
+    def test_what_they_hold_is_small(self, pool: DecodePool, clip: Path) -> None:
+        """Neither torch nor vLLM nor lmms-eval: those are a gigabyte each."""
+        pool.read(clip, FEW, sound=True)
+        [worker] = workers()
+        libraries = {Path(each.path).name for each in worker.memory_maps()}
+        assert not [name for name in libraries if name.startswith("libtorch")]
+
+
+def test_no_key_of_the_environment_is_needed_there(pool: DecodePool, clip: Path) -> None:
+    """A worker reads strangers' files; it must not hold what the run is paid with."""
+    os.environ["OPENAI_API_KEY"] = "sk-canary"
+    try:
+        pool.read(clip, FEW, sound=False)
+        [worker] = workers()
+        assert "OPENAI_API_KEY" not in worker.environ()
+    finally:
+        del os.environ["OPENAI_API_KEY"]
+
+
+def test_a_pipe_is_refused_before_it_is_opened(pool: DecodePool, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert stat.S_ISFIFO((tmp_path / "pipe.mp4").stat().st_mode)
+    with pytest.raises(MediaError, match="not a regular file"):
+        pool.read(tmp_path / "pipe.mp4", FEW, sound=False)

@@ -1,0 +1,98 @@
+"""What a checkpoint's processor is given and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ugc_models.engine.options import (
+    QWEN2_5,
+    QWEN3,
+    Family,
+    Handover,
+    family_of,
+    processor_options,
+)
+from ugc_models.prompt import CheckpointError
+
+SHAPE = (9, 224, 420, 3)
+
+
+class TestOptions:
+    def test_tell_the_rate_under_two_names_to_qwen2_5(self) -> None:
+        options = processor_options(4.0, SHAPE, sound=True)
+        assert (options["fps"], options["second_per_grid_ts"]) == (4.0, [0.5])
+
+    def test_tell_it_under_one_name_to_qwen3(self) -> None:
+        options = processor_options(4.0, SHAPE, sound=True, family=QWEN3)
+        assert options["fps"] == 4.0
+        assert "second_per_grid_ts" not in options
+
+    @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
+    def test_tell_none_where_none_is_to_be_told(self, family: Family) -> None:
+        options = processor_options(4.0, SHAPE, sound=True, family=family, tell_fps=False)
+        assert not {"fps", "second_per_grid_ts"} & set(options)
+
+    def test_bound_the_size_by_the_frames_own(self) -> None:
+        options = processor_options(4.0, SHAPE, sound=False)
+        assert options["do_resize"] is False
+        assert options["size"] == {"shortest_edge": 94_080, "longest_edge": 846_720}
+
+    def test_leave_size_and_bounds_to_a_processor_that_scales(self) -> None:
+        options = processor_options(4.0, SHAPE, sound=False, resize=True)
+        assert not {"do_resize", "size"} & set(options)
+
+    def test_never_leave_frames_out(self) -> None:
+        for resize in (True, False):
+            options = processor_options(4.0, SHAPE, sound=False, resize=resize)
+            assert options["do_sample_frames"] is options["cap_pixels_per_frame"] is False
+
+    @pytest.mark.parametrize(("sound", "said"), [(True, {"use_audio_in_video": True}), (False, {})])
+    def test_without_frames_say_nothing_of_them(
+        self, *, sound: bool, said: dict[str, bool]
+    ) -> None:
+        assert processor_options(None, None, sound=sound) == said
+
+
+class TestHandover:
+    def test_turns_the_channels_round(self) -> None:
+        frames = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3)
+        turned = Handover(channels="bgr").frames(frames)
+        assert turned[0, 0, 0].tolist() == [2, 1, 0]
+        assert turned.flags.c_contiguous
+        assert Handover().frames(frames) is frames
+
+    @pytest.mark.parametrize(("samples", "left"), [(1600, 1600), (1759, 1600), (1760, 1760)])
+    def test_cuts_sound_to_whole_mel_frames_for_qwen3_alone(self, samples: int, left: int) -> None:
+        sound = np.zeros(samples, np.float32)
+        cut = Handover(QWEN3).sound(sound)
+        assert cut is not None
+        assert len(cut) == left
+        assert Handover(QWEN2_5).sound(sound) is sound
+
+    @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
+    def test_has_no_sound_where_there_is_none(self, family: Family) -> None:
+        assert Handover(family).sound(None) is None
+
+
+class TestFamilyOf:
+    def test_reads_the_side_of_a_token_from_the_checkpoint(
+        self, checkpoint: Path, tmp_path: Path
+    ) -> None:
+        assert family_of(str(checkpoint)) == QWEN2_5
+        config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+        config["thinker_config"]["vision_config"]["patch_size"] = 10
+        (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+        assert family_of(str(tmp_path)).token_side == 20
+
+    def test_refuses_a_model_that_this_is_not_for(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+        with pytest.raises(CheckpointError, match="is a 'gpt2': this adapter knows qwen2_5_omni"):
+            family_of(str(tmp_path))
+
+    def test_says_where_it_looked(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=r"configuration of model=.*nowhere"):
+            family_of(str(tmp_path / "nowhere"))

@@ -1,0 +1,409 @@
+"""The engine behind an address: what is sent where, what is tried again, and what is given up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.asking import ask
+from tests.support.fake_vllm import (
+    GIANT,
+    PICTURE,
+    RESET,
+    SOUND,
+    FakeVllm,
+    Script,
+    completion,
+    probed,
+)
+from tests.support.judge_server import Act, hang, junk, status, too_many
+from ugc_models.engine.remote import RemoteEngine, RemoteError
+from ugc_models.engine.request import Request
+
+SECRET = "sk-not-to-be-seen-anywhere"
+
+
+@contextmanager
+def engine_at(*servers: FakeVllm | str, **more: Any) -> Iterator[RemoteEngine]:
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    engine = RemoteEngine(urls, **{"start_patience": 0.0, **more})
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def question(index: int = 0, words: str | None = None, **more: Any) -> Request:
+    content = [{"type": "text", "text": words or f"question {index}"}]
+    messages = [{"role": "user", "content": content}]
+    return Request(index, "", None, None, None, {"max_tokens": 8}, messages=messages, **more)
+
+
+def clip_question(frames: int = 4, **processor: Any) -> Request:
+    content = [{"type": "video"}, {"type": "text", "text": "What is it?"}]
+    pixels = np.zeros((frames, 56, 56, 3), np.uint8)
+    messages = [{"role": "user", "content": content}]
+    options = {"do_resize": False, **processor}
+    return Request(0, "", pixels, 1.0, None, {}, processor=options, messages=messages)
+
+
+def first(act: Act) -> Script:
+    """Do it with the first request, answer the others."""
+    return lambda number: act if number == 0 else None
+
+
+def nobody() -> str:
+    """Return an address at which nobody listens."""
+    with FakeVllm() as gone:
+        return gone.url
+
+
+def wait_for_words(words: str, caplog: pytest.LogCaptureFixture, timeout: float = 30.0) -> None:
+    """Return when the log has them."""
+    give_up = time.monotonic() + timeout
+    while words not in caplog.text:
+        assert time.monotonic() < give_up, caplog.text
+        time.sleep(0.01)
+
+
+class TestStart:
+    def test_one_server_is_named_by_what_it_serves(self) -> None:
+        with FakeVllm() as server, engine_at(server) as engine:
+            assert engine.decoding() == "vllm serve 0.32.0 at 1 server, corrected positions"
+            assert engine.identity() == (
+                "tiny (root /models/tiny-omni, vllm 0.32.0, corrected positions)"
+            )
+
+    def test_a_server_without_the_correction_is_found_out(self) -> None:
+        every_other = [number % 2 == 0 for number in range(256)] + [False] * 272
+        with FakeVllm(probe=probed(every_other)) as server, engine_at(server) as engine:
+            assert engine.decoding().endswith("native positions")
+
+    def test_one_that_shows_no_tokens_is_not_vouched_for(self) -> None:
+        with FakeVllm(probe=completion("")) as server, engine_at(server) as engine:
+            assert engine.decoding().endswith("unverified positions")
+
+    def test_the_model_is_found_by_the_checkpoint_it_was_started_from(self) -> None:
+        with FakeVllm() as server, engine_at(server, model="/models/tiny-omni") as engine:
+            assert engine.facts.model == "tiny"
+
+    def test_another_model_is_refused_with_what_is_there(self) -> None:
+        with FakeVllm() as server, pytest.raises(RemoteError, match="serves 'tiny', not 'huge'"):
+            RemoteEngine(server.url, "huge")
+
+    def test_of_several_models_one_must_be_named(self) -> None:
+        several = Act(body=b'{"data": [{"id": "one"}, {"id": "two"}]}')
+        with (
+            FakeVllm(pages={"/v1/models": several}) as server,
+            pytest.raises(RemoteError, match="serves 'one', 'two': say which by model="),
+        ):
+            RemoteEngine(server.url)
+
+    def test_silence_is_said_in_one_sentence(self) -> None:
+        with pytest.raises(RemoteError, match=r"does not answer .*; start the server, or check"):
+            RemoteEngine(nobody(), start_patience=0.0)
+
+    @pytest.mark.parametrize("page", [Act(404, b"<html>"), Act(body=b"<html>welcome</html>")])
+    def test_a_web_server_is_not_taken_for_one(self, page: Act) -> None:
+        with (
+            FakeVllm(pages={"/v1/models": page}) as server,
+            pytest.raises(RemoteError, match="no OpenAI-compatible server is there"),
+        ):
+            RemoteEngine(server.url, start_patience=0.0)
+
+    def test_it_waits_for_one_that_still_loads(self) -> None:
+        address = nobody()
+        port = int(address.rpartition(":")[2])
+        waiting: list[RemoteEngine] = []
+        thread = threading.Thread(
+            target=lambda: waiting.append(RemoteEngine(address, start_patience=60))
+        )
+        thread.start()
+        with FakeVllm(port=port):
+            thread.join(60)
+            assert waiting[0].facts.model == "tiny"
+            waiting[0].close()
+
+    def test_a_server_that_takes_no_frame_rate_is_told_how_to(self) -> None:
+        words = "Per-request mm_processor_kwargs are disabled by default because they can change "
+        refused = status(400, words + "... Start the server with --trust-request-mm-kwargs only")
+        with (
+            FakeVllm(probe=refused) as server,
+            pytest.raises(RemoteError, match=r"start it with --trust-request-mm-kwargs$"),
+        ):
+            RemoteEngine(server.url)
+
+    def test_servers_of_two_versions_are_not_one_engine(self) -> None:
+        with (
+            FakeVllm() as new,
+            FakeVllm(version="0.26.0") as old,
+            pytest.raises(RemoteError, match=r"differs .* in its vLLM version"),
+        ):
+            RemoteEngine([new.url, old.url])
+
+    def test_one_of_two_may_be_away(self, caplog: pytest.LogCaptureFixture) -> None:
+        with FakeVllm() as server, engine_at(nobody(), server) as engine:
+            assert ask(engine, [question()])[0].text == "caption of question 0"
+        assert "going on without it until it answers" in caplog.text
+
+
+class TestKey:
+    def test_only_the_servers_own_is_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+        with FakeVllm() as server, engine_at(server) as engine:
+            ask(engine, [question()])
+            assert len(server.headers) == 4
+            assert not any("Authorization" in headers for headers in server.headers)
+        monkeypatch.setenv("VLLM_API_KEY", "for-the-servers")
+        with FakeVllm() as server, engine_at(server) as engine:
+            ask(engine, [question()])
+            assert {h["Authorization"] for h in server.headers} == {"Bearer for-the-servers"}
+
+    def test_a_wrong_one_is_said_and_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("VLLM_API_KEY", SECRET)
+        caplog.set_level(logging.DEBUG)
+        denied = Act(401, b'{"error": "Unauthorized"}')
+        with (
+            FakeVllm(pages={"/v1/models": denied}) as server,
+            pytest.raises(RemoteError, match="set its key as VLLM_API_KEY") as raised,
+        ):
+            RemoteEngine(server.url)
+        error: BaseException | None = raised.value
+        while error is not None:
+            assert SECRET not in repr(error)
+            error = error.__cause__ or error.__context__
+        assert SECRET not in caplog.text
+
+    def test_a_server_that_repeats_it_is_not_quoted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("VLLM_API_KEY", SECRET)
+        echo = status(400, f"your key {SECRET} is nice")
+        with FakeVllm(lambda _: echo) as server, engine_at(server) as engine:
+            [answer] = ask(engine, [question()])
+            assert answer.error == "the server refused it: your key ... is nice"
+            assert SECRET not in repr(engine) + repr(engine._client)
+
+    def test_one_that_no_header_can_carry_is_refused_unseen(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VLLM_API_KEY", SECRET + "ü")
+        with pytest.raises(RemoteError, match="no HTTP header can carry") as raised:
+            RemoteEngine("http://127.0.0.1:1")
+        assert SECRET not in repr(raised.value)
+
+
+class TestTrouble:
+    @pytest.mark.parametrize(
+        "act",
+        [
+            pytest.param(too_many(), id="too many requests"),
+            pytest.param(status(500, "EngineDeadError"), id="internal error"),
+            pytest.param(status(503), id="unavailable"),
+            pytest.param(Act(404, b'{"detail": "Not Found"}'), id="nothing behind the proxy"),
+            pytest.param(junk(), id="junk"),
+            pytest.param(Act(body=b'{"choices": []}'), id="another JSON"),
+            pytest.param(Act(body=b"[" * 100_000), id="deep JSON"),
+            pytest.param(Act(body=completion("x").body, cut=20), id="cut off"),
+            pytest.param(RESET, id="reset"),
+            pytest.param(GIANT, id="giant"),
+            pytest.param(hang(), id="no answer"),
+        ],
+    )
+    def test_that_may_pass_is_tried_again(self, act: Act) -> None:
+        seconds = 1.0 if act.body is None else 30.0
+        with FakeVllm(first(act)) as server, engine_at(server, timeout=seconds) as engine:
+            [answer] = ask(engine, [question()])
+            assert (answer.error, answer.text) == (None, "caption of question 0")
+            assert server.asked == ["question 0"] * 2
+
+    def test_of_a_busy_server_is_waited_for_as_long_as_it_says(self) -> None:
+        with FakeVllm(first(too_many("2"))) as server, engine_at(server) as engine:
+            ask(engine, [question()])
+            assert server.times[1] - server.times[0] >= 2.0
+
+    def test_that_does_not_pass_ends_in_an_error_and_touches_no_other(self) -> None:
+        with FakeVllm() as server, engine_at(server) as engine:
+            broken = status(500, "division by zero")
+            server.script = lambda n: broken if server.asked[n] == "question 1" else None
+            answers = ask(engine, [question(i) for i in range(3)])
+            assert [answer.error is None for answer in answers] == [True, False, True]
+            assert answers[1].error is not None
+            assert "answers 500 (division by zero); given up after 4 tries" in answers[1].error
+            assert server.asked.count("question 1") == 4
+
+    @pytest.mark.parametrize("code", [400, 413, 422])
+    def test_of_the_requests_own_making_is_an_answer_at_once(self, code: int) -> None:
+        with FakeVllm(lambda _: status(code, "No.")) as server, engine_at(server) as engine:
+            [answer] = ask(engine, [question()])
+            assert answer.error
+            assert (answer.text, answer.overflow) == ("", False)
+            assert len(server.asked) == 1
+
+    def test_with_the_length_of_a_prompt_is_told_apart(self) -> None:
+        words = "This model's maximum context length is 8192 tokens. However, your prompt ..."
+        with FakeVllm(lambda _: status(400, words)) as server, engine_at(server) as engine:
+            [answer] = ask(engine, [question()])
+            assert answer.overflow
+            assert answer.error is not None
+
+    def test_with_a_request_that_cannot_be_sent_is_an_answer_too(self) -> None:
+        with FakeVllm() as server, engine_at(server) as engine:
+            bare = Request(7, "a prompt", None, None, None, {})
+            [answer] = ask(engine, [bare])
+            assert (answer.index, server.asked) == (7, [])
+            assert answer.error is not None and "no messages" in answer.error
+
+    def test_frames_that_the_server_leaves_out_are_missed(self) -> None:
+        kept = [PICTURE] * 8 + [SOUND] * 3
+        with FakeVllm(lambda _: completion("x", kept)) as server, engine_at(server) as engine:
+            [whole, less] = ask(engine, [clip_question(4), clip_question(6)])
+            assert (whole.error, whole.text) == (None, "x")
+            assert less.error is not None
+            assert "made 8 tokens of the frames instead of 12" in less.error
+
+    def test_frames_that_the_processor_is_to_scale_are_not_counted(self) -> None:
+        kept = [PICTURE] * 2
+        with FakeVllm(lambda _: completion("x", kept)) as server, engine_at(server) as engine:
+            assert ask(engine, [clip_question(4, do_resize=True)])[0].error is None
+
+
+class TestAbsence:
+    def test_is_ridden_out(self, caplog: pytest.LogCaptureFixture) -> None:
+        with FakeVllm() as server:
+            engine = RemoteEngine(server.url)
+        futures = [engine.submit(question(i)) for i in range(5)]
+        wait_for_words("is asked again after a rest", caplog)
+        with FakeVllm(port=server.port) as back:
+            answers = [future.result(60) for future in futures]
+            assert [a.text for a in answers] == [f"caption of question {i}" for i in range(5)]
+            assert back.probes == 1
+        engine.close()
+
+    def test_in_the_middle_of_answers_loses_none(self) -> None:
+        with FakeVllm(lambda _: hang()) as server:
+            engine = RemoteEngine(server.url)
+            futures = [engine.submit(question(i)) for i in range(5)]
+            server.wait_for(5)
+        with FakeVllm(port=server.port):
+            answers = [future.result(60) for future in futures]
+            assert [a.text for a in answers] == [f"caption of question {i}" for i in range(5)]
+        engine.close()
+
+    def test_without_end_is_the_end_of_the_engine(self) -> None:
+        with FakeVllm() as server:
+            engine = RemoteEngine(server.url, patience=1.0)
+        future = engine.submit(question())
+        with pytest.raises(RemoteError, match=r"no server has answered for \d+ s"):
+            future.result(60)
+        engine.close()
+
+    def test_from_which_another_model_comes_back_mixes_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with FakeVllm() as server:
+            engine = RemoteEngine(server.url)
+        future = engine.submit(question())
+        wait_for_words("is asked again after a rest", caplog)
+        with (
+            FakeVllm(port=server.port, version="0.33.0") as back,
+            pytest.raises(RemoteError, match="in its vLLM version"),
+        ):
+            future.result(60)
+        assert back.asked == []
+        engine.close()
+
+
+class TestAClipThatEndsServers:
+    def test_is_set_aside_and_the_others_are_completed(self) -> None:
+        with FakeVllm() as server, engine_at(server) as engine:
+
+            def crash_on_poison(number: int) -> Act:
+                if server.asked[number] == "poison":
+                    server.crash()
+                    return RESET
+                return Act(body=completion("fine").body, delay=0.3)
+
+            server.script = crash_on_poison
+            asked = [question(i, "poison" if i == 5 else None) for i in range(12)]
+            answers = ask(engine, asked)
+            assert [a.text for a in answers if a.index != 5] == ["fine"] * 11
+            assert answers[5].error is not None
+            assert "the connection broke" in answers[5].error
+            assert server.asked.count("poison") == 4
+
+
+class TestSeveral:
+    def test_servers_share_the_requests(self) -> None:
+        def slow(_: int) -> Act:
+            return Act(body=completion("x").body, delay=0.2)
+
+        with FakeVllm(slow) as one, FakeVllm(slow) as two, engine_at(one, two) as engine:
+            ask(engine, [question(i) for i in range(12)])
+            assert (one.most_at_once, two.most_at_once) == (6, 6)
+            assert engine.decoding().startswith("vllm serve 0.32.0 at 2 servers")
+
+    def test_the_one_with_less_to_do_gets_the_next(self) -> None:
+        with (
+            FakeVllm(lambda _: hang()) as stuck,
+            FakeVllm() as quick,
+            engine_at(stuck, quick) as engine,
+        ):
+            futures = [engine.submit(question(0)), engine.submit(question(1))]
+            stuck.wait_for(1)
+            quick.wait_for(1)
+            for number in range(2, 6):
+                ask(engine, [question(number)])
+            assert (len(stuck.asked), len(quick.asked)) == (1, 5)
+            for future in futures:
+                future.cancel()
+
+    def test_what_one_cannot_answer_the_other_does(self) -> None:
+        with (
+            FakeVllm(lambda _: status(503)) as ill,
+            FakeVllm() as well,
+            engine_at(ill, well) as engine,
+        ):
+            answers = ask(engine, [question(i) for i in range(8)])
+            assert [a.text for a in answers] == [f"caption of question {i}" for i in range(8)]
+
+    def test_one_that_went_away_gets_requests_again_when_it_is_back(self) -> None:
+        with FakeVllm() as steady, FakeVllm() as other:
+            engine = RemoteEngine([steady.url, other.url])
+            port = other.port
+            other.__exit__(None, None, None)
+            ask(engine, [question(i) for i in range(4)])
+            assert len(steady.asked) == 4
+            with FakeVllm(port=port) as back:
+                number = 4
+                while not back.asked:
+                    ask(engine, [question(number), question(number + 1)])
+                    number += 2
+            engine.close()
+
+
+class TestEnd:
+    def test_what_is_in_flight_is_cancelled(self) -> None:
+        with FakeVllm(lambda _: hang()) as server:
+            engine = RemoteEngine(server.url)
+            future = engine.submit(question())
+            server.wait_for(1)
+            engine.close()
+            with pytest.raises(CancelledError):
+                future.result(10)
+
+    def test_closing_twice_is_closing_once(self) -> None:
+        with FakeVllm() as server:
+            engine = RemoteEngine(server.url)
+            engine.close()
+            engine.close()
+            with pytest.raises(RemoteError, match="is closed"):
+                engine.submit(question())

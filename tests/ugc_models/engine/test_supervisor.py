@@ -1,0 +1,233 @@
+"""An engine that dies or hangs is started again, and the request that it dies of is set aside.
+
+The deaths are real: a sampled request with a seed, prefilled in pieces, rewinds a random generator,
+which PyTorch's CPU generator cannot do, and takes vLLM's engine process with it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.asking import ask
+from tests.support.engine import QUICK
+from ugc_models.engine.local import LocalEngine
+from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.supervisor import EngineGivenUp, Supervisor
+
+TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+PIECES = {
+    **QUICK,
+    "enable_chunked_prefill": True,
+    "max_num_batched_tokens": 64,
+    "max_num_seqs": 4,
+}
+"""vLLM arguments under which a long prompt is prefilled in pieces."""
+LONG = " ".join(f"word{i}" for i in range(200))
+
+
+def harmless(index: int, *, tokens: int = 8) -> Request:
+    sampling = {"temperature": 0.0, "max_tokens": tokens, "ignore_eos": True}
+    return Request(index, TURN.format(f"Question {index}?"), None, None, None, sampling)
+
+
+def deadly(index: int) -> Request:
+    sampling = {"temperature": 1.0, "seed": 1, "max_tokens": 8}
+    return Request(index, TURN.format(LONG), None, None, None, sampling)
+
+
+@pytest.mark.engine
+class TestWithTheRealEngine:
+    @pytest.fixture
+    def supervisor(self, checkpoint: Path) -> Iterator[Supervisor]:
+        supervisor = Supervisor(partial(LocalEngine, str(checkpoint), PIECES), patience=5.0)
+        yield supervisor
+        supervisor.close()
+
+    def test_a_deadly_request_is_set_aside_and_all_others_are_answered(
+        self, supervisor: Supervisor
+    ) -> None:
+        before = ask(supervisor, [harmless(i) for i in range(6)])
+        requests = [harmless(i) for i in range(6)]
+        requests.insert(2, deadly(9))
+        answers = {answer.index: answer for answer in ask(supervisor, requests)}
+        assert "died of it 2 times" in (answers[9].error or "")
+        assert [answers[i].output_ids for i in range(6)] == [a.output_ids for a in before]
+        assert all(answers[i].error is None for i in range(6))
+        assert supervisor.restarts == 2
+
+    def test_one_that_hangs_is_ended_and_started_again(self, supervisor: Supervisor) -> None:
+        [wanted] = ask(supervisor, [harmless(0, tokens=20)])
+        for process in supervisor._engine.processes():  # type: ignore[attr-defined]
+            process.send_signal(signal.SIGSTOP)
+        [answer] = ask(supervisor, [harmless(0, tokens=20)])
+        assert answer.error is None
+        assert answer.output_ids == wanted.output_ids
+        assert supervisor.restarts == 1
+
+
+class Scripted:
+    """An engine that does with each request what the test says: answer it, die of it, or nothing.
+
+    It stands in where the real one would take half a minute for each death.
+    """
+
+    def __init__(self, behaviour: Callable[[Request], str]) -> None:
+        self._behaviour = behaviour
+        self._open: dict[Future[Answer], Request] = {}
+        self.at_once: list[int] = []
+        self.closed = False
+        self._since = time.monotonic()
+
+    def submit(self, request: Request) -> Future[Answer]:
+        future: Future[Answer] = Future()
+        self._since = time.monotonic()
+        self._open[future] = request
+        self.at_once.append(len(self._open))
+        what = self._behaviour(request)
+        if what == "answer":
+            del self._open[future]
+            future.set_result(Answer(request.index, text=f"caption {request.index}"))
+        elif what == "die":
+            self.kill()
+        return future
+
+    def stalled(self) -> float:
+        return time.monotonic() - self._since if self._open else 0.0
+
+    def kill(self) -> None:
+        while self._open:
+            future, _ = self._open.popitem()
+            future.set_exception(RuntimeError("out of memory"))
+
+    def decoding(self) -> str:
+        return "scripted"
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Stage:
+    """Starts scripted engines and remembers them."""
+
+    def __init__(self, behaviour: Callable[[Request], str]) -> None:
+        self.engines: list[Scripted] = []
+        self.failing_starts = 0
+        self._behaviour = behaviour
+
+    def start(self) -> Scripted:
+        if self.engines and self.failing_starts:
+            self.failing_starts -= 1
+            raise RuntimeError("no memory free yet")
+        self.engines.append(Scripted(self._behaviour))
+        return self.engines[-1]
+
+
+@pytest.fixture
+def supervise() -> Iterator[Callable[..., tuple[Supervisor, Stage]]]:
+    made: list[Supervisor] = []
+
+    def supervise(behaviour: Callable[[Request], str], **more: Any) -> tuple[Supervisor, Stage]:
+        stage = Stage(behaviour)
+        made.append(Supervisor(stage.start, **{"wait": 0.01, **more}))
+        return made[-1], stage
+
+    yield supervise
+    for supervisor in made:
+        supervisor.close()
+
+
+class TestSuspects:
+    def test_are_tried_alone_and_the_innocent_are_answered(self, supervise: Any) -> None:
+        """All five wait for each other; number 3 takes the engine along when it comes."""
+        lonely = threading.Event()
+
+        def behaviour(request: Request) -> str:
+            if request.index == 3:
+                lonely.set()
+                return "die"
+            return "answer" if lonely.is_set() else "wait"
+
+        supervisor, stage = supervise(behaviour)
+        answers = ask(supervisor, [harmless(i) for i in range(5)], timeout=60)
+        assert [a.text for a in answers if a.index != 3] == [f"caption {i}" for i in (0, 1, 2, 4)]
+        assert "was set aside" in answers[3].error
+        assert len(stage.engines) == 3
+        assert max(count for engine in stage.engines[1:] for count in engine.at_once[:3]) == 1
+
+    def test_one_death_alone_is_forgiven(self, supervise: Any) -> None:
+        deaths = iter([True])
+        supervisor, _ = supervise(lambda _: "die" if next(deaths, False) else "answer")
+        [answer] = ask(supervisor, [harmless(0)], timeout=60)
+        assert answer.error is None
+        assert supervisor.restarts == 1
+
+
+class TestGivingUp:
+    def test_an_engine_that_dies_of_everything_ends_the_run_and_says_why(
+        self, supervise: Any
+    ) -> None:
+        supervisor, stage = supervise(lambda _: "die")
+        futures = [supervisor.submit(harmless(i)) for i in range(20)]
+        wait(futures, timeout=60)
+        errors = [future.exception() for future in futures if future.exception()]
+        assert all(isinstance(error, EngineGivenUp) for error in errors)
+        assert "out of memory" in str(errors[0])
+        assert "Run the same command again" in str(errors[0])
+        assert len(stage.engines) == 6
+        with pytest.raises(EngineGivenUp):
+            supervisor.submit(harmless(99)).result(timeout=60)
+
+    def test_a_restart_is_tried_again(self, supervise: Any) -> None:
+        deaths = iter([True])
+        supervisor, stage = supervise(lambda _: "die" if next(deaths, False) else "answer")
+        stage.failing_starts = 2
+        assert ask(supervisor, [harmless(0)], timeout=60)[0].error is None
+
+    def test_one_that_fails_for_good_ends_the_run(self, supervise: Any) -> None:
+        supervisor, stage = supervise(lambda _: "die")
+        stage.failing_starts = 99
+        with pytest.raises(EngineGivenUp, match="does not start again: no memory free yet"):
+            supervisor.submit(harmless(0)).result(timeout=60)
+
+    def test_a_first_start_that_fails_is_the_caller_s(self) -> None:
+        def start() -> Scripted:
+            raise RuntimeError("no such checkpoint")
+
+        with pytest.raises(RuntimeError, match="no such checkpoint"):
+            Supervisor(start)
+
+
+class TestHanging:
+    def test_silence_counts_from_the_patience_on(self, supervise: Any) -> None:
+        silent = iter([True])
+        supervisor, stage = supervise(
+            lambda _: "wait" if next(silent, False) else "answer", patience=0.2
+        )
+        [answer] = ask(supervisor, [harmless(0)], timeout=60)
+        assert answer.error is None
+        assert len(stage.engines) == 2
+        assert stage.engines[0].closed
+
+
+class TestLeaving:
+    def test_what_was_given_up_does_not_count_as_a_death(self, supervise: Any) -> None:
+        supervisor, stage = supervise(lambda r: "answer" if r.index else "wait")
+        assert supervisor.submit(harmless(0)).cancel()
+        assert ask(supervisor, [harmless(1)], timeout=60)[0].error is None
+        assert len(stage.engines) == 1
+
+    def test_closing_stops_the_engine_and_cancels_what_is_open(self, supervise: Any) -> None:
+        supervisor, stage = supervise(lambda _: "wait")
+        future = supervisor.submit(harmless(0))
+        supervisor.close()
+        assert future.cancelled()
+        assert stage.engines[0].closed

@@ -1,0 +1,206 @@
+"""What goes over the wire to ``vllm serve``, and how its answers are read."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ugc_models.engine.options import processor_options
+from ugc_models.engine.parcel import pack
+from ugc_models.engine.request import Request
+from ugc_models.engine.wire import (
+    NEUTRAL,
+    Reply,
+    Unreadable,
+    Unsendable,
+    answer,
+    chat_body,
+    message,
+    picture_tokens,
+    read_reply,
+    refusal,
+)
+
+CONVERSATION = [
+    {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
+    {
+        "role": "user",
+        "content": [
+            {"type": "video", "video": "/data/private/clip.mp4"},
+            {"type": "text", "text": "Was ist zu hören?"},
+        ],
+    },
+]
+TEXT_ONLY = [{"role": "user", "content": "Hello?"}]
+FRAMES = np.arange(3 * 28 * 28 * 3, dtype=np.uint8).reshape(3, 28, 28, 3)
+SOUND = np.linspace(-1, 1, 4000, dtype=np.float32)
+
+
+def clip_request(**more: Any) -> Request:
+    options = processor_options(0.7, FRAMES.shape, sound=True)
+    values = {"frames": FRAMES, "fps": 0.7, "sound": SOUND, "messages": CONVERSATION}
+    return Request(3, "", sampling={}, processor=options, **{**values, **more})
+
+
+def sent(request: Request, **more: Any) -> dict[str, Any]:
+    return dict(json.loads(chat_body(request, "tiny", **more)))
+
+
+class TestBody:
+    def test_puts_the_clip_where_the_messages_have_it(self) -> None:
+        system, user = sent(clip_request())["messages"]
+        assert system == CONVERSATION[0]
+        assert [part["type"] for part in user["content"]] == ["video_url", "text"]
+        assert user["content"][1] == CONVERSATION[1]["content"][1]
+
+    def test_carries_the_clip_itself_and_no_path(self) -> None:
+        body = sent(clip_request())
+        url = body["messages"][1]["content"][0]["video_url"]["url"]
+        head, _, data = url.partition(",")
+        assert head == "data:video/quicktime;base64"
+        assert base64.b64decode(data) == pack(FRAMES, SOUND)
+        assert "private" not in json.dumps(body)
+
+    def test_tells_the_processor_the_true_rate_and_the_loader_to_keep_all(self) -> None:
+        body = sent(clip_request())
+        assert body["mm_processor_kwargs"] == processor_options(0.7, FRAMES.shape, sound=True)
+        assert body["media_io_kwargs"]["video"]["num_frames"] == -1
+
+    def test_of_a_text_has_nothing_of_media(self) -> None:
+        body = sent(Request(0, "", None, None, None, {}, messages=TEXT_ONLY))
+        assert body["messages"] == TEXT_ONLY
+        assert not {"mm_processor_kwargs", "media_io_kwargs"} & set(body)
+
+    def test_leaves_no_sampling_to_the_checkpoint(self) -> None:
+        body = sent(clip_request())
+        assert NEUTRAL.items() <= body.items()
+
+    def test_has_the_requests_sampling_over_that(self) -> None:
+        asked = {"temperature": 0.2, "top_k": 5, "seed": 42, "stop": ["\n"], "max_tokens": 7}
+        body = sent(Request(0, "", None, None, None, asked, messages=TEXT_ONLY))
+        assert (NEUTRAL | asked).items() <= body.items()
+
+    def test_asks_for_no_more_tokens_than_the_server_allows_to_ask_for(self) -> None:
+        request = Request(0, "", None, None, None, {"max_tokens": 9000}, messages=TEXT_ONLY)
+        assert sent(request, max_model_len=8192)["max_tokens"] == 8192
+        assert sent(request)["max_tokens"] == 9000
+
+    @pytest.mark.parametrize(
+        ("request_", "words"),
+        [
+            (Request(0, "p", None, None, None, {}), "no messages"),
+            (clip_request(messages=TEXT_ONLY), "0 places for a video, and there is one"),
+            (clip_request(frames=None, sound=None), "1 places for a video, and there is none"),
+            (clip_request(frames=None), "sound without a picture"),
+            (clip_request(frames=FRAMES.astype(np.float32)), "cannot be packed"),
+            (
+                Request(0, "", None, None, None, {"logits_processors": 1}, messages=TEXT_ONLY),
+                "sampling argument 'logits_processors'",
+            ),
+            (
+                Request(0, "", None, None, None, {"top_p": float("nan")}, messages=TEXT_ONLY),
+                "cannot be written as JSON",
+            ),
+        ],
+    )
+    def test_of_what_cannot_be_sent_is_refused_in_a_sentence(
+        self, request_: Request, words: str
+    ) -> None:
+        with pytest.raises(Unsendable, match=words):
+            chat_body(request_, "tiny")
+
+
+class TestReply:
+    def test_is_taken_apart(self) -> None:
+        reply = read_reply(
+            json.dumps(
+                {
+                    "prompt_token_ids": [1, 2, 3],
+                    "choices": [
+                        {
+                            "message": {"role": "assistant", "content": " A cat."},
+                            "finish_reason": "length",
+                            "token_ids": [8, 9],
+                        }
+                    ],
+                    "usage": {"prompt_tokens": 3},
+                }
+            ).encode()
+        )
+        assert reply == Reply(" A cat.", "length", 3, (8, 9), (1, 2, 3))
+        assert answer(5, reply).index == 5
+        assert answer(5, reply).output_ids == (8, 9)
+
+    def test_without_vllms_own_fields_is_read_as_well(self) -> None:
+        bare = b'{"choices": [{"message": {"content": null}}]}'
+        assert read_reply(bare) == Reply("", None, None, None, None)
+
+    @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+    def test_of_any_other_kind_is_unreadable(self, body: bytes) -> None:
+        with pytest.raises(Unreadable):
+            read_reply(body)
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["choices", "message", "content", "usage", "token_ids"]), inner
+                )
+            ),
+            max_leaves=12,
+        )
+    )
+    def test_of_any_json_is_read_or_unreadable(self, value: object) -> None:
+        try:
+            reply = read_reply(json.dumps(value).encode())
+        except Unreadable:
+            return
+        assert isinstance(reply.text, str)
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "This model's maximum context length is 8192 tokens. However, your prompt contains",
+            "Input length (10102) exceeds model's maximum context length (8192).",
+            "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
+        ],
+    )
+    def test_for_length_is_an_overflow(self, words: str) -> None:
+        refused = refusal(1, 400, json.dumps({"error": {"message": words}}).encode())
+        assert refused.overflow
+        assert refused.error == f"the server refused it: {words}"
+
+    def test_for_anything_else_is_none(self) -> None:
+        refused = refusal(1, 400, b'{"error": {"message": "temperature must be non-negative"}}')
+        assert (refused.index, refused.overflow) == (1, False)
+
+    def test_for_size_says_what_to_do(self) -> None:
+        for refused in (
+            refusal(0, 400, b'{"error": {"message": "Maximum file size exceeded"}}'),
+            refusal(0, 413, b"<html>Request Entity Too Large</html>"),
+        ):
+            assert refused.error is not None
+            assert "VLLM_MAX_AUDIO_CLIP_FILESIZE_MB" in refused.error
+
+    def test_without_words_has_its_status(self) -> None:
+        assert refusal(0, 418, b"\xff").error == "the server refused it: status 418"
+
+    def test_is_one_short_line(self) -> None:
+        said = message(json.dumps({"error": "a\n\x1b[31mb" + "c" * 5000}).encode())
+        assert said.startswith("a [31mb")
+        assert len(said) == 301
+
+
+@pytest.mark.parametrize(("frames", "tokens"), [(1, 6), (2, 6), (3, 12), (32, 96)])
+def test_two_frames_are_one_step_of_tokens(frames: int, tokens: int) -> None:
+    assert picture_tokens((frames, 56, 84, 3), 28) == tokens

@@ -1,0 +1,236 @@
+"""Jobs become requests, answers become captions that are on disk, and nothing gets lost between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clips import write_clip
+from ugc_models.captions import Caption
+from ugc_models.decoding.pool import DecodePool
+from ugc_models.engine.options import Handover
+from ugc_models.engine.request import Answer, Request
+from ugc_models.feed import Feed
+from ugc_models.job import Job
+from ugc_models.media.sampling import Sampling
+from ugc_models.prompt import conversation
+from ugc_models.reading import Reader
+from ugc_models.store import CaptionStore
+
+EIGHT = Sampling(frames=8, max_pixels=12 * 28 * 28)
+MADE_OF = {"model": "sha256:1", "engine": {"dtype": "float32"}}
+
+Read = Callable[..., Callable[[Job], Job]]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=5)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CaptionStore]:
+    store = CaptionStore(tmp_path / "captions.sqlite3")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def reader(store: CaptionStore) -> Iterator[Read]:
+    with DecodePool(1) as pool:
+
+        def reader(**made_of: Any) -> Callable[[Job], Job]:
+            merged = {**MADE_OF, **made_of}
+            return Reader(pool, EIGHT, sound=True, store=store, made_of=merged)
+
+        yield reader
+
+
+def job(index: int, clip: Path | None, *, prompt: str = "Describe it.", **sampling: Any) -> Job:
+    video = [] if clip is None else [{"type": "video", "url": str(clip)}]
+    content = [*video, {"type": "text", "text": prompt}]
+    chat = conversation([{"role": "user", "content": content}], None)
+    return Job(index, chat, prompt, {"temperature": 0.2, "seed": 1, **sampling})
+
+
+def answered(request: Request, text: str = "A caption.") -> Answer:
+    return Answer(request.index, text, finish_reason="stop", prompt_tokens=9, output_ids=(1, 2))
+
+
+def run(
+    jobs: Sequence[Job],
+    read: Callable[[Job], Job],
+    answer: Callable[[Request], Answer] = answered,
+    **more: Any,
+) -> tuple[dict[int, Caption], list[Request]]:
+    """Feed an engine that answers with ``answer``; return the captions, and what it was asked."""
+    captions: dict[int, Caption] = {}
+    asked: list[Request] = []
+    with Feed(jobs, read, handover=Handover(), window=2, **more) as feed:
+        while not feed.exhausted():
+            if (request := feed.next_request()) is not None:
+                asked.append(request)
+                if (finished := feed.caption(answer(request), "by hand")) is not None:
+                    captions |= [finished]
+            captions |= feed.without_engine()
+    return captions, asked
+
+
+class TestFindingAgain:
+    def test_a_caption_is_made_once_whatever_the_temperature(
+        self, reader: Read, store: CaptionStore, clip: Path
+    ) -> None:
+        first, asked = run([job(0, clip)], reader(), store=store)
+        again, asked_again = run([job(7, clip)], reader(), store=store)
+        assert (len(asked), len(asked_again)) == (1, 0)
+        assert again[7] == first[0] == "A caption."
+        assert (first[0].generation["stored"], again[7].generation["stored"]) == (False, True)
+        told = {**again[7].generation, "stored": False}
+        assert told == first[0].generation
+
+    def test_the_same_clip_under_another_name_is_the_same_clip(
+        self, reader: Read, store: CaptionStore, clip: Path, tmp_path: Path
+    ) -> None:
+        run([job(0, clip)], reader(), store=store)
+        (tmp_path / "other.mp4").write_bytes(clip.read_bytes())
+        assert run([job(0, tmp_path / "other.mp4")], reader(), store=store)[1] == []
+
+    def test_another_clip_under_the_same_name_is_another_clip(
+        self, reader: Read, store: CaptionStore, tmp_path: Path
+    ) -> None:
+        path = write_clip(tmp_path / "clip.mp4", seconds=2, seed=1)
+        run([job(0, path)], reader(), store=store)
+        write_clip(path, seconds=2, seed=2)
+        assert len(run([job(0, path)], reader(), store=store)[1]) == 1
+
+    @pytest.mark.parametrize(
+        ("what", "made_of"),
+        [
+            ({"prompt": "Describe the sound."}, {}),
+            ({"temperature": 0.7}, {}),
+            ({"seed": 2}, {}),
+            ({}, {"model": "sha256:2"}),
+            ({}, {"engine": {"dtype": "bfloat16"}}),
+        ],
+    )
+    def test_another_prompt_setting_or_model_is_another_caption(
+        self,
+        what: dict[str, Any],
+        made_of: dict[str, Any],
+        reader: Read,
+        store: CaptionStore,
+        clip: Path,
+    ) -> None:
+        run([job(0, clip)], reader(), store=store)
+        assert len(run([job(0, clip, **what)], reader(**made_of), store=store)[1]) == 1
+
+    def test_a_question_without_a_clip_is_kept_too(self, reader: Read, store: CaptionStore) -> None:
+        run([job(0, None)], reader(), store=store)
+        assert run([job(0, None)], reader(), store=store)[1] == []
+
+    def test_a_failure_is_not_kept(self, reader: Read, store: CaptionStore, clip: Path) -> None:
+        def fail(request: Request) -> Answer:
+            return Answer(request.index, error="the engine refused it: no")
+
+        captions, _ = run([job(0, clip)], reader(), fail, store=store)
+        assert captions[0].generation["error"] == "the engine refused it: no"
+        assert not captions[0].generation["heard"]
+        assert len(run([job(0, clip)], reader(), store=store)[1]) == 1
+
+    def test_a_caption_is_on_disk_before_it_is_given_out(
+        self, reader: Read, store: CaptionStore, clip: Path
+    ) -> None:
+        with Feed([job(0, clip)], reader(), handover=Handover(), store=store) as feed:
+            while (request := feed.next_request()) is None:
+                pass
+            feed.caption(answered(request), "by hand")
+            assert run([job(0, clip)], reader(), store=store)[1] == []
+
+
+class TestFailures:
+    def test_a_clip_that_cannot_be_read_is_a_caption_with_a_reason(
+        self, reader: Read, store: CaptionStore, clip: Path, tmp_path: Path
+    ) -> None:
+        jobs = [job(0, tmp_path / "missing.mp4"), job(1, clip)]
+        captions, asked = run(jobs, reader(), store=store)
+        assert (captions[0], captions[1]) == ("", "A caption.")
+        assert "the file does not exist" in captions[0].generation["error"]
+        assert [request.index for request in asked] == [1]
+
+    def test_a_job_that_was_lost_before_is_passed_on(self, reader: Read) -> None:
+        captions, asked = run([Job(3, None, error="two videos")], reader())
+        assert captions[3].generation["error"] == "two videos"
+        assert asked == []
+
+
+class TestFlags:
+    def test_a_caption_that_the_limit_cut_is_flagged(self, reader: Read, clip: Path) -> None:
+        def cut(request: Request) -> Answer:
+            return replace(answered(request), finish_reason="length")
+
+        captions, _ = run([job(0, clip)], reader(), cut)
+        assert captions[0].generation["flags"] == ("token_limit",)
+
+    def test_so_is_one_that_repeats_itself(self, reader: Read, clip: Path) -> None:
+        captions, _ = run([job(0, clip)], reader(), lambda r: answered(r, "He waves. " * 30))
+        assert captions[0].generation["flags"] == ("repetition",)
+
+    def test_and_an_ordinary_one_is_not(self, reader: Read, clip: Path) -> None:
+        captions, _ = run([job(0, clip)], reader())
+        assert captions[0].generation["flags"] == ()
+
+
+class TestAPromptThatIsTooLong:
+    @staticmethod
+    def takes(most: int) -> Callable[[Request], Answer]:
+        def answer(request: Request) -> Answer:
+            if request.frames is not None and len(request.frames) > most:
+                return Answer(request.index, error="the engine refused it: long", overflow=True)
+            return answered(request)
+
+        return answer
+
+    def test_is_refused_unless_told_otherwise(self, reader: Read, clip: Path) -> None:
+        captions, asked = run([job(0, clip)], reader(), self.takes(3))
+        assert captions[0].generation["error"] == "the engine refused it: long"
+        assert len(asked) == 1
+
+    def test_is_asked_with_fewer_frames_until_it_fits_and_says_so(
+        self, reader: Read, store: CaptionStore, clip: Path
+    ) -> None:
+        captions, asked = run([job(0, clip)], reader(), self.takes(3), thin=True, store=store)
+        assert [len(request.frames) for request in asked if request.frames is not None] == [8, 4, 2]
+        whole, _, thin = asked
+        assert thin.fps == pytest.approx((whole.fps or 0) / 4)
+        assert thin.processor["fps"] == thin.fps
+        assert (thin.frames == whole.frames[::4]).all()  # type: ignore[index]
+        generation = captions[0].generation
+        assert (generation["frames"], generation["frames_dropped"]) == (2, 6)
+        assert generation["flags"] == ("fewer_frames",)
+        assert run([job(0, clip)], reader(), store=store)[0][0].generation["frames"] == 2
+
+    def test_is_refused_when_no_frame_is_left_to_be_left_out(
+        self, reader: Read, clip: Path
+    ) -> None:
+        captions, asked = run([job(0, clip)], reader(), self.takes(0), thin=True)
+        assert captions[0].generation["error"] == "the engine refused it: long"
+        assert len(asked) == 4
+
+
+class TestStopping:
+    def test_nothing_more_is_given_out_and_what_is_asked_may_be_finished(
+        self, reader: Read, store: CaptionStore, clip: Path
+    ) -> None:
+        jobs = [job(n, clip, seed=n) for n in range(4)]
+        with Feed(jobs, reader(), handover=Handover(), store=store, window=4) as feed:
+            while (request := feed.next_request()) is None:
+                pass
+            feed.stop()
+            assert feed.next_request() is None
+            assert feed.exhausted()
+            assert feed.caption(answered(request), "by hand") is not None
+        assert len(run(jobs, reader(), store=store)[1]) == 3

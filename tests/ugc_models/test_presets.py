@@ -1,0 +1,191 @@
+"""Presets: what they stand for, what wins over them, and what each switch of them changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.parity import QUESTION, Case, read_case, write
+from tests.support.transformers_reference import Reference
+from ugc_models.engine.local import LocalEngine
+from ugc_models.engine.options import QWEN2_5, QWEN3
+from ugc_models.presets import PAPER, PRESETS, preset_named, text_of
+from ugc_models.settings import Settings
+
+ENGINE = {"seed", "max_model_len", "dtype"}
+
+
+def settings(**arguments: Any) -> Settings:
+    return Settings.from_arguments(arguments, ENGINE)
+
+
+class TestDefault:
+    def test_is_what_no_preset_is(self) -> None:
+        assert settings(preset="default") == settings()
+
+    def test_leaves_engine_sampling_and_system_prompt_alone(self) -> None:
+        assert settings().engine == {}
+        assert settings().generation({"top_p": 0.9}) == {"top_p": 0.9}
+        assert settings().system_text() is None
+        assert settings(system_prompt="Be brief.").system_text() == "Be brief."
+
+    def test_is_recorded(self) -> None:
+        assert settings().decoding() == "default: 32 frames <=100352px with sound"
+        assert settings(fps=2, use_audio_in_video=False).decoding() == (
+            "default: 2 fps <=100352px without sound"
+        )
+
+
+class TestPaper:
+    def test_is_the_published_protocol(self) -> None:
+        paper = settings(preset="paper")
+        assert (paper.frames, paper.fps, paper.spread) == (32, None, "count")
+        assert (paper.max_pixels, paper.channels, paper.tell_fps) == (100_176, "bgr", False)
+        assert paper.engine == {"max_model_len": 20_000, "seed": 42}
+        assert paper.generation({}) == {"temperature": 0.2, "max_new_tokens": 1024}
+
+    @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
+    def test_gives_even_sides_and_leaves_the_rest_to_the_processor(self, family: Any) -> None:
+        paper = settings(preset="paper")
+        assert paper.sampling(family).factor == 2
+        options = paper.handover(family).options(1.3, (32, 422, 236, 3), sound=True)
+        assert options == {
+            "use_audio_in_video": True,
+            "do_sample_frames": False,
+            "cap_pixels_per_frame": False,
+        }
+
+    def test_is_recorded(self) -> None:
+        assert settings(preset="paper").decoding() == (
+            "paper: 32 frames by count <=100176px by OpenCV's scaling resized by the processor "
+            "BGR rate not told with sound"
+        )
+
+
+class TestBesideAPreset:
+    def test_an_argument_wins_and_is_recorded(self) -> None:
+        mixed = settings(preset="paper", frames=16, channels="rgb", seed=7)
+        assert (mixed.frames, mixed.channels, mixed.max_pixels) == (16, "rgb", 100_176)
+        assert mixed.engine == {"max_model_len": 20_000, "seed": 7}
+        assert mixed.decoding().startswith("paper+channels=rgb+frames=16+seed=7: 16 frames")
+
+    def test_one_that_says_the_same_is_no_difference(self) -> None:
+        assert settings(preset="paper", frames=32, seed=42) == settings(preset="paper")
+
+    def test_a_rate_wins_over_a_number_of_frames(self) -> None:
+        mixed = settings(preset="paper", fps=2.0, tell_fps=True)
+        assert mixed.sampling(QWEN2_5).fps == 2.0
+        assert mixed.decoding() == (
+            "paper+fps=2.0+tell_fps=True: 2 fps <=100176px by OpenCV's scaling resized by the "
+            "processor BGR with sound"
+        )
+
+    @pytest.mark.parametrize("text", ["Be brief.", None])
+    def test_a_system_prompt_wins_and_its_text_is_not_recorded(self, text: str | None) -> None:
+        mixed = settings(preset="paper", system_prompt=text)
+        assert mixed.system_text() == text
+        assert mixed.decoding().startswith("paper+system_prompt: ")
+
+    def test_what_the_task_states_wins(self) -> None:
+        paper = settings(preset="paper")
+        stated = {"temperature": 0.0, "max_new_tokens": None, "top_p": 0.5}
+        assert paper.generation(stated) == {
+            "temperature": 0.0,
+            "max_new_tokens": 1024,
+            "top_p": 0.5,
+        }
+
+
+class TestRefused:
+    @pytest.mark.parametrize("name", ["papr", "", None, 7, ["paper"]])
+    def test_a_preset_that_there_is_not(self, name: object) -> None:
+        with pytest.raises(ValueError, match=r"preset=.*: one of default, paper is needed"):
+            settings(preset=name)
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("channels", "BGR"), ("spread", "even"), ("scaling", ["smooth"])]
+    )
+    def test_words_that_a_switch_does_not_have(self, name: str, value: object) -> None:
+        with pytest.raises(ValueError, match=f"{name}=.* is needed"):
+            settings(**{name: value})
+
+    @pytest.mark.parametrize("name", ["tell_fps", "processor_resize"])
+    def test_anything_but_true_and_false(self, name: str) -> None:
+        with pytest.raises(ValueError, match=f"{name}='yes': True or False"):
+            settings(**{name: "yes"})
+
+
+class TestTheSystemPromptOfThePaper:
+    def test_is_named_and_asked_for_when_it_is_needed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from ugc_tasks import system_prompt
+
+        monkeypatch.setattr(system_prompt, "published_system_prompt", lambda: "as data")
+        assert settings(preset="paper").system_text() == "as data"
+        assert PAPER.system_prompt == "ugc_tasks.system_prompt:published_system_prompt"
+
+    @pytest.mark.parametrize("reference", ["ugc_nowhere:text", "ugc_models.presets:nothing"])
+    def test_that_is_not_installed_is_said_in_words(self, reference: str) -> None:
+        with pytest.raises(ValueError, match=r"is not installed .*state system_prompt="):
+            text_of(reference)
+
+    def test_does_not_bring_the_benchmark_in_before(self) -> None:
+        probe = (
+            "import sys; from ugc_models.settings import Settings\n"
+            "Settings.from_arguments({'preset': 'paper'}, ()).decoding()\n"
+            "assert 'ugc_tasks.system_prompt' not in sys.modules"
+        )
+        subprocess.run([sys.executable, "-c", probe], check=True, timeout=120)
+
+
+def test_a_preset_is_found_by_its_name() -> None:
+    assert [preset_named(name).name for name in PRESETS] == ["default", "paper"]
+
+
+SWITCHES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    # What differs from the default's: the prompt's length, the tokens written, or nothing.
+    "the rate is not told": ({"tell_fps": False}, {"tokens"}),
+    "BGR": ({"channels": "bgr"}, {"tokens"}),
+    "scaled by the processor too, which wants 128 tokens a frame at least": (
+        {"max_pixels": 100_176, "min_pixels": 1, "processor_resize": True},
+        {"prompt", "tokens"},
+    ),
+    "OpenCV's scaling": ({"scaling": "opencv"}, {"tokens"}),
+    "another size": ({"max_pixels": 40_000}, {"prompt", "tokens"}),
+    "by count, constant frame rate": ({"spread": "count"}, set()),
+    "another system prompt": ({"system_prompt": "Be long."}, {"prompt", "tokens"}),
+    "no sound": ({"use_audio_in_video": False}, {"prompt", "tokens"}),
+}
+
+
+@pytest.mark.engine
+class TestEachSwitchAlone:
+    """One clip of 12 seconds at 25 frames a second; the reference of each is the default."""
+
+    @pytest.mark.parametrize("name", SWITCHES)
+    def test_changes_what_the_documentation_says(
+        self, name: str, tmp_path: Path, engine: LocalEngine, reference: Reference
+    ) -> None:
+        arguments, changed = SWITCHES[name]
+        clip = Case({"width": 270, "height": 480, "seconds": 12})
+        before, after = (
+            self._write(tmp_path / "a.mp4", clip, s, engine, reference)
+            for s in (settings(), settings(**arguments))
+        )
+        differ = {what for what in before if before[what] != after[what]}
+        assert differ == changed
+
+    def _write(
+        self, path: Path, case: Case, chosen: Settings, engine: LocalEngine, reference: Reference
+    ) -> dict[str, Any]:
+        case = Case(case.clip, sound=chosen.use_audio_in_video)
+        clip = read_case(path, case, chosen.sampling(QWEN2_5))
+        prompt = reference.chat(QUESTION, chosen.system_text())
+        [answer] = write(engine, prompt, [clip], chosen.handover(QWEN2_5))
+        assert answer.error is None
+        return {"prompt": answer.prompt_tokens, "tokens": answer.output_ids}

@@ -1,0 +1,132 @@
+"""Requests go to the engine as they become ready, and answers come out as they are finished."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import pytest
+
+from ugc_models.engine.request import Answer, Request
+from ugc_models.pump import answers
+
+
+def request(index: int) -> Request:
+    return Request(index, f"prompt {index}", None, None, None, {})
+
+
+class Hand:
+    """An engine that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Future[Answer]] = {}
+        self.asked: list[int] = []
+
+    def submit(self, asked: Request) -> Future[Answer]:
+        self.asked.append(asked.index)
+        self.open[asked.index] = Future()
+        return self.open[asked.index]
+
+    def answer(self, index: int) -> None:
+        self.open.pop(index).set_result(Answer(index, text=f"caption {index}"))
+
+    def decoding(self) -> str:
+        return "by hand"
+
+    def close(self) -> None:
+        self.open.clear()
+
+
+class AtOnce(Hand):
+    """An engine that has every answer at once."""
+
+    def submit(self, asked: Request) -> Future[Answer]:
+        future = super().submit(asked)
+        self.answer(asked.index)
+        return future
+
+
+class Listed:
+    """A source whose requests are all ready, up to ``open`` of them."""
+
+    def __init__(self, indices: Sequence[int], *, closed: bool = False) -> None:
+        self.ready = [] if closed else list(indices)
+        self.later = list(indices) if closed else []
+
+    def release(self) -> None:
+        self.ready, self.later = self.later, []
+
+    def next_request(self) -> Request | None:
+        return request(self.ready.pop(0)) if self.ready else None
+
+    def exhausted(self) -> bool:
+        return not self.ready and not self.later
+
+
+def test_all_are_answered_once() -> None:
+    out = [a.index for a in answers(AtOnce(), Listed(range(20)), 4, threading.Event())]
+    assert sorted(out) == list(range(20))
+
+
+def test_nothing_asked_is_nothing_answered() -> None:
+    assert list(answers(AtOnce(), Listed([]), 4, threading.Event())) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_no_more_than_may_be_in_flight_are_asked(at_once: int) -> None:
+    engine = Hand()
+    flow = answers(engine, Listed(range(7)), at_once, threading.Event())
+    threading.Timer(0.05, lambda: engine.answer(0)).start()
+    assert next(flow).index == 0
+    assert len(engine.asked) == at_once
+    flow.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_what_is_finished_first_comes_out_first() -> None:
+    engine = Hand()
+    flow = answers(engine, Listed(range(3)), 3, threading.Event())
+    order = []
+    for index in (2, 0, 1):
+        threading.Timer(0.05, lambda index=index: engine.answer(index)).start()
+        order.append(next(flow).index)
+    assert order == [2, 0, 1]
+    assert list(flow) == []
+
+
+def test_a_request_that_becomes_ready_later_wakes_it() -> None:
+    source, wake = Listed([5], closed=True), threading.Event()
+
+    def ready() -> None:
+        source.release()
+        wake.set()
+
+    threading.Timer(0.05, ready).start()
+    assert [a.index for a in answers(AtOnce(), source, 1, wake)] == [5]
+
+
+def test_a_request_that_the_caller_adds_while_it_holds_an_answer_is_asked() -> None:
+    source = Listed([0])
+    out = []
+    for answer in answers(AtOnce(), source, 1, threading.Event()):
+        out.append(answer.index)
+        if answer.index < 3:
+            source.ready.append(answer.index + 1)
+    assert out == [0, 1, 2, 3]
+
+
+def test_what_nobody_waits_for_any_more_is_cancelled() -> None:
+    engine = Hand()
+    flow = answers(engine, Listed(range(3)), 3, threading.Event())
+    threading.Timer(0.05, lambda: engine.answer(1)).start()
+    next(flow)
+    flow.close()  # type: ignore[attr-defined]
+    assert all(future.cancelled() for future in engine.open.values())
+
+
+def test_an_engine_that_is_beyond_use_is_the_caller_s_to_hear_of() -> None:
+    engine = Hand()
+    flow = answers(engine, Listed([0]), 1, threading.Event())
+    threading.Timer(0.05, lambda: engine.open[0].set_exception(RuntimeError("gone"))).start()
+    with pytest.raises(RuntimeError, match="gone"):
+        next(flow)

@@ -1,0 +1,180 @@
+"""Worker processes that read clips, one clip at a time each, replaced when one ends.
+
+Processes and not threads: a file that crashes libav ends one worker and not the run, one that takes
+for ever can be stopped, and Python's lock is not shared with the engine's. Not ``multiprocessing``:
+its workers import the program that started them (lmms-eval, torch: a gigabyte each), and they talk
+in pickles.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import IO, cast
+
+from ugc_models.decoding.parcel import BrokenParcel, receive
+from ugc_models.media.clip import Clip
+from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import Limits
+from ugc_models.media.sampling import Sampling
+
+MEMORY = 4 << 30
+"""Bytes of address space that a worker may have; the largest picture allowed takes half."""
+GRACE_S = 10.0
+"""Seconds beyond a clip's own time limit after which its worker is stopped from outside."""
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+"""Environment variables that a worker does not get."""
+_PIPE = 1 << 20
+_F_SETPIPE_SZ = 1031  # fcntl's own name for it came with Python 3.10, on Linux alone
+
+
+class DecodePool:
+    """Reads clips in worker processes; :meth:`read` may be called from several threads at once.
+
+    Args:
+        workers: how many clips are read at once; workers are started when they are needed.
+        limits: bounds on one file.
+        memory: bytes of address space of one worker, 0 for no bound.
+    """
+
+    def __init__(self, workers: int, limits: Limits | None = None, *, memory: int = MEMORY) -> None:
+        self._limits = limits or Limits()
+        self._memory = memory
+        # The one that was used last is taken first: with little to do, few are started.
+        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        for _ in range(workers):
+            self._idle.put(None)
+        self._all: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> DecodePool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def read(self, path: Path, sampling: Sampling, *, sound: bool) -> Clip:
+        """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
+
+        Raises:
+            MediaError: there is no clip in it, or its worker died of it.
+        """
+        question = {
+            "path": str(path.absolute()),
+            "sampling": asdict(sampling),
+            "sound": sound,
+            "limits": asdict(self._limits),
+        }
+        with self._worker() as worker:
+            answer = worker.ask(question, self._limits.decode_seconds + GRACE_S)
+        if isinstance(answer, str):
+            raise MediaError(answer)
+        return answer
+
+    def close(self) -> None:
+        """Stop all workers, those in the middle of a clip too."""
+        with self._lock:
+            self._closed = True
+            workers, self._all = self._all, set()
+        for worker in workers:
+            worker.stop()
+
+    @contextmanager
+    def _worker(self) -> Iterator[_Worker]:
+        worker = self._idle.get()
+        try:
+            if worker is None or not worker.alive():
+                worker = self._start()
+            yield worker
+        finally:
+            if worker is not None and not worker.alive():
+                with self._lock:
+                    self._all.discard(worker)
+                worker = None
+            self._idle.put(worker)
+
+    def _start(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise MediaError("reading was stopped")
+            worker = _Worker(self._memory)
+            self._all.add(worker)
+            return worker
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, memory: int) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # this module's own sibling
+            [sys.executable, "-m", "ugc_models.decoding.worker", str(memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # It reads strangers' files: it gets nothing that the run is paid with.
+            env={k: v for k, v in os.environ.items() if not _SECRET.search(k)},
+            # Ctrl-C goes to the run, which decides what is finished.
+            start_new_session=True,
+        )
+        self._in = cast("IO[bytes]", self._process.stdin)
+        self._out = cast("IO[bytes]", self._process.stdout)
+        with suppress(OSError):  # fewer, larger pieces; the kernel may refuse
+            fcntl.fcntl(self._out, _F_SETPIPE_SZ, _PIPE)
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, question: dict[str, object], seconds: float) -> Clip | str:
+        """Return the clip, or why there is none; after a death the worker is of no more use."""
+        too_slow = threading.Event()
+
+        def stop() -> None:
+            too_slow.set()
+            self._process.kill()
+
+        watch = threading.Timer(seconds, stop)
+        watch.daemon = True
+        watch.start()
+        try:
+            self._in.write(json.dumps(question).encode() + b"\n")
+            self._in.flush()
+            return receive(self._out)  # type: ignore[arg-type]  # a BufferedReader
+        except (BrokenParcel, OSError, ValueError) as error:
+            self.stop()
+            if too_slow.is_set():
+                return f"timed out: reading it took more than {seconds:g} s"
+            return f"damaged: its decoder {_end(self._process.returncode, error)}"
+        finally:
+            watch.cancel()
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._in, self._out):
+            with suppress(OSError, ValueError):
+                pipe.close()
+
+
+def _end(code: int | None, error: Exception) -> str:
+    if code is not None and code < 0:
+        # SIGKILL is also what the kernel ends a process with that takes too much memory.
+        name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+        return f"was ended by {name}"
+    return f"gave no answer ({error})"

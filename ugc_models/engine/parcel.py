@@ -1,0 +1,91 @@
+"""A clip as one file for the way to a server: the engine's own frames and sound, nothing lost.
+
+``vllm serve`` interleaves sound with a video only where both come out of one file. So frames that
+were chosen and scaled already go into a small one: lossless H.264 in RGB and the samples as 32-bit
+floats, in QuickTime. Every bit comes out again as it went in, with OpenCV (the server's default
+decoder) and with PyAV alike; tests hold it to that.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+SOUND_RATE = 16_000
+"""Samples per second, as everywhere in the engine."""
+
+MEDIA_TYPE = "video/quicktime"
+
+_FRAME_RATE = 1
+"""Frames per second that the file claims; the true rate is told beside it.
+
+At two or less, vLLM's loaders that sample by time keep every frame; a higher one would lose some.
+"""
+
+
+def pack(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> bytes:
+    """Return the file.
+
+    An odd last frame is doubled, which is what the model's processor does with it: loaders that
+    count in pairs would drop it instead.
+
+    Args:
+        frames: (T, H, W, 3) uint8.
+        sound: (N,) float32 at 16 kHz, or None.
+
+    Raises:
+        ValueError: arrays of another kind, or a PyAV that cannot write them.
+    """
+    import av
+
+    _check(frames, sound)
+    if len(frames) % 2:
+        frames = np.concatenate([frames, frames[-1:]])
+    buffer = BytesIO()
+    try:
+        with av.open(buffer, "w", format="mov") as container:
+            _write(container, frames, sound)
+    except av.error.FFmpegError as error:
+        raise ValueError(f"PyAV does not write it ({error})") from None
+    return buffer.getvalue()
+
+
+def _write(
+    container: OutputContainer, frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None
+) -> None:
+    import av
+
+    _, height, width, _ = frames.shape
+    # A quantizer of 0 is lossless; the preset only trades time for size.
+    options = {"qp": "0", "preset": "ultrafast"}
+    picture: Any = container.add_stream("libx264rgb", rate=_FRAME_RATE, options=options)
+    picture.width, picture.height, picture.pix_fmt = width, height, "bgr24"
+    picture.codec_context.thread_count = 1  # the cores decode clips already
+    track: Any = None
+    if sound is not None:
+        track = container.add_stream("pcm_f32le", rate=SOUND_RATE)
+        track.layout = "mono"
+    for number, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame.pts = number
+        container.mux(picture.encode(frame))
+    container.mux(picture.encode(None))
+    if sound is not None:
+        samples = np.ascontiguousarray(sound, dtype=np.float32)[np.newaxis]
+        heard = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
+        heard.sample_rate, heard.pts = SOUND_RATE, 0
+        container.mux(track.encode(heard))
+        container.mux(track.encode(None))
+
+
+def _check(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> None:
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise ValueError(f"frames must be (T, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
+    if sound is not None and (sound.ndim != 1 or sound.dtype != np.float32 or not len(sound)):
+        raise ValueError(f"sound must be (N,) float32, not {sound.shape} {sound.dtype}")

@@ -1,0 +1,74 @@
+"""What goes to an engine and what comes back, whatever the engine is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One prompt with its media.
+
+    Attributes:
+        index: the caller's own number for it.
+        prompt: text with the model's media marks, unexpanded, as the chat template rendered it.
+        frames: (T, H, W, 3) uint8 in the channel order that the model is to see, or None.
+        fps: frames per second of the clip that ``frames`` were taken at, or None.
+        sound: (N,) float32 at 16 kHz to be interleaved with the frames, or None.
+        sampling: arguments of ``vllm.SamplingParams``.
+        processor: options of the checkpoint's processor (vLLM's ``mm_processor_kwargs``).
+        messages: the conversation that ``prompt`` was rendered from, for engines that render.
+    """
+
+    index: int
+    prompt: str
+    frames: npt.NDArray[Any] | None
+    fps: float | None
+    sound: npt.NDArray[Any] | None
+    sampling: Mapping[str, Any]
+    processor: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request: text, or an error in one sentence.
+
+    Attributes:
+        index: the request's.
+        text: the model's words, empty where there is an error.
+        error: why there are none.
+        overflow: True where the error is that the prompt is longer than the model takes.
+        finish_reason: vLLM's word: ``stop``, or ``length`` for the token limit.
+        prompt_tokens: media included.
+        output_ids: the tokens of the text.
+    """
+
+    index: int
+    text: str = ""
+    error: str | None = None
+    overflow: bool = False
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    output_ids: tuple[int, ...] = ()
+
+
+class Engine(Protocol):
+    """Something that answers requests, many at once."""
+
+    def submit(self, request: Request) -> Future[Answer]:
+        """Begin to answer; the future's result carries what failed of this request alone.
+
+        The future raises only when the engine itself is beyond use.
+        """
+
+    def decoding(self) -> str:
+        """Return what runs the model, in a few words for the results."""
+
+    def close(self) -> None:
+        """Stop, and give back what it holds."""

@@ -1,0 +1,217 @@
+"""An engine that is started again when it dies or hangs, without the clip that it dies of.
+
+Which of the requests in flight an engine died of cannot be asked. So all of them become suspects:
+after the restart each is tried alone, and one that dies of a second death is set aside with the
+reason. Whoever was innocent costs one more try, and everybody else waits that long.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ugc_models.engine.request import Answer, Engine, Request
+
+_log = logging.getLogger(__name__)
+
+DEATHS = 2
+"""After how many deaths that a request took part in it is set aside."""
+DEATHS_IN_A_ROW = 6
+"""After how many deaths without one answer in between the engine is given up."""
+STARTS = 3
+"""How often a restart is tried: memory of a dead engine is not always free at once."""
+
+
+class Watched(Engine, Protocol):
+    """An engine that can be watched from outside."""
+
+    def stalled(self) -> float:
+        """Return the seconds since something came out, 0.0 while nothing is owed."""
+
+    def kill(self) -> None:
+        """End it at once; what was asked raises."""
+
+
+class EngineGivenUp(RuntimeError):
+    """The engine cannot be kept alive; nothing more comes out of it."""
+
+
+@dataclass(eq=False)
+class _Case:
+    """A request on its way, and in how many deaths it was in flight."""
+
+    request: Request
+    future: Future[Answer] = field(default_factory=Future)
+    deaths: int = 0
+
+
+class Supervisor:
+    """An :class:`~ugc_models.engine.request.Engine` that outlives the engines it starts.
+
+    Args:
+        start: starts an engine; called here once, and again after each death.
+        patience: seconds after which an engine that owes answers and says nothing counts as hung.
+        wait: seconds before a restart that failed is tried once more, doubled each time.
+
+    Raises:
+        Exception: whatever the first start raises.
+    """
+
+    def __init__(
+        self, start: Callable[[], Watched], *, patience: float = 300.0, wait: float = 5.0
+    ) -> None:
+        self._start = start
+        self._patience = patience
+        self._wait = wait
+        self.restarts = 0
+        """How often the engine was started again."""
+        self._deaths_in_a_row = 0
+        self._new: deque[_Case] = deque()
+        self._suspects: deque[_Case] = deque()
+        self._running: dict[Future[Answer], _Case] = {}
+        self._events: queue.SimpleQueue[_Case | Future[Answer] | None] = queue.SimpleQueue()
+        self._closed = threading.Event()
+        self._engine = start()
+        self._thread = threading.Thread(target=self._main, name="ugc-supervisor", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> Future[Answer]:
+        """Begin to answer; raises in the future only when the engine was given up."""
+        case = _Case(request)
+        self._events.put(case)
+        return case.future
+
+    def decoding(self) -> str:
+        """Return what the engine says of itself."""
+        return self._engine.decoding()
+
+    def close(self) -> None:
+        """Stop watching, and the engine; what was asked and not answered is cancelled."""
+        self._closed.set()
+        self._events.put(None)
+        self._thread.join()
+        self._engine.close()
+
+    def _main(self) -> None:
+        try:
+            while not self._closed.is_set():
+                self._handle()
+                self._submit_what_may_run()
+                self._watch()
+        except Exception as error:
+            # Nobody would ever hear from the requests otherwise.
+            self._fail_all(error)
+        for case in self._all():
+            case.future.cancel()
+
+    def _handle(self) -> None:
+        try:
+            event = self._events.get(timeout=min(1.0, self._patience / 4))
+        except queue.Empty:
+            return
+        if isinstance(event, _Case):
+            self._new.append(event)
+        elif event is not None:
+            self._finished(event)
+
+    def _submit_what_may_run(self) -> None:
+        while self._suspects and not self._running:
+            self._ask(self._suspects.popleft())
+        if not self._suspects and not any(case.deaths for case in self._running.values()):
+            while self._new:
+                self._ask(self._new.popleft())
+
+    def _ask(self, case: _Case) -> None:
+        if case.future.cancelled():
+            return  # nobody waits for it any more
+        future = self._engine.submit(case.request)
+        self._running[future] = case
+        future.add_done_callback(self._events.put)
+        case.future.add_done_callback(lambda outer: outer.cancelled() and future.cancel())
+
+    def _finished(self, future: Future[Answer]) -> None:
+        case = self._running.pop(future, None)
+        if case is None or case.future.cancelled():
+            return  # of an engine that is gone, or nobody waits for it any more
+        if future.cancelled():
+            self._died(case, "it was stopped")
+        elif (error := future.exception()) is not None:
+            self._died(case, str(error))
+        else:
+            self._deaths_in_a_row = 0
+            _settle(case, future.result())
+
+    def _died(self, first: _Case, error: str) -> None:
+        victims = [first, *self._running.values()]
+        self._running.clear()
+        self._deaths_in_a_row += 1
+        for case in victims:
+            case.deaths += 1
+        guilty = [case for case in victims if case.deaths >= DEATHS]
+        for case in guilty:
+            reason = f"the engine died of it {case.deaths} times ({error}); it was set aside"
+            _settle(case, Answer(case.request.index, error=reason))
+        suspects = [case for case in victims if case.deaths < DEATHS]
+        self._suspects.extend(suspects)
+        if self._deaths_in_a_row >= DEATHS_IN_A_ROW:
+            raise EngineGivenUp(
+                f"the engine died {self._deaths_in_a_row} times without answering once in between "
+                f"({error}): its log says more. Run the same command again to go on"
+            )
+        _log.warning(
+            "The engine died (%s) with %d requests in it; it is started again and tries %d of them "
+            "one by one.",
+            *(error, len(victims), len(suspects)),
+        )
+        self._restart()
+
+    def _restart(self) -> None:
+        self._engine.kill()
+        self._engine.close()
+        wait = self._wait
+        for attempt in range(1, STARTS + 1):
+            try:
+                self._engine = self._start()
+                self.restarts += 1
+                return
+            except Exception as error:
+                if attempt == STARTS:
+                    raise EngineGivenUp(f"the engine does not start again: {error}") from error
+                _log.warning("The engine does not start (%s); once more in %g s.", error, wait)
+            if self._closed.wait(wait):
+                return
+            wait *= 2
+
+    def _watch(self) -> None:
+        if self._running and self._engine.stalled() > self._patience:
+            first = self._running.pop(next(iter(self._running)))
+            self._died(first, f"it said nothing for {self._patience:g} s")
+
+    def _all(self) -> list[_Case]:
+        return [*self._running.values(), *self._suspects, *self._new]
+
+    def _fail_all(self, error: Exception) -> None:
+        for case in self._all():
+            _settle(case, error)
+        self._running.clear()
+        self._suspects.clear()
+        self._new.clear()
+        while not self._closed.is_set():
+            event = self._events.get()
+            if isinstance(event, _Case):
+                _settle(event, error)
+
+
+def _settle(case: _Case, outcome: Answer | Exception) -> None:
+    with suppress(InvalidStateError):  # cancelled meanwhile: nobody waits for it any more
+        if isinstance(outcome, Answer):
+            case.future.set_result(outcome)
+        else:
+            case.future.set_exception(outcome)

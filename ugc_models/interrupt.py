@@ -1,0 +1,56 @@
+"""Ctrl-C: the first finishes what is in work, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from loguru import logger
+
+
+class Interrupts:
+    """While entered, the first Ctrl-C only sets :attr:`asked`; a second one is the usual one.
+
+    Signals belong to the main thread; entered in another one it changes nothing.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._before: Any = None
+        self._installed = False
+        self._then: Callable[[], None] = lambda: None
+        self.asked = False
+        """Whether to stop taking new work."""
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Have something done with the first Ctrl-C: little, it interrupts anything."""
+        self._then = action
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._first)
+            self._installed = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _first(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore()
+        self._then()
+        logger.warning(f"Interrupted: {self._what}. Once more to stop at once.")
+
+    def _restore(self) -> None:
+        if self._installed:
+            self._installed = False
+            # A handler that was not set from Python cannot be set back from it.
+            signal.signal(signal.SIGINT, self._before or signal.default_int_handler)
