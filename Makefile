@@ -1,5 +1,7 @@
 # make demo   the main job on the bundled clips: no GPU, no key, no network beyond the package index
 # make test   the whole suite
+# make soak   kills, damaged files and the like for ROUNDS rounds
+# make bench  what reading and captioning cost beside other ways; writes benchmarks/results/
 # make lint   ruff and mypy
 # make lock   resolve the requirements again (needs the package index)
 
@@ -8,14 +10,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUTPUT ?= demo-results
+ROUNDS ?= 100
 
-.PHONY: demo test lint format lock wheel clean
+.PHONY: demo test soak bench lint format lock wheel clean
 
 demo: $(READY)
 	$(BIN)/python -m ugc_tasks.sample.demo --output $(OUTPUT)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(READY)
+	$(BIN)/python -m pytest tests/soak --rounds $(ROUNDS) $(PYTEST_ARGS)
+
+# The ways that it is compared with need packages of their own.
+bench: $(READY) requirements/bench.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/bench.txt \
+	  || $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/bench.txt
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -49,6 +61,8 @@ lock:
 	  --override requirements/overrides.txt -o requirements/cpu.txt
 	$(UV_COMPILE) --extra vllm --python-version 3.12 --python-platform x86_64-manylinux_2_35 \
 	  -o requirements/gpu.txt
+	$(UV_COMPILE) --extra bench --constraint requirements/cpu.txt --universal --python-version 3.11 \
+	  --override requirements/overrides.txt -o requirements/bench.txt
 	echo 'uv==0.13.9' | uv pip compile - --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --quiet --universal -o requirements/bootstrap.txt
 

@@ -6,6 +6,14 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.vllm_server import VllmServer
 
 # Before anything imports vLLM or huggingface_hub. One process for the engine, where vLLM on a CPU
 # takes two by default, each with an import of its own.
@@ -24,3 +32,20 @@ os.environ["UGC_VIDEOCAP_CACHE"] = tempfile.mkdtemp(prefix="ugc-tests-")
 atexit.register(shutil.rmtree, os.environ["UGC_VIDEOCAP_CACHE"], ignore_errors=True)
 for _name in ("OPENAI_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL", "UGC_OMNI_POSITIONS"):
     os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny random Qwen2.5-Omni."""
+    from ugc_models.testing.tiny_omni import build_tiny_omni
+
+    return build_tiny_omni(tmp_path_factory.mktemp("checkpoint") / "tiny-omni")
+
+
+@pytest.fixture(scope="session")
+def vllm_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """One ``vllm serve`` for all tests: it takes most of a minute to start. Wait for it."""
+    from tests.support.vllm_server import VllmServer
+
+    with VllmServer(checkpoint, tmp_path_factory.mktemp("serve") / "vllm.log") as server:
+        yield server

@@ -100,7 +100,10 @@ class Bench:
         if not store.exists():
             return 0
         with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
-            return int(connection.execute("SELECT count(*) FROM reply").fetchone()[0])
+            try:
+                return int(connection.execute("SELECT count(*) FROM reply").fetchone()[0])
+            except sqlite3.OperationalError:  # made, and still without its tables
+                return 0
 
     def asked(self, since: int = 0) -> list[str]:
         """The ids that the judge was asked about, a name a request."""

@@ -31,6 +31,7 @@ from ugc_models.job import Job
 from ugc_models.prompt import ChatTemplate, PromptError, conversation
 from ugc_models.pump import answers
 from ugc_models.reading import Reader
+from ugc_models.response_cache import bypass
 from ugc_models.sampling import sampling_arguments
 from ugc_models.settings import Settings
 from ugc_models.store import CaptionStore, open_store
@@ -52,6 +53,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     """
 
     is_simple = False
+    keeps_answers = True  # see ugc_models.response_cache
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         **arguments: Any,
     ) -> None:
         super().__init__()
+        bypass()
         # Servers have an engine of their own; of its arguments only these mean something here.
         served = arguments.get("base_url") is not None
         names = {"seed", "revision"} if served else engine_argument_names()

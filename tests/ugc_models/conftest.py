@@ -1,4 +1,4 @@
-"""Fixtures of the model tests: checkpoint, engine, and transformers beside it."""
+"""Fixtures of the model tests: the engine, and transformers beside it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import pytest
 
 from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
-from tests.support.vllm_server import VllmServer
 from ugc_models.backend import ThisMachine
 from ugc_models.engine.local import LocalEngine
-from ugc_models.testing.tiny_omni import build_tiny_omni
 
 
 class SharedEngine:
@@ -49,12 +47,6 @@ class SharedEngine:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny random Qwen2.5-Omni."""
-    return build_tiny_omni(tmp_path_factory.mktemp("checkpoint") / "tiny-omni")
-
-
-@pytest.fixture(scope="session")
 def shared_engine(checkpoint: Path) -> Iterator[SharedEngine]:
     shared = SharedEngine(checkpoint)
     yield shared
@@ -71,10 +63,3 @@ def engine(shared_engine: SharedEngine) -> LocalEngine:
 def reference(checkpoint: Path) -> Reference:
     """The same checkpoint in transformers."""
     return Reference(checkpoint)
-
-
-@pytest.fixture(scope="session")
-def vllm_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    """One ``vllm serve`` for all tests: it takes most of a minute to start. Wait for it."""
-    with VllmServer(checkpoint, tmp_path_factory.mktemp("serve") / "vllm.log") as server:
-        yield server
