@@ -47,9 +47,7 @@ class Metered:
         """Hand the request on."""
         begin = time.perf_counter()
         future = self._engine.submit(request)
-        future.add_done_callback(
-            lambda _: self.requests.append((begin, time.perf_counter()))
-        )
+        future.add_done_callback(lambda _: self.requests.append((begin, time.perf_counter())))
         return future
 
     def decoding(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,29 +41,3 @@ def usage(requests: Sequence[Interval]) -> Usage:
         return Usage(0.0, 0.0, float(len(ordered)))
     held = sum(end - begin for begin, end in ordered)
     return Usage(span, 1.0 - busy / span, held / span)
-
-
-def empty_places(requests: Sequence[Interval], places: int) -> float:
-    """Return the share of an engine's places, over its whole time, that nobody was in.
-
-    Other than the idle share it counts the first and the last requests of a run, beside which the
-    engine has room. What waits inside the engine for a place counts as waiting, not as two places.
-    """
-    span = usage(requests).seconds
-    if not span:
-        return 0.0
-    taken = 0.0
-    running: list[float] = []
-    reached = min(begin for begin, _ in requests)
-    for begin, end in sorted(requests):
-        while running and running[0] <= begin:
-            left = running[0]
-            taken += (left - reached) * min(len(running), places)
-            reached = heapq.heappop(running)
-        taken += (begin - reached) * min(len(running), places)
-        reached = begin
-        heapq.heappush(running, end)
-    while running:
-        taken += (running[0] - reached) * min(len(running), places)
-        reached = heapq.heappop(running)
-    return 1.0 - taken / (span * places)

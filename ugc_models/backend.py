@@ -14,8 +14,8 @@ from ugc_models.engine import positions
 from ugc_models.engine.local import LocalEngine
 from ugc_models.engine.options import Family
 from ugc_models.engine.ranks import environment_of_rank
-from ugc_models.engine.remote import RemoteEngine
 from ugc_models.engine.request import Engine
+from ugc_models.engine.served.remote import RemoteEngine
 from ugc_models.engine.supervisor import Supervisor
 from ugc_models.identity import checkpoint_identity, engine_identity
 from ugc_models.settings import Settings

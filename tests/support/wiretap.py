@@ -23,6 +23,7 @@ class Wiretap:
     Attributes:
         url: where clients go instead.
         noted: the numbers, in the order in which they passed.
+        held: while True, no answer passes.
     """
 
     def __init__(self, url: str, pattern: re.Pattern[bytes]) -> None:
@@ -31,6 +32,7 @@ class Wiretap:
         self._pattern = pattern
         self._open = 0
         self.noted: list[int] = []
+        self.held = False
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -84,6 +86,8 @@ class Wiretap:
     ) -> None:
         rest = b""
         while piece := await source.read(1 << 16):
+            while self.held and not listen:
+                await asyncio.sleep(0.02)
             if listen:
                 rest += piece
                 end = 0

@@ -25,8 +25,8 @@ from tests.support.fake_vllm import (
     probed,
 )
 from tests.support.judge_server import Act, hang, junk, status, too_many
-from ugc_models.engine.remote import RemoteEngine, RemoteError
 from ugc_models.engine.request import Request
+from ugc_models.engine.served.remote import RemoteEngine, RemoteError
 
 SECRET = "sk-not-to-be-seen-anywhere"
 

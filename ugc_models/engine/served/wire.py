@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ugc_models.engine.parcel import MEDIA_TYPE, pack
 from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.served.movie import MEDIA_TYPE, pack
 
 NEUTRAL: dict[str, Any] = {
     "temperature": 1.0,

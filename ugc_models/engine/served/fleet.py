@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ugc_models.engine.client import Client, Facts
-from ugc_models.engine.failures import Away, Passing, RemoteError
 from ugc_models.engine.options import Family
 from ugc_models.engine.request import Answer
-from ugc_models.engine.servers import Server, Servers
+from ugc_models.engine.served.client import Client, Facts
+from ugc_models.engine.served.failures import Away, Passing, RemoteError
+from ugc_models.engine.served.servers import Server, Servers
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Fleet:
     Args:
         servers: which of them gets a request.
         client: how it gets there.
-        model, family: see :meth:`ugc_models.engine.client.Client.facts`.
+        model, family: see :meth:`ugc_models.engine.served.client.Client.facts`.
 
     Attributes:
         facts: what all of them serve; None before :meth:`start`.

@@ -14,8 +14,8 @@ from tests.support.clips import write_clip
 from tests.support.transformers_reference import Reference
 from tests.support.vllm_server import KEY, VllmServer
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.remote import RemoteEngine, RemoteError
 from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.served.remote import RemoteEngine, RemoteError
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ugc_models.engine.servers import BadAddress, Server, Servers, addresses
+from ugc_models.engine.served.servers import BadAddress, Server, Servers, addresses
 
 
 class TestAddresses:

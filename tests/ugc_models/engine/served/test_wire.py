@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugc_models.engine.options import processor_options
-from ugc_models.engine.parcel import pack
 from ugc_models.engine.request import Request
-from ugc_models.engine.wire import (
+from ugc_models.engine.served.movie import pack
+from ugc_models.engine.served.wire import (
     NEUTRAL,
     Reply,
     Unreadable,

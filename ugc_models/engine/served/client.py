@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ugc_models.engine import probe, wire
-from ugc_models.engine.failures import Away, Busy, Lost, RemoteError
 from ugc_models.engine.options import Family
 from ugc_models.engine.request import Answer
-from ugc_models.engine.servers import Server
+from ugc_models.engine.served import probe, wire
+from ugc_models.engine.served.failures import Away, Busy, Lost, RemoteError
+from ugc_models.engine.served.servers import Server
 
 _MOST_BYTES = 16 << 20  # a prompt of a million tokens, all of them listed, is half of it
 _CONNECT_SECONDS = 10.0

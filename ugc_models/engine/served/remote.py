@@ -15,14 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from ugc_models.engine import wire
-from ugc_models.engine.client import Client, Facts
-from ugc_models.engine.failures import Away, Passing, RemoteError
-from ugc_models.engine.fleet import Answered, Fleet
 from ugc_models.engine.loop import LoopThread
 from ugc_models.engine.options import QWEN2_5, Family
 from ugc_models.engine.request import Answer, Request
-from ugc_models.engine.servers import Servers, addresses
+from ugc_models.engine.served import wire
+from ugc_models.engine.served.client import Client, Facts
+from ugc_models.engine.served.failures import Away, Passing, RemoteError
+from ugc_models.engine.served.fleet import Answered, Fleet
+from ugc_models.engine.served.servers import Servers, addresses
 
 if TYPE_CHECKING:
     import tenacity

@@ -1,0 +1,44 @@
+"""Reading a clip as the benchmark's authors do, for a loop from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+
+from benchmarks.asking import Asking
+from benchmarks.loops import ToRequest
+from benchmarks.ways import keep_all
+from ugc_models.engine.request import Request
+
+
+def reader(asking: Asking) -> ToRequest:
+    """Return what decodes every frame of a clip, picks 32 and asks about them, without sound.
+
+    Its frames are others than ours and it is deaf, so its captions are others too.
+    """
+    decode = keep_all()
+
+    def read(index: int, path: Path) -> Request:
+        frames = _to_whole_tokens(cast("np.ndarray[Any, np.dtype[np.uint8]]", decode(str(path))))
+        fps = len(frames) / _seconds(path)
+        options = asking.handover.options(fps, frames.shape, sound=False)
+        return Request(index, asking.prompt, frames, fps, None, asking.sampling, options)
+
+    return read
+
+
+def _to_whole_tokens(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Cut the sides to multiples of a token's, which their processor would scale them to."""
+    side = 28
+    return np.ascontiguousarray(
+        frames[:, : frames.shape[1] // side * side, : frames.shape[2] // side * side]
+    )
+
+
+def _seconds(path: Path) -> float:
+    with av.open(str(path)) as container:
+        assert container.duration is not None, f"{path} has no duration"
+        return container.duration / av.time_base

@@ -1,0 +1,1 @@
+"""Engines elsewhere: ``vllm serve`` over HTTP, one server or several."""
