@@ -80,11 +80,11 @@ class Feed:
     def next_request(self) -> Request | None:
         """Return the next request whose clip is ready, or None for none yet."""
         self.look()
-        return self._ready.popleft() if self._ready else None
+        return self._ready.popleft() if self._ready and not self._stopped else None
 
     def exhausted(self) -> bool:
         """Whether no request will come any more."""
-        return not self._ready and (self._stopped or self._ahead.exhausted())
+        return self._stopped or (not self._ready and self._ahead.exhausted())
 
     def look(self) -> bool:
         """Take what was read until one of it is a request; tell whether one is ready."""
@@ -96,9 +96,8 @@ class Feed:
         return bool(self._ready)
 
     def stop(self) -> None:
-        """Give out no further request."""
+        """Give out no further request. May be called from a signal's handler."""
         self._stopped = True
-        self._ready.clear()
 
     def caption(self, answer: Answer, decoding: str) -> tuple[int, Caption] | None:
         """Return the job's index and its caption, which is on disk by then if it is one.

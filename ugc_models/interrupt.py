@@ -14,19 +14,20 @@ from loguru import logger
 class Interrupts:
     """While entered, the first Ctrl-C only sets :attr:`asked`; a second one is the usual one.
 
-    Signals belong to the main thread; entered in another one it changes nothing.
+    So is the first one before :meth:`then`: there is nothing to be finished yet. Signals belong to
+    the main thread; entered in another one it changes nothing.
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._before: Any = None
         self._installed = False
-        self._then: Callable[[], None] = lambda: None
+        self._then: Callable[[], None] | None = None
         self.asked = False
         """Whether to stop taking new work."""
 
     def then(self, action: Callable[[], None]) -> None:
-        """Have something done with the first Ctrl-C: little, it interrupts anything."""
+        """From now on have this done with the first Ctrl-C: little, it interrupts anything."""
         self._then = action
 
     def __enter__(self) -> Interrupts:
@@ -44,8 +45,10 @@ class Interrupts:
         self._restore()
 
     def _first(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
         self._restore()
+        if self._then is None:
+            raise KeyboardInterrupt
+        self.asked = True
         self._then()
         logger.warning(f"Interrupted: {self._what}. Once more to stop at once.")
 

@@ -102,17 +102,20 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         captions: dict[int, Caption] = {}
         started = time.perf_counter()
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
-        with bar, Interrupts("what is in flight is finished and kept") as interrupts:
-            for index, caption in self._captions(requests, sampling, interrupts):
-                captions[index] = caption
-                if error := caption.generation["error"]:
-                    logger.warning(f"{_name(requests[index])}: no caption: {error}")
-                bar.update()
-        if interrupts.asked:
+        try:
+            with bar, Interrupts("what is in flight is finished and kept") as interrupts:
+                for index, caption in self._captions(requests, sampling, interrupts):
+                    captions[index] = caption
+                    if error := caption.generation["error"]:
+                        logger.warning(f"{_name(requests[index])}: no caption: {error}")
+                    bar.update()
+            if interrupts.asked:
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"{len(captions)} of {len(requests)} requests are answered; run the same command "
                 "again to go on"
-            )
+            ) from None
         ordered = [captions[index] for index in range(len(requests))]
         self._report(ordered, time.perf_counter() - started)
         return [GenerationResult(caption, _token_counts(caption)) for caption in ordered]
@@ -162,7 +165,6 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                     notify=wake.set,
                 )
             )
-            interrupts.then(feed.stop)
             while not feed.look() and not feed.exhausted():
                 yield from feed.without_engine()
                 wake.wait(1.0)
@@ -172,6 +174,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 return
             engine = self._backend.engine()
             decoding = f"{settings.decoding()}, {engine.decoding()}"
+            interrupts.then(feed.stop)
             for answer in answers(engine, feed, settings.max_in_flight, wake):
                 if (finished := feed.caption(answer, decoding)) is not None:
                     yield finished

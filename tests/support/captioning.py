@@ -134,7 +134,9 @@ class Nursery:
         end = result.with_suffix(".exit")
         self._process.stdin.write(json.dumps([str(p) for p in (plan, result, log, end)]) + "\n")
         self._process.stdin.flush()
-        return Forked(int(self._process.stdout.readline()), end)
+        said = self._process.stdout.readline()
+        assert said.strip().isdigit(), f"the nursery says: {said}"
+        return Forked(int(said), end)
 
     def __enter__(self) -> Nursery:
         return self

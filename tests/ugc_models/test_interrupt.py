@@ -145,6 +145,7 @@ def test_the_second_waits_for_nothing(
             assert run.left_behind() == []
         finally:
             tap.held = False
+    assert answered(run.said()) == len(campaign.stored())
     assert len(campaign.stored()) < len(tap.noted)
 
 
@@ -174,6 +175,7 @@ class TestAnEngineOfItsOwn:
             run.interrupt()
             assert run.end() == -signal.SIGINT, run.said()
             assert run.left_behind() == []
+        assert FIRST not in run.said()
         assert answered(run.said()) == len(own.stored()) == 0
 
     def test_one_that_hangs_is_left_with_the_second(

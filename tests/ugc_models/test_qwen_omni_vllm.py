@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -27,6 +27,7 @@ from ugc_models.engine.local import EngineStartError
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import CheckpointError
+from ugc_models.store import CaptionStoreError
 
 pytestmark = pytest.mark.engine
 
@@ -321,6 +322,63 @@ class TestSampling:
         warm = {"temperature": 1.0, "max_new_tokens": 40}
         texts = {ask([about(good)], warm, seed=seed)[0].text for seed in (0, 1, 2)}
         assert len(texts) == 3
+
+
+class TestWhatItKeeps:
+    WARM: ClassVar[dict[str, Any]] = {"temperature": 0.7, "max_new_tokens": 24}
+
+    def test_a_rerun_finds_every_caption_and_starts_no_engine(
+        self, ask: Ask, checkpoint: Path, good: Path, silent: Path, tmp_path: Path
+    ) -> None:
+        docs = [about(good), about(silent), about()]
+        first = ask(docs, self.WARM, store=tmp_path)
+        model = make(checkpoint, store=tmp_path)
+        again = ask_model(model, docs, self.WARM)
+        assert model._backend._supervisor is None
+        assert [a.text for a in again] == [a.text for a in first]
+        assert all(caption(a).generation["stored"] for a in again)
+        assert [a.token_counts for a in again] == [a.token_counts for a in first]
+
+    def test_another_setting_is_another_caption(self, ask: Ask, good: Path, tmp_path: Path) -> None:
+        ask([about(good)], self.WARM, store=tmp_path)
+        for other in ({"frames": 4}, {"seed": 3}, {"preset": "default", "channels": "bgr"}):
+            [answer] = ask([about(good)], self.WARM, store=tmp_path, **other)
+            assert not caption(answer).generation["stored"], other
+
+    def test_how_fast_it_runs_is_no_setting_of_a_caption(
+        self, ask: Ask, good: Path, tmp_path: Path
+    ) -> None:
+        ask([about(good)], self.WARM, store=tmp_path)
+        [answer] = ask([about(good)], self.WARM, store=tmp_path, max_in_flight=3, max_num_seqs=2)
+        assert caption(answer).generation["stored"]
+
+    def test_a_store_that_cannot_be_opened_is_said_at_once(
+        self, checkpoint: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "notes.txt").write_text("my notes\n" * 100)
+        with pytest.raises(CaptionStoreError, match=r"notes\.txt"):
+            make(checkpoint, store=tmp_path / "notes.txt")
+
+
+class TestAPromptLongerThanTheModelTakes:
+    LONG: ClassVar[dict[str, Any]] = {
+        "frames": 120,
+        "min_pixels": 140 * 28 * 28,
+        "max_pixels": 170 * 28 * 28,
+    }
+
+    def test_is_refused_and_says_so(self, ask: Ask, good: Path) -> None:
+        [answer] = ask([about(good)], **self.LONG)
+        assert "8192" in caption(answer).generation["error"]
+
+    def test_has_its_frames_halved_until_it_fits_if_asked_for(self, ask: Ask, good: Path) -> None:
+        [answer] = ask([about(good)], on_overflow="fewer_frames", **self.LONG)
+        generation = caption(answer).generation
+        assert generation["error"] is None
+        assert "fewer_frames" in generation["flags"]
+        assert (generation["frames"], generation["frames_dropped"]) == (60, 60)
+        assert generation["prompt_tokens"] < 8192
+        assert generation["heard"]
 
 
 class TestItsArguments:

@@ -10,10 +10,12 @@ import gc
 import itertools
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 from ugc_models.engine import orphans, positions
@@ -191,6 +193,10 @@ async def _start(model: str, arguments: dict[str, Any], environment: Mapping[str
         # A prompt prefilled in pieces rewinds its request's random generator, which a CPU's
         # generator cannot do: the engine would die of the first seeded request.
         arguments.setdefault("enable_chunked_prefill", False)
+    # The first process that is spawned brings a tracker of shared memory along, the start of which
+    # lets Ctrl-C through in the thread that it is started from: see LoopThread.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with ExitStack() as around:
         around.enter_context(orphans.owned())
         around.enter_context(_environment({**dict.fromkeys(_RANK_VARIABLES), **environment}))

@@ -1,18 +1,20 @@
 """No engine outlives its run: a process of vLLM's ends when the run that started it is gone.
 
-Who is killed outright cannot tell anybody. An engine left behind would keep the GPU's memory, and
-the same command, run again, would not start. vLLM loads :func:`install` in every process that it
-starts (entry point ``vllm.general_plugins``); there it watches for the run to disappear.
+An engine left behind would keep the GPU's memory, and the same command, run again, would not start.
+A run that ends by itself ends its engines, those that still start or hang too. One that is killed
+outright cannot: vLLM loads :func:`install` in every process that it starts (entry point
+``vllm.general_plugins``), and there it watches for the run to disappear.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _VARIABLE = "UGC_ENGINE_OWNER"
@@ -25,7 +27,9 @@ _EVERY = 0.5
 def owned() -> Iterator[None]:
     """Have the engine processes that are started inside the ``with`` end with this process."""
     before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = f"{os.getpid()} {_started(os.getpid())}"
+    os.environ[_VARIABLE] = _this_process()
+    atexit.unregister(_end_owned)  # once is enough
+    atexit.register(_end_owned)
     try:
         yield
     finally:
@@ -44,6 +48,26 @@ def install() -> None:
         target=_end_with, args=(int(pid), started), name="ugc-owner", daemon=True
     )
     watch.start()
+
+
+def _end_owned() -> None:
+    """End the engine processes that are left when this process ends.
+
+    vLLM asks its own to end and goes without waiting for those that do not listen.
+    """
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            owner = process.environ().get(_VARIABLE)
+            # The tracker removes what the others leave in shared memory, and then ends by itself.
+            tracker = any("multiprocessing.resource_tracker" in w for w in process.cmdline())
+            if owner == _this_process() and not tracker:
+                process.kill()
+
+
+def _this_process() -> str:
+    return f"{os.getpid()} {_started(os.getpid())}"
 
 
 def _end_with(pid: int, started: str) -> None:
