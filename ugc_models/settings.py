@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from ugc_models.arguments import plain_value, unknown_names
 from ugc_models.engine.options import Family, Handover
 from ugc_models.media.sampling import Sampling
 from ugc_models.presets import DEFAULT, Preset, preset_named, text_of
@@ -90,8 +89,8 @@ class Settings:
         ours = {f.name for f in fields(cls)} - {"engine", "beside"}
         known = ours | set(engine_names)
         if unknown := sorted(set(arguments) - known):
-            raise ValueError(_unknown(unknown, known))
-        values = {name: _value(name, value) for name, value in arguments.items()}
+            raise ValueError(unknown_names(unknown, known))
+        values = {name: plain_value(name, value) for name, value in arguments.items()}
         preset = preset_named(values.get("preset", DEFAULT.name))
         settings = cls(
             **{**preset.settings, **{name: v for name, v in values.items() if name in ours}},
@@ -227,39 +226,3 @@ def _is_rate(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and value > 0
-
-
-def _unknown(names: list[str], known: set[str]) -> str:
-    hints = []
-    for name in names:
-        near = difflib.get_close_matches(name, known, n=1)
-        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    return (
-        f"unknown model argument {', '.join(hints)}: this model takes its own arguments "
-        "(README, 'Options') and those of vLLM's engine"
-    )
-
-
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and name not in _REAL:
-        return int(value)
-    if not isinstance(value, str):
-        return value
-    if value.lower() in {"none", "null"} and name not in _PLAIN:
-        return None
-    if value[:1] in {"{", "["}:
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{name}={value}: not valid JSON ({error})") from None
-    return value
-
-
-_REAL = {
-    *("fps", "engine_timeout", "gpu_memory_utilization", "swap_space"),
-    *("cpu_offload_gb", "mm_processor_cache_gb"),
-}
-"""Arguments that are real numbers: 1.0 stays 1.0."""
-
-_PLAIN = {"store"}
-"""Arguments for which "none" is a word and not nothing."""

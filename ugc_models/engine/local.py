@@ -12,13 +12,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
 from ugc_models.engine import orphans, positions
+from ugc_models.engine.environment import environment
 from ugc_models.engine.loop import LoopThread
 from ugc_models.engine.options import QWEN2_5
 from ugc_models.engine.request import Answer, Request
@@ -76,7 +77,7 @@ class LocalEngine:
     Args:
         model: Hugging Face name or folder.
         arguments: vLLM's engine arguments, over :data:`DEFAULTS`.
-        environment: variables for the engine's processes alone, over this process's.
+        variables: of the environment, for the engine's processes alone, over this process's.
         family: the checkpoint's ``model_type``.
 
     Raises:
@@ -87,7 +88,7 @@ class LocalEngine:
         self,
         model: str,
         arguments: Mapping[str, Any],
-        environment: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] | None = None,
         *,
         family: str = QWEN2_5.model_type,
     ) -> None:
@@ -100,7 +101,7 @@ class LocalEngine:
         self._moved = time.monotonic()
         self._loop = LoopThread("ugc-engine")
         try:
-            self._llm: Any = self._loop.run(_start(model, self.arguments, environment or {}))
+            self._llm: Any = self._loop.run(_start(model, self.arguments, variables or {}))
         except Exception as error:
             self._loop.close()
             raise EngineStartError(
@@ -183,7 +184,7 @@ class LocalEngine:
         return _answer(request.index, last)
 
 
-async def _start(model: str, arguments: dict[str, Any], environment: Mapping[str, str]) -> Any:
+async def _start(model: str, arguments: dict[str, Any], variables: Mapping[str, str]) -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
     from vllm.usage.usage_lib import UsageContext
@@ -199,7 +200,7 @@ async def _start(model: str, arguments: dict[str, Any], environment: Mapping[str
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with ExitStack() as around:
         around.enter_context(orphans.owned())
-        around.enter_context(_environment({**dict.fromkeys(_RANK_VARIABLES), **environment}))
+        around.enter_context(environment({**dict.fromkeys(_RANK_VARIABLES), **variables}))
         # A fork of a process with threads may copy a lock that nobody will open.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         # The defaults of batch size are those of vLLM's offline class: nobody waits for a token.
@@ -210,25 +211,6 @@ async def _start(model: str, arguments: dict[str, Any], environment: Mapping[str
 
 async def _stop(llm: Any) -> None:
     llm.shutdown()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Set variables, or unset those that are None, for the processes started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def _prompt(request: Request) -> dict[str, Any]:

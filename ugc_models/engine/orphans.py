@@ -9,6 +9,7 @@ outright cannot: vLLM loads :func:`install` in every process that it starts (ent
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import signal
 import threading
@@ -17,8 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ugc_models.engine import plugins
+from ugc_models.engine.environment import environment
+
+PLUGIN = "ugc_engine_owner"
+"""Name of :func:`install` among vLLM's plugins."""
 _VARIABLE = "UGC_ENGINE_OWNER"
 """Process id and start time of the run that owns the engines started meanwhile."""
+_ENGINES = ("EngineCore", "VLLM_")
+"""How the names begin that vLLM gives the processes which it starts from a run's own."""
 _EVERY = 0.5
 """Seconds between two looks."""
 
@@ -26,17 +34,11 @@ _EVERY = 0.5
 @contextmanager
 def owned() -> Iterator[None]:
     """Have the engine processes that are started inside the ``with`` end with this process."""
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = _this_process()
+    plugins.allow(PLUGIN)
     atexit.unregister(_end_owned)  # once is enough
     atexit.register(_end_owned)
-    try:
+    with environment({_VARIABLE: _this_process()}):
         yield
-    finally:
-        if before is None:
-            del os.environ[_VARIABLE]
-        else:
-            os.environ[_VARIABLE] = before
 
 
 def install() -> None:
@@ -57,13 +59,12 @@ def _end_owned() -> None:
     """
     import psutil
 
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            owner = process.environ().get(_VARIABLE)
-            # The tracker removes what the others leave in shared memory, and then ends by itself.
-            tracker = any("multiprocessing.resource_tracker" in w for w in process.cmdline())
-            if owner == _this_process() and not tracker:
-                process.kill()
+    for child in multiprocessing.active_children():
+        if child.name.startswith(_ENGINES):
+            with suppress(psutil.Error):
+                engine = psutil.Process(child.pid)
+                for process in [*engine.children(recursive=True), engine]:
+                    process.kill()
 
 
 def _this_process() -> str:
