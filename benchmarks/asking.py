@@ -53,18 +53,21 @@ class Asking:
             yield Job(index, Conversation(messages(clip), clip), self.prompt, self.sampling)
 
 
-def asking(checkpoint: Path, media: Sampling, generation: Mapping[str, Any]) -> Asking:
+def asking(
+    checkpoint: Path, media: Sampling, generation: Mapping[str, Any], *, exactly: bool = False
+) -> Asking:
     """Return the question as the model ``qwen_omni_vllm`` asks it.
 
     Args:
         checkpoint: folder; its chat template renders the prompt.
         media: which frames, and how large.
         generation: arguments of generation under lmms-eval's names.
+        exactly: write as many tokens as are allowed, whatever the model says.
     """
     chat = Conversation(messages(Path("clip.mp4")), Path("clip.mp4"))
     return Asking(
         ChatTemplate(str(checkpoint)).render(chat),
-        sampling_arguments(generation, seed=0),
+        sampling_arguments(generation, seed=0) | ({"ignore_eos": True} if exactly else {}),
         media,
         Handover(family_of(str(checkpoint))),
     )

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import av
 import numpy as np
+import psutil
 
 from benchmarks.asking import Asking
-from benchmarks.loops import ToRequest
+from benchmarks.loops import ToRequest, Unanswered
 from benchmarks.ways import keep_all
 from ugc_models.engine.request import Request
 
@@ -22,6 +23,7 @@ def reader(asking: Asking) -> ToRequest:
     decode = keep_all()
 
     def read(index: int, path: Path) -> Request:
+        _check_memory(path)
         frames = _to_whole_tokens(cast("np.ndarray[Any, np.dtype[np.uint8]]", decode(str(path))))
         fps = len(frames) / _seconds(path)
         options = asking.handover.options(fps, frames.shape, sound=False)
@@ -38,7 +40,20 @@ def _to_whole_tokens(frames: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     )
 
 
+def _check_memory(path: Path) -> None:
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        needed = video.frames * video.width * video.height * 3
+    free = psutil.virtual_memory().available
+    if needed > 0.8 * free:
+        raise Unanswered(
+            f"{path.name}: to keep every frame takes {needed / 2**30:.0f} GiB of memory, "
+            f"{free / 2**30:.0f} GiB are free"
+        )
+
+
 def _seconds(path: Path) -> float:
     with av.open(str(path)) as container:
-        assert container.duration is not None, f"{path} has no duration"
-        return container.duration / av.time_base
+        duration = container.duration
+    assert duration is not None, f"{path} has no duration"
+    return duration / av.time_base

@@ -12,6 +12,7 @@ from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.request import Answer, Engine, Request
 from ugc_models.feed import Feed
 from ugc_models.media.clip import read_clip
+from ugc_models.media.errors import MediaError
 from ugc_models.pump import answers
 from ugc_models.reading import Reader
 
@@ -24,7 +25,14 @@ class Unanswered(RuntimeError):
 
 def reader(asking: Asking) -> ToRequest:
     """Return what reads a clip here and now with this project's own code, and asks about it."""
-    return lambda index, path: asking.request(index, read_clip(path, asking.media))
+
+    def read(index: int, path: Path) -> Request:
+        try:
+            return asking.request(index, read_clip(path, asking.media))
+        except MediaError as error:
+            raise Unanswered(f"{path.name}: the clip cannot be read: {error}") from error
+
+    return read
 
 
 def one_by_one(engine: Engine, clips: Sequence[Path], read: ToRequest) -> list[str]:

@@ -2,7 +2,7 @@
 
 Ours (the lmms-eval model itself) against loops over the same engine, the same reading code and the
 same requests, so that only the pipeline differs; all of them must write the same captions. Then
-the same with an engine that takes a fixed time, and the memory of a run over many clips.
+the same with an engine that takes a fixed time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.engines import prepare_for_cpu
 from benchmarks.table import RESULTS, Report, Row, machine
-from benchmarks.tiktok import clips, linked, small_shapes, tiktok_shapes
+from benchmarks.tiktok import clips, small_shapes, tiktok_shapes
 
 if TYPE_CHECKING:
     from benchmarks.runs import Runs, Taken
@@ -49,13 +49,10 @@ class Plan:
     tokens: int = 64
     paced: int = 40
     """Clips through the engine that takes a fixed time."""
-    few: int = 50
-    many: int = 1000
-    """Clips of the two runs whose memory is compared."""
     quick: bool = False
 
 
-QUICK = Plan(count=4, rounds=1, tokens=8, paced=4, few=3, many=9, quick=True)
+QUICK = Plan(count=4, rounds=1, tokens=8, paced=4, quick=True)
 
 
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
@@ -67,12 +64,11 @@ def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
     for name, what in (
         ("count", "clips from end to end"),
         ("rounds", "measurements of each way"),
-        ("many", "clips of the larger run whose memory is taken"),
     ):
         standard = getattr(Plan, name)
         parser.add_argument(f"--{name}", type=int, default=standard, help=f"{what} ({standard})")
     options = parser.parse_args(arguments)
-    plan = Plan(count=options.count, rounds=options.rounds, many=options.many)
+    plan = Plan(count=options.count, rounds=options.rounds)
     report = run(QUICK if options.quick else plan)
     print(report.text())
     for path in report.write("pipeline", results):
@@ -93,8 +89,7 @@ def run(plan: Plan) -> Report:
     files = clips(small_shapes() if plan.quick else tiktok_shapes(MEAN_SECONDS), plan.count)
     generation = {"temperature": 0.0, "max_new_tokens": plan.tokens, "until": []}
     with tempfile.TemporaryDirectory(prefix="ugc-bench-") as scratch:
-        folder = Path(scratch)
-        runs = Runs(folder, frames=FRAMES, pixels=PIXELS, generation=generation)
+        runs = Runs(Path(scratch), frames=FRAMES, pixels=PIXELS, generation=generation)
         with closing(runs):
             runs.ours(files[:1])  # starts the engine: no way is to pay for that
             taken = side_by_side(runs, files, plan.rounds)
@@ -102,7 +97,6 @@ def run(plan: Plan) -> Report:
             rows = [
                 *(row for way in taken for row in _rows(NAMES[way], taken[way], taken["loop"])),
                 *_paced(runs, (files * plan.paced)[: plan.paced], rate),
-                *_memory(runs, folder, plan),
             ]
     return Report(
         title=f"From file to caption: {plan.count} clips of "
@@ -167,25 +161,6 @@ def _paced(runs: Runs, files: Sequence[Path], rate: float) -> Iterator[Row]:
         yield Row(what, "rate", each.rate, "clips/s", each.rate / taken["loop"].rate)
         yield Row(what, "idle", 100 * each.use.idle, "%")
         yield Row(what, "of the engine's best", 100 * each.rate * seconds / BATCH, "%")
-
-
-def _memory(runs: Runs, folder: Path, plan: Plan) -> Iterator[Row]:
-    """Yield the memory of a run over a few clips and, after it, of one over many.
-
-    As many frames as in the other measurements, from a file that is soon decoded.
-    """
-    links = folder / "links"
-    links.mkdir()
-    names = linked(clips(small_shapes(), 1)[0], links, plan.many)
-    peaks = {
-        count: runs.ours(names[:count], max_new_tokens=4).memory for count in (plan.few, plan.many)
-    }
-    first = peaks[plan.few]
-    for count, memory in peaks.items():
-        what = f"ours, {count:,} small clips"
-        yield Row(what, "peak", memory.peak, "MiB", memory.peak / first.peak)
-        own = memory.own_peak / first.own_peak
-        yield Row(what, "peak of its main process", memory.own_peak, "MiB", own)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.clips import Shape, clip_of
@@ -29,7 +31,10 @@ def clips(shapes: list[Shape], count: int) -> list[Path]:
     Where there are fewer shapes than paths, files come again: with no store of captions, and none
     of processed media, nothing is spared by that.
     """
-    files = [clip_of(shape) for shape in shapes[:count]]
+    needed = shapes[:count]
+    # Writing one takes as long as it lasts, mostly on one core.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
+        files = list(processes.map(clip_of, needed))
     return [files[at % len(files)] for at in range(count)]
 
 

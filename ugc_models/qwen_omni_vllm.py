@@ -84,6 +84,9 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer requests; one that fails is answered with an empty caption that says why.
 
+        One that lmms-eval adds to make the shares of several ranks even is not asked: its answer
+        would be thrown away.
+
         The first Ctrl-C finishes and keeps what is in flight and then raises; a second one raises
         at once.
 
@@ -94,6 +97,23 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             EngineGivenUp: it dies again and again.
             CaptionStoreError: captions cannot be kept; those before this one are.
         """
+        answers = iter(self._answered([r for r in requests if not _is_padding(r)]))
+        return [GenerationResult("") if _is_padding(r) else next(answers) for r in requests]
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Not offered: a captioner answers once."""
+        raise NotImplementedError("qwen_omni_vllm answers in one round")
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not offered: tasks of multiple choice by likelihood need another model."""
+        raise NotImplementedError("qwen_omni_vllm generates text and gives no likelihoods")
+
+    def clean(self) -> None:
+        """Stop the engine: the GPU is free for a judge that runs on it."""
+        self._backend.close()
+        super().clean()
+
+    def _answered(self, requests: list[Instance]) -> list[GenerationResult]:
         seed = self.settings.engine.get("seed", 0)
         sampling = [
             sampling_arguments(self.settings.generation(r.arguments[2]), seed=seed)
@@ -119,19 +139,6 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         ordered = [captions[index] for index in range(len(requests))]
         self._report(ordered, time.perf_counter() - started)
         return [GenerationResult(caption, _token_counts(caption)) for caption in ordered]
-
-    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Not offered: a captioner answers once."""
-        raise NotImplementedError("qwen_omni_vllm answers in one round")
-
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not offered: tasks of multiple choice by likelihood need another model."""
-        raise NotImplementedError("qwen_omni_vllm generates text and gives no likelihoods")
-
-    def clean(self) -> None:
-        """Stop the engine: the GPU is free for a judge that runs on it."""
-        self._backend.close()
-        super().clean()
 
     def _captions(
         self,
@@ -216,6 +223,11 @@ def _token_counts(caption: Caption) -> TokenCounts:
     return TokenCounts(
         input_tokens=generation["prompt_tokens"], output_tokens=generation["output_tokens"]
     )
+
+
+def _is_padding(request: Instance) -> bool:
+    # lmms-eval's own mark (``_clone_padding_request``); where it sets none, the copy is asked too.
+    return bool((request.metadata or {}).get("__padding_only__"))
 
 
 def _name(request: Instance) -> str:

@@ -14,9 +14,7 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +37,8 @@ def run(plan_file: str, result: str) -> None:
     plan = json.loads(Path(plan_file).read_text("utf-8"))
     config = {"batch_size": 1, "max_batch_size": None, "device": None}
     model = get_model("qwen_omni_vllm").create_from_arg_string(plan["model_args"], config)
+    if plan["pages"] is not None:
+        model._store._file.execute(f"PRAGMA max_page_count={plan['pages']}")
     model.task_dict = {TASK: {SPLIT: plan["docs"]}}
     requests = [
         Instance(
@@ -66,7 +66,9 @@ def nursery(checkpoint: str) -> None:
 
     get_model("qwen_omni_vllm")
     family_of(checkpoint)
-    ChatTemplate(checkpoint).render(conversation(messages({"video": "a.mp4", "question": "?"}), None))
+    ChatTemplate(checkpoint).render(
+        conversation(messages({"video": "a.mp4", "question": "?"}), None)
+    )
     exits: dict[int, str] = {}
     while True:
         ready = select.select([sys.stdin.buffer], [], [], 0.02)[0]
@@ -95,17 +97,8 @@ def _grow_up(plan: str, result: str, log: str) -> None:
         os.dup2(out, number)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    try:
-        run(plan, result)
-    except KeyboardInterrupt:
-        traceback.print_exc()
-        sys.stderr.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    except BaseException:
-        traceback.print_exc()
-        sys.exit(1)
-    sys.exit(0)
+    run(plan, result)
+    sys.exit()
 
 
 if __name__ == "__main__":

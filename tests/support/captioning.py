@@ -57,32 +57,39 @@ class Captioning:
         self.folder = folder
         self.store = Path(model_args.setdefault("store", folder / "captions.sqlite3"))
         self.docs = [
-            {"video": str(clip), "generation": generation} for generation in generations for clip in clips
+            {"video": str(clip), "generation": generation}
+            for generation in generations
+            for clip in clips
         ]
         for index, doc in enumerate(self.docs):
             doc["question"] = f"Question {index}: what happens, and what is heard?"
         arguments = ",".join(f"{name}={value}" for name, value in model_args.items())
-        self._plan = folder / "plan.json"
-        self._plan.write_text(json.dumps({"model_args": arguments, "docs": self.docs}), "utf-8")
+        self._plan = {"model_args": arguments, "docs": self.docs}
         self._starts = 0
 
-    def start(self, nursery: Nursery | None = None) -> Run:
-        """Start it in a process group of its own, as a shell would; in a nursery it is quick."""
+    def start(self, nursery: Nursery | None = None, *, pages: int | None = None) -> Run:
+        """Start it in a process group of its own, as a shell would; in a nursery it is quick.
+
+        Args:
+            nursery: where to start it.
+            pages: what SQLite takes for the size of the store's disk.
+        """
         self._starts += 1
         place = self.folder / f"run-{self._starts}"
-        result, log = place.with_suffix(".json"), place.with_suffix(".log")
+        plan, result, log = (place.with_suffix(f".{s}") for s in ("plan", "json", "log"))
+        plan.write_text(json.dumps({**self._plan, "pages": pages}), "utf-8")
         started = _started if nursery is None else nursery.started
-        return Run(started(self._plan, result, log), result, log)
+        return Run(started(plan, result, log), result, log)
 
     def stored(self) -> dict[int, Stored]:
         """Return what the store holds, by the requests' numbers."""
         if not self.store.exists():
             return {}
         with closing(sqlite3.connect(self.store, timeout=60)) as file:
-            with suppress(sqlite3.OperationalError):  # killed before it had tables
-                rows = file.execute("SELECT key, text, made_at, made_of FROM captions").fetchall()
-                return {_number(row[3]): Stored(*row[:3]) for row in rows}
-        return {}
+            if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'captions'").fetchone():
+                return {}  # killed before it had tables
+            rows = file.execute("SELECT key, text, made_at, made_of FROM captions").fetchall()
+            return {_number(row[3]): Stored(*row[:3]) for row in rows}
 
 
 class Process(Protocol):

@@ -9,6 +9,7 @@ outright cannot: vLLM loads :func:`install` in every process that it starts (ent
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
 import os
 import signal
@@ -61,6 +62,7 @@ def _end_owned() -> None:
 
     for child in multiprocessing.active_children():
         if child.name.startswith(_ENGINES):
+            logging.disable()  # vLLM would report their death at length
             with suppress(psutil.Error):
                 engine = psutil.Process(child.pid)
                 for process in [*engine.children(recursive=True), engine]:

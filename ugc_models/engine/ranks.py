@@ -37,7 +37,7 @@ def gpus_of_rank(
             f"shows {gpus}: start fewer with --num_processes"
         )
     rank = int(environ.get("LOCAL_RANK") or 0)
-    named = [name for name in environ.get(_VISIBLE, "").split(",") if name.strip()]
+    named = [name.strip() for name in environ.get(_VISIBLE, "").split(",") if name.strip()]
     names = named or [str(number) for number in range(gpus)]
     return {_VISIBLE: ",".join(names[rank * each : (rank + 1) * each])}
 
