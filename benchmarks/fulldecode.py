@@ -26,7 +26,7 @@ def reader(asking: Asking) -> ToRequest:
         _check_memory(path)
         frames = _to_whole_tokens(cast("np.ndarray[Any, np.dtype[np.uint8]]", decode(str(path))))
         fps = len(frames) / _seconds(path)
-        options = asking.handover.options(fps, frames.shape, sound=False)
+        options = asking.handover.options(fps, frames.shape)
         return Request(index, asking.prompt, frames, fps, None, asking.sampling, options)
 
     return read

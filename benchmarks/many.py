@@ -60,6 +60,9 @@ def run(few: int, many: int) -> Report:
             Row(what, "peak, the main process", memory.own_peak, "MiB",
                 memory.own_peak / first.own_peak),
         ]  # fmt: skip
+    for part, peak in enumerate(second.peaks(4), start=1):
+        what = f"{many:,} clips, quarter {part} of the time"
+        rows.append(Row(what, "peak, all processes", peak, "MiB", peak / first.peak))
     grown = (second.peak - first.peak) / (many - few)
     rows.append(Row("each clip more", "adds", 1024 * grown, "KiB"))
     return Report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import threading
 from contextlib import suppress
+from itertools import pairwise
 from types import TracebackType
 
 import psutil
@@ -24,6 +25,7 @@ class PeakMemory:
         """Of all of them together."""
         self.own_peak = 0.0
         """Of this process alone."""
+        self._seen: list[float] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
 
@@ -54,7 +56,13 @@ class PeakMemory:
                 below += process.memory_info().rss
         held = own.memory_info().rss
         self.own_peak = max(self.own_peak, held / 2**20)
-        self.peak = max(self.peak, (held + below) / 2**20)
+        self._seen.append((held + below) / 2**20)
+        self.peak = max(self.peak, self._seen[-1])
+
+    def peaks(self, parts: int) -> list[float]:
+        """Return the peak of each of so many equal parts of the time, in MiB."""
+        bounds = [len(self._seen) * at // parts for at in range(parts + 1)]
+        return [max(self._seen[begin:end], default=0.0) for begin, end in pairwise(bounds)]
 
 
 def processor_seconds() -> float:
@@ -68,3 +76,9 @@ def processor_seconds() -> float:
             times = process.cpu_times()
             total += times.user + times.system
     return total
+
+
+def busy_seconds() -> float:
+    """Return the processor time that this machine has spent, whoever spent it."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)

@@ -108,6 +108,7 @@ def run(plan: Plan) -> Report:
             f"Medians of {plan.rounds} rounds, the ways in turn; ratios to the loop's, same round.",
             "Ours, the loop and the batches wrote the same captions.",
             "Idle: share of the time from the first request to the last answer with none in it.",
+            "Cores busy for others: with more than a little, rates mean nothing; CPU still does.",
             f"Decoding, preprocessing and the engine share {os.cpu_count()} cores.",
             "The loop that keeps every frame was run once, over every fourth clip.",
             "Engine of a fixed time: it takes no processor, and half the rate of ours above.",
@@ -143,6 +144,8 @@ def _rows(what: str, rounds: Sequence[Taken], base: Sequence[Taken]) -> Iterator
     yield Row(what, "rate", median(lambda each: each.rate), "clips/s", faster)
     yield Row(what, "CPU", median(lambda each: each.cpu / each.clips), "s/clip")
     yield Row(what, "cores busy", median(lambda each: 100 * each.cpu / each.seconds / cores), "%")
+    yield Row(what, "cores busy for others",
+              median(lambda each: 100 * each.others / each.seconds / cores), "%")  # fmt: skip
     yield Row(what, "idle", median(lambda each: 100 * each.use.idle), "%")
     yield Row(what, "in flight", median(lambda each: each.use.mean_in_flight), "requests")
     yield Row(what, "peak", rounds[0].memory.peak, "MiB")

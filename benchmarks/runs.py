@@ -14,7 +14,7 @@ from benchmarks import fulldecode
 from benchmarks.asking import asking
 from benchmarks.engines import TINY, Metered, Paced
 from benchmarks.loops import in_batches, one_by_one, reader
-from benchmarks.memory import PeakMemory, processor_seconds
+from benchmarks.memory import PeakMemory, busy_seconds, processor_seconds
 from benchmarks.model import MeteredModel
 from benchmarks.usage import Usage, usage
 from ugc_models.media.sampling import Sampling
@@ -32,6 +32,7 @@ class Taken:
         clips: how many.
         seconds: on the clock.
         cpu: processor seconds of all its processes.
+        others: those that everybody else on the machine took meanwhile.
         memory: of all of them.
         use: of the engine.
         captions: in the order of the clips.
@@ -40,6 +41,7 @@ class Taken:
     clips: int
     seconds: float
     cpu: float
+    others: float
     memory: PeakMemory
     use: Usage
     captions: list[str] = field(repr=False)
@@ -114,9 +116,10 @@ class Runs:
     def _run(self, files: Sequence[Path], work: Callable[[Metered], list[str]]) -> Taken:
         engine = self._model.backend.engine()
         with PeakMemory() as memory:
-            cpu, started = processor_seconds(), time.perf_counter()
+            began, cpu, busy = time.perf_counter(), processor_seconds(), busy_seconds()
             captions = work(engine)
-            seconds, cpu = time.perf_counter() - started, processor_seconds() - cpu
+            seconds, cpu = time.perf_counter() - began, processor_seconds() - cpu
+            others = max(busy_seconds() - busy - cpu, 0.0)
         # The model has asked for an engine of its own, with notes of its own.
         use = usage(self._model.backend.notes().requests)
-        return Taken(len(files), seconds, cpu, memory, use, captions)
+        return Taken(len(files), seconds, cpu, others, memory, use, captions)

@@ -58,7 +58,9 @@ def test_the_figures_of_a_run_are_its_own(runs: Runs, clips: list[Path]) -> None
     assert (len(first.captions), len(second.captions)) == (6, 2)
     assert first.rate == pytest.approx(6 / first.seconds)
     assert first.cpu > 0
+    assert first.others >= 0
     assert first.memory.peak >= first.memory.own_peak > 0
+    assert max(first.memory.peaks(2)) == first.memory.peak
 
 
 @pytest.mark.parametrize("way", ["ours", "loop", "batches"])

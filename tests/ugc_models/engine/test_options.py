@@ -96,3 +96,26 @@ class TestFamilyOf:
     def test_says_where_it_looked(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"configuration of model=.*nowhere"):
             family_of(str(tmp_path / "nowhere"))
+
+
+class TestThePaddingOfSound:
+    """Which features come out is compared with transformers' own in ``test_parity_inputs.py``."""
+
+    @pytest.mark.parametrize(
+        ("samples", "padded"),
+        [
+            (1_600, 2_080),
+            (16_000, 16_480),
+            (384_000, 384_480),
+            (16_001, 16_480),
+            (4_800_000, 4_800_000),
+        ],
+    )
+    def test_is_half_a_window_at_each_side_in_whole_frames(self, samples: int, padded: int) -> None:
+        options = Handover().options(2.0, SHAPE, samples=samples)
+        assert options["audio_kwargs"] == {"padding": "max_length", "max_length": padded}
+        assert options["use_audio_in_video"]
+
+    def test_is_not_spoken_of_where_there_is_none(self) -> None:
+        options = Handover().options(2.0, SHAPE)
+        assert {"audio_kwargs", "use_audio_in_video"}.isdisjoint(options)

@@ -83,7 +83,7 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     given = seen(given, handover)
     prompt = both.reference.chat(QUESTION)
 
-    options = handover.options(given.fps, given.frames.shape, sound=True)
+    options = handover.options(given.fps, given.frames.shape, samples=length(given))
     ours = processed(both, prompt, given, options)
     theirs = both.reference.inputs(prompt, given, reference_options)
 
@@ -95,6 +95,11 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     assert torch.equal(tensors["audio_feature_lengths"], heard.sum().reshape(1))
     mel = torch.as_tensor(tensors["input_audio_features"]).squeeze(0)
     assert torch.equal(mel, theirs["input_features"][0][:, heard])
+
+
+def length(clip: Clip) -> int:
+    assert clip.sound is not None
+    return len(clip.sound)
 
 
 def test_the_sides_of_a_token_are_those_of_the_checkpoint(both: Both) -> None:
@@ -118,7 +123,7 @@ def test_without_the_correction_the_order_of_tokens_differs(
     method, fps = CORRECTED[both.family.model_type]
     handover = Handover(both.family)
     given = seen(replace(whole_tokens(both, clip), fps=fps), handover)
-    options = handover.options(fps, given.frames.shape, sound=True)
+    options = handover.options(fps, given.frames.shape, samples=length(given))
     prompt = both.reference.chat(QUESTION)
     expected = both.reference.inputs(prompt, given)["input_ids"][0].tolist()
 
@@ -142,7 +147,7 @@ def test_vllm_makes_a_mel_frame_too_many_of_what_handover_leaves_out(
     handover = Handover(both.family)
     whole = clip.sound[: len(clip.sound) // 160 * 160]
     uneven = replace(whole_tokens(both, clip), sound=np.pad(whole, (0, 7)))
-    options = handover.options(clip.fps, uneven.frames.shape, sound=True)
+    options = handover.options(clip.fps, uneven.frames.shape, samples=length(uneven))
     prompt = both.reference.chat(QUESTION)
 
     def heard(given: Clip) -> int:
@@ -163,7 +168,7 @@ def test_frames_of_their_final_size_keep_their_pixels(
 
     side = both.family.token_side
     frames = clip.frames[:2, : 4 * side, : 2 * side].copy()
-    options = Handover(both.family).options(2.0, frames.shape, sound=False)
+    options = Handover(both.family).options(2.0, frames.shape)
     items = both.vllm.info.parse_mm_data({"video": [frames]})
     prompt = both.reference.chat(QUESTION)
     ours = both.vllm(prompt, mm_items=items, hf_processor_mm_kwargs=options)
