@@ -44,7 +44,7 @@ def pool() -> Iterator[DecodePool]:
 
 
 def workers() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
+    children = psutil.Process().children()
     return [child for child in children if "ugc_models.decoding.worker" in child.cmdline()]
 
 
