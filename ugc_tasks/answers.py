@@ -68,16 +68,32 @@ class Batch:
         self._first: tuple[int, int] | None = None  # a place, and where place 0 is if it is right
         self._settled = False
         self._asked: dict[JudgeItem, Future[Judgment]] = {}
+        self._announced = False
+        self._announcing = Lock()
         self._lock = Lock()
 
     def judgment(self, document: dict[str, Any], answer: Answer, judge: Judge) -> Judgment:
         """Return the judgment of a document's answer, asking for the others' meanwhile."""
-        mine = self._ask(_item(document, answer), judge)
+        self._announce(document, answer.place, judge)
+        mine = self._ask(item_of(document, answer), judge)
         origin = self._agreed_origin(document, answer.place)
         if origin is not None:
-            for item in self._items(origin):  # in the order in which lmms-eval will want them
+            items = self._items(origin)
+            judge.begin(items)
+            for item in items:  # in the order in which lmms-eval will want them
                 self._ask(item, judge)
         return mine.result()
+
+    def _announce(self, document: dict[str, Any], place: int, judge: Judge) -> None:
+        """Have the judge say what it will take before it is asked for anything.
+
+        One document is enough for that: were the order another one, the sum would be much the same.
+        """
+        with self._announcing:
+            if self._announced:
+                return
+            self._announced = True
+            judge.announce(self._items(self._origin(document, place)))
 
     def _ask(self, item: JudgeItem, judge: Judge) -> Future[Judgment]:
         # Once each, also those that failed: the judge has tried again already.
@@ -88,7 +104,7 @@ class Batch:
 
     def _agreed_origin(self, document: dict[str, Any], place: int) -> int | None:
         """Return the document index of place 0 as soon as two documents agree on it, once."""
-        origin = self._index[document["video_id"]] - place * self._stride
+        origin = self._origin(document, place)
         with self._lock:
             if self._settled:
                 return None
@@ -99,15 +115,19 @@ class Batch:
             # Where they disagree, the order is not what it was taken for: one by one, then.
             return origin if origin == self._first[1] else None
 
+    def _origin(self, document: dict[str, Any], place: int) -> int:
+        return self._index[document["video_id"]] - place * self._stride
+
     def _items(self, origin: int) -> list[JudgeItem]:
         last = origin + (len(self._texts) - 1) * self._stride
         if origin < 0 or last >= len(self._documents):
             return []
         documents = self._documents[origin : last + 1 : self._stride]
-        return [_item(d, text) for d, text in zip(documents, self._texts, strict=True)]
+        return [item_of(d, text) for d, text in zip(documents, self._texts, strict=True)]
 
 
-def _item(document: dict[str, Any], text: str) -> JudgeItem:
+def item_of(document: dict[str, Any], text: str) -> JudgeItem:
+    """Return what is judged of a document and its answer."""
     return JudgeItem(
         video_id=document["video_id"], prediction=str(text).strip(), reference=document["answer"]
     )
@@ -115,6 +135,13 @@ def _item(document: dict[str, Any], text: str) -> JudgeItem:
 
 REASONING_TAGS = [["<think>", "</think>"], ["<analysis>", "</analysis>"]]
 """What lmms-eval cuts out of every answer before it is scored, unless told otherwise."""
+
+
+def plain_text(answer: str | None) -> str:
+    """Return an answer without its reasoning, as lmms-eval itself would cut it."""
+    from lmms_eval.api.reasoning import strip_reasoning_tags
+
+    return str(strip_reasoning_tags(str(answer or ""), REASONING_TAGS))
 
 
 class KeepPlaces:
@@ -130,10 +157,8 @@ class KeepPlaces:
 
     def apply(self, resps: Sequence[Sequence[str]], docs: Sequence[dict[str, Any]]) -> list[Answer]:
         """Return one :class:`Answer` per list of responses, in order."""
-        from lmms_eval.api.reasoning import strip_reasoning_tags
-
         firsts = [responses[0] for responses in resps]
-        texts = [str(strip_reasoning_tags(str(first or ""), REASONING_TAGS)) for first in firsts]
+        texts = [plain_text(first) for first in firsts]
         batch = Batch(texts, docs, stride=int(os.environ.get("WORLD_SIZE", "1")))
         return [
             _answer(text, batch, place, getattr(first, "generation", None))
@@ -145,5 +170,5 @@ def judge_answer(document: dict[str, Any], answer: str, judge: Judge) -> Judgmen
     """Return the judgment of an answer, wherever it comes from."""
     if isinstance(answer, Answer):
         return answer.batch.judgment(document, answer, judge)
-    future: Future[Judgment] = judge.submit(_item(document, answer))
+    future: Future[Judgment] = judge.submit(item_of(document, answer))
     return future.result()

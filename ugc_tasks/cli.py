@@ -1,7 +1,7 @@
 """The console script ``ugc-videocap``: arguments in, one call, text or JSON out.
 
-Exit status: 0 all was done, 3 a part of it, 2 the input cannot be used (one sentence on stderr says
-what, where, and what to do), 130 interrupted.
+Exit status: 0 all was done, 3 a part of it, 1 a judge that is not fit, 2 the input cannot be used
+(one sentence on stderr says what, where, and what to do), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ugc_tasks import score_command, summarize_command
+from ugc_tasks import (
+    judge_check_command,
+    judge_probe_command,
+    score_command,
+    summarize_command,
+)
 from ugc_tasks.data import prepare_command
 from ugc_tasks.data.home import DataError
 
@@ -57,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     score_command.add_parsers(subparsers)
     summarize_command.add_parsers(subparsers)
     prepare_command.add_parsers(subparsers)
+    judge_check_command.add_parsers(subparsers)
+    judge_probe_command.add_parsers(subparsers)
     return parser
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ugc_tasks.early import Messages
 from ugc_tasks.run import current_run
 
 if TYPE_CHECKING:
@@ -65,9 +66,13 @@ def doc_to_text(doc: dict[str, Any]) -> str:
 
 
 def doc_to_messages(doc: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one user turn, the clip before the question, as the published runs had it."""
+    """Return one user turn, the clip before the question, as the published runs had it.
+
+    The list takes the answer, too, as soon as there is one: see ``early.py``.
+    """
     clip = {"type": "video", "url": doc_to_visual(doc)[0]}
-    return [{"role": "user", "content": [clip, {"type": "text", "text": doc_to_text(doc)}]}]
+    turn = {"role": "user", "content": [clip, {"type": "text", "text": doc_to_text(doc)}]}
+    return Messages([turn], doc)
 
 
 def doc_to_target(doc: dict[str, Any]) -> str:

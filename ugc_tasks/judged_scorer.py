@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, clip_metrics
+from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, ESTIMATE_UNLIKE, clip_metrics
 from ugc_tasks.data.questions import read_questions
 from ugc_tasks.detail.metrics import VALUES, answer_metrics
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
+from ugc_tasks.judge.offline import interval
+from ugc_tasks.judge.offline.unlike import doubts
 from ugc_tasks.judge.questions import question_named
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.saved.answers import SavedAnswer
 from ugc_tasks.saved.pairing import Pairing, pair
 from ugc_tasks.scoring import Report, Request, means
 from ugc_tasks.specs import SPECS
+from ugc_tasks.spending import total
 
 _NO_TEXT = "the answer is not a text"
 
@@ -55,7 +58,10 @@ def score(request: Request) -> Report:
     )
     names = (asked.name,) if asked.name in VALUES else tuple(asked.form.names)
     columns = (*names, "average") if set(names) == set(DIMENSIONS) else names
-    return _report(pairing, items, columns, judge=facts, source=source, note=spec.note)
+    captions = [_text(answer) for video_id, answer in pairing.pairs if _scored(judgments, video_id)]
+    return _report(
+        pairing, items, columns, judge=facts, source=source, note=spec.note, captions=captions
+    )
 
 
 def _row(
@@ -97,6 +103,7 @@ def _report(
     judge: Mapping[str, Any],
     source: str,
     note: str,
+    captions: Sequence[str],
 ) -> Report:
     scored = [item for item in items if item["n"]]
     suffix = ESTIMATE if judge["estimate"] else ""
@@ -104,7 +111,9 @@ def _report(
     metrics, ci95 = means({name: [item[name] for item in scored] for name in names})
     notes = [note] if note else []
     if judge["estimate"]:
+        ci95 = {name: _interval(name, metrics[name], len(scored)) for name in names}
         notes.append("these are estimates from the texts alone: no judge was asked")
+        notes += doubts([item[ESTIMATE_UNLIKE] for item in scored], captions)
     return Report(
         n=len(scored),
         failed=len(items) - len(scored),
@@ -116,11 +125,20 @@ def _report(
         facts={
             "coverage": len(scored) / pairing.wanted,
             "judge": dict(judge),
+            "spent": total([item["judge_spent"] for item in items]),
             "references": source,
         },
         notes=tuple(notes),
         estimate=judge["estimate"],
     )
+
+
+def _scored(judgments: Mapping[str, Judgment], video_id: str) -> bool:
+    return video_id in judgments and judgments[video_id].scores is not None
+
+
+def _interval(name: str, mean: float | None, n: int) -> tuple[float, float] | None:
+    return None if mean is None else interval(name.removesuffix(ESTIMATE), mean, n)
 
 
 def _judged(judge: Judge, pairing: Pairing, references: Mapping[str, str]) -> dict[str, Judgment]:

@@ -15,7 +15,9 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.suspicion import reasons
 from ugc_tasks.specs import COLUMNS
+from ugc_tasks.spending import entry
 
 ALL = len(COLUMNS)
 
@@ -79,12 +81,16 @@ def judged_row(
     row = base_row(
         video_id, answer, scored=scored, wanted=wanted, generation=generation, subject=subject
     )
-    row |= {"judge": label, "judge_failed": ""}
+    row |= {"judge": label, "judge_failed": "", "judge_ran": "", "judge_spent": ""}
+    row["suspects"] = " ".join(reasons(answer))
     if judgment is None:
         return row
     if not scored and not row[f"{subject}_failed"]:
         row["judge_failed"] = judgment.failure or "no judgment"
+    ran = (judgment.model, judgment.fingerprint)
     return row | {
+        "judge_ran": " ".join(filter(None, ran)),
+        "judge_spent": entry(judgment),
         "judge_reply": judgment.reply,
         "judge_model": judgment.model,
         "judge_fingerprint": judgment.fingerprint,

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
+from ugc_tasks.judge.offline import difference_interval, interval
 from ugc_tasks.saved.scores import ClipScores, ScoreFile
 from ugc_tasks.stats import mean_estimate, paired_difference
 
@@ -82,7 +83,10 @@ def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
         result[name + suffix] = None if estimate is None else estimate.mean
         if estimate is not None:
             result["n"] = estimate.n
-            result["ci95"][name + suffix] = estimate.interval and list(estimate.interval)
+            pair = estimate.interval
+            if suffix and pair is not None:
+                pair = difference_interval(name, estimate.mean, (pair[1] - pair[0]) / 2)
+            result["ci95"][name + suffix] = pair and list(pair)
     return result
 
 
@@ -106,7 +110,17 @@ def doubts(files: Sequence[ScoreFile]) -> list[str]:
             f"these scores are not of one judge ({'; '.join(sorted(judges))}): numbers of "
             "different judges cannot be compared"
         )
+    elif len(models := {who.split()[0] for scores in files for who in scores.ran}) > 1:
+        found.append(
+            f"under one name these scores are of several judges ({', '.join(sorted(models))}): "
+            "numbers of different judges cannot be compared"
+        )
     for scores in files:
+        if len(scores.ran) > 1:
+            found.append(
+                f"{scores.path}: the judge changed while judging ({'; '.join(sorted(scores.ran))})"
+                ": its means are over scores of all of them"
+            )
         if scores.zeros:
             found.append(
                 f"{scores.path}: {len(scores.zeros)} clips have a 0, which no judge gives: "
@@ -128,6 +142,14 @@ def _columns(clips: Sequence[ClipScores], suffix: str) -> dict[str, Any]:
     if not clips:
         return {"ci95": {}}
     estimates = {n + suffix: mean_estimate([getattr(c, n) for c in clips]) for n in COLUMNS}
+    if suffix:
+        # A clip's estimate is off like its neighbour's: their spread says nothing of that.
+        means = {name: estimate.mean for name, estimate in estimates.items()}
+        n = len(clips)
+        return {
+            **means,
+            "ci95": {c + suffix: list(interval(c, means[c + suffix], n)) for c in COLUMNS},
+        }
     return {
         **{name: estimate.mean for name, estimate in estimates.items()},
         "ci95": {n: e.interval and list(e.interval) for n, e in estimates.items()},

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.judge_server import Asked, JudgeServer, scores, text
 from ugc_tasks.data.home import Home
+from ugc_tasks.judge.offline import interval
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.judged_scorer import score
 from ugc_tasks.saved.answers import SavedAnswer, SavedAnswers
@@ -85,6 +86,15 @@ def test_the_free_estimate_is_called_one(make_home: Any) -> None:
         "visual_estimate", "audio_estimate", "details_estimate", "average_estimate"
     }  # fmt: skip
     assert report.complete
+
+
+def test_an_estimate_has_the_interval_of_its_errors_and_not_of_its_clips(make_home: Any) -> None:
+    make_home(2)
+    report = scored({i: CAPTIONS[i] for i in ("PI-000", "PI-001")})
+    for name, mean in report.metrics.items():
+        assert mean is not None
+        assert report.ci95[name] == interval(name.removesuffix("_estimate"), mean, 2)
+    assert any("unlike those that the estimate was fitted on" in note for note in report.notes)
 
 
 def test_a_profile_that_judges_nothing_scores_nothing(

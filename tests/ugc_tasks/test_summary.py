@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.reference import reference_dir
+from ugc_tasks.judge.offline import interval
 from ugc_tasks.saved.scores import ClipScores, ScoreFile, read_scores
 from ugc_tasks.summary import (
     COLUMNS,
@@ -84,6 +85,20 @@ def test_an_estimate_never_stands_under_the_name_of_a_score() -> None:
     assert (difference["average_estimate"], "average" in difference) == (10.0, False)
 
 
+def test_the_intervals_of_estimates_are_those_of_their_errors() -> None:
+    first, second = ({"a": 40.0, "b": 40.0}, {"a": 30.0, "b": 30.0})
+    row = summarize(scores(first, estimate=True), References())
+    assert row["ci95"]["average_estimate"] == list(interval("average", 40.0, 2))
+    difference = compare(scores(first, estimate=True), scores(second, estimate=True))
+    low, high = difference["ci95"]["average_estimate"]
+    assert low < 10 - interval_half() and high > 10 + interval_half()
+
+
+def interval_half() -> float:
+    low, high = interval("average", 60.0, 10**9)
+    return (high - low) / 2
+
+
 def test_a_file_of_failures_has_no_figures() -> None:
     row = summarize(scores({}, failed={"a": "no reply"}), References())
     assert (row["n"], row["coverage"], row["average"], row["ci95"]) == (0, 0.0, None, {})
@@ -154,3 +169,25 @@ def test_intervals_of_the_published_averages_are_less_than_a_point_wide_each_way
     for path in sorted((reference_dir() / "scores").glob("*.json")):
         low, high = summarize(read_scores(path), References())["ci95"]["average"]
         assert 0.8 < (high - low) / 2 < 0.97
+
+
+def test_one_name_for_two_models_is_no_reason_to_compare_them() -> None:
+    """An alias such as gpt-4o stands for one model this month and for another the next."""
+    old = scores({"a": 40.0}, ran=frozenset({"gpt-4o-2024-08-06 fp_1"}))
+    new = scores({"a": 60.0}, ran=frozenset({"gpt-4o-2024-11-20 fp_2"}))
+    (doubt,) = doubts([old, new])
+    assert "gpt-4o-2024-08-06, gpt-4o-2024-11-20" in doubt
+    assert "cannot be compared" in doubt
+    assert not doubts([old, scores({"a": 1.0}, ran=frozenset({"gpt-4o-2024-08-06 fp_9"}))])
+
+
+def test_the_same_judge_at_two_places_is_two_judges() -> None:
+    here, there = scores({"a": 40.0}, judge="paper/m/d"), scores({"a": 60.0}, judge="paper/m/d@h")
+    (doubt,) = doubts([here, there])
+    assert "not of one judge" in doubt
+
+
+def test_a_judge_that_changed_within_a_file_is_told() -> None:
+    changed = scores({"a": 40.0}, ran=frozenset({"m fp_1", "m fp_2"}))
+    (doubt,) = doubts([changed])
+    assert "scores.json: the judge changed while judging (m fp_1; m fp_2)" in doubt

@@ -6,7 +6,7 @@ text, because lmms-eval computes a standard error of every number, and one of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -17,8 +17,11 @@ from ugc_tasks.rows import judged_row, no_answer
 __all__ = [
     "DIMENSIONS",
     "ESTIMATE",
+    "ESTIMATE_INTERVAL",
+    "ESTIMATE_UNLIKE",
     "NO_CAPTION",
     "SCALE",
+    "average_interval",
     "clip_metrics",
 ]
 
@@ -27,6 +30,11 @@ SCALE = 20
 
 ESTIMATE = "_estimate"
 """Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
+
+ESTIMATE_INTERVAL = "interval_of_estimate"
+ESTIMATE_UNLIKE = "unlike_of_estimate"
+"""Rows of the offline profile alone: how far off the estimate may be, and which captions are unlike
+those that it was fitted on. A group would mistake names with ``average`` in them for that."""
 
 NO_CAPTION = no_answer("caption")
 
@@ -71,4 +79,17 @@ def clip_metrics(
     row |= {name + suffix: value for name, value in values.items()}
     if set(values) == set(DIMENSIONS):
         row["average" + suffix] = fmean(values.values())
+        if estimate:
+            # Text: lmms-eval computes a standard error of numbers, and this has an interval.
+            row[ESTIMATE_INTERVAL] = repr(row["average" + suffix])
+            row[ESTIMATE_UNLIKE] = judgment.unlike
     return row
+
+
+def average_interval(items: Sequence[str]) -> str:
+    """Return the 95 % interval of the estimated average: ``estimate 57.3 to 66.9``."""
+    from ugc_tasks.judge.offline import interval
+
+    values = [float(item) for item in items]
+    low, high = interval("average", fmean(values), len(values))
+    return f"estimate {low:.1f} to {high:.1f}"

@@ -1,92 +1,172 @@
 """One item's way to its judgment: looked up, asked for, put on disk, handed out.
 
-An item takes a turn (the pace), then a claim (no other process asks the same), then the endpoint's
-time. Everything here runs in one event loop. A refusal that would meet every request stops all
-asking; what is on disk is still handed out.
+An item takes a seat (so that not all of a run are under way at once), then a claim (no other
+process asks the same), then its turns at the endpoint (``tries.py``). Everything here runs in one
+event loop. A refusal that would meet every request stops all asking; what is on disk is still
+handed out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from ugc_tasks.judge.announcement import Announcement
+from ugc_tasks.judge.batches import Batches
+from ugc_tasks.judge.budget import Meter, purse_of
 from ugc_tasks.judge.claims import Claims
-from ugc_tasks.judge.client import (
-    Backoff,
-    ChatClient,
-    JudgeRefused,
-    RequestFailed,
-    RequestTimedOut,
-)
+from ugc_tasks.judge.client import ChatClient
+from ugc_tasks.judge.connection import Connection
+from ugc_tasks.judge.failures import JudgeRefused, RequestFailed, RequestTimedOut
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
+from ugc_tasks.judge.pace import Pace
+from ugc_tasks.judge.prices import Price
 from ugc_tasks.judge.profiles import ChatProfile
 from ugc_tasks.judge.reply import ChatReply, ReplyError, parse_reply
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.judge.slots import Slots
 from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore, StoredReply, judgment_key
+from ugc_tasks.judge.tokens import counter_for
+from ugc_tasks.judge.tries import Allowance, Backoff, Refusal, Tries
+from ugc_tasks.judge.usage import Usage
 
 _CLAIM_POLL_S = 0.25
 # So many requests in a row that ran out of time, with no answer to any other between them, are not
 # bad luck: the endpoint is down, and the rest of the clips would wait as long, one after another.
 _DOWN_AFTER = 3
+# Twice as many items as requests: those that wait to try again leave no turn unused.
+_SEATS = 2
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 class Asking:
-    """The paid judge of ``profile`` with its store and its pace."""
+    """The paid judge of ``profile``, with its store, its pace and its price."""
 
-    def __init__(self, profile: ChatProfile, settings: JudgeSettings, backoff: Backoff) -> None:
-        """Open the store; raises ``JudgeStoreError``. Nothing is sent yet."""
+    def __init__(
+        self,
+        profile: ChatProfile,
+        settings: JudgeSettings,
+        *,
+        label: str,
+        price: Price | None,
+        backoff: Backoff,
+    ) -> None:
+        """Open the store; raises ``JudgeStoreError``. Nothing is sent yet.
+
+        ``label`` is the judge's name in the store.
+        """
         self._profile = profile
         self._settings = settings
+        self._label = label
+        # An item's request is needed when it is announced, submitted and asked.
+        self._prepared = functools.lru_cache(maxsize=4096)(self._prepare)
         self._store = JudgmentStore(settings.store)
         self._claims = Claims(settings.store)
         # Writing waits for the disk: in a thread of its own it does not hold up the requests.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-store")
-        self._turns = asyncio.Semaphore(settings.concurrency)
-        self._refusal: str | None = None
-        self._refused = asyncio.Event()
+        self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
+        self._refusal = Refusal()
         self._timed_out_in_a_row = 0
-        self._client = ChatClient(
-            base_url=settings.base_url,
+        self._seen: set[tuple[str | None, str | None]] = set()
+        self._unsaved: list[Callable[[], int]] = []
+        self._meter = Meter(purse_of(settings.store, settings.budget), price)
+        self._connection = Connection(settings.base_url, settings.api_key, timeout=settings.timeout)
+        self._tries = Tries(
+            ChatClient(self._connection, endpoint=settings.endpoint, api_key=settings.api_key),
             endpoint=settings.endpoint,
-            api_key=settings.api_key,
-            timeout=settings.timeout,
+            slots=Slots(Pace(settings.concurrency, longest_told=backoff.longest_told)),
+            meter=self._meter,
             backoff=backoff,
-            pause=self._pause,
+            refusal=self._refusal,
+            timeout=settings.timeout,
+        )
+        self._batches = Batches(
+            self._connection,
+            self._store,
+            self._claims,
+            settings=settings,
+            meter=self._meter,
+            refusal=self._refusal,
+            refuse=self._refuse,
+            backoff=backoff,
         )
 
     def key(self, item: JudgeItem) -> str:
         """Return the key of the item's judgment: the same for items whose request is the same."""
-        question = self._profile.question.name
-        return judgment_key(self._settings.endpoint, self._request(item), question)
+        return self._prepared(item)[0]
+
+    async def announce(self, items: Sequence[JudgeItem]) -> Announcement | None:
+        """Return what judging ``items`` will take; None where nothing will be asked.
+
+        That is where the store cannot be read.
+        """
+        keyed = {self.key(item): item for item in items}
+        try:
+            stored = await self._on_disk(lambda: self._store.scored(keyed))
+        except JudgeStoreError as error:
+            self._refuse(str(error))
+            return None
+        bodies = [self._request(item) for key, item in keyed.items() if key not in stored]
+        if bodies:
+            loop = asyncio.get_running_loop()
+            self._meter.counter = await loop.run_in_executor(None, counter_for, self._profile.model)
+        counter = self._meter.counter
+        return Announcement(
+            judge=self._label,
+            needed=len(keyed),
+            stored=len(stored),
+            prompt_tokens=await self._on_disk(lambda: sum(map(counter.request, bodies))),
+            how=counter.how,
+            price=self._meter.price,
+            budget=self._settings.budget,
+            batched=self._settings.batch,
+        )
+
+    async def begin(self, items: Sequence[JudgeItem]) -> None:
+        """Begin batches of what is missing of ``items``, if there are to be some."""
+        keyed = {self.key(item): item for item in items}
+        try:
+            stored = await self._on_disk(lambda: self._store.scored(keyed))
+            wanted = {key: item for key, item in keyed.items() if key not in stored}
+            bodies = {key: self._request(item) for key, item in wanted.items()}
+            self._batches.start(bodies, functools.partial(self._from_batch, wanted))
+        except JudgeStoreError as error:
+            self._refuse(str(error))
 
     async def judge(self, item: JudgeItem) -> Judgment:
         """Return the judgment of ``item``; a failure is in it, not raised."""
         key = self.key(item)
         try:
+            bought = await self._batches.settled(key)
             while True:
                 stored = await self._on_disk(lambda: self._store.first_scored(key))
                 if stored:
-                    return _from_store(item, stored)
-                async with self._turns:
-                    if self._refusal:
-                        return Judgment(item.video_id, failure=self._refusal)
+                    return self._from_store(item, stored, bought=bought)
+                async with self._seats:
+                    self._refusal.check()
                     with self._claims.claimed(key) as mine:
                         if mine:
                             return await self._judge_claimed(item, key)
                 await asyncio.sleep(_CLAIM_POLL_S)
+        except JudgeRefused as error:
+            return Judgment(item.video_id, failure=str(error))
         except JudgeStoreError as error:
             self._refuse(str(error))  # what cannot be kept must not be bought
             return Judgment(item.video_id, failure=str(error))
 
     async def aclose(self) -> None:
         """Close connections and store, after what has been received is on disk."""
-        await self._client.aclose()
+        await self._batches.aclose()
+        await self._connection.aclose()
+        await self._save_the_unsaved()
         self._disk.shutdown(wait=True)
         self._claims.close()
         self._store.close()
@@ -94,47 +174,59 @@ class Asking:
     async def _judge_claimed(self, item: JudgeItem, key: str) -> Judgment:
         # Another process may have finished it between our look and our claim.
         stored = await self._on_disk(lambda: self._store.first_scored(key))
-        return _from_store(item, stored) if stored else await self._ask(item, key)
+        if stored:
+            return self._from_store(item, stored)
+        await self._on_disk(self._store.require_room)
+        return await self._ask(item, key)
 
     async def _ask(self, item: JudgeItem, key: str) -> Judgment:
-        give_up = time.monotonic() + self._settings.deadline
-        result = Judgment(item.video_id, failure="no time was left to ask")
+        result: Judgment | None = None
+        body, allowed = self._request(item), Allowance(self._settings.deadline)
         for _ in range(self._settings.attempts):
-            left = give_up - time.monotonic()
-            if left <= 0:
-                break
+            keep = functools.partial(self._keep, item, key, earlier=result)
             try:
-                reply = await self._client.ask(self._request(item), within=left)
+                result = await self._tries.ask(body, keep, allowed)
             except (JudgeRefused, RequestFailed) as error:
                 self._note(error)
                 # The endpoint's reason, with the last reply if an earlier one did not parse.
-                return Judgment(
-                    item.video_id, failure=str(error), reply=result.reply, attempts=result.attempts
-                )
+                if result is not None:
+                    return dataclasses.replace(result, failure=str(error))
+                return Judgment(item.video_id, failure=str(error))
             self._timed_out_in_a_row = 0
-            result = await self._keep(item, key, reply)
             if result.scores:
                 break
+        assert result is not None  # noqa: S101  # there is at least one attempt
         return result
 
-    async def _keep(self, item: JudgeItem, key: str, reply: ChatReply) -> Judgment:
-        """Put the reply on disk, then read it as a judgment."""
-        scores: Scores | None = None
-        failure: str | None = None
-        try:
-            scores = parse_reply(reply.text, self._profile.question.form)
-        except ReplyError as error:
-            failure = str(error)
-        attempt = await self._on_disk(
-            lambda: self._store.add(
-                key,
-                reply,
-                video_id=item.video_id,
-                judge=self._profile.label,
-                scores=scores,
-                failure=failure,
-            )
+    async def _keep(
+        self,
+        item: JudgeItem,
+        key: str,
+        reply: ChatReply,
+        cost: Usage,
+        *,
+        earlier: Judgment | None = None,
+    ) -> Judgment:
+        """Put a reply on disk, then return what it says; ``earlier``: the one asked again."""
+        self._watch(reply)
+        scores, failure = self._read(reply)
+        add = functools.partial(
+            self._store.add,
+            key,
+            reply,
+            video_id=item.video_id,
+            judge=self._label,
+            scores=scores,
+            failure=failure,
+            usd=cost.usd,
         )
+        try:
+            attempt = await self._on_disk(add)
+        except JudgeStoreError as error:
+            # It is paid for: this run has it, and when there is room again the store does.
+            self._refuse(str(error))
+            self._unsaved.append(add)
+            attempt = 1
         return Judgment(
             item.video_id,
             scores=scores,
@@ -143,7 +235,50 @@ class Asking:
             model=reply.model,
             fingerprint=reply.fingerprint,
             attempts=attempt,
+            usage=cost if earlier is None or earlier.usage is None else earlier.usage + cost,
         )
+
+    async def _from_batch(
+        self, wanted: Mapping[str, JudgeItem], key: str, reply: ChatReply, usage: Usage
+    ) -> None:
+        """Put a reply from a batch on disk; a batch may hold more than this run asked for."""
+        item = wanted.get(key) or JudgeItem("", "", "")
+        await self._keep(item, key, reply, usage)
+
+    def _read(self, reply: ChatReply) -> tuple[Scores | None, str | None]:
+        try:
+            return parse_reply(reply.text, self._profile.question.form), None
+        except ReplyError as error:
+            return None, str(error)
+
+    async def _save_the_unsaved(self) -> None:
+        lost = 0
+        for add in self._unsaved:
+            try:
+                await self._on_disk(add)
+            except JudgeStoreError:
+                lost += 1
+        if lost:
+            _log.error(
+                "%d judgments that were paid for are in this run's results and could not be put "
+                "into %s: a rerun will ask for them again",
+                lost,
+                self._store.path,
+            )
+
+    def _watch(self, reply: ChatReply) -> None:
+        """Say it once if what answers is not what answered before."""
+        identity = (reply.model, reply.fingerprint)
+        if identity in self._seen:
+            return
+        self._seen.add(identity)
+        if len(self._seen) == 2:
+            names = " and ".join(sorted(" ".join(filter(None, who)) or "?" for who in self._seen))
+            _log.warning(
+                "the judge changed while judging (%s): scores of both are in this run, and each "
+                "row says whose it is",
+                names,
+            )
 
     def _note(self, error: JudgeRefused | RequestFailed) -> None:
         if isinstance(error, JudgeRefused):
@@ -158,32 +293,33 @@ class Asking:
             self._timed_out_in_a_row = 0  # it answered, if only to decline
 
     def _refuse(self, reason: str) -> None:
-        self._refusal = self._refusal or reason
-        self._refused.set()
+        if self._refusal.say(reason):
+            _log.error("judging stops: %s", reason)
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait between tries, but not on after a refusal."""
-        try:
-            await asyncio.wait_for(self._refused.wait(), seconds)
-        except TimeoutError:
-            return
-        raise JudgeRefused(self._refusal or "")
+    def _prepare(self, item: JudgeItem) -> tuple[str, dict[str, Any]]:
+        """Return the key and the request of an item."""
+        body = self._profile.request(item.video_id, item.prediction, item.reference)
+        return judgment_key(self._settings.endpoint, body, self._profile.question.name), body
 
-    def _request(self, item: JudgeItem) -> dict[str, object]:
-        return self._profile.request(item.video_id, item.prediction, item.reference)
+    def _request(self, item: JudgeItem) -> dict[str, Any]:
+        return self._prepared(item)[1]
+
+    def _from_store(
+        self, item: JudgeItem, stored: StoredReply, *, bought: bool = False
+    ) -> Judgment:
+        reply = stored.reply
+        self._watch(reply)
+        return Judgment(
+            item.video_id,
+            scores=stored.scores,
+            reply=reply.text,
+            failure=stored.failure,
+            model=reply.model,
+            fingerprint=reply.fingerprint,
+            stored=not bought,
+            attempts=stored.attempt,
+            usage=Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, stored.usd),
+        )
 
     async def _on_disk(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)
-
-
-def _from_store(item: JudgeItem, stored: StoredReply) -> Judgment:
-    return Judgment(
-        item.video_id,
-        scores=stored.scores,
-        reply=stored.reply.text,
-        failure=stored.failure,
-        model=stored.reply.model,
-        fingerprint=stored.reply.fingerprint,
-        stored=True,
-        attempts=stored.attempt,
-    )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from types import MappingProxyType
+from typing import TypeGuard
 
 _GRADES = range(1, 6)
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
@@ -24,13 +25,10 @@ class Kind:
     Attributes:
         meaning: what the value has to be, in words that follow "is not".
         read: the number a stated value means, None where it means none.
-        schema: JSON schema of the value. An enumeration where there can be one, and no bounds:
-            this much every server that has strict schemas understands.
     """
 
     meaning: str
     read: Callable[[object], float | None]
-    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,6 @@ class Form:
     def only(self, *names: str) -> Form:
         """Return the form with these values alone; what else an answer states is passed over."""
         return Form({name: self.fields[name] for name in names})
-
-    def schema(self) -> dict[str, Any]:
-        """Return the strict JSON schema of an answer of this form."""
-        return {
-            "type": "object",
-            "properties": {name: dict(kind.schema) for name, kind in self.fields.items()},
-            "required": list(self.fields),
-            "additionalProperties": False,
-        }
 
 
 def _read_grade(value: object) -> float | None:
@@ -89,9 +78,14 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-GRADE = Kind("a whole number from 1 to 5", _read_grade, {"type": "integer", "enum": list(_GRADES)})
-YES_NO = Kind('"yes" or "no"', _read_yes_no, {"type": "string", "enum": list(_YES_NO)})
-FRACTION = Kind("a fraction from 0 to 1", _read_fraction, {"type": "number"})
+GRADE = Kind("a whole number from 1 to 5", _read_grade)
+YES_NO = Kind('"yes" or "no"', _read_yes_no)
+FRACTION = Kind("a fraction from 0 to 1", _read_fraction)
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
+)
+"""The kinds by the names that profile files use."""
 
 DIMENSIONS = ("visual", "audio", "details")
 """The values of a caption's judgment."""

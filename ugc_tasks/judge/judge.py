@@ -6,15 +6,16 @@ A paid judge, the offline estimate and the profile that judges nothing stand beh
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ugc_tasks.judge.announcement import tell
 from ugc_tasks.judge.asking import Asking
-from ugc_tasks.judge.client import Backoff
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
+from ugc_tasks.judge.prices import Price, PriceError, price_of
 from ugc_tasks.judge.profiles import (
     ChatProfile,
     OfflineProfile,
@@ -23,8 +24,9 @@ from ugc_tasks.judge.profiles import (
     load_profile,
 )
 from ugc_tasks.judge.questions import question_named
-from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
+from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.threaded import ThreadedAsking
+from ugc_tasks.judge.tries import Backoff
 
 _NOT_JUDGED = "not judged (UGC_JUDGE_PROFILE=none)"
 
@@ -59,12 +61,60 @@ class Judge:
     def __init__(
         self, profile: Profile, settings: JudgeSettings, *, backoff: Backoff | None = None
     ) -> None:
-        """Open the store of a paid judge (``JudgeStoreError``) and start its thread."""
+        """Open the store of a paid judge (``JudgeStoreError``) and start its thread.
+
+        Raises ``JudgeConfigError`` where a price table cannot be used, or a budget is to be kept
+        without a price.
+        """
         self.profile = profile
         self._settings = settings
         self._paid: ThreadedAsking | None = None
+        self._price: Price | None = None
+        self._early: dict[JudgeItem, Future[Judgment]] = {}
+        self._early_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-early")
+        self._foretold = False
         if isinstance(profile, ChatProfile):
-            self._paid = ThreadedAsking(Asking(profile, settings, backoff or Backoff()))
+            self._price = _price(profile.model, settings)
+            asking = Asking(
+                profile,
+                settings,
+                label=self.label,
+                price=self._price,
+                backoff=backoff or Backoff(),
+            )
+            self._paid = ThreadedAsking(asking)
+
+    @property
+    def label(self) -> str:
+        """The short name under which numbers of this judge are shown.
+
+        The same model served elsewhere is another judge, so the name ends with the place unless it
+        is OpenAI's.
+        """
+        paid = isinstance(self.profile, ChatProfile)
+        elsewhere = paid and self._settings.endpoint != DEFAULT_ENDPOINT
+        return (
+            f"{self.profile.label}@{self._settings.endpoint}" if elsewhere else self.profile.label
+        )
+
+    def announce(self, items: Sequence[JudgeItem]) -> None:
+        """Say what judging ``items`` will take; to be called before any of it is paid for."""
+        if self._paid is not None:
+            announcement = self._paid.announce(self._judged(items))
+            if announcement is not None:
+                tell(str(announcement))
+
+    def begin(self, items: Sequence[JudgeItem]) -> None:
+        """Begin batches of ``items`` (``UGC_JUDGE_MODE=batch``), which need to know what there is.
+
+        Returns at once, and does nothing in the other mode unless an earlier run left a batch.
+        """
+        if self._paid is not None:
+            self._paid.begin(self._judged(items))
+
+    def _judged(self, items: Sequence[JudgeItem]) -> list[JudgeItem]:
+        subject = self.profile.question.subject
+        return [item for item in items if why_not_judged(item, subject) is None]
 
     def submit(self, item: JudgeItem) -> Future[Judgment]:
         """Start judging ``item`` and return the future of its judgment, without waiting for it.
@@ -72,6 +122,8 @@ class Judge:
         Items whose request is the same are asked once while they are under way, and come back each
         under its own ``video_id``. The future does not fail: a failure is in the judgment.
         """
+        if item in self._early:
+            return self._early[item]
         reason = why_not_judged(item, self.profile.question.subject)
         if reason is None and self._paid is not None:
             return self._paid.submit(item)
@@ -79,21 +131,49 @@ class Judge:
         if reason is not None:
             done.set_result(Judgment(item.video_id, failure=reason))
         elif isinstance(self.profile, OfflineProfile):
-            from ugc_tasks.judge.offline import estimate
+            from ugc_tasks.judge.offline import estimate, unlike
 
             scores = estimate(item.prediction, item.reference)
-            done.set_result(Judgment(item.video_id, scores=scores))
+            why = unlike(item.prediction, item.reference)
+            done.set_result(Judgment(item.video_id, scores=scores, unlike=why))
         else:
             done.set_result(Judgment(item.video_id, failure=_NOT_JUDGED))
         return done
+
+    @property
+    def early(self) -> bool:
+        """Whether it is of use to submit an item before all items are known."""
+        return self._paid is not None and self._settings.early and not self._settings.batch
+
+    def submit_early(self, item: JudgeItem, like: Callable[[], Sequence[JudgeItem]]) -> None:
+        """Start judging ``item``, in a while; ``submit`` will find what became of it.
+
+        ``like`` gives items as many and about as long as all will be: before the first request it
+        is said what those would take. That can take seconds, and is not done in the caller's.
+        """
+        self._early_calls.submit(self._submit_early, item, like)
+
+    def _submit_early(self, item: JudgeItem, like: Callable[[], Sequence[JudgeItem]]) -> None:
+        if not self._foretold and self._paid is not None:
+            self._foretold = True
+            announcement = self._paid.announce(self._judged(like()))
+            if announcement is not None:
+                tell(
+                    "judging begins while answers are made; if all are like the first, "
+                    f"{announcement}; what is stored costs nothing"
+                )
+        if item not in self._early:
+            self._early[item] = self.submit(item)
 
     def judge_many(self, items: Sequence[JudgeItem], *, progress: bool = True) -> list[Judgment]:
         """Return the judgments of ``items`` in their order, with a progress bar on stderr."""
         from tqdm import tqdm
 
+        self.announce(items)
+        self.begin(items)
         with tqdm(
             total=len(items),
-            desc=f"judging ({self.profile.label})",
+            desc=f"judging ({self.label})",
             unit="clip",
             file=sys.stderr,
             disable=not progress,
@@ -118,7 +198,7 @@ class Judge:
             "values": list(question.form.names),
             "published_score": question.published,
             "profile": self.profile.name,
-            "label": self.profile.label,
+            "label": self.label,
             "estimate": self.profile.estimate,
         }
         if isinstance(self.profile, ChatProfile):
@@ -128,6 +208,9 @@ class Judge:
                 "prompt_sha256": self.profile.prompt_sha256,
                 "system_sha256": self.profile.system_sha256,
                 "endpoint": self._settings.endpoint,
+                "mode": "batch" if self._settings.batch else "request",
+                "budget_usd": self._settings.budget,
+                "price": str(self._price) if self._price else None,
             }
         elif isinstance(self.profile, OfflineProfile):
             facts |= {"prompt_sha256": self.profile.prompt_sha256}
@@ -135,6 +218,7 @@ class Judge:
 
     def close(self) -> None:
         """Stop; what is under way comes back as a failure, what was received is on disk."""
+        self._early_calls.shutdown(cancel_futures=True)
         if self._paid is not None:
             self._paid.close()
 
@@ -150,3 +234,16 @@ class Judge:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _price(model: str, settings: JudgeSettings) -> Price | None:
+    try:
+        price = price_of(model, settings.prices)
+    except PriceError as error:
+        raise JudgeConfigError(f"UGC_JUDGE_PRICES: {error}") from None
+    if price is None and settings.budget is not None:
+        raise JudgeConfigError(
+            f"UGC_JUDGE_BUDGET cannot be kept: no price of {model!r:.80} is known; state it in a "
+            "table and name that in UGC_JUDGE_PRICES"
+        )
+    return price

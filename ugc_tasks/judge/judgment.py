@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.usage import Usage
 
 _MAX_CHARS = (
     100_000  # some forty times the longest caption published; beyond it a reply costs dollars
@@ -27,6 +28,9 @@ class Judgment:
     ``reply`` is the judge's last text (None where there was none), ``model`` and ``fingerprint``
     are what the endpoint said it ran, ``stored`` tells that nothing was asked because the reply was
     on disk, and ``attempts`` counts the replies received for the item, earlier runs included.
+    ``usage`` is what its replies cost: those of this run, or that of the reply on disk. It is None
+    where nothing was paid, or another item with the same request has it. ``unlike`` is why an
+    estimate is a guess (``offline.unlike``); empty where it is not, and for a judge's scores.
     """
 
     video_id: str
@@ -37,6 +41,8 @@ class Judgment:
     fingerprint: str | None = None
     stored: bool = False
     attempts: int = 0
+    usage: Usage | None = None
+    unlike: str = ""
 
     def __post_init__(self) -> None:
         """Hold the promise above."""

@@ -1,9 +1,10 @@
 """The judges one can choose, by name: what each is asked, and the label its numbers carry.
 
 A score means nothing without the judge that gave it, so a profile fixes everything about a request
-and says so in ``label``. ``paper`` is the published protocol; ``rubric`` is ours; ``offline`` is a
-free estimate, of captions only; ``none`` writes answers only. None of them stands in for another.
-What is judged is the question's to say (``questions.py``); a label names it unless it is captions.
+(the profile files say what: ``protocols.py``) and says so in ``label``. ``paper`` is the published
+protocol; ``rubric`` is ours; ``offline`` is a free estimate, of captions only; ``none`` writes
+answers only. None of them stands in for another. What is judged is the question's to say
+(``questions.py``); a label names it unless it is captions.
 """
 
 from __future__ import annotations
@@ -16,17 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.official import official_text
+from ugc_tasks.judge.protocols import CHAT_PROFILES, Protocol, protocol
 from ugc_tasks.judge.questions import QUESTIONS, Question, question_named
+from ugc_tasks.judge.structure import broken_up
 
-PAPER_MODEL = "gpt-4o-2024-08-06"
-PROFILE_NAMES = ("paper", "rubric", "offline", "none")
-PAID_PROFILES = ("paper", "rubric")
+PAID_PROFILES = CHAT_PROFILES
+PROFILE_NAMES = (*PAID_PROFILES, "offline", "none")
 
 _CAPTION = QUESTIONS["caption"]
-_RUBRIC_USER = (
-    "[reference {mark}]\n{reference}\n[end of reference {mark}]\n\n"
-    "[candidate {mark}]\n{prediction}\n[end of candidate {mark}]\n"
-)
 _FOLDER = Path(__file__).parent
 
 
@@ -46,10 +44,16 @@ class ChatProfile:
     response_format: dict[str, Any] | None = field(default=None, repr=False)
     question: Question = _CAPTION
     estimate: bool = False
+    labels: tuple[str, ...] = ()
 
     def messages(self, video_id: str, prediction: str, reference: str) -> list[dict[str, str]]:
-        """Return the system and the user message; both texts lose surrounding white space."""
-        prediction, reference = prediction.strip(), reference.strip()
+        """Return the system and the user message; both texts lose surrounding white space.
+
+        What of the prediction would pass for a part of the message is broken up
+        (``structure.py``); any other prediction is sent as it is.
+        """
+        prediction = broken_up(prediction.strip(), self.labels)
+        reference = reference.strip()
         user = self.user_template.format(
             video_id=video_id,
             prediction=prediction,
@@ -87,7 +91,7 @@ class ChatProfile:
 
 @dataclass(frozen=True)
 class OfflineProfile:
-    """No judge but an estimate from the texts alone (``offline.py``): free, and no more."""
+    """No judge but an estimate from the texts alone (``offline/``): free, and no more."""
 
     version: str
     prompt_sha256: str
@@ -139,9 +143,9 @@ def load_profile(
     asked = question_named(question)
     builders: dict[str, Callable[[], Profile]] = {
         "paper": lambda: paper_profile(
-            official_text(asked.official, home=home, cache=cache), model or PAPER_MODEL, asked
+            official_text(protocol("paper", question).prompt, home=home, cache=cache), model, asked
         ),
-        "rubric": lambda: rubric_profile(model or PAPER_MODEL, asked),
+        "rubric": lambda: rubric_profile(model, asked),
         "offline": lambda: _offline_profile(asked),
         "none": lambda: NoProfile(question=asked),
     }
@@ -149,23 +153,41 @@ def load_profile(
 
 
 def paper_profile(
-    system: str, model: str = PAPER_MODEL, question: Question = _CAPTION
+    system: str, model: str | None = None, question: Question = _CAPTION
 ) -> ChatProfile:
     """Return the published protocol of ``question`` around ``system``, the authors' system text.
 
     Their requests state a model, a temperature and the two messages, and nothing else.
     """
+    return _chat_profile(protocol("paper", question.name), system, model, question)
+
+
+def rubric_profile(model: str | None = None, question: Question = _CAPTION) -> ChatProfile:
+    """Return our own rubric: temperature 0, strict schema, the reference before the candidate.
+
+    Raises ``ValueError`` where the system text is not the one of the profile's file.
+    """
+    stated = protocol("rubric", question.name)
+    system = (_FOLDER / stated.prompt).read_text(encoding="utf-8").strip()
+    profile = _chat_profile(stated, system, model, question)
+    if profile.system_sha256 != stated.prompt_sha256:
+        raise ValueError(f"{stated.prompt} is not the text of which the profile has the digest")
+    return profile
+
+
+def _chat_profile(
+    stated: Protocol, system: str, model: str | None, question: Question
+) -> ChatProfile:
     return ChatProfile(
-        "paper", model, question.paper_temperature, system, question.paper_user, question=question
+        name=stated.profile,
+        model=model or stated.model,
+        temperature=stated.temperature,
+        system=system,
+        user_template=stated.user,
+        response_format=stated.response_format,
+        question=question,
+        labels=stated.labels,
     )
-
-
-def rubric_profile(model: str = PAPER_MODEL, question: Question = _CAPTION) -> ChatProfile:
-    """Return our own rubric: temperature 0, strict schema, the reference before the candidate."""
-    system = (_FOLDER / question.rubric).read_text(encoding="utf-8").strip()
-    schema = {"name": question.rubric_schema, "strict": True, "schema": question.asked.schema()}
-    reply = {"type": "json_schema", "json_schema": schema}
-    return ChatProfile("rubric", model, 0, system, _RUBRIC_USER, reply, question)
 
 
 def _offline_profile(question: Question) -> OfflineProfile:

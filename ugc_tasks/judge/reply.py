@@ -1,26 +1,37 @@
 """Reading a judge's reply, which is hostile text: it may say whatever the caption told it to.
 
-Accepted is one JSON object or Python dictionary with all values of the form asked for
-(``forms.py``), anywhere in the text. Nothing is evaluated.
+The rule. Every object in the text counts that has all values of the form asked for (``forms.py``),
+written as JSON, as a Python dictionary or nearly so (``literal.py``), fenced or not, with any prose
+around it. An object inside another counts where the outer one lacks a value; text inside a string
+never does, since it may be the caption that is quoted. What counts has to agree:
+
+==============================================  =================================================
+an integer, 4.0, "4"                            the grade 4
+3.5, 6, 0, -4, true, null, NaN, "four", "4/5"   a failure: nothing is rounded, cut or guessed
+a value that is missing                         the object does not count; a failure if none does
+values beside those asked for                   passed over
+a value stated twice in one object              a failure, also where both are the same
+several objects with the same scores            those scores
+several that differ, or one of them off scale   a failure: nothing says which was meant
+one that states only a part, differently        a failure, for the same reason
+==============================================  =================================================
+
+Failures are asked again. Other questions than captions have other values; ``forms.py`` says which.
 """
 
 from __future__ import annotations
 
-import ast
-import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ugc_tasks.judge.forms import CAPTION, DIMENSIONS, Form
+from ugc_tasks.judge.literal import Object, read_object
 from ugc_tasks.judge.scores import Scores
 
 __all__ = ["DIMENSIONS", "ChatReply", "ReplyError", "Scores", "parse_reply"]
 
 _MAX_CHARS = 32 * 1024
 _MAX_OBJECTS = 16
-# All that matters for finding where an object ends: braces, quotes, and escapes inside quotes.
-_MARK = re.compile(r"[{}\"']|\\.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -42,101 +53,61 @@ class ReplyError(ValueError):
 def parse_reply(text: str, form: Form = CAPTION) -> Scores:
     """Return the scores of ``form`` that ``text`` states, or raise ``ReplyError``.
 
-    Values beside those of the form are passed over. Several objects with the same scores are fine;
-    objects that disagree, or one good and one out of range, are not, because nothing says which of
-    them the judge meant.
+    Takes time linear in the text, which may have 32,768 characters and 16 opening braces.
     """
     if not text.strip():
         raise ReplyError("the reply is empty")
     if len(text) > _MAX_CHARS:
         raise ReplyError(f"the reply is longer than {_MAX_CHARS} characters")
-    found = {_scores(candidate, form) for candidate in _objects(text, form)}
-    if not found:
+    whole: list[dict[str, float]] = []
+    partial: list[dict[str, float]] = []
+    for candidate in _objects(text, form):
+        values = _values(candidate, form)
+        (whole if len(values) == len(form.names) else partial).append(values)
+    if not whole:
         raise ReplyError(f"the reply has no object with {_listed(form.names)}")
-    if len(found) > 1:
+    if any(whole[0][name] != value for values in whole + partial for name, value in values.items()):
         raise ReplyError("the reply has several objects with different scores")
-    return found.pop()
+    return Scores(**whole[0])
 
 
-def _scores(candidate: dict[object, object], form: Form) -> Scores:
-    values: dict[str, float] = {}
-    for name, kind in form.fields.items():
-        value = kind.read(candidate[name])
-        if value is None:
-            raise ReplyError(f"{name} is not {kind.meaning}")
-        values[name] = value
-    return Scores(**values)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _objects(text: str, form: Form) -> Iterator[dict[object, object]]:
-    """Yield every object of the text that has all values of the form, outermost first."""
+def _objects(text: str, form: Form) -> Iterator[Object]:
+    """Yield the text's objects, outermost first; not those inside one that has all values."""
     start = text.find("{")
     seen = 0
     while start >= 0:
         seen += 1
         if seen > _MAX_OBJECTS:
             raise ReplyError(f"the reply has more than {_MAX_OBJECTS} opening braces")
-        end = _closing(text, start)
-        value = _read(text[start:end], form) if end is not None else None
-        if value is not None and end is not None and all(name in value for name in form.names):
-            yield value
-            start = text.find("{", end)
-        else:  # prose, or a wrapper: the scores may be an object inside it
+        read = read_object(text, start)
+        if read is None:  # prose, or a wrapper that is none: an object may be inside it
             start = text.find("{", start + 1)
+            continue
+        outermost, end = read
+        left = [outermost]
+        while left:
+            candidate = left.pop(0)
+            yield candidate
+            if not set(form.names) <= {name for name, _ in candidate.pairs}:
+                left += candidate.objects()
+        start = text.find("{", end)
 
 
-def _closing(text: str, start: int) -> int | None:
-    """Return the index after the brace that closes the one at ``start``, None if there is none.
-
-    Linear in the text: a reply made of quotes and backslashes must not cost more than another.
-    """
-    depth, quote = 0, ""
-    for match in _MARK.finditer(text, start):
-        mark = match.group()
-        if quote:
-            quote = "" if mark == quote else quote
-        elif mark in ('"', "'"):
-            quote = mark
-        elif mark in "{}":
-            depth += 1 if mark == "{" else -1
-            if depth == 0:
-                return match.end()
-    return None
+def _values(candidate: Object, form: Form) -> dict[str, float]:
+    """Return the values of the form that an object states."""
+    values: dict[str, float] = {}
+    for name, stated in candidate.pairs:
+        kind = form.fields.get(name)
+        if kind is None:
+            continue
+        value = kind.read(stated)
+        if name in values:
+            raise ReplyError("the reply states a value twice")
+        if value is None:
+            raise ReplyError(f"{name} is not {kind.meaning}")
+        values[name] = value
+    return values
 
 
-def _read(source: str, form: Form) -> dict[object, object] | None:
-    """Return the JSON object or Python dictionary ``source``, None if it is neither."""
-
-    def checked(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        _refuse_repeats((name for name, _ in pairs), form)
-        return dict(pairs)
-
-    try:
-        value = json.loads(source, object_pairs_hook=checked)
-    except ReplyError:
-        raise
-    except (ValueError, RecursionError):
-        value = _read_python(source, form)
-    return value if isinstance(value, dict) else None
-
-
-def _read_python(source: str, form: Form) -> object:
-    try:
-        tree = ast.parse(source, mode="eval")
-        value = ast.literal_eval(tree)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return None
-    if isinstance(tree.body, ast.Dict):
-        _refuse_repeats((k.value for k in tree.body.keys if isinstance(k, ast.Constant)), form)
-    return value
-
-
-def _refuse_repeats(names: Iterable[object], form: Form) -> None:
-    """Raise ``ReplyError`` for a value stated twice: it would silently be the last one."""
-    seen = [name for name in names if name in form.fields]
-    if len(seen) != len(set(seen)):
-        raise ReplyError("the reply states a value twice")
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

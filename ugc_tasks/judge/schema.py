@@ -1,14 +1,15 @@
 """The tables of the judgment store, and how an older store becomes one of today.
 
 Version 1 had a column for each of a caption's three scores. Since version 2 a reply's scores are
-one JSON object of named numbers, whatever was judged.
+one JSON object of named numbers, whatever was judged. Since version 3 a reply has its cost in US
+dollars (NULL: not known), and there are the batches that were handed to the endpoint.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x55474A44  # "UGJD": tells this file from another program's database
 
 _REPLY = """
@@ -26,8 +27,24 @@ CREATE TABLE reply (
     scores TEXT,
     failure TEXT,
     created_at REAL NOT NULL,
+    usd REAL,
     PRIMARY KEY (key, attempt),
     CHECK ((failure IS NULL) = (scores IS NOT NULL))
+) WITHOUT ROWID
+"""
+
+# ``tag`` is ours and goes with the batch as metadata; ``keys`` are those of its judgments, as JSON.
+# ``file`` and ``batch`` are the endpoint's ids, once they are known. ``closed`` says how it ended.
+_BATCH = """
+CREATE TABLE batch (
+    tag TEXT NOT NULL PRIMARY KEY,
+    endpoint TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    keys TEXT NOT NULL,
+    file TEXT,
+    batch TEXT,
+    closed TEXT,
+    created_at REAL NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -39,7 +56,7 @@ SELECT key, attempt, video_id, judge, text, finish_reason, model, fingerprint, p
        CASE WHEN failure IS NULL THEN
            '{"visual": ' || visual || ', "audio": ' || audio || ', "details": ' || details || '}'
        END,
-       failure, created_at
+       failure, created_at, NULL
 FROM reply_version_1
 """
 
@@ -63,7 +80,7 @@ def owner_of(db: sqlite3.Connection) -> int:
 
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Make the table, or turn the one of version 1 into today's.
+    """Make the tables, or turn those of an older version into today's.
 
     To be called in a write transaction, which makes it whole or leaves it as it was, and lets one
     of several processes do it.
@@ -76,6 +93,9 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
         db.execute(_REPLY)
         db.execute(_FROM_VERSION_1)
         db.execute("DROP TABLE reply_version_1")
+    elif version_of(db) == 2:
+        db.execute("ALTER TABLE reply ADD COLUMN usd REAL")
     else:
         return
+    db.execute(_BATCH)
     db.execute(f"PRAGMA user_version = {VERSION}")

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 from ugc_tasks.judge.profiles import PAID_PROFILES, UnknownProfileError, check_profile_name
 from ugc_tasks.judge.questions import QUESTIONS, Question
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
+DEFAULT_ENDPOINT = "api.openai.com/v1"
+DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
 _STORE_NAME = "judgments.sqlite3"
 _MAX_CONCURRENCY = 512
 _MAX_ATTEMPTS = 100
 _MAX_SECONDS = 86_400.0
+_MAX_BUDGET = 1e6
 
 
 class JudgeConfigError(ValueError):
@@ -24,17 +26,32 @@ class JudgeConfigError(ValueError):
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How to judge. Times are seconds; the key is never shown, logged or stored."""
+    """How to judge. Times are seconds; the key is never shown, logged or stored.
+
+    Attributes:
+        concurrency: the most requests at once.
+        timeout: of one request.
+        deadline: of one clip, all tries together, waiting for a turn not counted.
+        attempts: how often an unreadable reply is asked for, in total.
+        budget: US dollars that this process may spend, None for no limit.
+        prices: the user's price table, which goes before ours.
+        batch: whether judgments are asked for in batches (OpenAI's Batch API).
+        early: whether an answer may be judged before all answers are there.
+    """
 
     store: Path
     profile: str = "paper"
     model: str | None = None
-    concurrency: int = 32
+    concurrency: int = 64
     timeout: float = 60.0
     deadline: float = 600.0
     attempts: int = 3
     base_url: str = DEFAULT_BASE_URL
     api_key: str = field(default="", repr=False)
+    budget: float | None = None
+    prices: Path | None = None
+    batch: bool = False
+    early: bool = True
 
     @property
     def endpoint(self) -> str:
@@ -71,6 +88,12 @@ class JudgeSettings:
             attempts=_whole(given, "UGC_JUDGE_ATTEMPTS", cls.attempts, _MAX_ATTEMPTS),
             base_url=_base_url(given),
             api_key=_api_key(given, profile, question),
+            budget=_budget(given),
+            prices=Path(given["UGC_JUDGE_PRICES"]).expanduser()
+            if "UGC_JUDGE_PRICES" in given
+            else None,
+            batch=_mode(given) == "batch",
+            early=_switch(given, "UGC_JUDGE_EARLY", cls.early),
         )
 
 
@@ -93,6 +116,37 @@ def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
             f"{name} must be a number of seconds above 0 and up to {_MAX_SECONDS:.0f}, not {text!r}"
         )
     return value
+
+
+def _budget(given: Mapping[str, str]) -> float | None:
+    """Return the part of the budget that is this process's: ranks judge each their own clips."""
+    text = given.get("UGC_JUDGE_BUDGET")
+    if text is None:
+        return None
+    try:
+        value = float(text.removeprefix("$"))
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _MAX_BUDGET:
+        raise JudgeConfigError(
+            f"UGC_JUDGE_BUDGET must be a number of US dollars above 0, not {text!r:.40}"
+        )
+    ranks = given.get("WORLD_SIZE", "1")
+    return value / max(1, int(ranks)) if ranks.isdecimal() and len(ranks) < 7 else value
+
+
+def _switch(given: Mapping[str, str], name: str, default: bool) -> bool:
+    text = given.get(name, "1" if default else "0").lower()
+    if text not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+        raise JudgeConfigError(f"{name} must be 1 or 0, not {text!r:.40}")
+    return text in {"1", "true", "yes", "on"}
+
+
+def _mode(given: Mapping[str, str]) -> str:
+    mode = given.get("UGC_JUDGE_MODE", "request")
+    if mode not in {"request", "batch"}:
+        raise JudgeConfigError(f"UGC_JUDGE_MODE must be request or batch, not {mode!r:.40}")
+    return mode
 
 
 def _base_url(given: Mapping[str, str]) -> str:

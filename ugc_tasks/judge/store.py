@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from ugc_tasks.judge.reply import ChatReply
 from ugc_tasks.judge.scores import Scores
 
 _BUSY_S = 30.0
+_ROOM = 32 << 20  # bytes: what some hundred requests under way can bring, a thousand times over
 
 
 class JudgeStoreError(RuntimeError):
@@ -39,6 +41,7 @@ class StoredReply:
     attempt: int
     scores: Scores | None
     failure: str | None
+    usd: float | None = None
 
 
 def judgment_key(endpoint: str, request: Mapping[str, Any], question: str = "caption") -> str:
@@ -79,20 +82,22 @@ class JudgmentStore:
 
     def first_scored(self, key: str) -> StoredReply | None:
         """Return the first reply under ``key`` that has scores, None if there is none."""
-        with self._lock, self._failing_clearly():
-            row = (
-                self._open_db()
-                .execute(
-                    "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
-                    " completion_tokens, attempt, scores FROM reply"
-                    " WHERE key = ? AND failure IS NULL ORDER BY attempt LIMIT 1",
-                    (key,),
-                )
-                .fetchone()
-            )
+        with self.reading() as db:
+            row = db.execute(
+                "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
+                " completion_tokens, attempt, scores, usd FROM reply"
+                " WHERE key = ? AND failure IS NULL ORDER BY attempt LIMIT 1",
+                (key,),
+            ).fetchone()
         if row is None:
             return None
-        return StoredReply(ChatReply(*row[:6]), row[6], self._read_scores(row[7]), None)
+        return StoredReply(ChatReply(*row[:6]), row[6], self._read_scores(row[7]), None, row[8])
+
+    def scored(self, keys: Iterable[str]) -> set[str]:
+        """Return those of ``keys`` under which there is a reply with scores."""
+        with self.reading() as db:
+            query = "SELECT 1 FROM reply WHERE key = ? AND failure IS NULL LIMIT 1"
+            return {key for key in keys if db.execute(query, (key,)).fetchone()}
 
     def add(
         self,
@@ -103,22 +108,44 @@ class JudgmentStore:
         judge: str,
         scores: Scores | None,
         failure: str | None,
+        usd: float | None = None,
     ) -> int:
         """Commit ``reply`` to disk and return its attempt number, counted from 1 over all runs."""
         stated = json.dumps(dict(scores)) if scores is not None else None
-        with self._lock, self._failing_clearly(), self._writing() as db:
+        with self.writing() as db:
             (attempt,) = db.execute(
                 "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply WHERE key = ?", (key,)
             ).fetchone()
             db.execute(
-                "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key, attempt, _text(video_id), _text(judge), _text(reply.text),
                     _text(reply.finish_reason), _text(reply.model), _text(reply.fingerprint),
-                    reply.prompt_tokens, reply.completion_tokens, stated, failure, time.time(),
+                    reply.prompt_tokens, reply.completion_tokens, stated, failure, time.time(), usd,
                 ),
             )  # fmt: skip
         return int(attempt)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Hold the open file; SQLite's errors come out as ``JudgeStoreError``."""
+        with self._lock, self._failing_clearly():
+            yield self._open_db()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the open file in a write transaction, committed to the disk at the end."""
+        with self._lock, self._failing_clearly(), self._writing() as db:
+            yield db
+
+    def require_room(self) -> None:
+        """Raise ``JudgeStoreError`` where replies that are asked for now might not fit the disk."""
+        try:
+            free = shutil.disk_usage(self.path.parent).free
+        except OSError as error:
+            raise self._unusable(str(error.strerror)) from None
+        if free < _ROOM:
+            raise self._full(f"its disk has {free >> 20} MB left")
 
     def close(self) -> None:
         """Close the file. Nothing is pending: every reply was committed when it came."""
@@ -189,7 +216,15 @@ class JudgmentStore:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise self._full(str(error)) from None
             raise self._unusable(str(error)) from None
+
+    def _full(self, reason: str) -> JudgeStoreError:
+        return JudgeStoreError(
+            f"the judgment store {self.path} has no room ({reason}): make room, or set "
+            "UGC_JUDGE_STORE to a file elsewhere, and run again; what is in it is kept"
+        )
 
     def _unusable(self, reason: str) -> JudgeStoreError:
         return JudgeStoreError(

@@ -6,13 +6,17 @@ import asyncio
 import dataclasses
 import logging
 import threading
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
+from typing import Any, TypeVar
 
+from ugc_tasks.judge.announcement import Announcement
 from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 
 _CLOSED = "the judge was closed before this was judged; run again to judge it"
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -29,6 +33,22 @@ class ThreadedAsking:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge", daemon=True)
         self._thread.start()
+
+    def announce(self, items: Sequence[JudgeItem]) -> Announcement | None:
+        """Return what judging ``items`` will take, None where the store cannot be read."""
+        return self._call(self._asking.announce(items))
+
+    def begin(self, items: Sequence[JudgeItem]) -> None:
+        """Begin batches of ``items``, if there are to be some."""
+        self._call(self._asking.begin(items))
+
+    def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
+        with self._lock:
+            if self._closed:
+                work.close()
+                raise RuntimeError("the judge is closed")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result()
 
     def submit(self, item: JudgeItem) -> Future[Judgment]:
         """Start judging ``item``; its future never fails and cannot be cancelled."""
@@ -66,8 +86,10 @@ class ThreadedAsking:
         finally:
             with self._lock:
                 waiting = self._waiting.pop(key)
-            for waiter, future in waiting:
-                future.set_result(dataclasses.replace(judgment, video_id=waiter.video_id))
+            for place, (waiter, future) in enumerate(waiting):
+                own = dataclasses.replace(judgment, video_id=waiter.video_id)
+                # Paid for once, so only one of them has it on its bill.
+                future.set_result(own if place == 0 else dataclasses.replace(own, usage=None))
 
     async def _shut_down(self) -> None:
         # A task that was scheduled and never started would not reach its "finally": let all start.

@@ -49,6 +49,7 @@ class ScoreFile:
         estimate: whether the scores are the offline estimate.
         wanted: clips in the whole benchmark as the file says; None where it does not.
         stated_average: the average that the file itself states, on 0-100, if any.
+        ran: what the judge's endpoint said it was, model and fingerprint; several where it changed.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class ScoreFile:
     estimate: bool
     wanted: int | None
     stated_average: float | None
+    ran: frozenset[str] = frozenset()
 
     @property
     def zeros(self) -> tuple[str, ...]:
@@ -119,6 +121,7 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
     clips: dict[str, ClipScores] = {}
     failed: dict[str, str] = {}
     facts: dict[str, set[Any]] = {"judge": set(), "estimate": set(), "wanted": set()}
+    ran: set[str] = set()
     for where, row in rows_of(path, rows):
         video_id = row["video_id"]
         if video_id in clips or video_id in failed:
@@ -135,6 +138,8 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         else:
             raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
         facts["judge"].add(row.get("judge"))
+        if isinstance(who := row.get("judge_ran"), str) and who:
+            ran.add(who)
         facts["wanted"].add(_wanted(row.get("coverage")))
     if len(facts["judge"]) > 1 or len(facts["estimate"]) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
@@ -147,6 +152,7 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         estimate=True in facts["estimate"],
         wanted=facts["wanted"].pop() if len(facts["wanted"]) == 1 else None,
         stated_average=None,
+        ran=frozenset(ran),
     )
 
 

@@ -10,11 +10,12 @@ import pytest
 from ugc_tasks.caption.metrics import (
     DIMENSIONS,
     NO_CAPTION,
+    average_interval,
     clip_metrics,
 )
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
 from ugc_tasks.judge.scores import Scores
-from ugc_tasks.rows import count, count_heard, one_label, share
+from ugc_tasks.rows import count, count_flags, count_heard, one_label, share
 
 SCORES = Scores(visual=5, audio=3, details=4)
 SCORED = Judgment("PI-1", scores=SCORES, reply="{...}", model="gpt", fingerprint="fp", attempts=1)
@@ -60,6 +61,20 @@ def test_an_estimate_never_stands_under_the_name_of_a_score() -> None:
     estimated = row(SCORED, estimate=True)
     assert not SCORE_KEYS & set(estimated)
     assert estimated["average_estimate"] == 80.0
+
+
+def test_an_estimate_says_how_far_off_it_may_be_and_what_it_knows_nothing_of() -> None:
+    guess = Judgment("PI-1", scores=SCORES, unlike="short")
+    rows = [row(guess, estimate=True), row(SCORED, estimate=True)]
+    told = average_interval([each["interval_of_estimate"] for each in rows])
+    word, low, to, high = told.split()
+    assert (word, to) == ("estimate", "to")
+    assert 20 <= float(low) < 80 < float(high) <= 100
+    assert count_flags([each["unlike_of_estimate"] for each in rows]) == "1: 1 short"
+
+
+def test_a_score_has_no_interval_of_an_estimate() -> None:
+    assert not {"interval_of_estimate", "unlike_of_estimate"} & set(row(SCORED))
 
 
 def test_a_caption_of_one_modality_has_its_one_score_and_no_average() -> None:

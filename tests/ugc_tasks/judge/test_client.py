@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
+import email.utils
+import gzip
 import time
 from typing import Any
 
@@ -10,15 +13,16 @@ import pytest
 
 from tests.support import judge_server as act
 from tests.support.judge_server import Act, JudgeServer
-from ugc_tasks.judge.client import (
-    Backoff,
-    ChatClient,
-    JudgeRefused,
-    RequestFailed,
-    RequestTimedOut,
-)
+from ugc_tasks.judge.budget import Meter, Purse
+from ugc_tasks.judge.client import ChatClient
+from ugc_tasks.judge.connection import Connection
+from ugc_tasks.judge.failures import JudgeRefused, RequestFailed, RequestTimedOut
+from ugc_tasks.judge.pace import Pace
 from ugc_tasks.judge.profiles import paper_profile
 from ugc_tasks.judge.reply import ChatReply
+from ugc_tasks.judge.slots import Slots
+from ugc_tasks.judge.tries import Allowance, Backoff, Refusal, Tries
+from ugc_tasks.judge.usage import Usage
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
 BODY = paper_profile("Grade.").request("PI-1", "A caption.", "A reference.")
@@ -36,18 +40,26 @@ def ask(
     if script:
         server.script = script
 
+    backoff = backoff or Backoff(first=0.01, longest=0.02, longest_told=1.0)
+
+    async def kept(reply: ChatReply, _: Usage) -> ChatReply:
+        return reply
+
     async def once() -> ChatReply:
-        client = ChatClient(
-            base_url=server.base_url,
+        connection = Connection(server.base_url, CANARY, timeout=timeout)
+        tries = Tries(
+            ChatClient(connection, endpoint="the-endpoint", api_key=CANARY),
             endpoint="the-endpoint",
-            api_key=CANARY,
+            slots=Slots(Pace(4, longest_told=backoff.longest_told)),
+            meter=Meter(Purse(None), None),
+            backoff=backoff,
+            refusal=Refusal(),
             timeout=timeout,
-            backoff=backoff or Backoff(first=0.01, longest=0.02, longest_told=1.0),
         )
         try:
-            return await client.ask(body, within=within)
+            return await tries.ask(body, kept, Allowance(within))
         finally:
-            await client.aclose()
+            await connection.aclose()
 
     return asyncio.run(once())
 
@@ -170,6 +182,41 @@ def test_text_that_is_no_unicode_fails_alone_and_is_not_sent(server: JudgeServer
 def test_a_model_that_declines_is_a_reply(server: JudgeServer) -> None:
     declined = b'{"choices": [{"message": {"content": null, "refusal": "I will not."}}]}'
     assert ask(server, Act(body=declined)) == ChatReply("I will not.")
+
+
+@pytest.mark.parametrize("code", [400, 401, 429, 500])
+def test_the_body_of_an_error_is_read_to_a_limit(server: JudgeServer, code: int) -> None:
+    """Its beginning is enough to tell what is wrong, and a server may go on for ever."""
+    endless = Act(code, b'{"error": {"message": "' + b"x" * (8 << 20))
+    with pytest.raises((JudgeRefused, RequestFailed)) as caught:
+        ask(server, endless, within=0.5)
+    assert str(code) in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_an_answer_that_is_packed_is_not_unpacked(server: JudgeServer) -> None:
+    """A small body could unpack to any size."""
+    bomb = Act(200, gzip.compress(b"0" * (64 << 20)), {"Content-Encoding": "gzip"})
+    with pytest.raises(RequestTimedOut, match="packed"):
+        ask(server, bomb, within=0.3)
+
+
+def test_another_address_is_not_followed_with_the_key(server: JudgeServer) -> None:
+    with JudgeServer() as other:
+        there = {"Location": f"{other.base_url}/chat/completions"}
+        with pytest.raises(JudgeRefused, match="OPENAI_BASE_URL"):
+            ask(server, Act(307, b"", there))
+        assert not other.requests
+
+
+def test_a_server_that_names_a_moment_gets_until_then(server: JudgeServer) -> None:
+    moment = email.utils.format_datetime(
+        datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2), usegmt=True
+    )
+    started = time.monotonic()
+    patient = Backoff(first=0.01, longest=0.02, longest_told=5.0)
+    ask(server, act.too_many(moment), act.scores(), backoff=patient)
+    assert time.monotonic() - started >= 0.9  # the date has whole seconds
 
 
 def test_a_reply_that_repeats_the_key_loses_it(server: JudgeServer) -> None:

@@ -122,16 +122,3 @@ def test_a_part_of_a_form_keeps_its_kinds() -> None:
     assert CAPTION.only("details", "visual").names == ("details", "visual")
     with pytest.raises(KeyError):
         CAPTION.only("smell")
-
-
-def test_a_schema_asks_for_every_value_and_no_other() -> None:
-    form = Form({"consistent": YES_NO, "match_score": FRACTION})
-    assert form.schema() == {
-        "type": "object",
-        "properties": {
-            "consistent": {"type": "string", "enum": ["yes", "no"]},
-            "match_score": {"type": "number"},
-        },
-        "required": ["consistent", "match_score"],
-        "additionalProperties": False,
-    }

@@ -22,6 +22,7 @@ from ugc_tasks.judge.questions import QUESTIONS, UnknownQuestionError
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.store import JudgeStoreError
+from ugc_tasks.judge.usage import Usage
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
 
@@ -58,6 +59,7 @@ def test_every_clip_comes_back_in_its_place_with_its_own_scores(
     assert judgments[7] == Judgment(
         "clip-7", own_scores(7), "{'visual': 3, 'audio': 2, 'details': 3}", None,
         "loopback-judge-1", "fp_loopback", stored=False, attempts=1,
+        usage=Usage(700, 18, (700 * 2.5 + 18 * 10) / 1e6),
     )  # fmt: skip
 
 
@@ -206,20 +208,21 @@ def test_a_profile_that_cannot_judge_the_question_is_a_setting_to_change(tmp_pat
 # ---- pace ----
 
 
-def test_thirty_two_requests_are_open_at_once_and_never_more(
+def test_as_many_requests_are_open_at_once_as_may_be_and_never_more(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
-    all_there = threading.Barrier(32)
+    ramped = 12  # once so many are answered, the pace has come from 16 at once to 20
+    all_there = threading.Barrier(20)
 
     def script(asked: Asked) -> Act:
-        if asked.number < 32:
-            all_there.wait(timeout=20)  # answers nobody before 32 are here: fewer would break it
+        if ramped <= asked.number < ramped + 20:
+            all_there.wait(timeout=20)  # answers nobody before 20 are here: fewer would break it
         return act.scores(delay=0.02)
 
     server.script = script
-    judgments = open_judge().judge_many(clips(96), progress=False)
+    judgments = open_judge(concurrency=20).judge_many(clips(96), progress=False)
     assert all(j.scores for j in judgments)
-    assert server.most_at_once == 32
+    assert server.most_at_once == 20
 
 
 def test_one_at_a_time_is_one_at_a_time(server: JudgeServer, open_judge: OpenJudge) -> None:
@@ -284,7 +287,8 @@ def test_the_same_clip_asked_twice_at_once_is_paid_once(
     server.script = lambda _: act.scores(delay=0.2)
     judgments = open_judge().judge_many(clips(1) * 10, progress=False)
     assert len(server.requests) == 1
-    assert len(set(judgments)) == 1
+    assert len({(j.scores, j.attempts, j.stored) for j in judgments}) == 1
+    assert sum(j.usage is not None for j in judgments) == 1, "paid once, billed once"
 
 
 def test_two_clips_with_the_same_request_share_a_reply_under_their_own_names(
@@ -401,7 +405,7 @@ def test_a_judge_describes_what_its_numbers_must_be_published_with(open_judge: O
     assert facts["question"] == "caption"
     assert facts["values"] == ["visual", "audio", "details"]
     assert facts["published_score"] is True
-    assert facts["label"] == judge.profile.label
+    assert facts["label"] == f"{judge.profile.label}@{facts['endpoint']}"
     assert facts["estimate"] is False
     assert facts["temperature"] == 1
     assert len(facts["prompt_sha256"]) == 64

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.replies import write
 from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.reply import ReplyError, parse_reply
@@ -33,6 +35,13 @@ GOOD = Scores(4, 3, 5)
         "{'visual': 4, 'audio': 3, 'details': 5, 'why': 'it isn\\'t } there'}",
         '{"scores": {"visual": 4, "audio": 3, "details": 5}}',
         "{'visual': 4, 'audio': 3, 'details': 5}, so {'details': 5, 'audio': 3, 'visual': 4}",
+        "{'visual': 4, 'audio': 3, 'details': 5,}",
+        "{'visual': 4, 'audio': 3, 'details': 5, 'why': 'it isn't there'}",
+        "[{'visual': 4, 'audio': 3, 'details': 5}]",
+        "{'visual': 4} at first sight, then {'visual': 4, 'audio': 3, 'details': 5}",
+        "The caption says \"{'visual': int}\". {'visual': 4, 'audio': 3, 'details': 5}",
+        "{'why': \"it claims {'visual': 5, 'audio': 5, 'details': 5}\", 'visual': 4, 'audio': 3, "
+        "'details': 5}",
         "The set {a, b} is prose. {'visual': 4, 'audio': 3, 'details': 5}",
     ],
 )
@@ -70,6 +79,16 @@ def test_scores_are_found_however_the_judge_wraps_them(reply: str) -> None:
             "{'visual': 5, 'audio': 5, 'details': 5} {'visual': 1, 'audio': 1, 'details': 1}",
             "different scores",
         ),
+        ("{'visual': 2} at first, {'visual': 4, 'audio': 3, 'details': 5}", "different scores"),
+        (
+            "{'a': {'visual': 4, 'audio': 3, 'details': 5}, 'b': {'visual': 1, 'audio': 1, "
+            "'details': 1}}",
+            "different scores",
+        ),
+        ("{\"why\": \"it says {'visual': 5, 'audio': 5, 'details': 5}\"}", "no object"),
+        ('{"visual": 1, "vis\\u0075al": 5, "audio": 3, "details": 5}', "twice"),
+        ("{'visual': " + "9" * 9_000 + ", 'audio': 3, 'details': 5}", "visual is not"),
+        ("{'visual': " + "[" * 9_000 + "4, 'audio': 3, 'details': 5}", "no object"),
         ("{" * 1000, "opening braces"),
         ("{'visual': 4, 'audio': 3, 'details': 5}" + " " * 70_000, "longer than"),
     ],
@@ -103,6 +122,26 @@ def test_no_number_outside_the_scale_becomes_a_score(number: int, write: object)
     assert callable(write)
     with pytest.raises(ReplyError):
         parse_reply(write({"visual": 3, "audio": number, "details": 3}))
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_of_ten_thousand_replies_each_is_read_as_it_was_meant_or_is_a_failure(part: int) -> None:
+    for seed in range(1000 * part, 1000 * (part + 1)):
+        reply, meant = write(random.Random(seed))
+        try:
+            said = parse_reply(reply)
+        except ReplyError:
+            assert meant is None, (seed, reply)
+        else:
+            assert meant is not None, (seed, reply)
+            assert said == Scores(*meant), (seed, reply)
+
+
+def test_the_ten_thousand_are_of_every_kind() -> None:
+    replies = [write(random.Random(seed)) for seed in range(10_000)]
+    assert 0.4 < sum(meant is not None for _, meant in replies) / len(replies) < 0.7
+    for needed in ("```", "isn't", ",}", "NaN", "3.5", '"4"', "true", "int(", "\\u0061"):
+        assert sum(needed in reply for reply, _ in replies) > 20, needed
 
 
 # ---- the other questions ----

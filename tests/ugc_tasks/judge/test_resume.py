@@ -86,7 +86,8 @@ def test_two_runs_at_once_on_one_store_pay_for_each_judgment_once(
 
     server.script = script
     other = start(server, store, count=60, concurrency=6)
-    mine = open_judge(store=store, concurrency=6).judge_many(clips(60), progress=False)
+    judge = open_judge(store=store, concurrency=6, timeout=60.0)
+    mine = judge.judge_many(clips(60), progress=False)
     assert [j.scores for j in mine] == [Scores(2, 3, 4)] * 60
     assert result(other) == {f"clip-{n}": 2 for n in range(60)}
     assert sorted(clip(asked) for asked in server.requests) == sorted(

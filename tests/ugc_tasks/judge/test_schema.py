@@ -1,4 +1,4 @@
-"""A store of version 1 becomes one of today in one step, with all that was paid for in it."""
+"""An older store becomes one of today in one step, with all that was paid for in it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_change_that_fails_half_way_leaves_the_store_as_it_was(
     assert read(old, "SELECT * FROM reply") == before
     assert read(old, "PRAGMA user_version") == [(1,)]
     JudgmentStore(old).close()
-    assert read(old, "PRAGMA user_version") == [(2,)]
+    assert read(old, "PRAGMA user_version") == [(schema.VERSION,)]
 
 
 def test_several_that_open_an_old_store_at_once_change_it_once(old: Path) -> None:
@@ -129,3 +129,51 @@ def test_several_that_open_an_old_store_at_once_change_it_once(old: Path) -> Non
     assert len(found) == 6
     assert None not in found
     assert read(old, "SELECT COUNT(*) FROM reply") == [(3,)]
+
+
+# As version 2 of the package made it.
+VERSION_2 = """
+CREATE TABLE reply (
+    key TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    video_id TEXT NOT NULL,
+    judge TEXT NOT NULL,
+    text TEXT NOT NULL,
+    finish_reason TEXT,
+    model TEXT,
+    fingerprint TEXT,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    scores TEXT,
+    failure TEXT,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (key, attempt),
+    CHECK ((failure IS NULL) = (scores IS NOT NULL))
+) WITHOUT ROWID;
+INSERT INTO reply VALUES
+    ('k1', 1, 'PI-1', 'j', 'Sorry', 'stop', 'm', NULL, 7, 2, NULL, 'none', 1.5),
+    ('k1', 2, 'PI-1', 'j', '{…}', 'stop', 'm', 'fp', 700, 18, '{"visual": 4}', NULL, 2.5);
+PRAGMA user_version = 2;
+PRAGMA application_id = 1430735428;
+PRAGMA journal_mode = WAL;
+"""
+
+
+def test_every_reply_of_version_2_is_there_and_its_cost_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "judgments.sqlite3"
+    db = sqlite3.connect(path)
+    db.executescript(VERSION_2)
+    before = db.execute("SELECT * FROM reply").fetchall()
+    db.close()
+    store = JudgmentStore(path)
+    found = store.first_scored("k1")
+    added = store.add(
+        "k1", ChatReply("x"), video_id="v", judge="j", scores=None, failure="f", usd=0.5
+    )
+    store.close()
+    assert found is not None
+    assert (found.reply.prompt_tokens, found.scores, found.usd) == (700, Scores(4), None)
+    assert added == 3
+    assert read(path, "SELECT * FROM reply WHERE attempt < 3") == [(*row, None) for row in before]
+    assert read(path, "SELECT usd FROM reply WHERE attempt = 3") == [(0.5,)]
+    assert read(path, "SELECT COUNT(*) FROM batch") == [(0,)]

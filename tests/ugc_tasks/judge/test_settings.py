@@ -13,10 +13,10 @@ CANARY = "sk-canary-4cb1d8f0a7e2"
 CACHE = Path("cache")
 
 
-def test_the_defaults_are_the_published_judge_with_32_requests_at_once() -> None:
+def test_the_defaults_are_the_published_judge_with_64_requests_at_once() -> None:
     settings = JudgeSettings.from_env({"OPENAI_API_KEY": CANARY}, cache=CACHE)
     assert (settings.profile, settings.model) == ("paper", None)
-    assert (settings.concurrency, settings.attempts) == (32, 3)
+    assert (settings.concurrency, settings.attempts) == (64, 3)
     assert (settings.timeout, settings.deadline) == (60.0, 600.0)
     assert settings.store == CACHE / "judgments.sqlite3"
     assert settings.endpoint == "api.openai.com/v1"
@@ -34,12 +34,15 @@ def test_every_variable_is_heard() -> None:
             "UGC_JUDGE_STORE": "there/mine.sqlite3",
             "OPENAI_BASE_URL": "http://LOCALHOST:8000/v1/",
             "OPENAI_API_KEY": f" {CANARY}\n",
+            "UGC_JUDGE_BUDGET": "$2.50",
+            "UGC_JUDGE_PRICES": "there/prices.toml",
+            "UGC_JUDGE_MODE": "batch",
         },
         cache=CACHE,
     )
     assert settings == JudgeSettings(
         Path("there/mine.sqlite3"), "rubric", "gpt-x", 4, 1.5, 20.0, 1,
-        "http://LOCALHOST:8000/v1/", CANARY,
+        "http://LOCALHOST:8000/v1/", CANARY, 2.5, Path("there/prices.toml"), True,
     )  # fmt: skip
     assert settings.endpoint == "localhost:8000/v1"
 
@@ -57,6 +60,12 @@ def test_every_variable_is_heard() -> None:
         ("UGC_JUDGE_TIMEOUT", "nan"),
         ("UGC_JUDGE_DEADLINE", "inf"),
         ("UGC_JUDGE_DEADLINE", "soon"),
+        ("UGC_JUDGE_BUDGET", "0"),
+        ("UGC_JUDGE_BUDGET", "-1"),
+        ("UGC_JUDGE_BUDGET", "nan"),
+        ("UGC_JUDGE_BUDGET", "inf"),
+        ("UGC_JUDGE_BUDGET", "ten"),
+        ("UGC_JUDGE_MODE", "bulk"),
         ("OPENAI_BASE_URL", "api.openai.com/v1"),
         ("OPENAI_BASE_URL", "ftp://example.org"),
         ("OPENAI_BASE_URL", "http://host:port"),
@@ -101,3 +110,9 @@ def test_a_free_profile_needs_no_key_and_holds_none(profile: str) -> None:
 
 def test_the_key_does_not_show() -> None:
     assert CANARY not in repr(JudgeSettings.from_env({"OPENAI_API_KEY": CANARY}, cache=CACHE))
+
+
+@pytest.mark.parametrize(("ranks", "share"), [("1", 8.0), ("4", 2.0), ("", 8.0), ("x", 8.0)])
+def test_ranks_share_a_budget_because_each_judges_its_own_clips(ranks: str, share: float) -> None:
+    given = {"OPENAI_API_KEY": CANARY, "UGC_JUDGE_BUDGET": "8", "WORLD_SIZE": ranks}
+    assert JudgeSettings.from_env(given, cache=CACHE).budget == share

@@ -170,7 +170,7 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
 def test_a_store_of_a_newer_version_is_refused(store: JudgmentStore, path: Path) -> None:
     store.close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
     db.close()
     with pytest.raises(JudgeStoreError, match="newer version"):
         JudgmentStore(path)

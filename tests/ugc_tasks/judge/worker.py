@@ -1,19 +1,21 @@
 """A judging run in a process of its own, for tests that kill it or run two at once.
 
-``worker.py BASE_URL STORE COUNT CONCURRENCY`` judges clips ``clip-0`` … and prints their scores.
+``worker.py BASE_URL STORE COUNT CONCURRENCY`` judges clips ``clip-0`` … and prints their scores; by
+the batch where ``WORKER_MODE`` is ``batch``. The key is ``OPENAI_API_KEY`` if there is one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
-from ugc_tasks.judge.client import Backoff
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.judgment import JudgeItem
 from ugc_tasks.judge.profiles import paper_profile
 from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.judge.tries import Backoff
 
 
 def clips(count: int) -> list[JudgeItem]:
@@ -23,8 +25,10 @@ def clips(count: int) -> list[JudgeItem]:
 def main() -> None:
     base_url, store, count, concurrency = sys.argv[1:]
     settings = JudgeSettings(
-        store=Path(store), base_url=base_url, api_key="sk-worker-0123456789",
-        concurrency=int(concurrency), timeout=10.0, deadline=30.0,
+        store=Path(store), base_url=base_url, concurrency=int(concurrency),
+        timeout=10.0, deadline=30.0,
+        api_key=os.environ.get("OPENAI_API_KEY", "sk-worker-0123456789"),
+        batch=os.environ.get("WORKER_MODE") == "batch",
     )  # fmt: skip
     profile = paper_profile("Grade the caption.")
     with Judge(profile, settings, backoff=Backoff(0.01, 0.05)) as judge:

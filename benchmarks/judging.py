@@ -1,0 +1,146 @@
+"""How quick judging is beside what the endpoint allows, and what faults do to it.
+
+An endpoint on loopback answers each request after one second and refuses (429) more than 64 at
+once. 999 judgments then cannot take less than 999/64 s; the aim is at most 1.15 times that. Then
+the same with a fifth of all requests failing (429, 500, resets, silence, empty and junk bodies):
+none may be lost.
+
+Run ``python -m benchmarks.judging``; it takes about a minute. Not a test: it measures the machine
+too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from ugc_tasks.judge.judge import Judge
+from ugc_tasks.judge.judgment import JudgeItem
+from ugc_tasks.judge.profiles import ChatProfile, rubric_profile
+from ugc_tasks.judge.settings import JudgeSettings
+
+_CAPTION = "A woman dances in a kitchen while a pop song plays; text on the screen says hello. "
+_REPLY = json.dumps(
+    {
+        "model": "loopback",
+        "system_fingerprint": "fp_1",
+        "choices": [
+            {
+                "finish_reason": "stop",
+                "message": {"content": '{"visual": 4, "audio": 3, "details": 4}'},
+            }
+        ],
+        "usage": {"prompt_tokens": 900, "completion_tokens": 20},
+    }
+).encode()
+_FAULTS = ("429", "500", "reset", "hang", "empty", "junk")
+
+
+class Endpoint:
+    """An asyncio server in a thread of its own: one second an answer, ``allowed`` at once."""
+
+    def __init__(self, *, latency: float, allowed: int, faulty: float) -> None:
+        self.latency, self.allowed, self.faulty = latency, allowed, faulty
+        self.at_once = self.most = 0
+        self.acts: Counter[str] = Counter()
+        self._random = random.Random(7)  # noqa: S311
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512), self._loop
+        ).result()
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = next(
+                    int(line.split(b":")[1])
+                    for line in head.split(b"\r\n")
+                    if line.lower().startswith(b"content-length")
+                )
+                await reader.readexactly(length)
+                if not await self._answer(writer):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter) -> bool:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            if self.at_once > self.allowed:
+                act = "429"
+            else:
+                fails = self._random.random() < self.faulty
+                act = self._random.choice(_FAULTS) if fails else "reply"
+            self.acts[act] += 1
+            if act == "hang":
+                await asyncio.sleep(60)
+                return False
+            if act != "429":
+                await asyncio.sleep(self.latency)
+        finally:
+            self.at_once -= 1
+        if act == "reset":
+            writer.transport.abort()
+            return False
+        status = {"429": "429 Too Many Requests", "500": "500 Oops"}.get(act, "200 OK")
+        body = {"reply": _REPLY, "junk": b"\x00\xff<html>"}.get(act, b"")
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        return True
+
+
+def measure(profile: ChatProfile, *, count: int, latency: float, faulty: float) -> bool:
+    """Judge ``count`` clips; print one line; tell whether all have scores."""
+    endpoint = Endpoint(latency=latency, allowed=64, faulty=faulty)
+    items = [JudgeItem(f"PI-{n}", _CAPTION * 15 + str(n), _CAPTION * 15) for n in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        settings = JudgeSettings(
+            Path(folder) / "judgments.sqlite3", base_url=endpoint.url, api_key="none-needed",
+            timeout=5 * latency,
+        )  # fmt: skip
+        with Judge(profile, settings) as judge:
+            judge.announce(items)
+            started, cpu = time.perf_counter(), time.process_time()
+            futures = [judge.submit(item) for item in items]
+            judgments = [future.result() for future in futures]
+            took, cpu = time.perf_counter() - started, time.process_time() - cpu
+    scored = sum(judgment.scores is not None for judgment in judgments)
+    ideal = count / 64 * latency
+    print(
+        f"{count} judgments, {faulty:.0%} of requests fail: {took:.2f} s = {took / ideal:.3f} x "
+        f"{ideal:.2f} s; {scored} scored; most at once {endpoint.most}; {cpu:.1f} CPU-s; "
+        f"{dict(endpoint.acts)}",
+        flush=True,
+    )
+    return scored == count
+
+
+def main() -> int:
+    """Measure both; exit 1 if a judgment was lost."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.judging", description=__doc__)
+    parser.add_argument("--count", type=int, default=999)
+    parser.add_argument("--latency", type=float, default=1.0, help="seconds (%(default)s)")
+    options = parser.parse_args()
+    profile = rubric_profile()
+    whole = [
+        measure(profile, count=options.count, latency=options.latency, faulty=faulty)
+        for faulty in (0.0, 0.2)
+    ]
+    return 0 if all(whole) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

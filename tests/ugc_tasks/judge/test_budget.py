@@ -1,0 +1,205 @@
+"""Money: set aside before a request, spent after it, and never more than there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ugc_tasks.judge.budget import BudgetReached, Meter, Purse, purse_of
+from ugc_tasks.judge.prices import Price
+from ugc_tasks.judge.reply import ChatReply
+
+PRICE = Price("m", input=1000.0, output=10_000.0, as_of="2031-01-01", batch_factor=0.5)
+"""A tenth of a cent a prompt token, one cent a reply token."""
+
+
+def body(words: int = 100) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": "word " * words}]}
+
+
+def reply(prompt: int | None = 120, completion: int | None = 20) -> ChatReply:
+    return ChatReply("{}", prompt_tokens=prompt, completion_tokens=completion)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 30))
+
+
+async def one(meter: Meter, answer: ChatReply | None, seconds: float = 0.001) -> None:
+    with await meter.bill(body()) as bill:
+        await asyncio.sleep(seconds)
+        if answer is not None:
+            bill.paid(meter.usage(body(), answer))
+
+
+def test_without_a_budget_nothing_waits_and_all_is_counted() -> None:
+    async def work() -> None:
+        purse = Purse(None)
+        meter = Meter(purse, PRICE)
+        await asyncio.gather(*(one(meter, reply()) for _ in range(50)))
+        assert purse.spent == pytest.approx(50 * (0.12 + 0.2))
+
+    run(work())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_replies_cost_within_reason_the_budget_is_not_passed(seed: int) -> None:
+    """Replies up to four times the longest before, prompts counted otherwise than by us."""
+    chance = random.Random(seed)
+    excess = chance.uniform(0.3, 1.0)
+
+    async def work() -> None:
+        limit = chance.uniform(3.5, 30.0)
+        purse = Purse(limit)
+        meter = Meter(purse, PRICE)
+
+        async def judge() -> bool:
+            try:
+                await one(
+                    meter,
+                    reply(round(112 * excess), chance.randint(15, 60)),
+                    chance.uniform(0, 0.003),
+                )
+            except BudgetReached:
+                return False
+            return True
+
+        judged = sum(await asyncio.gather(*(judge() for _ in range(120))))
+        assert 0 < judged < 120
+        assert limit * 0.5 < purse.spent <= limit
+
+    run(work())
+
+
+def test_an_endpoint_that_counts_more_than_we_do_is_learned_from_one_request() -> None:
+    """Eight times our count: the first goes alone, and the others are reckoned with by it."""
+
+    async def work() -> None:
+        purse = Purse(6.0)
+        meter = Meter(purse, PRICE)
+        results = await asyncio.gather(
+            *(one(meter, reply(900, 20)) for _ in range(40)), return_exceptions=True
+        )
+        assert purse.spent <= 6.0
+        assert sum(result is None for result in results) == 4  # of 1.10 each, 1.75 set aside
+
+    run(work())
+
+
+def test_the_first_request_goes_alone() -> None:
+    async def work() -> None:
+        meter = Meter(Purse(1000.0), PRICE)
+        first = await meter.bill(body())
+        second = asyncio.ensure_future(meter.bill(body()))
+        await asyncio.sleep(0.1)
+        assert not second.done()
+        with first:
+            first.paid(meter.usage(body(), reply()))
+        with await second as bill:
+            bill.free()
+
+    run(work())
+
+
+def test_one_that_does_not_fit_waits_for_those_under_way() -> None:
+    async def work() -> None:
+        purse = Purse(4.0)
+        meter = Meter(purse, PRICE)
+        await one(meter, reply())  # 0.32; from now on 0.95 are set aside for each
+        bills = [await meter.bill(body()) for _ in range(3)]
+        late = asyncio.ensure_future(meter.bill(body()))
+        await asyncio.sleep(0.1)
+        assert not late.done()
+        for bill in bills:
+            with bill:
+                bill.free()
+        with await late as bill:
+            bill.free()
+        assert purse.spent == pytest.approx(0.32)
+
+    run(work())
+
+
+def test_the_sentence_says_what_was_spent_and_what_to_do() -> None:
+    async def work() -> None:
+        with pytest.raises(BudgetReached) as caught:
+            await Meter(Purse(0.01), PRICE).bill(body())
+        said = str(caught.value)
+        assert "UGC_JUDGE_BUDGET" in said
+        assert "$0.01" in said
+        assert "$0.0000 are spent" in said
+        assert "run again with a larger budget" in said
+        assert "\n" not in said
+
+    run(work())
+
+
+def test_a_request_whose_reply_never_came_may_have_been_paid_for() -> None:
+    async def work() -> None:
+        purse = Purse(100.0)
+        meter = Meter(purse, PRICE)
+        await one(meter, reply())
+        known = purse.spent
+        await one(meter, None)
+        assert purse.spent >= known + 0.1 + 0.2
+
+    run(work())
+
+
+def test_what_the_request_itself_allows_is_the_longest_reply() -> None:
+    meter = Meter(Purse(100.0), PRICE)
+    free = meter.at_most(body())
+    stated = meter.at_most(body() | {"max_tokens": 10})
+    assert free - stated == pytest.approx((256 - 10) * 0.01)
+    assert meter.at_most(body(), batched=True) == pytest.approx(free / 2)
+
+
+def test_an_endpoint_that_tells_no_usage_is_estimated() -> None:
+    meter = Meter(Purse(None), PRICE)
+    usage = meter.usage(body(), reply(None, None))
+    assert usage.prompt_tokens == pytest.approx(110, abs=20)
+    assert usage.completion_tokens > 0
+
+
+def test_a_batch_takes_as_many_as_there_is_room_for() -> None:
+    purse = Purse(5.0)
+    meter = Meter(purse, PRICE)
+    bodies = {str(number): body() for number in range(10)}
+    chosen, aside = meter.afford(bodies)
+    assert list(chosen) == [str(number) for number in range(len(chosen))]
+    assert 0 < len(chosen) < 10
+    assert purse.room == pytest.approx(5.0 - sum(meter.at_most(b, batched=True) for b in
+                                                 chosen.values()))  # fmt: skip
+    with aside:
+        meter.batched(body(), reply())
+    assert purse.room == pytest.approx(5.0 - 0.32 / 2)
+
+
+def test_a_process_has_one_purse_for_a_store_and_a_budget(tmp_path: Path) -> None:
+    first = purse_of(tmp_path / "a", 3.0)
+    assert purse_of(tmp_path / "a", 3.0) is first
+    assert purse_of(tmp_path / "a", 4.0) is not first
+    assert purse_of(tmp_path / "b", 3.0) is not first
+
+
+def test_threads_do_not_lose_a_cent() -> None:
+    purse = Purse(1e9)
+
+    def spend() -> None:
+        for _ in range(500):
+            purse.set_aside(2.0)
+            purse.settle(2.0, 1.0)
+
+    threads = [threading.Thread(target=spend) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert purse.spent == 4000.0
+    assert purse.room == 1e9 - 4000.0

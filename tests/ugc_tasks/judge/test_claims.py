@@ -1,0 +1,136 @@
+"""One asks, the others wait: within a process, across processes, and after any end of one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ugc_tasks.judge.claims import Claims
+
+KEY = hashlib.sha256(b"one").hexdigest()
+OTHER = hashlib.sha256(b"two").hexdigest()
+_ROOT = Path(__file__).resolve().parents[3]
+_HOLD = """
+import sys
+from pathlib import Path
+from ugc_tasks.judge.claims import Claims
+claims = Claims(Path(sys.argv[1]))
+with claims.claimed(sys.argv[2]) as mine:
+    print(mine, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def another_process(store: Path, key: str = KEY) -> Iterator[tuple[bool, subprocess.Popen[str]]]:
+    """Claim ``key`` in a process of its own; tell whether it got it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(store), key],
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    try:
+        yield process.stdout.readline() == "True\n", process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "judgments.sqlite3"
+
+
+def test_a_claim_keeps_out_a_second_judge_of_the_same_process(store: Path) -> None:
+    first, second = Claims(store), Claims(store)
+    with first.claimed(KEY) as mine:
+        assert mine
+        with second.claimed(KEY) as theirs:
+            assert not theirs
+        with first.claimed(KEY) as again:
+            assert not again
+        with second.claimed(OTHER) as other:
+            assert other
+    with second.claimed(KEY) as now:
+        assert now
+    first.close()
+    second.close()
+
+
+def test_closing_one_judge_leaves_the_claims_of_another_against_other_processes(
+    store: Path,
+) -> None:
+    """Closing any descriptor of the file would drop all locks of the process."""
+    first, second = Claims(store), Claims(store)
+    with first.claimed(KEY) as mine:
+        assert mine
+        second.close()
+        with another_process(store) as (theirs, _):
+            assert not theirs
+    first.close()
+
+
+def test_a_judge_that_is_opened_meanwhile_does_not_drop_them_either(store: Path) -> None:
+    first = Claims(store)
+    with first.claimed(KEY):
+        Claims(store).close()
+        Claims(store.parent / "." / store.name).close()
+        with another_process(store) as (theirs, _):
+            assert not theirs
+    first.close()
+
+
+def test_another_process_keeps_this_one_out_until_it_ends_however_it_ends(store: Path) -> None:
+    claims = Claims(store)
+    with another_process(store) as (theirs, process):
+        assert theirs
+        with claims.claimed(KEY) as mine:
+            assert not mine
+        process.kill()
+        process.wait()
+        with claims.claimed(KEY) as mine:
+            assert mine
+    claims.close()
+
+
+def test_closing_releases_what_was_claimed(store: Path) -> None:
+    first, second = Claims(store), Claims(store)
+    holding = first.claimed(KEY)
+    assert holding.__enter__()
+    first.close()
+    with second.claimed(KEY) as mine:
+        assert mine
+        holding.__exit__(None, None, None)  # comes late, and takes nobody's claim away
+        with another_process(store) as (theirs, _):
+            assert not theirs
+    second.close()
+
+
+def test_no_descriptor_is_left_open(store: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        claims = [Claims(store) for _ in range(3)]
+        for claim in claims:
+            claim.close()
+            claim.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_where_no_file_can_be_locked_claims_hold_within_the_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "store.lock").mkdir()
+    first, second = Claims(tmp_path / "store"), Claims(tmp_path / "store")
+    assert "two runs at once" in caplog.text
+    with first.claimed(KEY) as mine, second.claimed(KEY) as theirs:
+        assert (mine, theirs) == (True, False)
+    first.close()
+    second.close()

@@ -1,0 +1,242 @@
+"""What goes wrong midway, and is said: money, key, disk, clock, judge. Nothing paid is lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import sqlite3
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from tests.support import judge_server as act
+from tests.support.judge_server import Act, Asked, JudgeServer
+from tests.ugc_tasks.judge.conftest import OpenJudge
+from tests.ugc_tasks.judge.worker import clips
+from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.settings import JudgeConfigError
+
+EACH = (700 * 2.5 + 18 * 10) / 1e6
+"""US dollars of a judgment of the loopback judge, at the package's prices."""
+
+
+def spent(judgments: list[Judgment]) -> float:
+    return sum(j.usage.usd or 0 for j in judgments if j.usage and not j.stored)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# ---- money ----
+
+
+def test_what_it_will_take_is_said_before_the_first_request(
+    server: JudgeServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[str] = []
+
+    def script(_: Asked) -> Act:
+        heard.append(capsys.readouterr().err)
+        return act.scores()
+
+    open_judge().judge_many(clips(3), progress=False)
+    capsys.readouterr()
+    server.script = script
+    open_judge(budget=1.0).judge_many(clips(9), progress=False)
+    assert "9 judgments are needed, 3 are stored, 6 are to be asked for" in heard[0]
+    assert "$" in heard[0]
+    assert "the budget is $1" in heard[0]
+
+
+@pytest.mark.parametrize("budget", [0.004, 0.02, 0.05])
+def test_a_budget_is_not_passed_and_what_it_bought_is_kept(
+    server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture, budget: float
+) -> None:
+    server.script = lambda _: act.scores(delay=0.01)
+    first = open_judge(budget=budget).judge_many(clips(60), progress=False)
+    judged = [j for j in first if j.scores]
+    assert spent(first) == pytest.approx(len(judged) * EACH)
+    assert budget - 3 * EACH < spent(first) <= budget, "neither passed nor left unused"
+    assert len(server.requests) == len(judged)
+    reasons = {j.failure for j in first if not j.scores}
+    assert len(reasons) == 1
+    assert "UGC_JUDGE_BUDGET" in str(*reasons)
+    assert sum("UGC_JUDGE_BUDGET" in line for line in said(caplog)) == 1
+
+    again = open_judge(budget=10.0).judge_many(clips(60), progress=False)
+    assert all(j.scores for j in again)
+    assert {j.video_id for j in again if j.stored} == {j.video_id for j in judged}
+    assert len(server.requests) == 60
+
+
+def test_judges_of_one_process_share_a_budget(server: JudgeServer, open_judge: OpenJudge) -> None:
+    judges = [
+        open_judge(budget=0.02, profile=paper_profile(f"Grade {name}.")) for name in ("a", "b")
+    ]
+    judgments = [j for judge in judges for j in judge.judge_many(clips(8), progress=False)]
+    assert 0 < spent(judgments) <= 0.02
+    assert any(j.failure for j in judgments)
+
+
+def test_a_budget_without_a_price_is_refused_before_anything_is_asked(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    profile = paper_profile("Grade.", "my/model")
+    with pytest.raises(JudgeConfigError, match=r"UGC_JUDGE_BUDGET.*'my/model'.*UGC_JUDGE_PRICES"):
+        open_judge(profile=profile, budget=1.0)
+    table = tmp_path / "prices.toml"
+    table.write_text('as_of = "2031-01-01"\n[models."my/model"]\ninput = 1\noutput = 1\n')
+    judge = open_judge(profile=profile, budget=1.0, prices=table)
+    (judgment,) = judge.judge_many(clips(1), progress=False)
+    assert judgment.usage is not None
+    assert judgment.usage.usd == 718 / 1e6
+    with pytest.raises(JudgeConfigError, match=r"UGC_JUDGE_PRICES: .*nowhere"):
+        open_judge(prices=tmp_path / "nowhere")
+
+
+def test_every_reply_that_was_paid_is_on_the_bill_also_those_that_did_not_parse(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    server.script = lambda asked: act.scores() if asked.seen == 2 else act.text("?")
+    (judgment,) = open_judge().judge_many(clips(1), progress=False)
+    assert judgment.usage is not None
+    assert judgment.usage.prompt_tokens == 3 * 700
+    assert judgment.usage.usd == pytest.approx(3 * EACH)
+
+
+def test_what_is_stored_says_what_it_cost_then(server: JudgeServer, open_judge: OpenJudge) -> None:
+    open_judge().judge_many(clips(2), progress=False)
+    again = open_judge().judge_many(clips(2), progress=False)
+    assert [j.usage.usd for j in again if j.usage and j.stored] == [EACH, EACH]
+
+
+# ---- the key ----
+
+
+def test_a_key_that_expires_midway_is_one_message_and_no_storm(
+    server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script = lambda asked: (
+        act.scores(delay=0.02) if asked.number < 25 else act.status(401, "expired")
+    )
+    judgments = open_judge(concurrency=16).judge_many(clips(200), progress=False)
+    assert sum(j.scores is not None for j in judgments) == 25
+    assert len(server.requests) <= 25 + 16, "those under way, and none after them"
+    failures = {j.failure for j in judgments if j.failure}
+    assert len(failures) == 1
+    assert "OPENAI_API_KEY" in str(*failures)
+    assert sum("OPENAI_API_KEY" in line for line in said(caplog)) == 1
+
+
+# ---- the disk ----
+
+
+def test_a_store_that_fills_up_loses_no_reply_of_this_run_and_stops_the_spending(
+    server: JudgeServer,
+    open_judge: OpenJudge,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SQLite's own SQLITE_FULL: the file may not grow by more than a few pages."""
+    connect = sqlite3.connect
+
+    def small(*args: object, **kwargs: object) -> sqlite3.Connection:
+        db = connect(*args, **kwargs)  # type: ignore[call-overload]
+        db.execute("PRAGMA max_page_count = 20")
+        return db
+
+    padding = "x" * 3000
+    server.script = lambda _: act.text(f"{{'visual': 4, 'audio': 3, 'details': 4}} {padding}")
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", small)
+        judge = open_judge(concurrency=4)
+        judgments = judge.judge_many(clips(60), progress=False)
+        judge.close()
+    scored = [j for j in judgments if j.scores]
+    assert len(scored) == len(server.requests) < 60, "whatever was paid for is in the results"
+    reasons = {j.failure for j in judgments if j.failure}
+    assert len(reasons) == 1
+    assert "has no room" in str(*reasons)
+    with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
+        (kept,) = db.execute("SELECT COUNT(*) FROM reply").fetchone()
+    lost = len(scored) - kept
+    assert 1 <= lost <= 4, "those that were under way"
+    assert any(f"{lost} judgments that were paid for are in this run" in s for s in said(caplog))
+
+    again = open_judge().judge_many(clips(60), progress=False)
+    assert all(j.scores for j in again)
+    assert len(server.requests) == 60 + lost
+
+
+def test_a_disk_that_is_nearly_full_is_noticed_before_anything_is_paid(
+    server: JudgeServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = open_judge()
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1 << 30, 1 << 30, 5 << 20))
+    judgments = judge.judge_many(clips(3), progress=False)
+    assert all("has no room (its disk has 5 MB left)" in str(j.failure) for j in judgments)
+    assert not server.requests
+
+
+# ---- the clock ----
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    server: JudgeServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(5)
+    monkeypatch.setattr(time, "time", lambda: chance.uniform(-1e9, 4e9))
+    server.script = lambda asked: act.too_many("0.05") if asked.seen == 0 else act.scores()
+    first = open_judge().judge_many(clips(20), progress=False)
+    second = open_judge().judge_many(clips(20), progress=False)
+    assert all(j.scores for j in first)
+    assert all(j.stored for j in second)
+    assert len(server.requests) == 40
+
+
+# ---- the judge ----
+
+
+def test_a_judge_that_changes_midway_is_recorded_and_said_once(
+    server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(asked: Asked) -> Act:
+        body = (act.scores().body or b"").replace(b"fp_loopback", b"fp_%d" % (asked.number // 8))
+        return Act(body=body)
+
+    server.script = script
+    judgments = open_judge(concurrency=1).judge_many(clips(24), progress=False)
+    assert [j.fingerprint for j in judgments] == ["fp_0"] * 8 + ["fp_1"] * 8 + ["fp_2"] * 8
+    changes = [line for line in said(caplog) if "the judge changed while judging" in line]
+    assert len(changes) == 1
+    assert "loopback-judge-1 fp_0 and loopback-judge-1 fp_1" in changes[0]
+
+
+def test_a_judge_that_changed_since_the_stored_judgments_is_said_too(
+    server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_judge().judge_many(clips(2), progress=False)
+    server.script = lambda _: Act(body=(act.scores().body or b"").replace(b"fp_loop", b"fp_new"))
+    open_judge().judge_many(clips(4), progress=False)
+    assert any("fp_loopback and loopback-judge-1 fp_newback" in line for line in said(caplog))
+
+
+def test_the_same_judge_elsewhere_is_another_judge(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    with JudgeServer() as elsewhere:
+        here = open_judge()
+        there = open_judge(base_url=elsewhere.base_url)
+        here.judge_many(clips(2), progress=False)
+        judgments = there.judge_many(clips(2), progress=False)
+        assert not any(j.stored for j in judgments)
+        assert len(elsewhere.requests) == len(server.requests) == 2
+        assert here.label != there.label
+        assert here.label.endswith(f"@{here.describe()['endpoint']}")

@@ -1,0 +1,39 @@
+"""What judging cost stands in every row, and its sum in the results."""
+
+from __future__ import annotations
+
+from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.usage import Usage
+from ugc_tasks.spending import entry, total
+
+SCORES = Scores(4, 3, 5)
+
+
+def judged(usage: Usage | None, *, stored: bool = False) -> str:
+    return entry(Judgment("v", SCORES, usage=usage, stored=stored))
+
+
+def test_this_runs_money_stands_apart_from_that_of_earlier_ones() -> None:
+    new = judged(Usage(700, 18, 0.00193))
+    old = judged(Usage(600, 20, 0.5), stored=True)
+    said = total([new, new, old, ""])
+    assert said == (
+        "$0.0039 for 2 judgments (1400 + 36 tokens) in this run, "
+        "$0.5000 for 1 judgments (600 + 20 tokens) in earlier ones"
+    )
+
+
+def test_money_that_is_not_known_is_not_nothing() -> None:
+    assert total([judged(Usage(7, 1, None))]).startswith("an unknown sum for 1 judgments")
+    mixed = total([judged(Usage(7, 1, None)), judged(Usage(7, 1, 0.25))])
+    assert mixed.startswith("$0.2500 and 1 of unknown cost for 2 judgments")
+
+
+def test_a_failure_that_cost_something_is_in_the_sum() -> None:
+    failed = entry(Judgment("v", failure="no object", usage=Usage(700, 9, 1.0)))
+    assert total([failed]).startswith("$1.0000 for 1 judgments")
+
+
+def test_where_nothing_was_paid_the_sum_says_so() -> None:
+    assert total(["", ""]).startswith("$0.0000 for 0 judgments (0 + 0 tokens) in this run")

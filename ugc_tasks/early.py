@@ -1,0 +1,63 @@
+"""Judging while answers are still being made, so that the end of generation is nearly the end.
+
+lmms-eval shows a task its answers when all are there. A model can do better: the conversation that
+``doc_to_messages`` gives it is a list that also has ``answered``, to be called with the document's
+answer as soon as there is one. A model that knows nothing of that sees a list. What is judged then
+is found by the ordinary way of scoring (``answers.py``), which asks for the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from ugc_tasks.answers import item_of, plain_text
+from ugc_tasks.judge.judgment import JudgeItem
+from ugc_tasks.run import Run, current_run
+
+_log = logging.getLogger(__name__)
+
+
+class Messages(list[dict[str, Any]]):
+    """A conversation whose answer is wanted early.
+
+    Attributes:
+        answered: to be called with the answer (a string, which may have ``generation``: see
+            ``answers.py``), from any thread; returns at once and never raises. To be called only
+            where the answer will be scored: it may cost money.
+    """
+
+    answered: Callable[[str], None]
+
+    def __init__(self, messages: Iterable[dict[str, Any]], document: dict[str, Any]) -> None:
+        super().__init__(messages)
+        self.answered = partial(judge_early, document)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Across processes it is a list like any other.
+        return (list, (list(self),))
+
+
+def judge_early(document: dict[str, Any], answer: str) -> None:
+    """Start judging the answer of a document, if there is a judge who may begin early."""
+    try:
+        run = current_run(document["task"])
+        if run.judge is None or not run.judge.early:
+            return
+        if (getattr(answer, "generation", None) or {}).get("error"):
+            return
+        run.judge.submit_early(
+            item_of(document, plain_text(answer)), partial(_all_like, run, str(answer))
+        )
+    except Exception as error:  # scoring meets it again; generation must not end of it
+        _log.warning("judging while captions are made failed (%s: %s)", type(error).__name__, error)
+
+
+def _all_like(run: Run, answer: str) -> list[JudgeItem]:
+    """Return what will be judged if all answers are like this one: enough to say what it costs."""
+    return [
+        JudgeItem(video_id, answer, str(run.asked.references[video_id]))
+        for video_id in run.coverage.present
+    ]
