@@ -206,7 +206,11 @@ def _handler(judge: JudgeServer) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            raw = self.rfile.read(length)
+            if len(raw) < length:  # the client was killed while it sent this
+                self.close_connection = True
+                return
             asked = judge._arrived(raw, self.headers.get("Authorization", ""), self.path)
             try:
                 act = judge._act_on(asked)
