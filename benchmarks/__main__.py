@@ -8,12 +8,13 @@ from pathlib import Path
 
 from benchmarks.table import RESULTS
 
-BENCHMARKS = ("media", "pipeline", "many")
+BENCHMARKS = ("media", "pipeline", "many", "judging")
 _EPILOG = """examples:
   python -m benchmarks                    everything; about half an hour on two cores
   python -m benchmarks --quick            a few small clips: does it all still run?
   python -m benchmarks --only pipeline    from file to caption alone
   python -m benchmarks --only many        memory alone
+  python -m benchmarks --only judging     the pace of the judge alone; needs no engine
   python -m benchmarks.media --help       what each of them can be told besides
   python -m benchmarks.gpu --help         the measurement on a GPU, which is not part of this
 
@@ -51,15 +52,19 @@ def _run(name: str, *, quick: bool, results: Path) -> None:
     if name == "media":
         from benchmarks import media
 
-        media.main(arguments)
+        media.main(arguments, results)
     elif name == "pipeline":
         from benchmarks import pipeline
 
         pipeline.main(arguments, results)
-    else:
+    elif name == "many":
         from benchmarks import many
 
         many.main(arguments, results)
+    else:
+        from benchmarks import judging
+
+        judging.main(arguments, results)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 An endpoint on loopback answers each request after one second and refuses (429) more than 64 at
 once. 999 judgments then cannot take less than 999/64 s; the aim is at most 1.15 times that. Then
-the same with a fifth of all requests failing (429, 500, resets, silence, empty and junk bodies):
-none may be lost.
+the same where we would ask 256 at once if we were let, and with a fifth of all requests failing
+(429, 500, resets, silence, empty and junk bodies): none may be lost.
 
-Run ``python -m benchmarks.judging``; it takes about a minute. Not a test: it measures the machine
-too.
+Run ``python -m benchmarks.judging``; it takes about two minutes. Not a test: it measures the
+machine too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.table import RESULTS, Report, Row, machine
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.judgment import JudgeItem
 from ugc_tasks.judge.profiles import ChatProfile, rubric_profile
@@ -41,6 +43,9 @@ _REPLY = json.dumps(
         "usage": {"prompt_tokens": 900, "completion_tokens": 20},
     }
 ).encode()
+ALLOWED = 64
+"""Requests at once that the endpoint answers."""
+
 _FAULTS = ("429", "500", "reset", "hang", "empty", "junk")
 
 
@@ -102,14 +107,30 @@ class Endpoint:
         return True
 
 
-def measure(profile: ChatProfile, *, count: int, latency: float, faulty: float) -> bool:
-    """Judge ``count`` clips; print one line; tell whether all have scores."""
-    endpoint = Endpoint(latency=latency, allowed=64, faulty=faulty)
+@dataclass(frozen=True)
+class Case:
+    """What is asked of judge and endpoint."""
+
+    what: str
+    faulty: float = 0.0
+    concurrency: int = JudgeSettings.concurrency
+
+
+CASES = (
+    Case("as it comes: at most 64 at once"),
+    Case("told to ask up to 256 at once", concurrency=256),
+    Case("a fifth of all requests fails", faulty=0.2),
+)
+
+
+def measure(profile: ChatProfile, case: Case, *, count: int, latency: float) -> Iterator[Row]:
+    """Judge ``count`` clips; yield what that took. Raises ``RuntimeError`` if one was lost."""
+    endpoint = Endpoint(latency=latency, allowed=ALLOWED, faulty=case.faulty)
     items = [JudgeItem(f"PI-{n}", _CAPTION * 15 + str(n), _CAPTION * 15) for n in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         settings = JudgeSettings(
             Path(folder) / "judgments.sqlite3", base_url=endpoint.url, api_key="none-needed",
-            timeout=5 * latency,
+            timeout=5 * latency, concurrency=case.concurrency,
         )  # fmt: skip
         with Judge(profile, settings) as judge:
             judge.announce(items)
@@ -118,29 +139,38 @@ def measure(profile: ChatProfile, *, count: int, latency: float, faulty: float) 
             judgments = [future.result() for future in futures]
             took, cpu = time.perf_counter() - started, time.process_time() - cpu
     scored = sum(judgment.scores is not None for judgment in judgments)
-    ideal = count / 64 * latency
-    print(
-        f"{count} judgments, {faulty:.0%} of requests fail: {took:.2f} s = {took / ideal:.3f} x "
-        f"{ideal:.2f} s; {scored} scored; most at once {endpoint.most}; {cpu:.1f} CPU-s; "
-        f"{dict(endpoint.acts)}",
-        flush=True,
-    )
-    return scored == count
+    if scored < count:
+        raise RuntimeError(f"{case.what}: {count - scored} of {count} judgments were lost")
+    ideal = count / ALLOWED * latency
+    yield Row(case.what, "clock", took, "s", took / ideal)
+    yield Row(case.what, "CPU, the endpoint's included", cpu, "s")
+    yield Row(case.what, "judgments with scores", scored)
+    faults = Counter({name: n for name, n in endpoint.acts.items() if name != "reply"})
+    each = ", ".join(f"{name}: {n}" for name, n in sorted(faults.items())) or "none"
+    yield Row(case.what, "requests that failed", each)
 
 
-def main() -> int:
-    """Measure both; exit 1 if a judgment was lost."""
+def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
+    """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judging", description=__doc__)
-    parser.add_argument("--count", type=int, default=999)
+    parser.add_argument("--count", type=int, default=999, help="judgments (%(default)s)")
     parser.add_argument("--latency", type=float, default=1.0, help="seconds (%(default)s)")
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="64 judgments, a tenth of a second")
+    options = parser.parse_args(arguments)
+    count, latency = (64, 0.1) if options.quick else (options.count, options.latency)
     profile = rubric_profile()
-    whole = [
-        measure(profile, count=options.count, latency=options.latency, faulty=faulty)
-        for faulty in (0.0, 0.2)
-    ]
-    return 0 if all(whole) else 1
+    rows = [row for case in CASES for row in measure(profile, case, count=count, latency=latency)]
+    report = Report(
+        title=f"{count} judgments by an endpoint that takes {latency:g} s and allows {ALLOWED}",
+        rows=rows,
+        machine=machine(("openai", "httpx")),
+        notes=[f"Ratios to {count}/{ALLOWED} x {latency:g} s, the least that it can take."],
+    )
+    print(report.text())
+    for path in report.write("judging", results):
+        print(path)
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

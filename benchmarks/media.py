@@ -18,7 +18,7 @@ from typing import Any
 import av
 
 from benchmarks.clips import Shape, clip_of
-from benchmarks.table import Report, Row, machine
+from benchmarks.table import RESULTS, Report, Row, machine
 from benchmarks.ways import WAYS
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -33,8 +33,8 @@ PACKAGES = ("av", "numpy", "opencv-python-headless", "qwen-omni-utils", "decord"
 Taken = dict[str, Any]
 
 
-def main(arguments: list[str] | None = None) -> Report:
-    """Measure, print the table and write it to ``benchmarks/results/``."""
+def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
+    """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the clips")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> Report:
         ],
     )
     print(report.text())
-    for path in report.write("media-quick" if options.quick else "media"):
+    for path in report.write("media-quick" if options.quick else "media", results):
         print(path)
     return report
 
@@ -92,7 +92,9 @@ def _rows(shape: Shape, rounds: int, *, full: bool) -> Iterator[Row]:
 
 
 def _ratio(key: str, ours: list[Taken], base: list[Taken]) -> float:
-    return statistics.median(each[key] / one[key] for each, one in zip(ours, base, strict=True))
+    return statistics.median(
+        float(each[key] / one[key]) for each, one in zip(ours, base, strict=True)
+    )
 
 
 def _run(way: str, path: Path) -> Taken:

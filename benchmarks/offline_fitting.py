@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,9 +132,9 @@ def _fit_style(models: Sequence[Measured], standing: Matrix) -> Matrix:
             importance /= len(each)
             curvature = curvature + importance * (each * (chance * (1 - chance))[:, None]).T @ each
             slope = slope + importance * each.T @ (label - chance)
-        weights = weights + _shorten(np.linalg.solve(curvature, slope))
+        weights = weights + _shorten(_solved(curvature, slope))
     slopes = weights[1:] / spread
-    return np.r_[weights[0] - centre @ slopes, slopes]
+    return np.append(weights[0] - centre @ slopes, slopes)
 
 
 def _fit_top(
@@ -151,13 +152,13 @@ def _fit_top(
             missing = model.scores[:, dimension].mean() - guess.mean()
             curvature = curvature + np.outer(change, change) / len(models)
             slope = slope + change * missing / len(models)
-        found = found + _shorten(np.linalg.solve(curvature, slope))
+        found = found + _shorten(_solved(curvature, slope))
     return float(found[0]), float(found[1])
 
 
 def _least_squares(rows: Sequence[tuple[Matrix, Matrix, float]], ridge: Matrix) -> Matrix:
     """Fit scores through the curve; ``rows`` are inputs, scores, and the weight of each."""
-    found = np.zeros(len(ridge))
+    found: Matrix = np.zeros(len(ridge))
     for _ in range(15):
         curvature, slope = np.diag(ridge), -ridge * found
         for inputs, targets, weight in rows:
@@ -165,8 +166,12 @@ def _least_squares(rows: Sequence[tuple[Matrix, Matrix, float]], ridge: Matrix) 
             change = inputs * _steepness(guess)[:, None]
             curvature = curvature + weight * change.T @ change
             slope = slope + weight * change.T @ (targets - guess)
-        found = found + _shorten(np.linalg.solve(curvature, slope))
+        found = found + _shorten(_solved(curvature, slope))
     return found
+
+
+def _solved(curvature: npt.NDArray[Any], slope: npt.NDArray[Any]) -> Matrix:
+    return np.asarray(np.linalg.solve(curvature, slope), dtype=np.float64)
 
 
 def _shorten(step: Matrix) -> Matrix:

@@ -70,7 +70,7 @@ def part(measured: Measured, half: int) -> Measured:
 def columns(scores: Matrix) -> Matrix:
     """Return the columns of the published table [4] from scores [clips, dimensions]."""
     means = _SCALE * scores.mean(0)
-    return np.r_[means, means.mean()]
+    return np.append(means, means.mean())
 
 
 def half_widths(estimated: Sequence[Estimated]) -> Matrix:
@@ -86,7 +86,7 @@ def coverage(estimated: Sequence[Estimated]) -> Matrix:
         np.abs(each.off) <= half_widths([other for other in estimated if other is not each])
         for each in estimated
     ]
-    return np.sum(inside, axis=0)
+    return np.asarray(np.sum(inside, axis=0), dtype=np.float64)
 
 
 def table(title: str, estimated: Sequence[Estimated]) -> str:

@@ -2,8 +2,9 @@
 
 The way of a request: messages -> conversation -> prompt -> caption on disk, or else clip (read
 ahead, in worker processes) -> engine -> :class:`~ugc_models.captions.Caption`, on disk before it is
-counted. The engine starts with the first clip that needs one, not with the model: what is missing
-in a task's data is said before a GPU is touched, and a rerun that lacks nothing touches none.
+counted or the task is told of it (``listeners.py``). The engine starts with the first clip that
+needs one, not with the model: what is missing in a task's data is said before a GPU is touched, and
+a rerun that lacks nothing touches none.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ugc_models.engine.options import family_of
 from ugc_models.feed import Feed
 from ugc_models.interrupt import Interrupts
 from ugc_models.job import Job
+from ugc_models.listeners import Listeners
 from ugc_models.prompt import ChatTemplate, PromptError, conversation
 from ugc_models.pump import answers
 from ugc_models.reading import Reader
@@ -120,12 +122,15 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             for r in requests
         ]
         captions: dict[int, Caption] = {}
+        listeners = Listeners()
         started = time.perf_counter()
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
         try:
-            with bar, Interrupts("what is in flight is finished and kept") as interrupts:
-                for index, caption in self._captions(requests, sampling, interrupts):
+            kept = "finished" if self._store is None else "finished and kept"
+            with bar, Interrupts(f"what is in flight is {kept}") as interrupts:
+                for index, caption in self._captions(requests, sampling, interrupts, listeners):
                     captions[index] = caption
+                    listeners.tell(index, caption)
                     if error := caption.generation["error"]:
                         logger.warning(f"{_name(requests[index])}: no caption: {error}")
                     bar.update()
@@ -133,8 +138,12 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{len(captions)} of {len(requests)} requests are answered; run the same command "
-                "again to go on"
+                f"{len(captions)} of {len(requests)} requests are answered; "
+                + (
+                    "none is kept (store=none)"
+                    if self._store is None
+                    else "run the same command again to go on"
+                )
             ) from None
         ordered = [captions[index] for index in range(len(requests))]
         self._report(ordered, time.perf_counter() - started)
@@ -145,10 +154,13 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         requests: Sequence[Instance],
         sampling: Sequence[dict[str, Any]],
         interrupts: Interrupts,
+        listeners: Listeners,
     ) -> Iterator[tuple[int, Caption]]:
         settings = self.settings
         asked = enumerate(zip(requests, sampling, strict=True))
-        jobs = (self._job(index, request, arguments) for index, (request, arguments) in asked)
+        jobs = (
+            self._job(index, request, arguments, listeners) for index, (request, arguments) in asked
+        )
         wake = threading.Event()
         with ExitStack() as open_things:
             pool = open_things.enter_context(DecodePool(settings.decode_workers))
@@ -188,9 +200,12 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 yield from feed.without_engine()
             yield from feed.without_engine()
 
-    def _job(self, index: int, request: Instance, sampling: dict[str, Any]) -> Job:
+    def _job(
+        self, index: int, request: Instance, sampling: dict[str, Any], listeners: Listeners
+    ) -> Job:
         _, doc_to_messages, _, doc_id, task, split = request.arguments
         messages = doc_to_messages(self.task_dict[task][split][doc_id])
+        listeners.add(index, messages, doc_to_messages=doc_to_messages, repeat=request.idx)
         try:
             chat = conversation(messages, self._system)
             prompt = self._template.render(chat)

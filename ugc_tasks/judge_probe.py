@@ -1,9 +1,9 @@
 """What a suspected answer would have got without what is suspected in it.
 
 Each suspect is judged as it is (after a run that judgment is on disk and costs nothing) and once
-without the sentences that hold the payload: at most one paid request a suspect. A difference is a
-hint, not a proof: at the published temperature of 1 two judgments of one answer differ as well, and
-a sentence that was removed may have been true.
+without the sentences that hold the payload: at most one paid request a suspect, or as many as
+``UGC_JUDGE_REPEATS``. A difference is a hint, not a proof: at the published temperature of 1 two
+judgments of one answer differ as well, and a sentence that was removed may have been true.
 """
 
 from __future__ import annotations

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ugc_tasks.caption import metrics as caption
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, ESTIMATE_UNLIKE, clip_metrics
 from ugc_tasks.data.questions import read_questions
+from ugc_tasks.detail import metrics as detail
 from ugc_tasks.detail.metrics import VALUES, answer_metrics
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.offline import interval
 from ugc_tasks.judge.offline.unlike import doubts
 from ugc_tasks.judge.questions import question_named
-from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.judge.settings import JudgeConfigError, interval_of
+from ugc_tasks.noise import NOISE, REPEATS, as_json, count, paragraph
 from ugc_tasks.saved.answers import SavedAnswer
 from ugc_tasks.saved.pairing import Pairing, pair
 from ugc_tasks.scoring import Report, Request, means
@@ -60,7 +63,14 @@ def score(request: Request) -> Report:
     columns = (*names, "average") if set(names) == set(DIMENSIONS) else names
     captions = [_text(answer) for video_id, answer in pairing.pairs if _scored(judgments, video_id)]
     return _report(
-        pairing, items, columns, judge=facts, source=source, note=spec.note, captions=captions
+        pairing,
+        items,
+        columns,
+        judge=facts,
+        source=source,
+        note=spec.note,
+        captions=captions,
+        noise=_noise(items, asked.name, interval_of(request.environ)),
     )
 
 
@@ -104,6 +114,7 @@ def _report(
     source: str,
     note: str,
     captions: Sequence[str],
+    noise: Mapping[str, Any],
 ) -> Report:
     scored = [item for item in items if item["n"]]
     suffix = ESTIMATE if judge["estimate"] else ""
@@ -114,6 +125,8 @@ def _report(
         ci95 = {name: _interval(name, metrics[name], len(scored)) for name in names}
         notes.append("these are estimates from the texts alone: no judge was asked")
         notes += doubts([item[ESTIMATE_UNLIKE] for item in scored], captions)
+    if noise and noise["noise"]["judgments"] < noise["noise"]["judgments_wanted"]:
+        notes.append(f"{noise[REPEATS]}; run again, and only those that did not come are asked for")
     return Report(
         n=len(scored),
         failed=len(items) - len(scored),
@@ -127,10 +140,22 @@ def _report(
             "judge": dict(judge),
             "spent": total([item["judge_spent"] for item in items]),
             "references": source,
+            **noise,
         },
         notes=tuple(notes),
         estimate=judge["estimate"],
     )
+
+
+def _noise(items: Sequence[Mapping[str, Any]], question: str, interval: float) -> dict[str, Any]:
+    """Return the facts of the judge's noise; none where nothing was judged more than once."""
+    came = [item[REPEATS] for item in items if REPEATS in item]
+    if not came:
+        return {}
+    entries = [item[NOISE] for item in items if NOISE in item]
+    figures = (detail if question in VALUES else caption).noise_figures(entries, interval)
+    told = {NOISE: paragraph(figures)} if figures else {}
+    return {REPEATS: count(came), **told, "noise": as_json(came, figures)}
 
 
 def _scored(judgments: Mapping[str, Judgment], video_id: str) -> bool:

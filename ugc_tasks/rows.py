@@ -15,7 +15,9 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.repeats import SEVERAL
 from ugc_tasks.judge.suspicion import reasons
+from ugc_tasks.noise import entries
 from ugc_tasks.specs import COLUMNS
 from ugc_tasks.spending import entry
 
@@ -62,6 +64,7 @@ def judged_row(
     wanted: int,
     generation: Mapping[str, Any] | None,
     subject: str = "answer",
+    value: str | None = None,
 ) -> dict[str, Any]:
     """Return the row of one judged clip, to which the task adds its figures if there are scores.
 
@@ -76,6 +79,7 @@ def judged_row(
         wanted: clips in the whole benchmark, those included that this run leaves out.
         generation: what the model told of the answer, None if it told nothing.
         subject: what the answer is called: ``caption`` or ``answer``.
+        value: what a judgment's only value is called in the results, if not as the judge does.
     """
     scored = judgment is not None and judgment.scores is not None
     row = base_row(
@@ -87,14 +91,16 @@ def judged_row(
         return row
     if not scored and not row[f"{subject}_failed"]:
         row["judge_failed"] = judgment.failure or "no judgment"
-    ran = (judgment.model, judgment.fingerprint)
+    alone = judgment.repeats or (judgment,)
+    ran = {" ".join(filter(None, (each.model, each.fingerprint))) for each in alone}
     return row | {
-        "judge_ran": " ".join(filter(None, ran)),
+        "judge_ran": SEVERAL.join(sorted(ran - {""})),
         "judge_spent": entry(judgment),
-        "judge_reply": judgment.reply,
+        "judge_reply": [each.reply for each in alone] if judgment.repeats else judgment.reply,
         "judge_model": judgment.model,
         "judge_fingerprint": judgment.fingerprint,
         "judge_stored": judgment.stored,
+        **entries(judgment, name=value),
     }
 
 
@@ -164,7 +170,8 @@ def count_flags(items: Sequence[str]) -> str:
 
 def one_label(items: Sequence[str]) -> str:
     """Return the label that all share; several in one result are a mixture, and all named."""
-    return " + ".join(sorted(set(items) - {""})) or "unknown"
+    names = {name for item in items for name in item.split(SEVERAL)}
+    return SEVERAL.join(sorted(names - {""})) or "unknown"
 
 
 def part_of_overall(items: Sequence[str]) -> str:

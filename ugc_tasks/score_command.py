@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.noise import NOISE, REPEATS
 from ugc_tasks.scoring import SCORERS, Report, Request, score
 
 COMPLETE, PARTIAL = 0, 3
@@ -131,4 +132,5 @@ def _lines(task: str, report: Report) -> list[str]:
             places = 4 if abs(interval[1]) <= 1 else 2
             shown += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
         lines.append(f"{name:<20} {shown}")
-    return lines
+    told = (name for name in (REPEATS, NOISE) if name in report.facts)
+    return lines + [f"{name:<20} {report.facts[name]}" for name in told]

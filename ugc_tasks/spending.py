@@ -1,8 +1,9 @@
 """What judging cost, as it stands in rows and results.
 
 A row has one entry, a text: ``new 700 18 0.00193`` or ``stored 700 18 0.00193``: whether it was
-paid for in this run, tokens in, tokens out, US dollars (``?`` where they are not known). Nothing
-was paid where it is empty.
+paid for in this run, tokens in, tokens out, US dollars (``?`` where they are not known). A clip
+that was judged several times has one for each, with ``; `` between them. Nothing was paid where it
+is empty.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.usage import Usage
 
 _UNKNOWN = "?"
+_NEXT = "; "
 
 
 def entry(judgment: Judgment) -> str:
     """Return the entry of a clip's row."""
+    if judgment.repeats:
+        return _NEXT.join(filter(None, map(entry, judgment.repeats)))
     usage = judgment.usage
     if usage is None:
         return ""
@@ -31,7 +35,8 @@ def total(items: Sequence[str]) -> str:
 
 
 def _sum(items: Sequence[str], when: str) -> str:
-    entries = [item.split()[1:] for item in items if item.startswith(f"{when} ")]
+    each = (part for item in items for part in item.split(_NEXT))
+    entries = [part.split()[1:] for part in each if part.startswith(f"{when} ")]
     usage, unknown = Usage(), 0
     for prompt, completion, usd in entries:
         known = None if usd == _UNKNOWN else float(usd)

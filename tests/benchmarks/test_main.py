@@ -25,7 +25,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
 def test_all_are_run_where_none_is_named(ran: list[tuple[str, bool]]) -> None:
     command.main([])
-    assert ran == [("media", False), ("pipeline", False), ("many", False)]
+    assert ran == [("media", False), ("pipeline", False), ("many", False), ("judging", False)]
 
 
 def test_one_that_is_named_is_run_alone(ran: list[tuple[str, bool]]) -> None:

@@ -205,6 +205,21 @@ def paid_judge(
     return open_judge(environment | settings, home=None, cache=folder, question=question)
 
 
+def test_every_repeat_of_every_answer_is_on_its_way_at_once(tmp_path: Path) -> None:
+    docs = documents(6)
+    answers = filtered([f"caption {i}" for i in range(6)], docs)
+    with (
+        JudgeServer(lambda asked: scores(3 + asked.seen, delay=0.1)) as server,
+        paid_judge(server, tmp_path, UGC_JUDGE_REPEATS="3") as judge,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        judgments = list(threads.map(lambda d, a: judge_answer(d, a, judge), docs, answers))
+        assert len(server.requests) == 18
+        assert server.most_at_once > 4 * 3, "more than four documents' at a time"
+    assert [judgment.video_id for judgment in judgments] == [doc["video_id"] for doc in docs]
+    assert all(judgment.scores and judgment.scores.visual == 4 for judgment in judgments)
+
+
 def test_an_answer_keeps_its_place_and_story_when_stripped() -> None:
     told = Told(" caption \n")
     told.generation = {"heard": True}

@@ -142,6 +142,42 @@ def test_without_one_tasks_answers_the_mean_says_of_how_many_columns_it_is(
     assert "7 of 8 columns" in make_table(results, "groups")
 
 
+def test_several_judgments_of_each_clip_are_one_score_with_their_noise_beside_it(
+    evaluate: Evaluate,
+    saved: Path,
+    make_full_home: MakeHome,
+    judge_server: JudgeServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wavering(asked: Asked) -> Act:
+        if b"background_verdict" in asked.raw:
+            return text(json.dumps({"consistent": "no" if asked.seen else "yes"}))
+        if b"objects_found" in asked.raw:
+            return text(json.dumps({"match_score": 0.25 * asked.seen}))
+        return scores(3 + asked.seen, 4, 3)
+
+    make_full_home(4, videos=False)
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "3")
+    judge_server.script = wavering
+    results = evaluate(saved, GROUP)
+    means = {"visual": 80.0, "audio": 80.0, "details": 60.0, "background": 100 / 3, "objects": 25}
+    assert columns(results) == pytest.approx(BY_HAND | means)
+    assert isinstance(results["results"][GROUP]["overall,none"], float)
+    assert len(judge_server.requests) == 36
+    for task in ("", "_background", "_objects"):
+        judged = results["results"][f"ugc_videocap{task}"]
+        assert judged["judge_repeats,none"] == "3 of each clip, all 12 came"
+        assert results["configs"][f"ugc_videocap{task}"]["metadata"]["judge"]["repeats"] == 3
+    told = results["results"]["ugc_videocap"]["judge_noise,none"]
+    # Every clip had 60, 80 and 100 for its picture, so its own variance is all that there is.
+    assert "visual 400.0 / 0.0 / -0.375 / 0% / 67% / ±11.32 (100%) / 1537" in told
+    assert "audio 0.0 / 0.0 / undefined / 100% / 100% / ±0.00 (-) / 1" in told
+    assert "; average 44.4 / 0.0 / " in told
+    objects = results["results"]["ugc_videocap_objects"]["judge_noise,none"]
+    assert "objects 625.0 / 0.0 / " in objects
+    assert told in make_table(results)
+
+
 def test_the_free_judge_fills_the_columns_that_need_no_judge(
     evaluate: Evaluate, saved: Path, make_full_home: MakeHome
 ) -> None:

@@ -50,6 +50,14 @@ def failing(report: dict[str, Any]) -> set[str]:
     return {finding["name"] for finding in report["findings"] if not finding["holds"]}
 
 
+def test_repeats_are_a_runs_and_not_asked_for_here(
+    check: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "5")
+    code, report = check(graders.sane)
+    assert (code, report["asked"], report["judge"]["repeats"]) == (0, 18, 1)
+
+
 def test_a_sane_judge_is_fit(check: Any) -> None:
     code, report = check(graders.sane)
     assert (code, report["fit"], failing(report)) == (0, True, set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,65 @@ def test_captions_are_judged_and_their_means_are_on_the_published_scale(paid: Ju
     assert not report.complete
     assert [item["caption_failed"] for item in report.items] == ["", "", "blocked"]
     assert len(paid.requests) == 2, "nothing is paid for what has no reference or no caption"
+
+
+def test_repeats_give_the_mean_and_their_noise_in_words_and_figures(
+    paid: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")
+    monkeypatch.setenv("UGC_JUDGE_INTERVAL", "5")
+    paid.script = lambda asked: scores(5 if "sings" in asked.user else 1 + asked.seen, 3, 3)
+    report = scored(CAPTIONS)
+    assert report.metrics["visual"] == 65.0  # (5 + 5) / 2 and (1 + 2) / 2, times 20
+    assert len(paid.requests) == 4
+    assert report.facts["judge"]["repeats"] == 2
+    assert report.facts["judge_repeats"] == "2 of each clip, all 4 came"
+    assert "repeats enough for ±5: visual 100.0 / 2400.0 / " in report.facts["judge_noise"]
+    noise = json.loads(json.dumps(report.facts["noise"]))
+    assert (noise["repeats"], noise["judgments"], noise["judgments_wanted"]) == (2, 4, 4)
+    assert list(noise["values"]) == ["visual", "audio", "details", "average"]
+    visual = noise["values"]["visual"]
+    assert (visual["judge_variance"], visual["clip_variance"]) == (100.0, 2400.0)
+    assert (visual["exact"], visual["within_one"], visual["interval"]) == (0.5, 1.0, 5.0)
+    assert visual["enough"] == 8  # 100 * (1.96 / 5)**2 / 2 = 7.7
+    dog = next(item for item in report.items if item["video_id"] == "PI-001")
+    assert (dog["judge_repeats"], dog["judge_noise"]) == (
+        "2 of 2", "visual 1 2; audio 3 3; details 3 3"
+    )  # fmt: skip
+
+
+def test_repeats_that_did_not_come_are_told_and_the_clip_is_scored_by_the_others(
+    paid: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "3")
+    paid.script = lambda asked: (
+        text("Sorry.") if "dog" in asked.user or asked.seen == 1 else scores(4, 4, 4)
+    )
+    report = scored(CAPTIONS)
+    assert (report.n, report.failed, report.metrics["average"]) == (1, 2, 80.0)
+    told = "3 of each clip, 2 of 6 came (clips with fewer: 1, with none: 1)"
+    assert report.facts["judge_repeats"] == told
+    assert any(note.startswith(f"{told}; run again") for note in report.notes)
+    noise = report.facts["noise"]
+    assert (noise["clips_with_fewer"], noise["clips_with_none"]) == (1, 1)
+
+
+def test_where_no_repeat_of_any_clip_came_there_is_no_noise_to_tell_of(
+    paid: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")
+    paid.script = [text("Sorry.")]
+    report = scored(CAPTIONS)
+    assert report.n == 0
+    assert "0 of 4 came (clips with fewer: 0, with none: 2)" in report.facts["judge_repeats"]
+    assert "judge_noise" not in report.facts
+    assert report.facts["noise"]["values"] == {}
+
+
+def test_single_judgments_have_no_noise(paid: JudgeServer) -> None:
+    report = scored(CAPTIONS)
+    assert not {"noise", "judge_noise", "judge_repeats"} & set(report.facts)
+    assert report.facts["judge"]["repeats"] == 1
 
 
 def test_a_judgment_that_failed_is_no_zero(paid: JudgeServer) -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.rows import (
     answer_failure,
@@ -86,6 +87,7 @@ def test_clips_are_heard_or_nobody_told() -> None:
 def test_a_label_of_a_mixed_result_names_all_in_it() -> None:
     assert one_label(["b", "a", "b", ""]) == "a + b"
     assert one_label(["", ""]) == "unknown"
+    assert one_label(["a + b", "b", "a"]) == "a + b", "a clip's own mixture is no third judge"
 
 
 # --- what a row says of its clip ------------------------------------------------------------------
@@ -140,6 +142,35 @@ def test_a_judged_row_says_who_judged_and_what_was_said() -> None:
     row = judged_row("PI-1", "text", judgment, label="rubric:x", wanted=2, generation=None)
     assert (row["judge"], row["judge_reply"], row["judge_model"]) == ("rubric:x", "yes!", "m-1")
     assert (row["n"], row["judge_failed"]) == ("PI-1", "")
+
+
+def test_a_clip_that_was_judged_several_times_has_all_of_it_in_its_row() -> None:
+    parts = (
+        Judgment("PI-1", Scores(match_score=0.5), reply="half", model="m", fingerprint="fp_2"),
+        Judgment("PI-1", failure="no object: {", reply="?", model="m", fingerprint="fp_1"),
+        Judgment("PI-1", Scores(match_score=1.0), reply="all", model="m", fingerprint="fp_2"),
+    )
+    row = judged_row(
+        "PI-1", "text", combined(parts), label="paper", wanted=2, generation=None, value="objects"
+    )
+    assert row["judge_repeats"] == "2 of 3: no object: {"
+    assert row["judge_noise"] == "objects 0.5 1"
+    assert row["judge_reply"] == ["half", "?", "all"]
+    assert row["judge_ran"] == "m fp_1 + m fp_2"
+    assert (row["n"], row["judge_failed"]) == ("PI-1", "")
+
+
+def test_a_clip_of_which_no_repeat_came_failed_and_has_no_noise() -> None:
+    parts = [Judgment("PI-1", failure=why) for why in ("no object", "401")]
+    row = judged_row("PI-1", "text", combined(parts), label="paper", wanted=2, generation=None)
+    assert (row["judge_failed"], row["judge_repeats"]) == ("401", "0 of 2: 401 + no object")
+    assert "judge_noise" not in row
+
+
+def test_a_clip_that_was_judged_once_has_no_repeats_in_its_row() -> None:
+    judgment = Judgment("PI-1", Scores(consistent=1.0))
+    row = judged_row("PI-1", "text", judgment, label="paper", wanted=2, generation=None)
+    assert not {"judge_repeats", "judge_noise"} & set(row)
 
 
 def test_an_answer_that_speaks_to_the_judge_is_told_in_its_row_and_counted() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.judge_server import JudgeServer
+from tests.support.judge_server import JudgeServer, scores
 from tests.support.reference import reference_dir
 from ugc_tasks.cli import main
 
@@ -121,6 +121,22 @@ def test_captions_are_scored_by_a_judge_over_the_network(
     assert "1 clips could not be scored: PI-2" in printed.err
     assert "reason: blocked" in printed.err
     assert key not in printed.out + printed.err
+
+
+def test_a_person_reads_how_noisy_the_judge_is_under_the_figures(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = saved(folder, {f"PI-{i}": f"Cat number {i}." for i in (1, 2, 3)})
+    with JudgeServer(lambda asked: scores(3 + asked.seen, 3, 3)) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")
+        assert score("caption", answers, "--references", folder, "--profile", "rubric") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].startswith("average")
+    assert lines[-2].split(None, 1) == ["judge_repeats", "2 of each clip, all 6 came"]
+    assert lines[-1].startswith("judge_noise ")
+    assert "; average " in lines[-1]
 
 
 @pytest.mark.parametrize(

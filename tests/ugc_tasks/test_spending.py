@@ -35,5 +35,19 @@ def test_a_failure_that_cost_something_is_in_the_sum() -> None:
     assert total([failed]).startswith("$1.0000 for 1 judgments")
 
 
+def test_repeats_are_judgments_each_and_those_on_disk_are_not_this_runs() -> None:
+    parts = (
+        Judgment("v", SCORES, usage=Usage(700, 18, 0.5), stored=True),
+        Judgment("v", SCORES, usage=Usage(700, 18, 0.25)),
+        Judgment("v", failure="no object", usage=Usage(700, 2, None)),
+        Judgment("v", failure="401"),
+    )
+    said = total([entry(Judgment("v", SCORES, repeats=parts)), ""])
+    assert said == (
+        "$0.2500 and 1 of unknown cost for 2 judgments (1400 + 20 tokens) in this run, "
+        "$0.5000 for 1 judgments (700 + 18 tokens) in earlier ones"
+    )
+
+
 def test_where_nothing_was_paid_the_sum_says_so() -> None:
     assert total(["", ""]).startswith("$0.0000 for 0 judgments (0 + 0 tokens) in this run")

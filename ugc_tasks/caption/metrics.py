@@ -6,12 +6,16 @@ text, because lmms-eval computes a standard error of every number, and one of a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.forms import DIMENSIONS
 from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.settings import interval_of
+from ugc_tasks.noise import measured, paragraph
 from ugc_tasks.rows import judged_row, no_answer
 
 __all__ = [
@@ -23,6 +27,8 @@ __all__ = [
     "SCALE",
     "average_interval",
     "clip_metrics",
+    "noise",
+    "noise_figures",
 ]
 
 SCALE = 20
@@ -93,3 +99,13 @@ def average_interval(items: Sequence[str]) -> str:
     values = [float(item) for item in items]
     low, high = interval("average", fmean(values), len(values))
     return f"estimate {low:.1f} to {high:.1f}"
+
+
+def noise(items: Sequence[str]) -> str:
+    """Return how noisy the judge is: ``ugc_tasks.noise.paragraph``; an aggregation."""
+    return paragraph(noise_figures(items, interval_of(os.environ)))
+
+
+def noise_figures(items: Sequence[str], interval: float) -> dict[str, Noise]:
+    """Return the judge's noise by dimension, from clips' ``judge_noise``; see ``agreement.py``."""
+    return measured(items, factor=SCALE, points=True, interval=interval)

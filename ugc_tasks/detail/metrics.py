@@ -6,11 +6,15 @@ scripts count a request that failed and a reply that does not parse as a 0 inste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.settings import interval_of
+from ugc_tasks.noise import measured, paragraph
 from ugc_tasks.rows import judged_row
 
 PERCENT = 100
@@ -57,6 +61,24 @@ def answer_metrics(
         wanted: clips with a reference for this question, those included that this run leaves out.
         generation: what the model told of the answer, None if it told nothing.
     """
-    row = judged_row(video_id, answer, judgment, label=label, wanted=wanted, generation=generation)
+    row = judged_row(
+        video_id,
+        answer,
+        judgment,
+        label=label,
+        wanted=wanted,
+        generation=generation,
+        value=question,
+    )
     score = None if judgment is None else score_of(question, judgment)
     return row if score is None else row | {question: score}
+
+
+def noise(items: Sequence[str]) -> str:
+    """Return how noisy the judge is: ``ugc_tasks.noise.paragraph``; an aggregation."""
+    return paragraph(noise_figures(items, interval_of(os.environ)))
+
+
+def noise_figures(items: Sequence[str], interval: float) -> dict[str, Noise]:
+    """Return the judge's noise by question, from clips' ``judge_noise``; see ``agreement.py``."""
+    return measured(items, factor=PERCENT, points=False, interval=interval)

@@ -22,6 +22,7 @@ class Announcement:
         price: None where it is not known.
         budget: US dollars that may be spent, None for no limit.
         batched: whether the others will be asked for in batches.
+        repeats: judgments of each answer.
     """
 
     judge: str
@@ -32,6 +33,7 @@ class Announcement:
     price: Price | None
     budget: float | None
     batched: bool
+    repeats: int = 1
 
     @property
     def missing(self) -> int:
@@ -52,7 +54,8 @@ class Announcement:
 
     def __str__(self) -> str:
         """Return the paragraph."""
-        said = f"{self.judge}: {self.needed} judgments are needed, {self.stored} are stored"
+        each = f" ({self.repeats} of each answer)" if self.repeats > 1 else ""
+        said = f"{self.judge}: {self.needed} judgments are needed{each}, {self.stored} are stored"
         if not self.missing:
             return f"{said}; nothing is to be paid for"
         said += (

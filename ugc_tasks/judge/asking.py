@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.pace import Pace
 from ugc_tasks.judge.prices import Price
 from ugc_tasks.judge.profiles import ChatProfile
+from ugc_tasks.judge.repeats import first_of
 from ugc_tasks.judge.reply import ChatReply, ReplyError, parse_reply
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
@@ -66,8 +68,9 @@ class Asking:
         self._profile = profile
         self._settings = settings
         self._label = label
-        # An item's request is needed when it is announced, submitted and asked.
-        self._prepared = functools.lru_cache(maxsize=4096)(self._prepare)
+        # An item's request is needed when it is announced, submitted and asked, its key oftener.
+        self._requests = functools.lru_cache(maxsize=4096)(self._build)
+        self._keys = functools.lru_cache(maxsize=65_536)(self._make_key)
         self._store = JudgmentStore(settings.store)
         self._claims = Claims(settings.store)
         # Writing waits for the disk: in a thread of its own it does not hold up the requests.
@@ -89,7 +92,6 @@ class Asking:
             timeout=settings.timeout,
         )
         self._batches = Batches(
-            self._connection,
             self._store,
             self._claims,
             settings=settings,
@@ -101,7 +103,7 @@ class Asking:
 
     def key(self, item: JudgeItem) -> str:
         """Return the key of the item's judgment: the same for items whose request is the same."""
-        return self._prepared(item)[0]
+        return self._keys(item)
 
     async def announce(self, items: Sequence[JudgeItem]) -> Announcement | None:
         """Return what judging ``items`` will take; None where nothing will be asked.
@@ -114,8 +116,8 @@ class Asking:
         except JudgeStoreError as error:
             self._refuse(str(error))
             return None
-        bodies = [self._request(item) for key, item in keyed.items() if key not in stored]
-        if bodies:
+        missing = Counter(first_of(item) for key, item in keyed.items() if key not in stored)
+        if missing:
             loop = asyncio.get_running_loop()
             self._meter.counter = await loop.run_in_executor(None, counter_for, self._profile.model)
         counter = self._meter.counter
@@ -123,11 +125,14 @@ class Asking:
             judge=self._label,
             needed=len(keyed),
             stored=len(stored),
-            prompt_tokens=await self._on_disk(lambda: sum(map(counter.request, bodies))),
+            prompt_tokens=await self._on_disk(
+                lambda: sum(counter.request(self._request(i)) * n for i, n in missing.items())
+            ),
             how=counter.how,
             price=self._meter.price,
             budget=self._settings.budget,
             batched=self._settings.batch,
+            repeats=self._settings.repeats,
         )
 
     async def begin(self, items: Sequence[JudgeItem]) -> None:
@@ -161,6 +166,10 @@ class Asking:
         except JudgeStoreError as error:
             self._refuse(str(error))  # what cannot be kept must not be bought
             return Judgment(item.video_id, failure=str(error))
+
+    def stop(self, reason: str) -> None:
+        """Ask nothing more, for ``reason``; what is on the wire may still come."""
+        self._refusal.say(reason)
 
     async def aclose(self) -> None:
         """Close connections and store, after what has been received is on disk."""
@@ -296,13 +305,16 @@ class Asking:
         if self._refusal.say(reason):
             _log.error("judging stops: %s", reason)
 
-    def _prepare(self, item: JudgeItem) -> tuple[str, dict[str, Any]]:
-        """Return the key and the request of an item."""
-        body = self._profile.request(item.video_id, item.prediction, item.reference)
-        return judgment_key(self._settings.endpoint, body, self._profile.question.name), body
+    def _make_key(self, item: JudgeItem) -> str:
+        question = self._profile.question.name
+        return judgment_key(self._settings.endpoint, self._request(item), question, item.repeat)
 
     def _request(self, item: JudgeItem) -> dict[str, Any]:
-        return self._prepared(item)[1]
+        """Return the request of an item, the same object for all its repeats."""
+        return self._requests(first_of(item))
+
+    def _build(self, item: JudgeItem) -> dict[str, Any]:
+        return self._profile.request(item.video_id, item.prediction, item.reference)
 
     def _from_store(
         self, item: JudgeItem, stored: StoredReply, *, bought: bool = False
@@ -322,4 +334,8 @@ class Asking:
         )
 
     async def _on_disk(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._disk, work)
+        except RuntimeError:  # the interpreter is ending: other threads take no more work
+            return work()
+        return await done

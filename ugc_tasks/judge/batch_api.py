@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.judge.batch_lines import URL
-from ugc_tasks.judge.client import as_json
-from ugc_tasks.judge.connection import Answer, Connection
+from ugc_tasks.judge.connection import Answer, Call, Connection
 from ugc_tasks.judge.failures import JudgeRefused, Passing, RequestFailed, explain
 from ugc_tasks.judge.secret import brief_message
+
+if TYPE_CHECKING:
+    import openai
 
 TAG = "ugc_videocap"
 """Name of our tag in a batch's metadata."""
@@ -24,8 +27,9 @@ _ENDED = {"completed", "failed", "expired", "cancelled"}
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")  # what may become a part of an address
 _LIST_PAGES, _PAGE = 20, 100
 _TRANSFER_S = 600.0
-_MAX_ANSWERS = 512 << 20
-_JSON = {"Content-Type": "application/json"}
+
+MAX_ANSWERS = 512 << 20
+"""Bytes of a file of answers: what a connection for this must let through."""
 
 
 @dataclass(frozen=True)
@@ -63,33 +67,31 @@ class BatchApi:
 
     async def upload(self, name: str, content: bytes) -> str:
         """Upload a file of requests; return its id."""
+        file = (name, content, "application/jsonl")
         answer = await self._send(
-            "POST",
-            "/files",
-            data={"purpose": "batch"},
-            files={"file": (name, content, "application/jsonl")},
+            lambda client: client.files.with_raw_response.create(file=file, purpose="batch"),
             timeout=_TRANSFER_S,
         )
         return _id(_object(answer).get("id"))
 
     async def create(self, file: str, tag: str, sha256: str) -> Batch:
         """Make a batch of an uploaded file; it costs money from now on."""
-        body = {
-            "input_file_id": file,
-            "endpoint": URL,
-            "completion_window": "24h",
-            "metadata": {TAG: tag, "sha256": sha256},
-        }
-        headers = {**_JSON, "Idempotency-Key": tag}
-        answer = await self._send("POST", "/batches", content=as_json(body), headers=headers)
+        answer = await self._send(
+            lambda client: client.batches.with_raw_response.create(
+                input_file_id=file,
+                endpoint=URL,
+                completion_window="24h",
+                metadata={TAG: tag, "sha256": sha256},
+                extra_headers={"Idempotency-Key": tag},
+            )
+        )
         return self._batch(_object(answer))
 
     async def find(self, tag: str) -> Batch | None:
         """Return the batch with our ``tag``, None if the endpoint has none."""
         after: str | None = None
         for _ in range(_LIST_PAGES):
-            params = {"limit": str(_PAGE), **({"after": after} if after else {})}
-            page = _object(await self._send("GET", "/batches", params=params))
+            page = _object(await self._send(partial(_listed, after=after)))
             listed = page.get("data")
             if not isinstance(listed, list):
                 raise Passing("the answer is no list of batches")
@@ -103,17 +105,23 @@ class BatchApi:
 
     async def get(self, batch: str) -> Batch:
         """Return how a batch stands."""
-        return self._batch(_object(await self._send("GET", f"/batches/{_id(batch)}")))
+        return self._batch(
+            _object(
+                await self._send(
+                    lambda client: client.batches.with_raw_response.retrieve(_id(batch))
+                )
+            )
+        )
 
     async def content(self, file: str) -> bytes:
         """Return the content of a file of answers."""
         answer = await self._send(
-            "GET", f"/files/{_id(file)}/content", largest=_MAX_ANSWERS, timeout=_TRANSFER_S
+            lambda client: client.files.with_raw_response.content(_id(file)), timeout=_TRANSFER_S
         )
         return answer.body
 
-    async def _send(self, method: str, path: str, **arguments: Any) -> Answer:
-        answer = await self._connection.send(method, path, **arguments)
+    async def _send(self, call: Call, *, timeout: float | None = None) -> Answer:
+        answer = await self._connection.send(call, timeout=timeout)
         if answer.ok:
             return answer
         failure = explain(
@@ -136,6 +144,12 @@ class BatchApi:
             done=_int(counts.get("completed")) + _int(counts.get("failed")),
             total=_int(counts.get("total")),
         )
+
+
+def _listed(client: openai.AsyncOpenAI, *, after: str | None) -> Awaitable[Any]:
+    batches: Any = client.batches.with_raw_response  # its list is awaitable as all others are
+    page: Awaitable[Any] = batches.list(limit=_PAGE, **({"after": after} if after else {}))
+    return page
 
 
 def _problem(content: Mapping[str, Any]) -> str:

@@ -11,15 +11,15 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from ugc_tasks.judge.client import as_json, read_completion
+from ugc_tasks.judge.client import NO_TEXT, read_completion
 from ugc_tasks.judge.failures import Passing, RequestFailed
 from ugc_tasks.judge.reply import ChatReply
 
 MAX_REQUESTS = 50_000
 MAX_BYTES = 200_000_000
-URL = "/v1/chat/completions"
+URL: Final = "/v1/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def parts(
     size = 0
     for key, body in bodies.items():
         try:
-            line = as_json({"custom_id": key, "method": "POST", "url": URL, "body": body}) + b"\n"
+            line = _as_json({"custom_id": key, "method": "POST", "url": URL, "body": body}) + b"\n"
         except RequestFailed:
             continue
         if len(line) > max_bytes:
@@ -87,3 +87,12 @@ def replies(content: bytes, keys: Collection[str], api_key: str) -> dict[str, Ch
         except (ValueError, LookupError, TypeError, RecursionError, Passing):
             continue
     return found
+
+
+def _as_json(body: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a line of requests; raises ``RequestFailed``."""
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode()
+    except UnicodeEncodeError:
+        raise RequestFailed(NO_TEXT) from None

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ugc_tasks.judge.announcement import tell
-from ugc_tasks.judge.batch_api import Batch, BatchApi
+from ugc_tasks.judge.batch_api import MAX_ANSWERS, Batch, BatchApi
 from ugc_tasks.judge.batch_ledger import BatchLedger, Entry
 from ugc_tasks.judge.batch_lines import Part, parts, replies
 from ugc_tasks.judge.budget import Aside, Meter
@@ -55,7 +55,6 @@ class Batches:
 
     def __init__(
         self,
-        connection: Connection,
         store: JudgmentStore,
         claims: Claims,
         *,
@@ -66,7 +65,14 @@ class Batches:
         backoff: Backoff,
     ) -> None:
         """``refuse`` stops all asking, ``refusal`` tells whether it did."""
-        self._api = BatchApi(connection, endpoint=settings.endpoint, api_key=settings.api_key)
+        self._connection = Connection(
+            settings.base_url,
+            settings.api_key,
+            timeout=settings.timeout,
+            largest=MAX_ANSWERS,
+            pools=1,
+        )
+        self._api = BatchApi(self._connection, endpoint=settings.endpoint, api_key=settings.api_key)
         self._ledger = BatchLedger(store, settings.endpoint)
         self._store = store
         self._claims = claims
@@ -99,6 +105,7 @@ class Batches:
         for task in set(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*set(self._tasks.values()), return_exceptions=True)
+        await self._connection.aclose()
 
     async def _fill(self, bodies: _Bodies, keep: Keep) -> None:
         tried: set[str] = set()

@@ -6,15 +6,18 @@ What is worth another try is for ``tries.py`` to know, what a failure means is i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.judge.connection import Connection
 from ugc_tasks.judge.failures import Passing, RequestFailed, explain
 from ugc_tasks.judge.reply import ChatReply
 from ugc_tasks.judge.secret import brief_message, without_key
 
-_JSON = {"Content-Type": "application/json"}
+if TYPE_CHECKING:
+    import openai
+
+NO_TEXT = "the answer or its reference is not valid Unicode text"
 
 
 class ChatClient:
@@ -32,23 +35,21 @@ class ChatClient:
         Raises:
             Passing, RequestFailed, JudgeRefused: there is none.
         """
-        answer = await self._connection.send(
-            "POST", "/chat/completions", content=as_json(body), headers=_JSON, timeout=timeout
-        )
+
+        def call(client: openai.AsyncOpenAI) -> Awaitable[Any]:
+            create: Any = client.chat.completions.with_raw_response.create
+            answered: Awaitable[Any] = create(**body)
+            return answered
+
+        try:
+            answer = await self._connection.send(call, timeout=timeout)
+        except UnicodeEncodeError:
+            raise RequestFailed(NO_TEXT) from None
         if not answer.ok:
             raise explain(
                 answer.status, answer.headers, answer.body, endpoint=self._endpoint, key=self._key
             )
         return read_completion(answer.body, self._key)
-
-
-def as_json(body: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a request as they are sent; raises ``RequestFailed``."""
-    try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode()
-    except UnicodeEncodeError:
-        raise RequestFailed("the answer or its reference is not valid Unicode text") from None
 
 
 def read_completion(body: bytes, key: str) -> ChatReply:

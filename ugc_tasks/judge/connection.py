@@ -1,25 +1,27 @@
-"""HTTP to an OpenAI-compatible endpoint: whole bodies of bounded size, and no key in any message.
+"""The ``openai`` client of an endpoint: whole answers of any status, and no key in any message.
 
-httpx and not the ``openai`` package: that one reads the body of an error to its end, however long a
-server makes it, and decompresses what it was sent.
+The client's own retries are off: what is tried again, and when, depends on pace and budget.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.judge.failures import Passing
 
 if TYPE_CHECKING:
-    import httpx
+    import openai
 
 MAX_BODY = 1 << 20
 """Bytes of an answer, errors included."""
 
-_POOLS = 8
+Call = Callable[["openai.AsyncOpenAI"], Awaitable[Any]]
+"""One call of the client, by one of its ``with_raw_response`` methods."""
+
+POOLS = 8
 
 
 @dataclass(frozen=True)
@@ -37,116 +39,105 @@ class Answer:
 
 
 class Connection:
-    """Requests to ``base_url`` with ``api_key``; use it within one event loop."""
+    """Calls to ``base_url`` with ``api_key``; use it within one event loop."""
 
-    def __init__(self, base_url: str, api_key: str, *, timeout: float) -> None:
-        """``timeout`` is in seconds and holds for each whole exchange."""
-        self._timeout = timeout
-        self._base = base_url.rstrip("/")
-        self._pools = [_Pool(client) for client in _clients(api_key)]
-
-    async def send(
+    def __init__(
         self,
-        method: str,
-        path: str,
+        base_url: str,
+        api_key: str,
         *,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        timeout: float,
         largest: int = MAX_BODY,
-        timeout: float | None = None,
-        **more: Any,
-    ) -> Answer:
-        """Return the answer to one request, any status.
+        pools: int = POOLS,
+    ) -> None:
+        """Open nothing yet.
 
         Args:
-            method: of HTTP.
-            path: after the base address, with its leading slash.
-            content: the body.
-            headers: beside the usual ones.
-            largest: bytes that the answer's body may have.
+            base_url: of the API, its version included.
+            api_key: sent with each request.
+            timeout: seconds for each whole exchange.
+            largest: bytes of an answer's body.
+            pools: clients to share the requests among. httpx looks through all connections of a
+                client for every request, more than once: 64 in one cost three times the processor
+                time of 64 in eight.
+        """
+        self._timeout = timeout
+        self._pools = [_Pool(client) for client in _clients(base_url, api_key, largest, pools)]
+
+    async def send(self, call: Call, *, timeout: float | None = None) -> Answer:
+        """Return the answer to one call, any status.
+
+        Args:
+            call: what to ask; it gets the client.
             timeout: seconds, None for the connection's own.
-            more: other arguments of ``httpx.AsyncClient.stream``: ``params``, ``files``, ``data``.
 
         Raises:
             Passing: there was no whole answer, or it is too large or packed.
+            UnicodeEncodeError: what is to be sent is no text.
         """
-        import httpx
+        import openai
 
         seconds = self._timeout if timeout is None else timeout
         failure: Passing
         pool = min(self._pools, key=lambda pool: pool.open)
         pool.open += 1
         try:
-            async with (
-                asyncio.timeout(seconds),
-                pool.client.stream(
-                    method, f"{self._base}{path}", content=content, headers=headers, **more
-                ) as response,
-            ):
-                return await _whole(response, largest)
+            async with asyncio.timeout(seconds):
+                raw = (await call(pool.client)).http_response
+            return Answer(raw.status_code, raw.headers, raw.content)
+        except openai.APIStatusError as error:
+            there = error.response
+            return Answer(there.status_code, there.headers, there.content)
         except TimeoutError:
             failure = Passing(f"no answer within {seconds:g} s", silent=True)
-        except httpx.ConnectError as error:
-            failure = Passing(f"the connection failed ({type(error).__name__})", declined=True)
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            failure = Passing(f"the connection failed ({type(error).__name__})")
+        except (Passing, openai.APIConnectionError) as error:
+            failure = _passing(error)
         finally:
             pool.open -= 1
-        # Raised here, outside the handler: httpx's exception holds the request and its key.
+        # Raised here, outside the handlers: the client's exceptions hold the request and its key.
         raise failure
 
     async def aclose(self) -> None:
         """Close the connections."""
         for pool in self._pools:
-            await pool.client.aclose()
+            await pool.client.close()
 
 
 @dataclass
 class _Pool:
     """A client with its connections, and how many requests it has open."""
 
-    client: httpx.AsyncClient
+    client: openai.AsyncOpenAI
     open: int = 0
 
 
-def _clients(api_key: str) -> list[httpx.AsyncClient]:
-    """Return clients to share the requests among.
-
-    httpx looks through all connections of a pool for every request, more than once: 64 in one pool
-    cost three times the processor time of 64 in eight.
-    """
+def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[openai.AsyncOpenAI]:
     import httpx
+    import openai
+
+    from ugc_tasks.judge.bounded_http import BoundedClient
 
     context = httpx.create_ssl_context()
+    limits = openai.DEFAULT_CONNECTION_LIMITS
     return [
-        httpx.AsyncClient(
-            headers={
-                "Authorization": f"Bearer {api_key}",
-                "Accept": "application/json",
-                # A small body could unpack to any size.
-                "Accept-Encoding": "identity",
-                "User-Agent": "ugc-videocap",
-            },
-            verify=context,
-            timeout=None,  # noqa: S113  # asyncio's bounds the whole, which httpx's do not
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            follow_redirects=False,
+        openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            timeout=None,  # asyncio's bounds the whole, which the client's does not
+            # A small body could unpack to any size.
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=BoundedClient(largest=largest, verify=context, limits=limits),
         )
-        for _ in range(_POOLS)
+        for _ in range(count)
     ]
 
 
-async def _whole(response: httpx.Response, largest: int) -> Answer:
-    packed = response.headers.get("content-encoding", "identity").lower() != "identity"
-    if packed:
-        raise Passing("the answer is packed, although it was not to be")
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > largest:
-            break
-    if len(body) > largest:
-        if response.status_code >= 300:  # what an error says at such length is in its beginning
-            return Answer(response.status_code, response.headers, bytes(body[:largest]))
-        raise Passing(f"the answer is larger than {largest} bytes")
-    return Answer(response.status_code, response.headers, bytes(body))
+def _passing(error: Exception) -> Passing:
+    """Return what ``error``, raised by or for the HTTP client, means."""
+    cause = error.__cause__ or error
+    if isinstance(cause, Passing):
+        return Passing(str(cause))
+    # By name: which library's exceptions they are depends on the version of the client.
+    kind = type(cause).__name__
+    return Passing(f"the connection failed ({kind})", declined=kind == "ConnectError")

@@ -24,6 +24,7 @@ from ugc_tasks.judge.profiles import (
     load_profile,
 )
 from ugc_tasks.judge.questions import question_named
+from ugc_tasks.judge.repeats import repeated, together
 from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.threaded import ThreadedAsking
 from ugc_tasks.judge.tries import Backoff
@@ -97,6 +98,11 @@ class Judge:
             f"{self.profile.label}@{self._settings.endpoint}" if elsewhere else self.profile.label
         )
 
+    @property
+    def repeats(self) -> int:
+        """How many judgments of an item are asked for; the estimate is the same every time."""
+        return self._settings.repeats if self._paid is not None else 1
+
     def announce(self, items: Sequence[JudgeItem]) -> None:
         """Say what judging ``items`` will take; to be called before any of it is paid for."""
         if self._paid is not None:
@@ -113,20 +119,27 @@ class Judge:
             self._paid.begin(self._judged(items))
 
     def _judged(self, items: Sequence[JudgeItem]) -> list[JudgeItem]:
+        """Return what is asked about ``items``: each as often as it is to be judged."""
         subject = self.profile.question.subject
-        return [item for item in items if why_not_judged(item, subject) is None]
+        return [
+            repeat
+            for item in items
+            if why_not_judged(item, subject) is None
+            for repeat in repeated(item, self.repeats)
+        ]
 
     def submit(self, item: JudgeItem) -> Future[Judgment]:
         """Start judging ``item`` and return the future of its judgment, without waiting for it.
 
         Items whose request is the same are asked once while they are under way, and come back each
-        under its own ``video_id``. The future does not fail: a failure is in the judgment.
+        under its own ``video_id``. The future does not fail: a failure is in the judgment. Where
+        several judgments of an item are wanted, it is of their mean.
         """
         if item in self._early:
             return self._early[item]
         reason = why_not_judged(item, self.profile.question.subject)
         if reason is None and self._paid is not None:
-            return self._paid.submit(item)
+            return together([self._paid.submit(each) for each in repeated(item, self.repeats)])
         done: Future[Judgment] = Future()
         if reason is not None:
             done.set_result(Judgment(item.video_id, failure=reason))
@@ -200,6 +213,7 @@ class Judge:
             "profile": self.profile.name,
             "label": self.label,
             "estimate": self.profile.estimate,
+            "repeats": self.repeats,
         }
         if isinstance(self.profile, ChatProfile):
             facts |= {

@@ -14,11 +14,16 @@ _MAX_CHARS = (
 
 @dataclass(frozen=True)
 class JudgeItem:
-    """An answer to judge: the clip's id, the answer, and the reference it is held against."""
+    """An answer to judge: the clip's id, the answer, and the reference it is held against.
+
+    ``repeat`` is the how-manieth of several independent judgments of it is wanted, from 0
+    (``repeats.py``). The request is the same for all of them; they are kept apart on disk.
+    """
 
     video_id: str
     prediction: str
     reference: str
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,9 @@ class Judgment:
     ``usage`` is what its replies cost: those of this run, or that of the reply on disk. It is None
     where nothing was paid, or another item with the same request has it. ``unlike`` is why an
     estimate is a guess (``offline.unlike``); empty where it is not, and for a judge's scores.
+
+    ``repeats`` are the judgments that this one is the mean of, scored or not, in order; empty for a
+    judgment that stands alone (``repeats.py`` says what the other fields are then).
     """
 
     video_id: str
@@ -43,6 +51,7 @@ class Judgment:
     attempts: int = 0
     usage: Usage | None = None
     unlike: str = ""
+    repeats: tuple[Judgment, ...] = ()
 
     def __post_init__(self) -> None:
         """Hold the promise above."""

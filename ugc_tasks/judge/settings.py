@@ -18,6 +18,9 @@ _MAX_CONCURRENCY = 512
 _MAX_ATTEMPTS = 100
 _MAX_SECONDS = 86_400.0
 _MAX_BUDGET = 1e6
+_MAX_REPEATS = 64
+_DEFAULT_INTERVAL = 0.5
+_WIDEST_INTERVAL = 100.0
 
 
 class JudgeConfigError(ValueError):
@@ -31,12 +34,15 @@ class JudgeSettings:
     Attributes:
         concurrency: the most requests at once.
         timeout: of one request.
-        deadline: of one clip, all tries together, waiting for a turn not counted.
+        deadline: of one judgment, all tries together, waiting for a turn not counted.
         attempts: how often an unreadable reply is asked for, in total.
         budget: US dollars that this process may spend, None for no limit.
         prices: the user's price table, which goes before ours.
         batch: whether judgments are asked for in batches (OpenAI's Batch API).
         early: whether an answer may be judged before all answers are there.
+        repeats: how many independent judgments of each answer are asked for.
+        interval: points (0-100) up or down that the judge's noise may move a mean; how many repeats
+            would do for it is told.
     """
 
     store: Path
@@ -52,6 +58,8 @@ class JudgeSettings:
     prices: Path | None = None
     batch: bool = False
     early: bool = True
+    repeats: int = 1
+    interval: float = _DEFAULT_INTERVAL
 
     @property
     def endpoint(self) -> str:
@@ -94,7 +102,24 @@ class JudgeSettings:
             else None,
             batch=_mode(given) == "batch",
             early=_switch(given, "UGC_JUDGE_EARLY", cls.early),
+            repeats=_whole(given, "UGC_JUDGE_REPEATS", cls.repeats, _MAX_REPEATS),
+            interval=interval_of(environ),
         )
+
+
+def interval_of(environ: Mapping[str, str]) -> float:
+    """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
+    text = environ.get("UGC_JUDGE_INTERVAL", "").strip() or str(_DEFAULT_INTERVAL)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _WIDEST_INTERVAL:
+        raise JudgeConfigError(
+            "UGC_JUDGE_INTERVAL must be a number of points above 0 and up to "
+            f"{_WIDEST_INTERVAL:.0f}, not {text!r:.40}"
+        )
+    return value
 
 
 def _whole(given: Mapping[str, str], name: str, default: int, largest: int) -> int:

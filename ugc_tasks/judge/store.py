@@ -44,15 +44,20 @@ class StoredReply:
     usd: float | None = None
 
 
-def judgment_key(endpoint: str, request: Mapping[str, Any], question: str = "caption") -> str:
+def judgment_key(
+    endpoint: str, request: Mapping[str, Any], question: str = "caption", repeat: int = 0
+) -> str:
     """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept.
 
     The question counts: two that are asked alike (a caption, an audio caption) keep different
-    values. That of captions is left out, as it was when there was no other.
+    values. That of captions is left out, as it was when there was no other; so is the ``repeat``
+    of the first of several independent judgments.
     """
     determining: dict[str, Any] = {"endpoint": endpoint, "request": request}
     if question != "caption":
         determining["question"] = question
+    if repeat:
+        determining["repeat"] = repeat
     canonical = json.dumps(determining, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

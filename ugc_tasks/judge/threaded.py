@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import dataclasses
 import logging
+import os
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -15,6 +17,9 @@ from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 
 _CLOSED = "the judge was closed before this was judged; run again to judge it"
+# What is on the wire when a run is interrupted is paid for: its replies are waited for, so long.
+_LAST_REPLIES_S = 10.0
+_SAY_AFTER_S = 0.5
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -33,6 +38,9 @@ class ThreadedAsking:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge", daemon=True)
         self._thread.start()
+        self._process = os.getpid()
+        # An interrupted run ends without closing anything, and its daemon threads with it.
+        atexit.register(self.close)
 
     def announce(self, items: Sequence[JudgeItem]) -> Announcement | None:
         """Return what judging ``items`` will take, None where the store cannot be read."""
@@ -65,11 +73,16 @@ class ThreadedAsking:
         return future
 
     def close(self) -> None:
-        """Stop asking; what is under way comes back as a failure, what was received is on disk."""
+        """Ask nothing more; keep what comes within seconds of what was asked.
+
+        All else that is under way comes back as a failure.
+        """
         with self._lock:
-            if self._closed:
+            # A fork has none of its parent's threads: nobody would answer there.
+            if self._closed or os.getpid() != self._process:
                 return
             self._closed = True
+        atexit.unregister(self.close)
         asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -94,8 +107,22 @@ class ThreadedAsking:
     async def _shut_down(self) -> None:
         # A task that was scheduled and never started would not reach its "finally": let all start.
         await asyncio.sleep(0)
+        self._asking.stop(_CLOSED)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await self._last_replies(tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._asking.aclose()
+
+    async def _last_replies(self, tasks: Collection[asyncio.Task[Any]]) -> None:
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=_SAY_AFTER_S)
+        if late:
+            _log.warning(
+                "waiting up to %.0f s for %d judgments that may be paid for already",
+                _LAST_REPLIES_S,
+                len(late),
+            )
+            await asyncio.wait(late, timeout=_LAST_REPLIES_S - _SAY_AFTER_S)

@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
 from ugc_tasks.data.home import DataError
+from ugc_tasks.judge.repeats import SEVERAL
 from ugc_tasks.saved.files import read_json_or_lines, rows_of
 
 _HIGHEST = 5
@@ -139,7 +140,7 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
             raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
         facts["judge"].add(row.get("judge"))
         if isinstance(who := row.get("judge_ran"), str) and who:
-            ran.add(who)
+            ran.update(who.split(SEVERAL))
         facts["wanted"].add(_wanted(row.get("coverage")))
     if len(facts["judge"]) > 1 or len(facts["estimate"]) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")

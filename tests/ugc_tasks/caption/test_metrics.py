@@ -14,6 +14,7 @@ from ugc_tasks.caption.metrics import (
     clip_metrics,
 )
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
+from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.rows import count, count_flags, count_heard, one_label, share
 
@@ -75,6 +76,16 @@ def test_an_estimate_says_how_far_off_it_may_be_and_what_it_knows_nothing_of() -
 
 def test_a_score_has_no_interval_of_an_estimate() -> None:
     assert not {"interval_of_estimate", "unlike_of_estimate"} & set(row(SCORED))
+
+
+def test_the_mean_of_several_judgments_is_the_score_and_each_is_in_the_row() -> None:
+    said = [Judgment("PI-1", scores=Scores(grade, 3, 4)) for grade in (5, 4, 4)]
+    judged = row(combined(said))
+    assert judged["visual"] == pytest.approx(260 / 3)
+    assert judged["average"] == pytest.approx((260 / 3 + 60 + 80) / 3)
+    assert judged["judge_repeats"] == "3 of 3"
+    assert judged["judge_noise"] == "visual 5 4 4; audio 3 3 3; details 4 4 4"
+    assert json.loads(json.dumps(judged)) == judged
 
 
 def test_a_caption_of_one_modality_has_its_one_score_and_no_average() -> None:

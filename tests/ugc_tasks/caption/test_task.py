@@ -157,6 +157,27 @@ def test_a_rerun_asks_the_judge_nothing(
     assert [row["average"] for row in again] == [row["average"] for row in first]
 
 
+def test_with_repeats_a_rerun_asks_for_the_new_ones_alone(
+    load: Load, make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(6)
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")
+    judge_server.script = lambda asked: scores(3 + asked.seen, 3, 3)
+    first = scored(load(), ["A caption."] * 6)
+    assert len(judge_server.requests) == 12, "no two clips have the same reference"
+    monkeypatch.setenv("UGC_JUDGE_REPEATS", "3")
+    task = load()
+    again = scored(task, ["A caption."] * 6)
+    assert len(judge_server.requests) == 18
+    assert [row["visual"] for row in first] == [70.0] * 6
+    assert [row["visual"] for row in again] == [80.0] * 6
+    metrics = reported(task, again)
+    assert metrics["judge_repeats"] == "3 of each clip, all 18 came"
+    assert metrics["judge_noise"].count(" / ") > 4 * 6
+    assert "for 6 judgments" in metrics["judge_spent"].partition(" in this run, ")[0]
+    assert "for 12 judgments" in metrics["judge_spent"].partition(" in this run, ")[2]
+
+
 def test_the_free_judge_gives_estimates_under_their_own_name(
     load: Load, make_home: MakeHome
 ) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.detail.metrics import VALUES, answer_metrics, score_of
+from ugc_tasks.detail.metrics import VALUES, answer_metrics, noise, score_of
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
 
 FAILED = Judgment("PI-1", failure="the reply is empty", reply="", attempts=3)
@@ -42,6 +43,15 @@ def test_a_judged_answer_has_its_score_under_the_questions_name(
     assert (judged["judge"], judged["judge_model"]) == ("a judge", "m")
     assert judged["judge_reply"] == "{…}"
     assert json.loads(json.dumps(judged)) == judged
+
+
+def test_verdicts_that_differ_are_a_share_and_noise_under_the_questions_name() -> None:
+    verdicts = [Judgment("PI-1", scores=Scores(consistent=x)) for x in (1.0, 0.0, 1.0, 1.0)]
+    judged = row("background", combined(verdicts))
+    assert judged["background"] == 75.0
+    assert judged["judge_noise"] == "background 1 0 1 1"
+    assert "background 2500.0 / - / " in noise([judged["judge_noise"]]), "0 and 100 apart"
+    assert " / - / ±" in noise([judged["judge_noise"]]), "no points to be within one of"
 
 
 @pytest.mark.parametrize("question", VALUES)

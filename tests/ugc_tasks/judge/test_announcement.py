@@ -24,6 +24,12 @@ def test_it_is_one_paragraph_with_all_that_decides() -> None:
     assert "\n" not in said
 
 
+def test_several_judgments_of_each_answer_are_announced_as_such() -> None:
+    said = str(replace(WHOLE, needed=2997, repeats=3))
+    assert "2997 judgments are needed (3 of each answer), 120 are stored" in said
+    assert "of each" not in str(WHOLE)
+
+
 def test_batches_cost_what_the_table_says() -> None:
     assert WHOLE.usd is not None
     assert replace(WHOLE, batched=True).usd == WHOLE.usd / 2

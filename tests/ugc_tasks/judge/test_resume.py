@@ -11,6 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.support import judge_server as act
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
@@ -67,6 +69,51 @@ def test_a_run_killed_while_judging_is_resumed_without_asking_anything_again(
     assert len(server.requests) == asked_before + 40 - len(kept)
     assert [j.scores for j in resumed] == [Scores(2, 3, 4)] * 40
     assert {j.video_id for j in resumed if j.stored} == kept
+
+
+@pytest.mark.parametrize("how", ["closed", "left"])
+def test_what_is_on_the_wire_when_a_run_is_interrupted_is_kept(
+    server: JudgeServer,
+    open_judge: OpenJudge,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    """Whether it closes its judge, as the console script does, or not, as lmms-eval does."""
+    store = tmp_path / "judgments.sqlite3"
+    monkeypatch.setenv("WORKER_END", how)
+    server.script = lambda _: act.scores(2, 3, 4, delay=1.0)
+    interrupted = start(server, store, count=40, concurrency=4)
+    server.wait_for(6)
+    interrupted.send_signal(signal.SIGINT)
+    interrupted.communicate(timeout=60)
+    assert interrupted.returncode != 0
+    assert 6 <= len(server.requests) < 40
+    assert len(on_disk(store)) == len(server.requests)
+
+
+def test_repeats_of_a_killed_run_are_kept_and_only_the_others_are_asked_for(
+    server: JudgeServer,
+    open_judge: OpenJudge,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = tmp_path / "judgments.sqlite3"
+    monkeypatch.setenv("WORKER_REPEATS", "3")
+    server.script = lambda _: act.scores(2, 3, 4, delay=0.05)
+    killed = start(server, store, count=15, concurrency=4)
+    server.wait_for(20)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=20)
+    asked_before = len(server.requests)
+    with sqlite3.connect(store) as db:
+        kept = db.execute("SELECT key FROM reply").fetchall()
+    assert len(set(kept)) == len(kept) >= 16
+
+    resumed = open_judge(store=store, repeats=3).judge_many(clips(15), progress=False)
+    assert len(server.requests) == asked_before + 45 - len(kept)
+    assert sum(each.stored for j in resumed for each in j.repeats) == len(kept)
+    assert {len(j.repeats) for j in resumed} == {3}
 
 
 def test_two_runs_at_once_on_one_store_pay_for_each_judgment_once(

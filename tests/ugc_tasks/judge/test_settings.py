@@ -18,6 +18,7 @@ def test_the_defaults_are_the_published_judge_with_64_requests_at_once() -> None
     assert (settings.profile, settings.model) == ("paper", None)
     assert (settings.concurrency, settings.attempts) == (64, 3)
     assert (settings.timeout, settings.deadline) == (60.0, 600.0)
+    assert (settings.repeats, settings.interval) == (1, 0.5)
     assert settings.store == CACHE / "judgments.sqlite3"
     assert settings.endpoint == "api.openai.com/v1"
 
@@ -37,12 +38,16 @@ def test_every_variable_is_heard() -> None:
             "UGC_JUDGE_BUDGET": "$2.50",
             "UGC_JUDGE_PRICES": "there/prices.toml",
             "UGC_JUDGE_MODE": "batch",
+            "UGC_JUDGE_EARLY": "0",
+            "UGC_JUDGE_REPEATS": "3",
+            "UGC_JUDGE_INTERVAL": "0.25",
         },
         cache=CACHE,
     )
     assert settings == JudgeSettings(
         Path("there/mine.sqlite3"), "rubric", "gpt-x", 4, 1.5, 20.0, 1,
         "http://LOCALHOST:8000/v1/", CANARY, 2.5, Path("there/prices.toml"), True,
+        False, 3, 0.25,
     )  # fmt: skip
     assert settings.endpoint == "localhost:8000/v1"
 
@@ -66,6 +71,13 @@ def test_every_variable_is_heard() -> None:
         ("UGC_JUDGE_BUDGET", "inf"),
         ("UGC_JUDGE_BUDGET", "ten"),
         ("UGC_JUDGE_MODE", "bulk"),
+        ("UGC_JUDGE_REPEATS", "0"),
+        ("UGC_JUDGE_REPEATS", "65"),
+        ("UGC_JUDGE_REPEATS", "2.5"),
+        ("UGC_JUDGE_INTERVAL", "0"),
+        ("UGC_JUDGE_INTERVAL", "nan"),
+        ("UGC_JUDGE_INTERVAL", "101"),
+        ("UGC_JUDGE_INTERVAL", "half a point"),
         ("OPENAI_BASE_URL", "api.openai.com/v1"),
         ("OPENAI_BASE_URL", "ftp://example.org"),
         ("OPENAI_BASE_URL", "http://host:port"),

@@ -140,6 +140,15 @@ def test_the_same_request_for_another_question_is_another_judgment() -> None:
     assert len(keys) == len(QUESTIONS)
 
 
+def test_each_repeat_is_another_judgment_and_the_first_keeps_the_key_that_it_had() -> None:
+    body = paper_profile("Grade.").request("PI-1", "caption", "reference")
+    for question in ("caption", "objects"):
+        keys = [judgment_key("host/v1", body, question, repeat) for repeat in range(4)]
+        assert len(set(keys)) == 4
+        assert keys[0] == judgment_key("host/v1", body, question)
+        assert keys[2] == judgment_key("host/v1", body, question, 2)
+
+
 def test_a_caption_keeps_the_key_that_it_had_when_there_was_no_other_question() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "é"}]}
     assert judgment_key("host/v1", body, "caption") == judgment_key("host/v1", body)

@@ -1,11 +1,13 @@
 """A judging run in a process of its own, for tests that kill it or run two at once.
 
 ``worker.py BASE_URL STORE COUNT CONCURRENCY`` judges clips ``clip-0`` … and prints their scores; by
-the batch where ``WORKER_MODE`` is ``batch``. The key is ``OPENAI_API_KEY`` if there is one.
+the batch where ``WORKER_MODE`` is ``batch``, each ``WORKER_REPEATS`` times. The key is
+``OPENAI_API_KEY`` if there is one. Where ``WORKER_END`` is ``left`` the judge is never closed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -29,9 +31,13 @@ def main() -> None:
         timeout=10.0, deadline=30.0,
         api_key=os.environ.get("OPENAI_API_KEY", "sk-worker-0123456789"),
         batch=os.environ.get("WORKER_MODE") == "batch",
+        repeats=int(os.environ.get("WORKER_REPEATS", "1")),
     )  # fmt: skip
     profile = paper_profile("Grade the caption.")
-    with Judge(profile, settings, backoff=Backoff(0.01, 0.05)) as judge:
+    with contextlib.ExitStack() as stack:
+        judge = Judge(profile, settings, backoff=Backoff(0.01, 0.05))
+        if os.environ.get("WORKER_END") != "left":
+            stack.enter_context(judge)
         judgments = judge.judge_many(clips(int(count)), progress=False)
     print(json.dumps({j.video_id: j.scores.visual for j in judgments if j.scores}))
 

@@ -63,7 +63,7 @@ def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
 
 
 def test_who_really_judged_is_read_from_the_rows(tmp_path: Path) -> None:
-    rows = [sample("PI-1", judge_ran="m fp_1"), sample("PI-2", judge_ran="m fp_2"),
+    rows = [sample("PI-1", judge_ran="m fp_1"), sample("PI-2", judge_ran="m fp_1 + m fp_2"),
             sample("PI-3", judge_ran=""), sample("PI-4", judge_ran=7), sample("PI-5")]  # fmt: skip
     scores = read_scores(written(tmp_path, "\n".join(json.dumps(row) for row in rows)))
     assert scores.ran == {"m fp_1", "m fp_2"}

@@ -1,0 +1,26 @@
+"""The judge's pace is measured with the real judge against an endpoint that says no when full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import judging
+
+
+def test_the_report_has_the_pace_of_each_case_and_no_judgment_is_lost(tmp_path: Path) -> None:
+    report = judging.main(["--quick"], tmp_path)
+    scored = {row.what: row.value for row in report.rows if row.measure == "judgments with scores"}
+    assert scored == {case.what: 64 for case in judging.CASES}
+    paces = [row for row in report.rows if row.measure == "clock"]
+    assert [row.ratio for row in paces] == pytest.approx([10 * float(row.value) for row in paces])
+    assert json.loads((tmp_path / "judging.json").read_text())["title"] == report.title
+
+
+def test_the_endpoint_of_the_last_case_does_fail(tmp_path: Path) -> None:
+    report = judging.main(["--quick"], tmp_path)
+    failed = [row.value for row in report.rows if row.measure == "requests that failed"]
+    assert failed[0] == "none"
+    assert "reset" in str(failed[-1])
