@@ -152,14 +152,17 @@ class Asking:
         try:
             bought = await self._batches.settled(key)
             while True:
-                stored = await self._on_disk(lambda: self._store.first_scored(key))
-                if stored:
-                    return self._from_store(item, stored, bought=bought)
+                # A seat also to look it up: the first would wait for the look-ups of all others.
                 async with self._seats:
-                    self._refusal.check()
                     with self._claims.claimed(key) as mine:
+                        # Only now: another process may have finished it before the claim was ours.
+                        stored = await self._on_disk(lambda: self._store.first_scored(key))
+                        if stored:
+                            return self._from_store(item, stored, bought=bought)
+                        self._refusal.check()
                         if mine:
-                            return await self._judge_claimed(item, key)
+                            await self._on_disk(self._store.require_room)
+                            return await self._ask(item, key)
                 await asyncio.sleep(_CLAIM_POLL_S)
         except JudgeRefused as error:
             return Judgment(item.video_id, failure=str(error))
@@ -179,14 +182,6 @@ class Asking:
         self._disk.shutdown(wait=True)
         self._claims.close()
         self._store.close()
-
-    async def _judge_claimed(self, item: JudgeItem, key: str) -> Judgment:
-        # Another process may have finished it between our look and our claim.
-        stored = await self._on_disk(lambda: self._store.first_scored(key))
-        if stored:
-            return self._from_store(item, stored)
-        await self._on_disk(self._store.require_room)
-        return await self._ask(item, key)
 
     async def _ask(self, item: JudgeItem, key: str) -> Judgment:
         result: Judgment | None = None

@@ -63,6 +63,8 @@ class Connection:
         """
         self._timeout = timeout
         self._pools = [_Pool(client) for client in _clients(base_url, api_key, largest, pools)]
+        # The client imports what it needs for this when it is first asked for: not in mid-run.
+        _ = self._pools[0].client.chat.completions
 
     async def send(self, call: Call, *, timeout: float | None = None) -> Answer:
         """Return the answer to one call, any status.

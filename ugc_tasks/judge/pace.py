@@ -10,6 +10,11 @@ from __future__ import annotations
 FIRST = 16
 """Requests at once before anything is known of the endpoint."""
 
+QUIET_S = 0.1
+"""Seconds after which it says something that nobody has been refused."""
+
+_PATIENCE = 8.0  # so many more are let in then, because a refusal comes at once ...
+_UNHEARD = 64.0  # ... but no more than so many before there was an answer
 _RAMP = 3.0  # each answer makes room for three more: four times as many with each round trip
 _STEP = 4.0  # after the first cut: so many more with each round trip
 _FIRST_CUT, _LATER_CUT = 0.5, 0.75
@@ -50,6 +55,17 @@ class Pace:
         self._failed_in_a_row = 0
         room = _RAMP if self._ramping else _STEP / self._window
         self._window = min(float(self._cap), self._window + room)
+
+    @property
+    def ramping(self) -> bool:
+        """Whether nothing has yet told against more requests."""
+        return self._ramping
+
+    def quiet(self) -> None:
+        """Note that requests have been open for ``QUIET_S`` and none was refused meanwhile."""
+        if self._ramping and not self._failed_in_a_row:
+            most = max(self._window, min(float(self._cap), _UNHEARD))
+            self._window = min(most, self._window + _PATIENCE)
 
     def throttled(self, sent: float, now: float, told: float = 0.0) -> None:
         """Note a 429 to a request sent at ``sent``, which says to come back in ``told`` seconds."""

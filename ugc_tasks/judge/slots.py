@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from ugc_tasks.judge.pace import Pace
+from ugc_tasks.judge.pace import QUIET_S, Pace
 
 
 class Turn:
@@ -42,6 +42,7 @@ class Slots:
         self._open = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
@@ -73,9 +74,19 @@ class Slots:
             if not place.done():
                 self._open += 1
                 place.set_result(None)
-        if held and self._waiting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(held, self._after_hold)
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        if held and self._timer is None:
+            self._timer = loop.call_later(held, self._after_hold)
+        if self._pace.ramping and self._quiet is None:
+            self._quiet = loop.call_later(QUIET_S, self._after_quiet)
 
     def _after_hold(self) -> None:
         self._timer = None
+        self._admit()
+
+    def _after_quiet(self) -> None:
+        self._quiet = None
+        self._pace.quiet()
         self._admit()

@@ -63,6 +63,27 @@ def test_answers_let_more_in_at_once() -> None:
     run(work())
 
 
+def test_where_nobody_is_refused_more_are_let_in_before_the_first_answer() -> None:
+    async def work() -> None:
+        slots = Slots(Pace(64))
+        gate = asyncio.Event()
+        inside = 0
+
+        async def one() -> None:
+            nonlocal inside
+            async with slots.turn():
+                inside += 1
+                await gate.wait()
+
+        tasks = [asyncio.create_task(one()) for _ in range(64)]
+        while inside < 64:
+            await asyncio.sleep(0.01)
+        gate.set()
+        await asyncio.gather(*tasks)
+
+    run(work())
+
+
 def test_a_hold_ends_by_itself() -> None:
     async def work() -> None:
         slots = Slots(Pace(4))
