@@ -21,6 +21,7 @@ REPEATS = "judge_repeats"
 NOISE = "judge_noise"
 AVERAGE = "average"
 
+_COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of the mean", "enough")
 _HEADING = (
     "variance of the judge / of the clips / alpha / exact / within one / of the mean "
     "(judge's share) / repeats enough for ±{interval:g}"
@@ -104,6 +105,18 @@ def paragraph(noise: Mapping[str, Noise]) -> str:
     return f"{_HEADING.format(interval=interval)}: {each}"
 
 
+def table(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the figures of :func:`as_json` as lines of a table for a person."""
+    noise = {name: Noise(**figures) for name, figures in values.items()}
+    cells = [["", *_COLUMNS], *([name, *_cells(figures)] for name, figures in noise.items())]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
+    ]
+    interval = next(iter(noise.values())).interval
+    return [*lines, f"(enough: repeats for ±{interval:g} of the mean, the judge's noise alone)"]
+
+
 def as_json(items: Sequence[str], noise: Mapping[str, Noise]) -> dict[str, Any]:
     """Return the figures as plain JSON values; ``items`` are the entries ``judge_repeats``."""
     pairs = [_counts(item) for item in items]
@@ -118,8 +131,12 @@ def as_json(items: Sequence[str], noise: Mapping[str, Noise]) -> dict[str, Any]:
 
 
 def _figures(noise: Noise) -> str:
+    return " / ".join(_cells(noise))
+
+
+def _cells(noise: Noise) -> tuple[str, ...]:
     half = "-" if noise.half_width is None else f"±{noise.half_width:.2f}"
-    return " / ".join((
+    return (
         _number(noise.judge_variance, ".1f"),
         _number(noise.clip_variance, ".1f"),
         "undefined" if noise.alpha is None else f"{noise.alpha:.3f}",
@@ -127,7 +144,7 @@ def _figures(noise: Noise) -> str:
         _number(noise.within_one, ".0%"),
         f"{half} ({_number(noise.share_of_mean, '.0%')})",
         _number(noise.enough, "d"),
-    ))  # fmt: skip
+    )
 
 
 def _number(value: float | None, form: str) -> str:

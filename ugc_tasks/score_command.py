@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.home import DataError, Home
-from ugc_tasks.noise import NOISE, REPEATS
+from ugc_tasks.noise import REPEATS, table
 from ugc_tasks.scoring import SCORERS, Report, Request, score
 
 COMPLETE, PARTIAL = 0, 3
@@ -132,5 +132,7 @@ def _lines(task: str, report: Report) -> list[str]:
             places = 4 if abs(interval[1]) <= 1 else 2
             shown += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
         lines.append(f"{name:<20} {shown}")
-    told = (name for name in (REPEATS, NOISE) if name in report.facts)
-    return lines + [f"{name:<20} {report.facts[name]}" for name in told]
+    told = [name for name in ("spent", REPEATS) if report.facts.get(name) and not report.estimate]
+    lines += [f"{name:<20} {report.facts[name]}" for name in told]
+    noise = report.facts.get("noise") or {}
+    return lines + (["", *table(noise["values"])] if noise.get("values") else [])

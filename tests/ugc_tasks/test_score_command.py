@@ -133,10 +133,17 @@ def test_a_person_reads_how_noisy_the_judge_is_under_the_figures(
         monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")
         assert score("caption", answers, "--references", folder, "--profile", "rubric") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-3].startswith("average")
-    assert lines[-2].split(None, 1) == ["judge_repeats", "2 of each clip, all 6 came"]
-    assert lines[-1].startswith("judge_noise ")
-    assert "; average " in lines[-1]
+    assert lines[5].startswith("average")
+    assert lines[6].startswith("spent                $0.0116 for 6 judgments")
+    assert lines[7].split(None, 1) == ["judge_repeats", "2 of each clip, all 6 came"]
+    assert lines[9].split("  ")[-1] == "enough"
+    assert [line.split()[:2] for line in lines[10:14]] == [
+        ["visual", "200.0"],
+        ["audio", "0.0"],
+        ["details", "0.0"],
+        ["average", "22.2"],
+    ]
+    assert len({len(line) for line in lines[9:14]}) == 1, "a table"
 
 
 @pytest.mark.parametrize(
