@@ -8,7 +8,6 @@ import subprocess
 import threading
 from collections.abc import Callable
 from importlib import import_module
-from types import TracebackType
 
 Look = Callable[[], float]
 """Returns per cent of the driver's last sampling period in which a kernel ran."""
@@ -34,12 +33,7 @@ class GpuBusy:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
 

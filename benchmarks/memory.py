@@ -6,7 +6,6 @@ import resource
 import threading
 from contextlib import suppress
 from itertools import pairwise
-from types import TracebackType
 
 import psutil
 
@@ -34,12 +33,7 @@ class PeakMemory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
         self._look()

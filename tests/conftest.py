@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.support.captioning import Nursery
     from tests.support.vllm_server import VllmServer
+    from tests.support.wiretap import Wiretap
 
 # Before anything imports vLLM or huggingface_hub. One process for the engine, where vLLM on a CPU
 # takes two by default, each with an import of its own.
@@ -49,3 +52,23 @@ def vllm_server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
     with VllmServer(checkpoint, tmp_path_factory.mktemp("serve") / "vllm.log") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def tap(vllm_server: VllmServer) -> Iterator[Wiretap]:
+    """A line to ``vllm_server`` that notes which clips were asked about."""
+    from tests.support.captioning import NUMBER
+    from tests.support.wiretap import Wiretap
+
+    vllm_server.wait()
+    with Wiretap(vllm_server.url, re.compile(NUMBER.pattern.encode())) as tap:
+        yield tap
+
+
+@pytest.fixture(scope="module")
+def nursery(checkpoint: Path) -> Iterator[Nursery]:
+    """What starts captioning runs in processes of their own."""
+    from tests.support.captioning import Nursery
+
+    with Nursery(checkpoint) as nursery:
+        yield nursery

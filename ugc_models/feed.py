@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 import numpy.typing as npt
@@ -72,13 +71,8 @@ class Feed:
         self._ahead.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ahead.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._ahead.__exit__(*error)
 
     def next_request(self) -> Request | None:
         """Return the next request whose clip is ready, or None for none yet."""

@@ -8,20 +8,18 @@ the server is counted on the way to it.
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.captioning import NUMBER, Captioning, Nursery, Run, Stored
+from tests.support.captioning import Captioning, Nursery, Run, Stored
 from tests.support.clips import write_clip
 from tests.support.engine import QUICK
-from tests.support.vllm_server import VllmServer
 from tests.support.wiretap import Wiretap
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(6 * 3600)]
@@ -79,13 +77,6 @@ class Soak:
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
     return [write_clip(folder / f"{i}.mp4", seconds=2, fps=10, seed=i) for i in range(CLIPS)]
-
-
-@pytest.fixture(scope="module")
-def tap(vllm_server: VllmServer) -> Iterator[Wiretap]:
-    vllm_server.wait()
-    with Wiretap(vllm_server.url, re.compile(NUMBER.pattern.encode())) as tap:
-        yield tap
 
 
 @pytest.fixture(scope="module")

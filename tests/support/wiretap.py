@@ -6,7 +6,6 @@ import asyncio
 import re
 import threading
 import time
-from types import TracebackType
 from urllib.parse import urlsplit
 
 _LONGEST = 64
@@ -44,12 +43,7 @@ class Wiretap:
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._server.close)
         self.wait_until_idle()
         self._loop.call_soon_threadsafe(self._loop.stop)

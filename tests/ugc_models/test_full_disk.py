@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.captioning import NUMBER, Captioning, Nursery, Stored
+from tests.support.captioning import Captioning, Nursery, Stored
 from tests.support.clips import write_clip
-from tests.support.vllm_server import VllmServer
 from tests.support.wiretap import Wiretap
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -28,19 +26,6 @@ GENERATION = {"temperature": 0.2, "max_new_tokens": 16, "until": []}
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
     return [write_clip(folder / f"{i}.mp4", seconds=1, fps=10, seed=i) for i in range(CLIPS)]
-
-
-@pytest.fixture(scope="module")
-def nursery(checkpoint: Path) -> Iterator[Nursery]:
-    with Nursery(checkpoint) as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def tap(vllm_server: VllmServer) -> Iterator[Wiretap]:
-    vllm_server.wait()
-    with Wiretap(vllm_server.url, re.compile(NUMBER.pattern.encode())) as tap:
-        yield tap
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.captioning import NUMBER, Captioning, Nursery, Stored
+from tests.support.captioning import Captioning, Nursery, Stored
 from tests.support.clips import write_clip
 from tests.support.engine import QUICK
-from tests.support.vllm_server import VllmServer
 from tests.support.wiretap import Wiretap
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -29,19 +27,6 @@ GO_ON = "run the same command again to go on"
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("clips")
     return [write_clip(folder / f"{i}.mp4", seconds=2, fps=10, seed=i) for i in range(CLIPS)]
-
-
-@pytest.fixture(scope="module")
-def nursery(checkpoint: Path) -> Iterator[Nursery]:
-    with Nursery(checkpoint) as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
-def tap(vllm_server: VllmServer) -> Iterator[Wiretap]:
-    vllm_server.wait()
-    with Wiretap(vllm_server.url, re.compile(NUMBER.pattern.encode())) as tap:
-        yield tap
 
 
 @pytest.fixture(scope="module")

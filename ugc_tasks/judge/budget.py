@@ -20,7 +20,6 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ugc_tasks.judge.failures import JudgeRefused
@@ -222,12 +221,7 @@ class Aside:
     def __enter__(self) -> None:
         """Do nothing: it is set aside already."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Set it aside no longer."""
         if self._purse is not None:
             self._purse.settle(self._usd, 0.0)
@@ -258,12 +252,7 @@ class Bill:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Settle."""
         usd = self._meter.unanswered(self._body) if self._usd is None else self._usd
         self._purse.settle(self._aside, usd)
