@@ -1,6 +1,6 @@
 # make demo   the main job on the bundled clips: no GPU, no key, no network beyond the package index
 # make test   the whole suite
-# make soak   kills, damaged files and the like for ROUNDS rounds
+# make soak   kills, damaged files and the like for ROUNDS rounds, and the tests that take longest
 # make bench  what reading and captioning cost beside other ways; writes benchmarks/results/
 # make lint   ruff and mypy
 # make lock   resolve the requirements again (needs the package index)
@@ -22,6 +22,7 @@ test: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m pytest tests/soak --rounds $(ROUNDS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m long --ignore tests/soak --rounds 1 $(PYTEST_ARGS)
 
 # The ways that it is compared with need packages of their own.
 bench: $(READY) requirements/bench.txt

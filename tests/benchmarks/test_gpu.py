@@ -17,6 +17,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.engine
 @pytest.mark.timeout(900)  # it imports vLLM in three processes, one after the other
+@pytest.mark.long
 def test_it_measures_every_part_on_the_real_engine_and_names_the_bottleneck(
     tmp_path: Path,
 ) -> None:

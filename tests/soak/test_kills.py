@@ -227,12 +227,11 @@ def own(clips: list[Path], checkpoint: Path, tmp_path: Path) -> Captioning:
     return Captioning(tmp_path, clips, GENERATIONS, **arguments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["while the engine starts", "while it answers"])
 def test_an_engine_ends_with_its_run_and_the_next_run_goes_on(
-    moment: str, own: Captioning, soaked: Soak, rounds: Callable[[int], int]
+    moment: str, own: Captioning, soaked: Soak
 ) -> None:
-    if not rounds(0):
-        pytest.skip("engines take a minute each to start: only where --rounds is given")
     with own.start() as run:
         if moment == "while it answers":
             assert run.wait_until(lambda: len(own.stored()) >= 3)

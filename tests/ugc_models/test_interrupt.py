@@ -151,6 +151,7 @@ class TestAnEngineOfItsOwn:
         assert before < len(own.stored()) == answered(run.said()) <= before + 2 * IN_FLIGHT
         assert left == []
 
+    @pytest.mark.long
     def test_while_it_starts_there_is_nothing_to_wait_for(
         self, own: Captioning, nursery: Nursery
     ) -> None:
@@ -162,6 +163,7 @@ class TestAnEngineOfItsOwn:
         assert FIRST not in run.said()
         assert answered(run.said()) == len(own.stored()) == 0
 
+    @pytest.mark.long
     def test_one_that_hangs_is_left_with_the_second(
         self, own: Captioning, nursery: Nursery
     ) -> None:

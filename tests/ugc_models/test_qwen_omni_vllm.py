@@ -436,6 +436,7 @@ class TestItsEngine:
         assert "max_model_len" in str(failure.value)
         assert str(checkpoint) in str(failure.value)
 
+    @pytest.mark.long
     def test_it_starts_when_asked_stops_when_cleaned_and_starts_again(
         self, own: Any, good: Path, silent: Path, expected: Callable[[Doc], Expected]
     ) -> None:

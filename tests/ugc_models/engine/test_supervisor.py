@@ -64,6 +64,7 @@ class TestWithTheRealEngine:
         assert all(answers[i].error is None for i in range(6))
         assert supervisor.restarts == 2
 
+    @pytest.mark.long
     def test_one_that_hangs_is_ended_and_started_again(self, supervisor: Supervisor) -> None:
         [wanted] = ask(supervisor, [harmless(0, tokens=20)])
         for process in supervisor._engine.processes():  # type: ignore[attr-defined]
