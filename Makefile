@@ -1,7 +1,7 @@
 # make demo   the main job on the bundled clips: no GPU, no key, no network beyond the package index
 # make test   the whole suite
 # make soak   kills, damaged files and the like for ROUNDS rounds, and the tests that take longest
-# make bench  what reading and captioning cost beside other ways; writes benchmarks/results/
+# make bench  reading and captioning beside other ways, the pace of the judge; benchmarks/results/
 # make lint   ruff and mypy
 # make lock   resolve the requirements again (needs the package index)
 

@@ -13,9 +13,7 @@ import dataclasses
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
 from ugc_tasks.judge.announcement import Announcement
 from ugc_tasks.judge.batches import Batches
@@ -23,6 +21,7 @@ from ugc_tasks.judge.budget import Meter, purse_of
 from ugc_tasks.judge.claims import Claims
 from ugc_tasks.judge.client import ChatClient
 from ugc_tasks.judge.connection import Connection
+from ugc_tasks.judge.disk import Disk
 from ugc_tasks.judge.failures import JudgeRefused, RequestFailed, RequestTimedOut
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.pace import Pace
@@ -30,13 +29,15 @@ from ugc_tasks.judge.prices import Price
 from ugc_tasks.judge.profiles import ChatProfile
 from ugc_tasks.judge.repeats import first_of
 from ugc_tasks.judge.reply import ChatReply, ReplyError, parse_reply
+from ugc_tasks.judge.requests import Requests
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.slots import Slots
-from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore, StoredReply, judgment_key
+from ugc_tasks.judge.store import JudgeStoreError, StoredReply
 from ugc_tasks.judge.tokens import counter_for
 from ugc_tasks.judge.tries import Allowance, Backoff, Refusal, Tries
 from ugc_tasks.judge.usage import Usage
+from ugc_tasks.judge.witness import Witness
 
 _CLAIM_POLL_S = 0.25
 # So many requests in a row that ran out of time, with no answer to any other between them, are not
@@ -45,7 +46,6 @@ _DOWN_AFTER = 3
 # Twice as many items as requests: those that wait to try again leave no turn unused.
 _SEATS = 2
 
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -68,18 +68,14 @@ class Asking:
         self._profile = profile
         self._settings = settings
         self._label = label
-        # An item's request is needed when it is announced, submitted and asked, its key oftener.
-        self._requests = functools.lru_cache(maxsize=4096)(self._build)
-        self._keys = functools.lru_cache(maxsize=65_536)(self._make_key)
-        self._store = JudgmentStore(settings.store)
+        self._requests = Requests(profile, settings.endpoint)
+        self._disk = Disk(settings.store)
+        self._store = self._disk.store
         self._claims = Claims(settings.store)
-        # Writing waits for the disk: in a thread of its own it does not hold up the requests.
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-store")
+        self._witness = Witness()
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
         self._refusal = Refusal()
         self._timed_out_in_a_row = 0
-        self._seen: set[tuple[str | None, str | None]] = set()
-        self._unsaved: list[Callable[[], int]] = []
         self._meter = Meter(purse_of(settings.store, settings.budget), price)
         self._connection = Connection(settings.base_url, settings.api_key, timeout=settings.timeout)
         self._tries = Tries(
@@ -103,7 +99,7 @@ class Asking:
 
     def key(self, item: JudgeItem) -> str:
         """Return the key of the item's judgment: the same for items whose request is the same."""
-        return self._keys(item)
+        return self._requests.key(item)
 
     async def announce(self, items: Sequence[JudgeItem]) -> Announcement | None:
         """Return what judging ``items`` will take; None where nothing will be asked.
@@ -112,7 +108,7 @@ class Asking:
         """
         keyed = {self.key(item): item for item in items}
         try:
-            stored = await self._on_disk(lambda: self._store.scored(keyed))
+            stored = await self._disk.do(lambda: self._store.scored(keyed))
         except JudgeStoreError as error:
             self._refuse(str(error))
             return None
@@ -125,8 +121,8 @@ class Asking:
             judge=self._label,
             needed=len(keyed),
             stored=len(stored),
-            prompt_tokens=await self._on_disk(
-                lambda: sum(counter.request(self._request(i)) * n for i, n in missing.items())
+            prompt_tokens=await self._disk.do(
+                lambda: sum(counter.request(self._requests.body(i)) * n for i, n in missing.items())
             ),
             how=counter.how,
             price=self._meter.price,
@@ -139,9 +135,9 @@ class Asking:
         """Begin batches of what is missing of ``items``, if there are to be some."""
         keyed = {self.key(item): item for item in items}
         try:
-            stored = await self._on_disk(lambda: self._store.scored(keyed))
+            stored = await self._disk.do(lambda: self._store.scored(keyed))
             wanted = {key: item for key, item in keyed.items() if key not in stored}
-            bodies = {key: self._request(item) for key, item in wanted.items()}
+            bodies = {key: self._requests.body(item) for key, item in wanted.items()}
             self._batches.start(bodies, functools.partial(self._from_batch, wanted))
         except JudgeStoreError as error:
             self._refuse(str(error))
@@ -156,12 +152,12 @@ class Asking:
                 async with self._seats:
                     with self._claims.claimed(key) as mine:
                         # Only now: another process may have finished it before the claim was ours.
-                        stored = await self._on_disk(lambda: self._store.first_scored(key))
+                        stored = await self._disk.do(lambda: self._store.first_scored(key))
                         if stored:
                             return self._from_store(item, stored, bought=bought)
                         self._refusal.check()
                         if mine:
-                            await self._on_disk(self._store.require_room)
+                            await self._disk.do(self._store.require_room)
                             return await self._ask(item, key)
                 await asyncio.sleep(_CLAIM_POLL_S)
         except JudgeRefused as error:
@@ -178,14 +174,12 @@ class Asking:
         """Close connections and store, after what has been received is on disk."""
         await self._batches.aclose()
         await self._connection.aclose()
-        await self._save_the_unsaved()
-        self._disk.shutdown(wait=True)
+        await self._disk.aclose()
         self._claims.close()
-        self._store.close()
 
     async def _ask(self, item: JudgeItem, key: str) -> Judgment:
         result: Judgment | None = None
-        body, allowed = self._request(item), Allowance(self._settings.deadline)
+        body, allowed = self._requests.body(item), Allowance(self._settings.deadline)
         for _ in range(self._settings.attempts):
             keep = functools.partial(self._keep, item, key, earlier=result)
             try:
@@ -212,7 +206,7 @@ class Asking:
         earlier: Judgment | None = None,
     ) -> Judgment:
         """Put a reply on disk, then return what it says; ``earlier``: the one asked again."""
-        self._watch(reply)
+        self._witness.watch(reply)
         scores, failure = self._read(reply)
         add = functools.partial(
             self._store.add,
@@ -225,11 +219,9 @@ class Asking:
             usd=cost.usd,
         )
         try:
-            attempt = await self._on_disk(add)
-        except JudgeStoreError as error:
-            # It is paid for: this run has it, and when there is room again the store does.
+            attempt = await self._disk.keep(add)
+        except JudgeStoreError as error:  # this run has it all the same
             self._refuse(str(error))
-            self._unsaved.append(add)
             attempt = 1
         return Judgment(
             item.video_id,
@@ -255,35 +247,6 @@ class Asking:
         except ReplyError as error:
             return None, str(error)
 
-    async def _save_the_unsaved(self) -> None:
-        lost = 0
-        for add in self._unsaved:
-            try:
-                await self._on_disk(add)
-            except JudgeStoreError:
-                lost += 1
-        if lost:
-            _log.error(
-                "%d judgments that were paid for are in this run's results and could not be put "
-                "into %s: a rerun will ask for them again",
-                lost,
-                self._store.path,
-            )
-
-    def _watch(self, reply: ChatReply) -> None:
-        """Say it once if what answers is not what answered before."""
-        identity = (reply.model, reply.fingerprint)
-        if identity in self._seen:
-            return
-        self._seen.add(identity)
-        if len(self._seen) == 2:
-            names = " and ".join(sorted(" ".join(filter(None, who)) or "?" for who in self._seen))
-            _log.warning(
-                "the judge changed while judging (%s): scores of both are in this run, and each "
-                "row says whose it is",
-                names,
-            )
-
     def _note(self, error: JudgeRefused | RequestFailed) -> None:
         if isinstance(error, JudgeRefused):
             self._refuse(str(error))
@@ -300,22 +263,11 @@ class Asking:
         if self._refusal.say(reason):
             _log.error("judging stops: %s", reason)
 
-    def _make_key(self, item: JudgeItem) -> str:
-        question = self._profile.question.name
-        return judgment_key(self._settings.endpoint, self._request(item), question, item.repeat)
-
-    def _request(self, item: JudgeItem) -> dict[str, Any]:
-        """Return the request of an item, the same object for all its repeats."""
-        return self._requests(first_of(item))
-
-    def _build(self, item: JudgeItem) -> dict[str, Any]:
-        return self._profile.request(item.video_id, item.prediction, item.reference)
-
     def _from_store(
         self, item: JudgeItem, stored: StoredReply, *, bought: bool = False
     ) -> Judgment:
         reply = stored.reply
-        self._watch(reply)
+        self._witness.watch(reply)
         return Judgment(
             item.video_id,
             scores=stored.scores,
@@ -327,10 +279,3 @@ class Asking:
             attempts=stored.attempt,
             usage=Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, stored.usd),
         )
-
-    async def _on_disk(self, work: Callable[[], _T]) -> _T:
-        try:
-            done = asyncio.get_running_loop().run_in_executor(self._disk, work)
-        except RuntimeError:  # the interpreter is ending: other threads take no more work
-            return work()
-        return await done
