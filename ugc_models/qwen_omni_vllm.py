@@ -122,7 +122,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             for r in requests
         ]
         captions: dict[int, Caption] = {}
-        listeners = Listeners()
+        listeners = Listeners(requests)
         started = time.perf_counter()
         bar = tqdm(total=len(requests), desc="Model Responding", disable=self.rank != 0)
         try:
@@ -205,7 +205,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     ) -> Job:
         _, doc_to_messages, _, doc_id, task, split = request.arguments
         messages = doc_to_messages(self.task_dict[task][split][doc_id])
-        listeners.add(index, messages, doc_to_messages=doc_to_messages, repeat=request.idx)
+        listeners.add(index, messages, request)
         try:
             chat = conversation(messages, self._system)
             prompt = self._template.render(chat)

@@ -2,8 +2,9 @@
 
 lmms-eval shows a task its answers when all are there. A model can do better: the conversation that
 ``doc_to_messages`` gives it is a list that also has ``answered``, to be called with the document's
-answer as soon as there is one. A model that knows nothing of that sees a list. What is judged then
-is found by the ordinary way of scoring (``answers.py``), which asks for the rest.
+answer as soon as there is one, and with how many answers there will be (``--limit`` is not known
+here). A model that knows nothing of that sees a list. What is judged then is found by the ordinary
+way of scoring (``answers.py``), which asks for the rest.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ class Messages(list[dict[str, Any]]):
 
     Attributes:
         answered: to be called with the answer (a string, which may have ``generation``: see
-            ``answers.py``), from any thread; returns at once and never raises. To be called only
-            where the answer will be scored: it may cost money.
+            ``answers.py``) and ``among``, how many of the task's answers will be scored in all;
+            from any thread. Returns at once and never raises. To be called only where the answer
+            will be scored: it may cost money.
     """
 
-    answered: Callable[[str], None]
+    answered: Callable[..., None]
 
     def __init__(self, messages: Iterable[dict[str, Any]], document: dict[str, Any]) -> None:
         super().__init__(messages)
@@ -40,8 +42,11 @@ class Messages(list[dict[str, Any]]):
         return (list, (list(self),))
 
 
-def judge_early(document: dict[str, Any], answer: str) -> None:
-    """Start judging the answer of a document, if there is a judge who may begin early."""
+def judge_early(document: dict[str, Any], answer: str, *, among: int) -> None:
+    """Start judging the answer of a document, if there is a judge who may begin early.
+
+    ``among`` is how many answers there will be in all.
+    """
     try:
         run = current_run(document["task"])
         if run.judge is None or not run.judge.early:
@@ -49,15 +54,15 @@ def judge_early(document: dict[str, Any], answer: str) -> None:
         if (getattr(answer, "generation", None) or {}).get("error"):
             return
         run.judge.submit_early(
-            item_of(document, plain_text(answer)), partial(_all_like, run, str(answer))
+            item_of(document, plain_text(answer)), partial(_all_like, run, str(answer), among)
         )
     except Exception as error:  # scoring meets it again; generation must not end of it
         _log.warning("judging while captions are made failed (%s: %s)", type(error).__name__, error)
 
 
-def _all_like(run: Run, answer: str) -> list[JudgeItem]:
+def _all_like(run: Run, answer: str, among: int) -> list[JudgeItem]:
     """Return what will be judged if all answers are like this one: enough to say what it costs."""
     return [
         JudgeItem(video_id, answer, str(run.asked.references[video_id]))
-        for video_id in run.coverage.present
+        for video_id in run.coverage.present[:among]
     ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from lmms_eval.api.instance import Instance
 
 from ugc_models.listeners import Listeners
 
@@ -12,10 +15,10 @@ class Conversation(list[object]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.told: list[tuple[str, int]] = []
 
-    def answered(self, answer: str) -> None:
-        self.told.append(answer)
+    def answered(self, answer: str, *, among: int) -> None:
+        self.told.append((answer, among))
 
 
 class Task:
@@ -28,29 +31,49 @@ class Task:
         return [doc]
 
 
-def told(task: Task, *, repeat: int = 0) -> list[str]:
-    listeners, messages = Listeners(), Conversation()
-    listeners.add(3, messages, doc_to_messages=task.doc_to_messages, repeat=repeat)
-    listeners.tell(4, "another's")
-    listeners.tell(3, "its answer")
-    listeners.tell(3, "its answer")
-    return messages.told
+def request(task: Task, *, name: str = "a_task", document: int = 0, repeat: int = 0) -> Instance:
+    return Instance(
+        request_type="generate_until",
+        arguments=("", task.doc_to_messages, {}, document, name, "test"),
+        idx=repeat,
+        metadata={"task": name, "doc_id": document, "repeats": 2},
+    )
 
 
-def test_an_answer_that_will_be_scored_is_told_once() -> None:
-    assert told(Task("visual", "audio")) == ["its answer"]
+def told(requests: list[Instance], messages: Any) -> None:
+    """Ask about the last of ``requests``, and answer it twice and another's."""
+    listeners, index = Listeners(requests), len(requests) - 1
+    listeners.add(index, messages, requests[-1])
+    listeners.tell(index + 1, "another's")
+    listeners.tell(index, "its answer")
+    listeners.tell(index, "its answer")
+
+
+def test_an_answer_that_will_be_scored_is_told_once_and_among_how_many_it_is() -> None:
+    task, messages = Task("visual", "audio"), Conversation()
+    told(
+        [
+            request(task, name="another_task"),
+            *(request(task, document=1, repeat=repeat) for repeat in range(2)),
+            request(task, document=2),
+        ],
+        messages,
+    )
+    assert messages.told == [("its answer", 2)]
 
 
 def test_nothing_is_told_where_nothing_will_be_scored() -> None:
-    assert told(Task("bypass")) == []
+    messages = Conversation()
+    told([request(Task("bypass"))], messages)
+    assert messages.told == []
 
 
 def test_of_repeated_answers_only_the_first_is_told() -> None:
-    assert told(Task("visual"), repeat=1) == []
+    messages = Conversation()
+    told([request(Task("visual"), repeat=1)], messages)
+    assert messages.told == []
 
 
 @pytest.mark.parametrize("messages", [[], [{"role": "user", "content": "hello"}]])
 def test_a_task_that_wants_none_is_told_none(messages: list[object]) -> None:
-    listeners = Listeners()
-    listeners.add(0, messages, doc_to_messages=lambda doc: messages, repeat=0)
-    listeners.tell(0, "an answer")
+    told([request(Task("visual"))], messages)

@@ -59,11 +59,11 @@ def test_answers_are_judged_before_the_last_is_there_and_scoring_pays_for_the_re
     make_home(6)
     task = load()
     for number, messages in list(enumerate(conversations(task)))[:4]:
-        messages.answered(f" <think>hm</think> Caption {number}. ")
+        messages.answered(f" <think>hm</think> Caption {number}. ", among=5)
     settled(judge_server, 4)
     said = capsys.readouterr().err
     assert said.count("judging begins while answers are made") == 1
-    assert "6 judgments are needed" in said
+    assert "5 judgments are needed" in said, "as many as there will be answers, not clips"
     rows = scored(task, [f" <think>hm</think> Caption {number}. " for number in range(6)])
     assert [row["visual"] for row in rows] == [100.0] * 6
     assert len(judge_server.requests) == 6
@@ -77,7 +77,7 @@ def test_what_failed_early_is_not_paid_for_again(
     judge_server.script = [act.text("I cannot say.")]
     make_home(1)
     task = load()
-    conversations(task)[0].answered("Caption.")
+    conversations(task)[0].answered("Caption.", among=1)
     settled(judge_server, 3)
     (row,) = scored(task, ["Caption."])
     assert row["judge_failed"]
@@ -99,8 +99,8 @@ def test_what_is_no_answer_is_not_judged(
     first, second = conversations(load())
     told = Told(answer)
     told.generation = generation or {}
-    first.answered(told)
-    second.answered("A caption.")
+    first.answered(told, among=2)
+    second.answered("A caption.", among=2)
     settled(judge_server, 1)
     assert len(judge_server.requests) == 1
 
@@ -123,7 +123,7 @@ def test_it_can_be_switched_off_and_is_where_it_makes_no_sense(
 ) -> None:
     monkeypatch.setenv(*setting)
     make_home(1)
-    conversations(load())[0].answered("A caption.")
+    conversations(load())[0].answered("A caption.", among=1)
     time.sleep(0.3)
     assert not judge_server.requests
 
@@ -135,7 +135,7 @@ def test_the_budget_holds_early_too(
     make_home(20)
     task = load()
     for number, messages in enumerate(conversations(task)):
-        messages.answered(f"Caption {number}.")
+        messages.answered(f"Caption {number}.", among=20)
     rows = scored(task, [f"Caption {number}." for number in range(20)])
     judged = [row for row in rows if row["n"]]
     assert 0 < len(judged) == len(judge_server.requests) < 20
@@ -153,5 +153,5 @@ def test_a_fault_in_judging_never_ends_the_generation(
     make_home(1)
     (messages,) = conversations(load())
     monkeypatch.setenv("UGC_JUDGE_BUDGET", "ten")
-    messages.answered("A caption.")
+    messages.answered("A caption.", among=1)
     assert "UGC_JUDGE_BUDGET" in caplog.text
