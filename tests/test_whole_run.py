@@ -105,6 +105,12 @@ class Bench:
             except sqlite3.OperationalError:  # made, and still without its tables
                 return 0
 
+    def captions(self) -> int:
+        """How many captions are on disk."""
+        (store,) = (self.folder / "cache").rglob("captions.sqlite3")
+        with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
+            return int(connection.execute("SELECT count(*) FROM captions").fetchone()[0])
+
     def asked(self, since: int = 0) -> list[str]:
         """The ids that the judge was asked about, a name a request."""
         users = [request.user for request in self.server.requests[since:]]
@@ -135,9 +141,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield bench
 
 
+@dataclass(frozen=True)
+class Killed:
+    """What a run had done when it was killed: whose judgments are on disk, how many captions."""
+
+    judged: list[str]
+    captions: int
+
+
 @pytest.fixture(scope="module")
-def killed(bench: Bench) -> list[str]:
-    """Kill a run as soon as a few judgments are on disk; return the ids they are of."""
+def killed(bench: Bench) -> Killed:
+    """Kill a run as soon as a few judgments are on disk. It may still be making captions then."""
     bench.server.script = lambda asked: (
         scores(5, 4, 3) if asked.number < ANSWERED_BEFORE_THE_KILL else hang()
     )
@@ -152,15 +166,16 @@ def killed(bench: Bench) -> list[str]:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     answered = [r for r in bench.server.requests if r.number < ANSWERED_BEFORE_THE_KILL]
-    return [video_id for r in answered for video_id in bench.ids if video_id in r.user]
+    judged = [video_id for r in answered for video_id in bench.ids if video_id in r.user]
+    return Killed(judged, bench.captions())
 
 
 @pytest.fixture(scope="module")
 def resumed(
-    bench: Bench, killed: list[str]
+    bench: Bench, killed: Killed
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
     """Run the same command again; return results, samples, and what the judge was asked."""
-    assert killed
+    assert killed.judged
 
     def misbehave(asked: Asked) -> Act:
         if bench.unjudgeable in asked.user:
@@ -180,10 +195,10 @@ Resumed = tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]
 
 
 def test_a_resumed_run_asks_for_no_judgment_that_is_on_disk(
-    killed: list[str], resumed: Resumed
+    killed: Killed, resumed: Resumed
 ) -> None:
-    assert len(killed) == ANSWERED_BEFORE_THE_KILL
-    assert not set(killed) & set(resumed[2])
+    assert len(killed.judged) == ANSWERED_BEFORE_THE_KILL
+    assert not set(killed.judged) & set(resumed[2])
 
 
 def test_every_clip_is_scored_or_counted_as_failed(bench: Bench, resumed: Resumed) -> None:
@@ -212,10 +227,13 @@ def test_the_results_state_what_the_numbers_rest_on(bench: Bench, resumed: Resum
     assert stated["generation_kwargs"] == {"temperature": 0, "max_new_tokens": 16, "until": []}
 
 
-def test_captions_that_were_made_before_the_kill_are_not_made_again(resumed: Resumed) -> None:
+def test_captions_that_were_made_before_the_kill_are_not_made_again(
+    killed: Killed, resumed: Resumed
+) -> None:
     throughput = resumed[0]["throughput"]
-    assert throughput["avg_captions_stored"] == 7  # eight, one broken
-    assert throughput["total_gen_tokens"] == 0
+    assert ANSWERED_BEFORE_THE_KILL <= killed.captions <= 7  # eight, one broken
+    assert throughput["avg_captions_stored"] == killed.captions
+    assert (throughput["total_gen_tokens"] == 0) is (killed.captions == 7)
 
 
 def test_the_samples_carry_scores_reply_and_failure(bench: Bench, resumed: Resumed) -> None:
