@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,21 @@ class Bench:
             return int(db.execute("SELECT count(*) FROM captions").fetchone()[0])
 
 
-def test_judging_goes_on_meanwhile_and_predictions_alone_cost_nothing(tmp_path: Path) -> None:
-    build_tiny_omni(tmp_path / "tiny-omni")
+@dataclass
+class Judged:
+    """A run that was judged: its figures, and how many captions were there at each request."""
+
+    bench: Bench
+    figures: dict[str, Any]
+    there: list[int]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    folder = tmp_path_factory.mktemp("early")
+    build_tiny_omni(folder / "tiny-omni")
     with JudgeServer() as server:
-        bench = Bench(tmp_path, server)
+        bench = Bench(folder, server)
         there: list[int] = []
 
         def answer(asked: Asked) -> Act:
@@ -78,12 +90,17 @@ def test_judging_goes_on_meanwhile_and_predictions_alone_cost_nothing(tmp_path: 
             return scores(5, 4, 3)
 
         server.script = answer
-        figures = bench.run(judgments="scored")
-        assert figures["visual,none"] == 100
-        assert figures["n,none"] == CLIPS
-        assert 0 < there[0] < CLIPS, "the first was asked about before the last was written"
-        asked = len(server.requests)
-        assert asked == CLIPS
+        yield Judged(bench, bench.run(judgments="scored"), there)
 
-        bench.run("--predict_only", judgments="predicted")
-        assert len(server.requests) == asked
+
+def test_the_first_answer_is_judged_before_the_last_is_made(judged: Judged) -> None:
+    assert judged.figures["visual,none"] == 100
+    assert judged.figures["n,none"] == len(judged.there) == CLIPS
+    assert 0 < judged.there[0] < CLIPS
+
+
+@pytest.mark.long
+def test_with_predict_only_no_judge_is_asked(judged: Judged) -> None:
+    before = len(judged.bench.server.requests)
+    judged.bench.run("--predict_only", judgments="predicted")
+    assert len(judged.bench.server.requests) == before

@@ -184,6 +184,7 @@ class TestItsEnd:
         with pytest.raises(EngineDied):
             doomed.submit(question(2)).result(timeout=60)
 
+    @pytest.mark.long
     def test_it_ends_with_the_run_that_started_it(self, checkpoint: Path) -> None:
         """A run that is killed outright leaves no engine behind that holds the GPU."""
         program = f"""
