@@ -67,6 +67,7 @@ def test_repeats_give_the_mean_and_their_noise_in_words_and_figures(
 ) -> None:
     monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")
     monkeypatch.setenv("UGC_JUDGE_INTERVAL", "5")
+    monkeypatch.setenv("UGC_JUDGE_CONCURRENCY", "1")  # so that the first repeat is asked first
     paid.script = lambda asked: scores(5 if "sings" in asked.user else 1 + asked.seen, 3, 3)
     report = scored(CAPTIONS)
     assert report.metrics["visual"] == 65.0  # (5 + 5) / 2 and (1 + 2) / 2, times 20
