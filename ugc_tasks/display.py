@@ -1,0 +1,122 @@
+"""Foreign text on its way to a terminal: captions, ids, file names, other programs' errors.
+
+Such text can hold escape sequences, marks that turn the writing direction, characters without width
+and line breaks, and so forge what a terminal shows. ``shown`` makes one harmless line of any text.
+Everything that is printed goes through ``say`` or ``say_json``, what is logged through ``logger``,
+and the errors meant for the user are ``UserError``, whose sentence is made harmless when it is
+raised; a test holds the package to that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import traceback
+from typing import Any, TextIO
+
+LIMIT = 500
+"""Characters of a text that ``shown`` keeps unless told otherwise."""
+
+_LINE_LIMIT = 4_000  # of a whole printed line or sentence, which may name several texts
+_CUT = "…"
+_SPACES = re.compile(r"\s+")
+# Letters and marks that show nothing, though str.isprintable takes them for printable.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
+
+
+def shown(text: object, limit: int = LIMIT) -> str:
+    """Return ``str(text)`` as one line of at most ``limit`` characters that is safe to show.
+
+    White space of any kind and length becomes one space. What is not printable or has no width is
+    written as its escape (``\\x1b``, ``\\u202e``); a longer text ends in ``…``.
+    """
+    whole = str(text).strip()
+    part = _SPACES.sub(" ", whole[:limit])
+    return _cut(_escaped(part), limit, more=len(whole) > limit)
+
+
+def shown_line(text: str, limit: int = _LINE_LIMIT) -> str:
+    """Return a line of ours as ``shown`` does, but with the spaces that align its columns."""
+    part = _SPACES.sub(_aligned, text[:limit])
+    return _cut(_escaped(part), limit, more=len(text) > limit)
+
+
+def say(*lines: str, file: TextIO | None = None) -> None:
+    """Print each of ``lines`` as one line, on stdout or ``file``."""
+    for line in lines:
+        print(shown_line(line), file=file or sys.stdout)
+
+
+def complain(*lines: str) -> None:
+    """Print each of ``lines`` as one line on stderr."""
+    say(*lines, file=sys.stderr)
+
+
+def say_json(value: Any) -> None:
+    """Print ``value`` as JSON in plain ASCII on stdout.
+
+    Raises ``ValueError`` for numbers that JSON has not (infinity, NaN).
+    """
+    text = json.dumps(value, indent=1, allow_nan=False)
+    print(text.replace("\x7f", "\\u007f"))  # the one control that json.dumps leaves as it is
+
+
+def logger(name: str) -> logging.Logger:
+    """Return the logger ``name``, whose messages are harmless whatever handler shows them."""
+    found = logging.getLogger(name)
+    if _harmless not in found.filters:
+        found.addFilter(_harmless)
+    return found
+
+
+def _harmless(record: logging.LogRecord) -> bool:
+    record.msg, record.args = shown_line(record.getMessage()), ()
+    if record.exc_info and record.exc_info[1] is not None:
+        record.exc_text = "\n".join(traceback_lines(record.exc_info[1]))  # what handlers print
+    return True
+
+
+def traceback_lines(error: BaseException) -> list[str]:
+    """Return the traceback of ``error``, each line harmless."""
+    text = "".join(traceback.format_exception(error))
+    return [shown_line(line) for line in text.splitlines()]
+
+
+class UserError(Exception):
+    """An error that is the user's to mend: one sentence says what is wrong, where, what to do."""
+
+    def __init__(self, sentence: object) -> None:
+        """Take the sentence; what is foreign in it is made harmless."""
+        super().__init__(shown(sentence, _LINE_LIMIT))
+
+
+def _aligned(spaces: re.Match[str]) -> str:
+    """Return a run of plain spaces as it is, any other white space as one space."""
+    run = spaces.group()
+    return run if run.isprintable() else " "
+
+
+def _escaped(text: str) -> str:
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else _escape(c) for c in text)
+    return _BLANK.sub(lambda blank: _escape(blank.group()), text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    )
+
+
+def _cut(text: str, limit: int, *, more: bool) -> str:
+    if len(text) <= limit and not more:
+        return text
+    return text[: limit - len(_CUT)] + _CUT
