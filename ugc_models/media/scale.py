@@ -16,6 +16,7 @@ from ugc_models.media.size import target_size
 
 if TYPE_CHECKING:
     from av.buffer import Buffer
+    from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
 
@@ -105,23 +106,38 @@ class Scaler:
         return width, round(height / aspect)
 
     def _rgb(self, frame: VideoFrame, width: int, height: int, quality: int) -> NDArray[np.uint8]:
-        matrix, full = frame.colorspace, frame.color_range == ColorRange.JPEG
         # libav takes an unspecified matrix for BT.601, whatever the size.
-        source = matrix if matrix in _KNOWN_MATRICES else int(Colorspace.ITU601)
-        # PyAV sets source matrix and range only where source and target differ; the target's are
-        # not used for RGB. Left alone, it would convert BT.709 as if it were BT.601.
-        target = Colorspace.ITU601 if source == Colorspace.ITU709 else Colorspace.ITU709
+        matrix = frame.colorspace if frame.colorspace in _KNOWN_MATRICES else Colorspace.ITU601
+        # PyAV sets matrix and range of the source only where they differ from the target's, which
+        # are not used for YUV. Left alone, it would convert BT.709 as if it were BT.601.
+        target = Colorspace.ITU601 if matrix == Colorspace.ITU709 else Colorspace.ITU709
+        full = _is_full_range(frame.format, frame.color_range)
+        if _is_rgb(frame.format):
+            # libswscale scales RGB as luma and chroma: there by the target's matrix, back by the
+            # source's. Colours are kept only where nothing is set.
+            matrix, full = target, False
         small = self._reformatter.reformat(
             frame,
             width,
             height,
             "rgb24",
-            src_colorspace=source,
+            src_colorspace=int(matrix),
             dst_colorspace=int(target),
             interpolation=quality,
-            src_color_range=int(
-                ColorRange.JPEG if full or frame.format.name.startswith("yuvj") else ColorRange.MPEG
-            ),
+            src_color_range=int(ColorRange.JPEG if full else ColorRange.MPEG),
             dst_color_range=int(ColorRange.MPEG),
         )
         return np.asarray(small.to_ndarray(), dtype=np.uint8)
+
+
+def _is_rgb(kind: VideoFormat) -> bool:
+    """Whether a frame's levels are red, green and blue, of a palette, or XYZ: no YUV, no gray."""
+    return kind.is_rgb or kind.has_palette or kind.name.startswith("xyz")
+
+
+def _is_full_range(kind: VideoFormat, stated: int) -> bool:
+    """Whether levels reach from 0 to the highest; what is not stated is as libav takes it."""
+    if kind.name.startswith("yuvj"):
+        return True
+    gray = len(kind.components) < 3  # with or without alpha
+    return stated != ColorRange.MPEG if gray else stated == ColorRange.JPEG
