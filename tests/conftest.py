@@ -6,6 +6,7 @@ import atexit
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,11 @@ os.environ["UGC_VIDEOCAP_CACHE"] = tempfile.mkdtemp(prefix="ugc-tests-")
 atexit.register(shutil.rmtree, os.environ["UGC_VIDEOCAP_CACHE"], ignore_errors=True)
 for _name in ("OPENAI_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL", "UGC_OMNI_POSITIONS"):
     os.environ.pop(_name, None)
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every command that the
+# tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

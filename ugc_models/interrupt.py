@@ -15,7 +15,8 @@ class Interrupts:
     """While entered, the first Ctrl-C only sets :attr:`asked`; a second one is the usual one.
 
     So is the first one before :meth:`then`: there is nothing to be finished yet. Signals belong to
-    the main thread; entered in another one it changes nothing.
+    the main thread; entered in another one it changes nothing. Where the process ignores Ctrl-C, as
+    a shell has it for what runs in the background, it stays ignored.
     """
 
     def __init__(self, what: str) -> None:
@@ -31,7 +32,8 @@ class Interrupts:
         self._then = action
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             self._before = signal.signal(signal.SIGINT, self._first)
             self._installed = True
         return self

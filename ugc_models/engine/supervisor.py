@@ -1,8 +1,9 @@
 """An engine that is started again when it dies or hangs, without the clip that it dies of.
 
 Which of the requests in flight an engine died of cannot be asked. So all of them become suspects:
-after the restart each is tried alone, and one that dies of a second death is set aside with the
-reason. Whoever was innocent costs one more try, and everybody else waits that long.
+after the restart each is tried alone, and one that is in flight at a second death is set aside with
+the reason. The innocent cost one more try each, and all others wait that long. A dead engine is
+started again when there is something to ask it, not before.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Supervisor:
         self.restarts = 0
         """How often the engine was started again."""
         self._deaths_in_a_row = 0
+        self._dead = False
         self._new: deque[_Case] = deque()
         self._suspects: deque[_Case] = deque()
         self._running: dict[Future[Answer], _Case] = {}
@@ -103,8 +105,11 @@ class Supervisor:
         try:
             while not self._closed.is_set():
                 self._handle()
-                self._submit_what_may_run()
-                self._watch()
+                if self._dead and self._is_asked():
+                    self._restart()
+                if not self._dead:
+                    self._submit_what_may_run()
+                    self._watch()
         except Exception as error:
             # Nobody would ever hear from the requests otherwise.
             self._fail_all(error)
@@ -166,20 +171,23 @@ class Supervisor:
                 f"({error}): its log says more. Run the same command again to go on"
             )
         _log.warning(
-            "The engine died (%s) with %d requests in it; it is started again and tries %d of them "
-            "one by one.",
+            "The engine died (%s) with %d requests in it; %d of them are tried again, one by one.",
             *(error, len(victims), len(suspects)),
         )
-        self._restart()
-
-    def _restart(self) -> None:
         self._engine.kill()
         self._engine.close()
+        self._dead = True
+
+    def _is_asked(self) -> bool:
+        return any(not case.future.cancelled() for case in (*self._suspects, *self._new))
+
+    def _restart(self) -> None:
         wait = self._wait
         for attempt in range(1, STARTS + 1):
             try:
                 self._engine = self._start()
                 self.restarts += 1
+                self._dead = False
                 return
             except Exception as error:
                 if attempt == STARTS:

@@ -1,0 +1,81 @@
+"""What Ctrl-C does in the process that gets it; ``test_interrupt.py`` presses it on whole runs."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from ugc_models.interrupt import Interrupts
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    """The handler that was there is there again afterwards."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_before_there_is_something_to_finish_the_first_is_the_usual_one() -> None:
+    with Interrupts("all is kept") as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            press_ctrl_c()
+        assert not interrupts.asked
+
+
+def test_the_first_asks_to_stop_and_the_second_is_the_usual_one() -> None:
+    done: list[str] = []
+    with Interrupts("all is kept") as interrupts:
+        interrupts.then(lambda: done.append("stopped"))
+        assert not interrupts.asked
+        press_ctrl_c()
+        assert interrupts.asked
+        assert done == ["stopped"]
+        with pytest.raises(KeyboardInterrupt):
+            press_ctrl_c()
+    assert done == ["stopped"]
+
+
+def test_the_handler_before_is_there_again_afterwards() -> None:
+    heard: list[int] = []
+
+    def own(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+
+    signal.signal(signal.SIGINT, own)
+    with Interrupts("all is kept") as interrupts:
+        interrupts.then(lambda: None)
+    press_ctrl_c()
+    assert heard == [signal.SIGINT]
+    assert not interrupts.asked
+
+
+def test_a_run_in_the_background_of_a_shell_goes_on_ignoring_it() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Interrupts("all is kept") as interrupts:
+        interrupts.then(lambda: None)
+        press_ctrl_c()
+    assert not interrupts.asked
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_in_another_thread_nothing_changes() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen: list[object] = []
+
+    def enter() -> None:
+        with Interrupts("all is kept"):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [before]
