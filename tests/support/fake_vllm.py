@@ -78,7 +78,7 @@ class FakeVllm:
         self.port = int(self._server.server_address[1])
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def wait_for(self, count: int, timeout: float = 30.0) -> None:
+    def wait_for(self, count: int, timeout: float = 120.0) -> None:
         """Return when so many requests have come."""
         give_up = time.monotonic() + timeout
         while len(self.asked) < count:

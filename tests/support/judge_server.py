@@ -147,7 +147,7 @@ class JudgeServer:
         """Return the value for OPENAI_BASE_URL."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
-    def wait_for(self, count: int, timeout: float = 20.0) -> None:
+    def wait_for(self, count: int, timeout: float = 120.0) -> None:
         """Return when at least ``count`` requests have come."""
         give_up = time.monotonic() + timeout
         while len(self.requests) < count:

@@ -49,7 +49,7 @@ class WebHost:
             def do_GET(self) -> None:
                 host.asked.append(self.path)
                 if host.slow is not None:
-                    host.slow.wait(30)
+                    host.slow.wait(240)
                 # A client that has enough hangs up.
                 with contextlib.suppress(ConnectionError):
                     self._answer(host._next(self.path))

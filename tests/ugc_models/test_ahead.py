@@ -10,7 +10,7 @@ import pytest
 
 from ugc_models.ahead import Ahead, Item, Result
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds after which a thread that should have gone on counts as stuck."""
 
 

@@ -74,6 +74,16 @@ def test_of_repeated_answers_only_the_first_is_told() -> None:
     assert messages.told == []
 
 
-@pytest.mark.parametrize("messages", [[], [{"role": "user", "content": "hello"}]])
+class AnsweredByNobody(list[object]):
+    """A conversation with an ``answered`` of its own that cannot be called."""
+
+    answered = "no"
+
+
+@pytest.mark.parametrize(
+    "messages", [[], [{"role": "user", "content": "hello"}], AnsweredByNobody(["hello"])]
+)
 def test_a_task_that_wants_none_is_told_none(messages: list[object]) -> None:
+    before = list(messages)
     told([request(Task("visual"))], messages)
+    assert messages == before

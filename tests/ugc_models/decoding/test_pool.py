@@ -114,12 +114,12 @@ class TestWorkers:
     def test_one_that_hangs_is_ended_after_its_time(
         self, clip: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "GRACE_S", 0.2)
-        with DecodePool(1, Limits(decode_seconds=2.0)) as pool:
+        monkeypatch.setattr(module, "GRACE_S", 3.0)
+        with DecodePool(1, Limits(decode_seconds=5.0)) as pool:
             pool.read(clip, FEW, sound=False)
             [worker] = workers()
             worker.send_signal(signal.SIGSTOP)
-            with pytest.raises(MediaError, match=r"timed out: reading it took more than 2\.2 s"):
+            with pytest.raises(MediaError, match=r"timed out: reading it took more than 8 s"):
                 pool.read(clip, FEW, sound=False)
             assert len(pool.read(clip, FEW, sound=False).frames) == 6
 
@@ -142,7 +142,7 @@ class TestWorkers:
             reading = thread.submit(pool.read, clip, FEW, sound=False)
             time.sleep(0.2)
             pool.close()
-            assert isinstance(reading.exception(timeout=30), MediaError)
+            assert isinstance(reading.exception(timeout=240), MediaError)
         with pytest.raises(MediaError, match="stopped"):
             pool.read(clip, FEW, sound=False)
 

@@ -47,9 +47,7 @@ def deadly(index: int) -> Request:
 @pytest.mark.engine
 class TestWithTheRealEngine:
     @pytest.fixture
-    def supervisor(
-        self, checkpoint: Path, request: pytest.FixtureRequest
-    ) -> Iterator[Supervisor]:
+    def supervisor(self, checkpoint: Path, request: pytest.FixtureRequest) -> Iterator[Supervisor]:
         """What the test says as a parameter is the patience; by default that of real runs."""
         patience = getattr(request, "param", 300.0)
         supervisor = Supervisor(partial(LocalEngine, str(checkpoint), PIECES), patience=patience)
@@ -66,7 +64,7 @@ class TestWithTheRealEngine:
         assert "died of it 2 times" in (answers[9].error or "")
         assert [answers[i].output_ids for i in range(6)] == [a.output_ids for a in before]
         assert all(answers[i].error is None for i in range(6))
-        # Which of the suspects came last is chance: only now is the engine needed again for certain.
+        # Which suspect came last is chance: only now is the engine needed again for certain.
         assert ask(supervisor, [harmless(6)])[0].error is None
         assert supervisor.restarts == 2
 
@@ -203,7 +201,6 @@ class TestSuspects:
         [answer] = ask(supervisor, [harmless(0)], timeout=60)
         assert answer.error is None
         assert supervisor.restarts == 1
-
 
     def test_a_dead_engine_is_started_again_when_it_is_asked(self, supervise: Any) -> None:
         supervisor, stage = supervise(lambda request: "answer" if request.index else "die")

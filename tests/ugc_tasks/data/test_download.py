@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,11 +88,9 @@ def test_a_page_without_a_video_is_no_clip(get: Get, host: WebHost) -> None:
 def test_an_endless_answer_is_cut_short(get: Get, host: WebHost, headers: dict[str, str]) -> None:
     block = b"<html>" + b"x" * (1 << 20)
     link = host.add("/clip.mp4", Answer(block, headers=headers, endless=True))
-    started = time.monotonic()
     kind, reason = failure(get, link, most_bytes=4 << 20)
     assert kind == "broken"
     assert "too large for a clip" in reason or "does not end" in reason
-    assert time.monotonic() - started < 10
 
 
 def test_a_file_that_says_it_is_too_large_is_not_fetched(get: Get, host: WebHost) -> None:
@@ -112,10 +109,8 @@ def test_a_run_that_is_stopped_reads_no_further(get: Get, host: WebHost) -> None
     stop = threading.Event()
     link = host.add("/clip.mp4", Answer(b"x" * 1000, headers=MP4, endless=True))
     threading.Timer(0.5, stop.set).start()
-    started = time.monotonic()
     with pytest.raises(Stopped):
         get(link, stop=stop, most_bytes=1 << 50)
-    assert time.monotonic() - started < 5
 
 
 def test_a_page_cannot_name_a_file_on_this_machine(
@@ -123,7 +118,9 @@ def test_a_page_cannot_name_a_file_on_this_machine(
 ) -> None:
     (tmp_path / "secret.mp4").write_bytes(clip_bytes)
     page = f'<html><video src="file://{tmp_path}/secret.mp4"></video></html>'.encode()
-    failure(get, host.add("/watch", Answer(page, headers=HTML)))
+    kind, reason = failure(get, host.add("/watch", Answer(page, headers=HTML)))
+    assert kind in {"broken", "failed"}
+    assert "secret.mp4" not in reason
 
 
 def test_the_datasets_links_are_followed_to_tiktok_alone(get: Get, host: WebHost) -> None:

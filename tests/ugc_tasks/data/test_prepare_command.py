@@ -223,11 +223,11 @@ def test_a_run_that_is_interrupted_goes_on_where_it_stopped(
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
-    while f"/clips/{IDS[2]}" not in host.asked and time.monotonic() < deadline:
+    while f"/clips/{IDS[2]}" not in host.asked:
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 130
     assert said == "stopped: run the same command again to go on\n"
     assert {path.name for path in videos.iterdir()} == {f"{i}.mp4" for i in IDS[:2]}

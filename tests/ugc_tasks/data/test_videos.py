@@ -37,8 +37,10 @@ def test_a_folder_that_is_not_there_has_no_clips(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("allow_partial", [False, True])
-def test_a_complete_set_passes(allow_partial: bool) -> None:
+def test_one_missing_clip_decides_and_none_passes(allow_partial: bool) -> None:
     require_videos(coverage(3, 0), allow_partial=allow_partial)
+    with pytest.raises(DataError, match="1 of 1 clips are missing"):
+        require_videos(coverage(0, 1), allow_partial=allow_partial)
 
 
 def test_missing_clips_are_counted_and_named_with_the_folder_and_the_ways_out() -> None:
@@ -57,8 +59,10 @@ def test_many_missing_clips_are_not_all_named() -> None:
     assert len(str(caught.value)) < 600
 
 
-def test_a_partial_set_passes_where_that_is_allowed() -> None:
+def test_a_partial_set_passes_only_where_that_is_allowed() -> None:
     require_videos(coverage(1, 999), allow_partial=True)
+    with pytest.raises(DataError, match="999 of 1000 clips are missing"):
+        require_videos(coverage(1, 999), allow_partial=False)
 
 
 @pytest.mark.parametrize("allow_partial", [False, True])

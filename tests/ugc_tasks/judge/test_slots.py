@@ -78,6 +78,7 @@ def test_where_nobody_is_refused_more_are_let_in_before_the_first_answer() -> No
         tasks = [asyncio.create_task(one()) for _ in range(64)]
         while inside < 64:
             await asyncio.sleep(0.01)
+        assert not any(task.done() for task in tasks)
         gate.set()
         await asyncio.gather(*tasks)
 
