@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
+from ugc_tasks.answer_text import ModelAnswer, model_answer
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 
@@ -24,28 +25,30 @@ from ugc_tasks.judge.judgment import JudgeItem, Judgment
 class Answer(str):
     """A model's answer that knows its place among all answers of the task.
 
+    Its characters are those that are scored.
+
     Attributes:
-        batch: all answers of the task on this rank.
-        place: index of this one.
-        generation: what the model told of it (a ``generation`` attribute of its answer), or None.
+        read: what is scored of it, or why there is nothing to score.
+        batch: all answers of the task on this rank; None where they are not known.
+        place: index of this one among them.
     """
 
-    batch: Batch
+    read: ModelAnswer
+    batch: Batch | None
     place: int
-    generation: dict[str, Any] | None
 
     def strip(self, chars: str | None = None, /) -> Answer:
         """Strip as ``str`` does; lmms-eval does so on the way to the score."""
-        return _answer(super().strip(chars), self.batch, self.place, self.generation)
+        return _answer(super().strip(chars), self.read, self.batch, self.place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Across processes, and in the samples file, it is a string like any other.
         return (str, (str(self),))
 
 
-def _answer(text: str, batch: Batch, place: int, generation: dict[str, Any] | None) -> Answer:
+def _answer(text: str, read: ModelAnswer, batch: Batch | None, place: int) -> Answer:
     answer = Answer(text)
-    answer.batch, answer.place, answer.generation = batch, place, generation
+    answer.read, answer.batch, answer.place = read, batch, place
     return answer
 
 
@@ -53,15 +56,15 @@ class Batch:
     """All answers of a task on this rank, and the documents of the task.
 
     Args:
-        texts: the answers in lmms-eval's order.
+        answers: what is scored of the answers, in lmms-eval's order.
         documents: all documents of the task, other ranks' too.
         stride: every how manyth document is this rank's.
     """
 
     def __init__(
-        self, texts: Sequence[str], documents: Sequence[dict[str, Any]], *, stride: int
+        self, answers: Sequence[ModelAnswer], documents: Sequence[dict[str, Any]], *, stride: int
     ) -> None:
-        self._texts = texts
+        self._answers = answers
         self._documents = list(documents)
         self._index = {doc["video_id"]: i for i, doc in enumerate(self._documents)}
         self._stride = stride
@@ -72,11 +75,11 @@ class Batch:
         self._announcing = Lock()
         self._lock = Lock()
 
-    def judgment(self, document: dict[str, Any], answer: Answer, judge: Judge) -> Judgment:
+    def judgment(self, document: dict[str, Any], text: str, place: int, judge: Judge) -> Judgment:
         """Return the judgment of a document's answer, asking for the others' meanwhile."""
-        self._announce(document, answer.place, judge)
-        mine = self._ask(item_of(document, answer), judge)
-        origin = self._agreed_origin(document, answer.place)
+        self._announce(document, place, judge)
+        mine = self._ask(item_of(document, text), judge)
+        origin = self._agreed_origin(document, place)
         if origin is not None:
             items = self._items(origin)
             judge.begin(items)
@@ -119,56 +122,64 @@ class Batch:
         return self._index[document["video_id"]] - place * self._stride
 
     def _items(self, origin: int) -> list[JudgeItem]:
-        last = origin + (len(self._texts) - 1) * self._stride
+        last = origin + (len(self._answers) - 1) * self._stride
         if origin < 0 or last >= len(self._documents):
             return []
         documents = self._documents[origin : last + 1 : self._stride]
-        return [item_of(d, text) for d, text in zip(documents, self._texts, strict=True)]
+        return [
+            item_of(document, answer.text)
+            for document, answer in zip(documents, self._answers, strict=True)
+            if not answer.failure
+        ]
 
 
 def item_of(document: dict[str, Any], text: str) -> JudgeItem:
     """Return what is judged of a document and its answer."""
-    return JudgeItem(
-        video_id=document["video_id"], prediction=str(text).strip(), reference=document["answer"]
-    )
-
-
-REASONING_TAGS = [["<think>", "</think>"], ["<analysis>", "</analysis>"]]
-"""What lmms-eval cuts out of every answer before it is scored, unless told otherwise."""
-
-
-def plain_text(answer: str | None) -> str:
-    """Return an answer without its reasoning, as lmms-eval itself would cut it."""
-    from lmms_eval.api.reasoning import strip_reasoning_tags
-
-    return str(strip_reasoning_tags(str(answer or ""), REASONING_TAGS))
+    return JudgeItem(video_id=document["video_id"], prediction=text, reference=document["answer"])
 
 
 class KeepPlaces:
     """The filter of the task: first answer of each document, with its place (see the module).
 
-    Reasoning is cut out here already, by lmms-eval's own function. Left to lmms-eval it would be
-    cut between the filter and the score: the answer would come back as a bare string, and what was
-    on its way to the judge would be the reasoning, paid for and unused.
+    What is scored is decided here (``answer_text.py``), reasoning cut out. Left to lmms-eval it
+    would be cut between the filter and the score: the answer would come back as a bare string, and
+    what was on its way to the judge would be the reasoning, paid for and unused.
     """
 
     def __init__(self, **_: Any) -> None:
         """Take no options; lmms-eval may pass some."""
 
-    def apply(self, resps: Sequence[Sequence[str]], docs: Sequence[dict[str, Any]]) -> list[Answer]:
+    def apply(self, resps: Sequence[Sequence[Any]], docs: Sequence[dict[str, Any]]) -> list[Answer]:
         """Return one :class:`Answer` per list of responses, in order."""
-        firsts = [responses[0] for responses in resps]
-        texts = [plain_text(first) for first in firsts]
-        batch = Batch(texts, docs, stride=int(os.environ.get("WORLD_SIZE", "1")))
-        return [
-            _answer(text, batch, place, getattr(first, "generation", None))
-            for place, (text, first) in enumerate(zip(texts, firsts, strict=True))
-        ]
+        documents = list(docs)
+        task = documents[0].get("task", "") if documents else ""
+        answers = [_read(responses, task) for responses in resps]
+        batch = Batch(answers, documents, stride=int(os.environ.get("WORLD_SIZE", "1")))
+        return [_answer(answer.text, answer, batch, i) for i, answer in enumerate(answers)]
 
 
-def judge_answer(document: dict[str, Any], answer: str, judge: Judge) -> Judgment:
-    """Return the judgment of an answer, wherever it comes from."""
-    if isinstance(answer, Answer):
-        return answer.batch.judgment(document, answer, judge)
-    future: Future[Judgment] = judge.submit(item_of(document, answer))
+def received(results: Sequence[Any], task: str) -> Answer:
+    """Return the answer that lmms-eval hands to the score: ours, or as another filter left it."""
+    first = results[0] if results else None
+    if isinstance(first, Answer):
+        if first == first.read.text:
+            return first
+        read = model_answer(str(first), task, generation=first.read.generation)
+    else:
+        read = _read(results, task)
+    return _answer(read.text, read, None, 0)
+
+
+def _read(responses: Sequence[Any], task: str) -> ModelAnswer:
+    first = responses[0] if responses else None
+    return model_answer(first, task, generation=getattr(first, "generation", None))
+
+
+def judge_answer(document: dict[str, Any], answer: Answer, judge: Judge) -> Judgment:
+    """Return the judgment of an answer; a failed one is not asked about."""
+    if answer.read.failure:
+        return Judgment(document["video_id"], failure=answer.read.failure)
+    if answer.batch is not None:
+        return answer.batch.judgment(document, answer.read.text, answer.place, judge)
+    future: Future[Judgment] = judge.submit(item_of(document, answer.read.text))
     return future.result()

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ugc_tasks.answers import item_of, plain_text
+from ugc_tasks.answer_text import model_answer
+from ugc_tasks.answers import item_of
 from ugc_tasks.judge.judgment import JudgeItem
 from ugc_tasks.run import Run, current_run
 
@@ -51,11 +52,13 @@ def judge_early(document: dict[str, Any], answer: str, *, among: int) -> None:
         run = current_run(document["task"])
         if run.judge is None or not run.judge.early:
             return
-        if (getattr(answer, "generation", None) or {}).get("error"):
-            return
-        run.judge.submit_early(
-            item_of(document, plain_text(answer)), partial(_all_like, run, str(answer), among)
+        read = model_answer(
+            answer, document["task"], generation=getattr(answer, "generation", None)
         )
+        if not read.failure:
+            run.judge.submit_early(
+                item_of(document, read.text), partial(_all_like, run, read.text, among)
+            )
     except Exception as error:  # scoring meets it again; generation must not end of it
         _log.warning("judging while captions are made failed (%s: %s)", type(error).__name__, error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ugc_tasks.answer_text import ModelAnswer
 from ugc_tasks.caption import metrics as caption
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, ESTIMATE_UNLIKE, clip_metrics
 from ugc_tasks.data.questions import read_questions
@@ -17,13 +18,10 @@ from ugc_tasks.judge.offline.unlike import doubts
 from ugc_tasks.judge.questions import question_named
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of
 from ugc_tasks.noise import NOISE, REPEATS, as_json, count, paragraph
-from ugc_tasks.saved.answers import SavedAnswer
 from ugc_tasks.saved.pairing import Pairing, pair
 from ugc_tasks.scoring import Report, Request, means
 from ugc_tasks.specs import SPECS
 from ugc_tasks.spending import total
-
-_NO_TEXT = "the answer is not a text"
 
 
 def score(request: Request) -> Report:
@@ -38,6 +36,7 @@ def score(request: Request) -> Report:
     path, source = request.annotation(spec.annotations)
     questions = read_questions(path)
     pairing = pair(request.answers, questions.answers)
+    answers = {video_id: saved.read(request.task) for video_id, saved in pairing.pairs}
     home = request.home
     with open_judge(
         request.environ, home=home.root, cache=home.cache, question=asked.name
@@ -47,7 +46,7 @@ def score(request: Request) -> Report:
             raise JudgeConfigError(
                 "the judge profile 'none' scores nothing: choose paper, rubric or offline"
             )
-        judgments = _judged(judge, pairing, questions.answers)
+        judgments = _judged(judge, answers, questions.answers)
     items = tuple(
         _row(
             asked.name,
@@ -57,11 +56,11 @@ def score(request: Request) -> Report:
             judge=facts,
             wanted=pairing.wanted,
         )
-        for video_id, answer in pairing.pairs
+        for video_id, answer in answers.items()
     )
     names = (asked.name,) if asked.name in VALUES else tuple(asked.form.names)
     columns = (*names, "average") if set(names) == set(DIMENSIONS) else names
-    captions = [_text(answer) for video_id, answer in pairing.pairs if _scored(judgments, video_id)]
+    captions = [a.text for video_id, a in answers.items() if _scored(judgments, video_id)]
     return _report(
         pairing,
         items,
@@ -77,32 +76,19 @@ def score(request: Request) -> Report:
 def _row(
     question: str,
     video_id: str,
-    answer: SavedAnswer,
+    answer: ModelAnswer,
     judgment: Judgment | None,
     *,
     judge: Mapping[str, Any],
     wanted: int,
 ) -> dict[str, Any]:
-    text, generation, label = _text(answer), _generation(answer), judge["label"]
+    label = judge["label"]
     if question in VALUES:
         return answer_metrics(
-            video_id,
-            text,
-            judgment,
-            question=question,
-            label=label,
-            wanted=wanted,
-            generation=generation,
+            video_id, answer, judgment, question=question, label=label, wanted=wanted
         )
-    return clip_metrics(
-        video_id,
-        text,
-        judgment,
-        label=label,
-        estimate=judge["estimate"],
-        wanted=wanted,
-        generation=generation,
-    )
+    estimate = judge["estimate"]
+    return clip_metrics(video_id, answer, judgment, label=label, estimate=estimate, wanted=wanted)
 
 
 def _report(
@@ -166,30 +152,13 @@ def _interval(name: str, mean: float | None, n: int) -> tuple[float, float] | No
     return None if mean is None else interval(name.removesuffix(ESTIMATE), mean, n)
 
 
-def _judged(judge: Judge, pairing: Pairing, references: Mapping[str, str]) -> dict[str, Judgment]:
+def _judged(
+    judge: Judge, answers: Mapping[str, ModelAnswer], references: Mapping[str, str]
+) -> dict[str, Judgment]:
     """Return the judgments of the clips that have an answer."""
     items = [
-        JudgeItem(video_id, _text(answer), references[video_id])
-        for video_id, answer in pairing.pairs
-        if not _why_none(answer)
+        JudgeItem(video_id, answer.text, references[video_id])
+        for video_id, answer in answers.items()
+        if not answer.failure
     ]
     return {judgment.video_id: judgment for judgment in judge.judge_many(items)}
-
-
-def _text(answer: SavedAnswer) -> str:
-    # Stripped as the task strips it: equal answers find each other's judgments.
-    return answer.value.strip() if isinstance(answer.value, str) else ""
-
-
-def _why_none(answer: SavedAnswer) -> str:
-    """Return why there is no answer, as far as the file tells; empty where there may be one."""
-    if answer.error:
-        return answer.error
-    return "" if answer.value is None or isinstance(answer.value, str) else _NO_TEXT
-
-
-def _generation(answer: SavedAnswer) -> dict[str, Any] | None:
-    reason = _why_none(answer)
-    if answer.generation is None and not reason:
-        return None
-    return {**(answer.generation or {}), **({"error": reason} if reason else {})}

@@ -14,6 +14,7 @@ from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
+from ugc_tasks.answer_text import ModelAnswer
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import SEVERAL
 from ugc_tasks.judge.suspicion import reasons
@@ -26,43 +27,41 @@ ALL = len(COLUMNS)
 
 def base_row(
     video_id: str,
-    answer: str,
+    answer: ModelAnswer,
     *,
     scored: bool,
     wanted: int,
-    generation: Mapping[str, Any] | None,
     subject: str = "answer",
 ) -> dict[str, Any]:
     """Return what every row says of its clip.
 
     Args:
         video_id: the clip.
-        answer: what the model answered.
+        answer: what the model answered, or why it did not.
         scored: whether the clip has a score.
         wanted: clips in the whole benchmark, those included that this run leaves out.
-        generation: what the model told of its answer, None if it told nothing.
         subject: what the answer is called; a missing one is counted under ``<subject>_failed``.
     """
+    generation = answer.generation
     return {
         "video_id": video_id,
         "n": video_id if scored else "",
         "coverage": f"{int(scored)}/{wanted}",
-        f"{subject}_failed": answer_failure(answer, generation, subject),
+        f"{subject}_failed": answer.failure,
         "clips_heard": _heard(generation),
         "flagged": _flags(generation),
-        "decoding": str((generation or {}).get("decoding") or ""),
+        "decoding": _label(generation, "decoding"),
         "generation": dict(generation) if generation is not None else None,
     }
 
 
 def judged_row(
     video_id: str,
-    answer: str,
+    answer: ModelAnswer,
     judgment: Judgment | None,
     *,
     label: str,
     wanted: int,
-    generation: Mapping[str, Any] | None,
     subject: str = "answer",
     value: str | None = None,
 ) -> dict[str, Any]:
@@ -73,20 +72,17 @@ def judged_row(
 
     Args:
         video_id: the clip.
-        answer: what the model answered.
+        answer: what the model answered, or why it did not.
         judgment: what the judge said; None where it is not asked (profile ``none``).
         label: the judge's name in the results.
         wanted: clips in the whole benchmark, those included that this run leaves out.
-        generation: what the model told of the answer, None if it told nothing.
         subject: what the answer is called: ``caption`` or ``answer``.
         value: what a judgment's only value is called in the results, if not as the judge does.
     """
     scored = judgment is not None and judgment.scores is not None
-    row = base_row(
-        video_id, answer, scored=scored, wanted=wanted, generation=generation, subject=subject
-    )
+    row = base_row(video_id, answer, scored=scored, wanted=wanted, subject=subject)
     row |= {"judge": label, "judge_failed": "", "judge_ran": "", "judge_spent": ""}
-    row["suspects"] = " ".join(reasons(answer))
+    row["suspects"] = " ".join(reasons(answer.text))
     if judgment is None:
         return row
     if not scored and not row[f"{subject}_failed"]:
@@ -104,30 +100,22 @@ def judged_row(
     }
 
 
-def no_answer(subject: str) -> str:
-    """Return the reason of an answer that is blank."""
-    return f"the model gave no {subject}"
-
-
-def answer_failure(
-    answer: str, generation: Mapping[str, Any] | None, subject: str = "answer"
-) -> str:
-    """Return why there is no answer; empty where there is one."""
-    if generation is not None and generation.get("error"):
-        return str(generation["error"])
-    return "" if answer.strip() else no_answer(subject)
-
-
 def _heard(generation: Mapping[str, Any] | None) -> str:
     if generation is None or "heard" not in generation:
         return "unknown"
-    return "heard" if generation.get("heard") else str(generation.get("sound_missing") or "no")
+    return "heard" if generation["heard"] is True else _label(generation, "sound_missing") or "no"
+
+
+def _label(generation: Mapping[str, Any] | None, name: str) -> str:
+    label = (generation or {}).get(name)
+    return label if isinstance(label, str) else ""
 
 
 def _flags(generation: Mapping[str, Any] | None) -> str:
-    if generation is None or "flags" not in generation:
+    flags = None if generation is None else generation.get("flags")
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
         return "unknown"
-    return " ".join(generation["flags"])
+    return " ".join(flags)
 
 
 def columns(values: Mapping[str, float]) -> dict[str, Any]:

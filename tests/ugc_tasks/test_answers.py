@@ -13,7 +13,7 @@ import pytest
 from lmms_eval.api.reasoning import strip_reasoning_tags
 
 from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text
-from ugc_tasks.answers import REASONING_TAGS, Answer, KeepPlaces, judge_answer
+from ugc_tasks.answers import Answer, KeepPlaces, judge_answer, received
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.profiles import load_profile
@@ -21,6 +21,8 @@ from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
 
 Document = dict[str, str]
+
+LMMS_EVALS_TAGS = [["<think>", "</think>"], ["<analysis>", "</analysis>"]]
 
 
 class RecordingJudge(Judge):
@@ -142,7 +144,7 @@ def test_the_same_document_twice_is_no_agreement(judge: RecordingJudge) -> None:
 def test_a_rewritten_answer_is_judged_as_it_reads_now(judge: RecordingJudge) -> None:
     # As after a filter of the user's: a bare string, without a place.
     doc = documents(1)[0]
-    judgment = judge_answer(doc, "reference 0", judge)
+    judgment = judge_answer(doc, received(["reference 0"], ""), judge)
     assert judgment.scores is not None
     assert judge.asked == ["v0"]
 
@@ -226,12 +228,12 @@ def test_an_answer_keeps_its_place_and_story_when_stripped() -> None:
     answer = filtered(["first", told], documents(2))[1]
     stripped = answer.strip()
     assert (stripped, stripped.place, stripped.batch) == ("caption", 1, answer.batch)
-    assert stripped.generation == {"heard": True}
+    assert stripped.read.generation == {"heard": True}
 
 
 def test_lmms_evals_own_stripping_leaves_an_answer_an_answer() -> None:
     answer = filtered(["<think>Hm. A cat?</think> A cat sleeps. "], documents(1))[0]
-    scored = strip_reasoning_tags(answer, REASONING_TAGS)
+    scored = strip_reasoning_tags(answer, LMMS_EVALS_TAGS)
     assert isinstance(scored, Answer)
     assert scored == "A cat sleeps."
 
@@ -242,16 +244,18 @@ def test_reasoning_never_reaches_the_judge(tmp_path: Path) -> None:
     answers = filtered(plain + thought, docs)  # the first two start the others
     with JudgeServer() as server, paid_judge(server, tmp_path) as judge:
         for doc, answer in zip(docs, answers, strict=True):
-            judge_answer(doc, strip_reasoning_tags(answer, REASONING_TAGS), judge)
+            judge_answer(doc, received([strip_reasoning_tags(answer, LMMS_EVALS_TAGS)], ""), judge)
         assert len(server.requests) == 5
         assert not any("secret" in asked.user for asked in server.requests)
 
 
-def test_a_model_that_returns_nothing_has_an_empty_caption(judge: RecordingJudge) -> None:
+def test_a_model_that_returns_nothing_gave_no_answer(judge: RecordingJudge) -> None:
     docs = documents(2)
-    answers = KeepPlaces().apply([[None], ["caption"]], docs)  # type: ignore[list-item]
-    assert answers[0] == ""
-    assert judge_answer(docs[0], answers[0], judge).failure == "empty caption"
+    for nothing in ([None], []):
+        answers = KeepPlaces().apply([nothing, ["caption"]], docs)
+        assert answers[0] == ""
+        assert judge_answer(docs[0], answers[0], judge).failure == "the model gave no answer"
+    assert judge.asked == []
 
 
 def test_the_first_of_several_responses_counts() -> None:

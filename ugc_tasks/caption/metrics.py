@@ -7,23 +7,23 @@ text, because lmms-eval computes a standard error of every number, and one of a 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from ugc_tasks.answer_text import ModelAnswer
 from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.forms import DIMENSIONS
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.settings import interval_of
 from ugc_tasks.noise import measured, paragraph
-from ugc_tasks.rows import judged_row, no_answer
+from ugc_tasks.rows import judged_row
 
 __all__ = [
     "DIMENSIONS",
     "ESTIMATE",
     "ESTIMATE_INTERVAL",
     "ESTIMATE_UNLIKE",
-    "NO_CAPTION",
     "SCALE",
     "average_interval",
     "clip_metrics",
@@ -42,18 +42,15 @@ ESTIMATE_UNLIKE = "unlike_of_estimate"
 """Rows of the offline profile alone: how far off the estimate may be, and which captions are unlike
 those that it was fitted on. A group would mistake names with ``average`` in them for that."""
 
-NO_CAPTION = no_answer("caption")
-
 
 def clip_metrics(
     video_id: str,
-    caption: str,
+    caption: ModelAnswer,
     judgment: Judgment | None,
     *,
     label: str,
     estimate: bool,
     wanted: int,
-    generation: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the metrics of one clip, which are also its row in the samples file.
 
@@ -62,12 +59,11 @@ def clip_metrics(
 
     Args:
         video_id: the clip.
-        caption: what the model answered.
+        caption: what the model answered, or why it did not.
         judgment: what the judge said; None where it is not asked (profile ``none``).
         label: the judge's name in the results.
         estimate: whether the scores are the offline estimate.
         wanted: clips in the whole benchmark, those included that this run leaves out.
-        generation: what the model told of the caption, None if it told nothing.
     """
     row = judged_row(
         video_id,
@@ -75,7 +71,6 @@ def clip_metrics(
         judgment,
         label=label,
         wanted=wanted,
-        generation=generation,
         subject="caption",
     )
     if judgment is None or judgment.scores is None:

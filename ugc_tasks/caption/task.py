@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ugc_tasks.answers import judge_answer
+from ugc_tasks.answers import judge_answer, received
 from ugc_tasks.caption.metrics import clip_metrics
 from ugc_tasks.fields import fields
 from ugc_tasks.rows import columns
@@ -19,14 +19,14 @@ __getattr__ = fields("caption", "audio_caption", "visual_caption")
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     """Return the row of a clip, judged."""
     run = current_run(doc["task"])
+    answer = received(results, run.spec.name)
     row = clip_metrics(
         doc["video_id"],
-        str(results[0]),
-        judge_answer(doc, results[0], run.judge) if run.judge is not None else None,
+        answer.read,
+        judge_answer(doc, answer, run.judge) if run.judge is not None else None,
         label=run.judging["label"],
         estimate=run.judging["estimate"],
         wanted=run.wanted,
-        generation=getattr(results[0], "generation", None),
     )
     if run.spec.columns:
         values = {name: row[name] for name in run.spec.columns if name in row}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ugc_tasks.choice.accuracy import accuracy
@@ -25,20 +24,20 @@ def score(request: Request) -> Report:
     items: list[dict[str, Any]] = []
     labels: list[str] = []
     chosen: list[str | None] = []
-    for video_id, answer in pairing.pairs:
-        if answer.error:
-            items.append(failure_of(video_id, answer.error))
+    for video_id, saved in pairing.pairs:
+        answer = saved.read(request.task)
+        if answer.failure:
+            items.append(failure_of(video_id, answer.failure))
             continue
-        text = _text(answer.value)
         labels.append(questions.labels[video_id])
-        chosen.append(match_option(text, questions.options[video_id]))
+        chosen.append(match_option(answer.text, questions.options[video_id]))
         items.append(
             {
                 "video_id": video_id,
                 "label": labels[-1],
                 "chosen": chosen[-1],
                 "correct": chosen[-1] == labels[-1],
-                "text": text[:_SHOWN_CHARS],
+                "text": answer.text[:_SHOWN_CHARS],
             }
         )
     facts: dict[str, Any] = {"references": source, "references_sha256": questions.sha256}
@@ -70,9 +69,3 @@ def score(request: Request) -> Report:
         facts=facts,
         notes=notes,
     )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ugc_tasks.answers import received
 from ugc_tasks.choice.accuracy import accuracy
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.fields import fields
-from ugc_tasks.rows import answer_failure, base_row, columns
+from ugc_tasks.rows import base_row, columns
 from ugc_tasks.run import current_run
 
 __getattr__ = fields("voice_source", "tone", "bgm")
@@ -18,14 +19,11 @@ __getattr__ = fields("voice_source", "tone", "bgm")
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     """Return the row of a clip: right or wrong, or why there is no answer."""
     run = current_run(doc["task"])
-    answer, generation = str(results[0]), getattr(results[0], "generation", None)
-    answered = not answer_failure(answer, generation)
-    row = base_row(
-        doc["video_id"], answer, scored=answered, wanted=run.wanted, generation=generation
-    )
-    if not answered:
+    answer = received(results, run.spec.name).read
+    row = base_row(doc["video_id"], answer, scored=not answer.failure, wanted=run.wanted)
+    if answer.failure:
         return row
-    label, chosen = doc["answer"], match_option(answer, doc["options"])
+    label, chosen = doc["answer"], match_option(answer.text, doc["options"])
     right = 100.0 if chosen == label else 0.0
     return {
         **row,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ugc_tasks.answer_text import ModelAnswer
 from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.settings import interval_of
@@ -38,13 +39,12 @@ def score_of(question: str, judgment: Judgment) -> float | None:
 
 def answer_metrics(
     video_id: str,
-    answer: str,
+    answer: ModelAnswer,
     judgment: Judgment | None,
     *,
     question: str,
     label: str,
     wanted: int,
-    generation: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the metrics of one clip, which are also its row in the samples file.
 
@@ -54,12 +54,11 @@ def answer_metrics(
 
     Args:
         video_id: the clip.
-        answer: what the model answered.
+        answer: what the model answered, or why it did not.
         judgment: what the judge said; None where it is not asked (profile ``none``).
         question: ``background`` or ``objects``.
         label: the judge's name in the results.
         wanted: clips with a reference for this question, those included that this run leaves out.
-        generation: what the model told of the answer, None if it told nothing.
     """
     row = judged_row(
         video_id,
@@ -67,7 +66,6 @@ def answer_metrics(
         judgment,
         label=label,
         wanted=wanted,
-        generation=generation,
         value=question,
     )
     score = None if judgment is None else score_of(question, judgment)

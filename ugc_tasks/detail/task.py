@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ugc_tasks.answers import judge_answer
+from ugc_tasks.answers import judge_answer, received
 from ugc_tasks.detail.metrics import answer_metrics
 from ugc_tasks.fields import fields
 from ugc_tasks.rows import columns
@@ -16,14 +16,14 @@ __getattr__ = fields("background", "objects")
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     """Return the row of a clip, judged."""
     run = current_run(doc["task"])
+    answer = received(results, run.spec.name)
     row = answer_metrics(
         doc["video_id"],
-        str(results[0]),
-        judge_answer(doc, results[0], run.judge) if run.judge is not None else None,
+        answer.read,
+        judge_answer(doc, answer, run.judge) if run.judge is not None else None,
         question=run.spec.name,
         label=run.judging["label"],
         wanted=run.wanted,
-        generation=getattr(results[0], "generation", None),
     )
     score = row.get(run.spec.name)
     return row if score is None else {**row, **columns({run.spec.name: score})}

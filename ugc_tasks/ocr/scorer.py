@@ -21,12 +21,13 @@ def score(request: Request) -> Report:
     items: list[dict[str, Any]] = []
     overlaps: list[Overlap] = []
     failed = 0
-    for video_id, answer in pairing.pairs:
-        if answer.error:
-            items.append(failure_of(video_id, answer.error))
+    for video_id, saved in pairing.pairs:
+        answer = saved.read(request.task)
+        if answer.failure:
+            items.append(failure_of(video_id, answer.failure))
             failed += 1
             continue
-        overlap = ocr_overlap(answer.value, references[video_id], mode)
+        overlap = ocr_overlap(answer.text, references[video_id], mode)
         if overlap is None:
             items.append({"video_id": video_id, "skipped": True})
             continue

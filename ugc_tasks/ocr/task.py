@@ -6,11 +6,12 @@ import os
 from dataclasses import asdict
 from typing import Any, cast, get_args
 
+from ugc_tasks.answers import received
 from ugc_tasks.data.home import DataError
 from ugc_tasks.fields import fields
 from ugc_tasks.ocr.answers import Mode
 from ugc_tasks.ocr.overlap import ocr_overlap
-from ugc_tasks.rows import answer_failure, base_row, columns
+from ugc_tasks.rows import base_row, columns
 from ugc_tasks.run import current_run
 
 _fields = fields("ocr")
@@ -37,20 +38,12 @@ def mode() -> Mode:
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     """Return the row of a clip: its overlap with the reference on 0-1, and that times 100."""
     run = current_run("ocr")
-    answer, generation = str(results[0]), getattr(results[0], "generation", None)
-    failed = bool(generation and generation.get("error"))
-    overlap = None if failed else ocr_overlap(answer, doc["answer"], mode())
-    row = base_row(
-        doc["video_id"],
-        # To this question nothing can be an answer: that there is no text.
-        answer or "nothing",
-        scored=overlap is not None,
-        wanted=run.wanted,
-        generation=generation,
-    )
+    answer = received(results, run.spec.name).read
+    overlap = None if answer.failure else ocr_overlap(answer.text, doc["answer"], mode())
+    row = base_row(doc["video_id"], answer, scored=overlap is not None, wanted=run.wanted)
     row |= {"mode": mode(), "skipped": ""}
     if overlap is None:
-        if not answer_failure(answer or "nothing", generation):
+        if not answer.failure:
             row["skipped"] = "no list of texts in the answer"
         return row
     return {**row, **asdict(overlap), **columns({"ocr": 100 * overlap.score})}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.answer_text import ModelAnswer, model_answer
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.questions import is_video_id
 from ugc_tasks.saved.files import read_json_or_lines, rows_of
@@ -43,6 +44,10 @@ class SavedAnswer:
     error: str = ""
     reference: Any = None
     generation: Mapping[str, Any] | None = None
+
+    def read(self, task: str) -> ModelAnswer:
+        """Return what is scored of it as an answer to a task, by the task's short name."""
+        return model_answer(self.value, task, error=self.error, generation=self.generation)
 
 
 @dataclass(frozen=True)

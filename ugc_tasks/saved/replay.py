@@ -19,6 +19,7 @@ from loguru import logger
 from ugc_tasks.data.home import DataError
 from ugc_tasks.run import WITHOUT_CLIPS
 from ugc_tasks.saved.answers import SavedAnswer, SavedAnswers, read_answers
+from ugc_tasks.specs import SPECS
 
 _NAMED = 5
 NOT_SAVED = "there is no saved answer for this clip"
@@ -89,7 +90,7 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             video_id = self.task_dict[task][split][doc_id]["video_id"]
             asked.setdefault(task, set()).add(video_id)
             saved = self._saved(task).get(video_id, SavedAnswer(None, error=NOT_SAVED))
-            results.append(GenerationResult(_answer(saved)))
+            results.append(GenerationResult(_answer(saved, task)))
         for task, ids in asked.items():
             self._report(task, ids)
         return results
@@ -154,12 +155,17 @@ def _files(answers: str | Mapping[str, str]) -> dict[str, Path]:
 
 
 _SUFFIXES = {".json", ".jsonl"}
+_SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
 
 
-def _answer(saved: SavedAnswer) -> Replayed:
-    value = saved.value
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _answer(saved: SavedAnswer, task: str) -> Replayed:
+    """Return a saved answer as it was given, and why it is none where it is none."""
+    value, error = saved.value, saved.error
     generation = dict(saved.generation) if saved.generation is not None else None
-    if saved.error or value is None:
-        return replayed("", {**(generation or {}), "error": saved.error or NOT_SAVED})
-    return replayed(text, generation)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if task in _SHORT_NAMES:  # of another suite's tasks, only the file can say what failed
+        read = saved.read(_SHORT_NAMES[task])
+        error, generation = read.failure, dict(read.generation) if read.generation else generation
+    if error or value is None:
+        generation = {**(generation or {}), "error": error or NOT_SAVED}
+    return replayed("" if value is None else text, generation)

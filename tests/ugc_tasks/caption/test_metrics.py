@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from ugc_tasks.answer_text import model_answer
 from ugc_tasks.caption.metrics import (
     DIMENSIONS,
-    NO_CAPTION,
     average_interval,
     clip_metrics,
 )
@@ -26,15 +26,9 @@ SCORE_KEYS = {*DIMENSIONS, "average"}
 
 
 def row(judgment: Judgment | None, *, estimate: bool = False, **generation: Any) -> dict[str, Any]:
-    return clip_metrics(
-        "PI-1",
-        " " if judgment is BLANK else "A caption.",
-        judgment,
-        label="a judge",
-        estimate=estimate,
-        wanted=4,
-        generation=generation or None,
-    )
+    text = " " if judgment is BLANK else "A caption."
+    caption = model_answer(text, "caption", generation=generation or None)
+    return clip_metrics("PI-1", caption, judgment, label="a judge", estimate=estimate, wanted=4)
 
 
 def test_a_judged_clip_has_its_scores_on_the_published_scale() -> None:
@@ -105,7 +99,7 @@ def test_a_failed_judgment_is_no_score_and_is_counted_with_its_reply() -> None:
 
 def test_a_clip_without_a_caption_is_the_models_failure_not_the_judges() -> None:
     silent = row(BLANK)
-    assert silent["caption_failed"] == NO_CAPTION
+    assert silent["caption_failed"] == "the model gave no caption"
     assert silent["judge_failed"] == ""
     assert not SCORE_KEYS & set(silent)
 

@@ -55,13 +55,16 @@ def test_answers_are_matched_and_the_constant_answer_stands_beside(references: P
     assert report.notes == ("always answering 'Positive' gives 50.0, and these answers no more",)
 
 
-def test_an_empty_answer_is_unanswered_and_a_failure_is_not_counted(references: Path) -> None:
+def test_no_option_is_unanswered_and_a_blank_is_a_failure_that_does_not_count(
+    references: Path,
+) -> None:
     report = scored(
         references,
-        {"PI-1": "Positive", "PI-2": "", "PI-3": SavedAnswer("", error="blocked"), "PI-9": "A"},
+        {"PI-1": "Hm.", "PI-2": " \n", "PI-3": SavedAnswer("", error="blocked"), "PI-9": "A"},
     )
-    assert (report.n, report.failed, report.metrics["unanswered"]) == (2, 1, 1)
+    assert (report.n, report.failed, report.metrics["unanswered"]) == (1, 2, 1)
     assert (report.missing, report.unknown) == (("PI-4",), ("PI-9",))
+    assert report.items[1] == {"video_id": "PI-2", "failure": "the model gave no answer"}
     assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
     assert not report.complete
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ugc_tasks.answer_text import model_answer
 from ugc_tasks.detail.metrics import VALUES, answer_metrics, noise, score_of
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.questions import QUESTIONS
@@ -18,10 +19,8 @@ BLANK = Judgment("PI-1", failure="empty answer")
 
 
 def row(question: str, judgment: Judgment | None, answer: str = "A.", **told: Any) -> Any:
-    return answer_metrics(
-        "PI-1", answer, judgment,
-        question=question, label="a judge", wanted=4, generation=told or None,
-    )  # fmt: skip
+    read = model_answer(answer, question, generation=told or None)
+    return answer_metrics("PI-1", read, judgment, question=question, label="a judge", wanted=4)
 
 
 @pytest.mark.parametrize(
