@@ -6,9 +6,9 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from ugc_tasks.data.check import ClipFault, admit
 from ugc_tasks.data.download import NoClip, Stopped, download_clip
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
+from ugc_tasks.data.sites import Site, site_of
 from ugc_tasks.data.videos import video_path
 
 TRIES = 4
 _MAX_PAUSE_S = 60.0
-_HOPELESS = 20
 _STAGING = ".prepare-"
 _STALE_S = 24 * 3600
 
@@ -42,13 +42,14 @@ def fetch_clips(
     extractors: tuple[str, ...],
     workers: int,
     step: Callable[[str], None],
+    controls: Iterable[str] = (),
     pause_s: float = 2.0,
 ) -> Fetched:
     """Download clips into ``folder`` as ``<video_id>.mp4``.
 
-    A link that is gone, or leads to something that is no clip, is kept in the ledger. A site that
-    refuses one clip and gives others has deleted it or keeps it from us: that is kept too. A site
-    that refuses all refuses us, and is asked again another time.
+    A link that is gone, or leads to something that is no clip, is kept in the ledger, once its site
+    has shown that it still answers (see ``Site``). What a site says while it gives nothing else
+    counts for this time only, and a site that refuses many in a row is not asked any further.
 
     Args:
         links: by ``video_id``.
@@ -57,54 +58,51 @@ def fetch_clips(
         extractors: what yt-dlp may use.
         workers: downloads at once.
         step: called with each id when it is through.
+        controls: links to clips that came in earlier runs.
         pause_s: first pause in seconds before trying again; it doubles.
 
     Raises:
         DataError: nothing can be written to ``folder``.
         KeyboardInterrupt: the user stopped it; what came so far is in place.
     """
+
+    def settle(video_id: str, verdict: NoClip) -> None:
+        kind, reason = verdict.kind, verdict.reason
+        if kind == "refused":
+            kind, reason = "gone", f"{reason} (deleted, or kept from this region or address)"
+        if kind != "failed":
+            ledger.note_dead(video_id, Dead(links[video_id], kind, reason))
+
     fetched = Fetched()
-    refused: dict[str, str] = {}
-    in_a_row = 0
     stop = threading.Event()
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:
         fetching = _Fetching(folder, scratch, ledger, extractors, stop, pause_s)
-        futures = {pool.submit(fetching.one, i, link): i for i, link in links.items()}
+        known: dict[str, list[str]] = {site_of(link): [] for link in links.values()}
+        for link in controls:
+            known.get(site_of(link), []).append(link)
+        sites = {name: Site(name, given, fetching.comes, settle) for name, given in known.items()}
+        futures = {
+            pool.submit(fetching.one, video_id, link, sites[site_of(link)]): video_id
+            for video_id, link in links.items()
+        }
         try:
             for future in as_completed(futures):
                 video_id = futures[future]
-                try:
-                    future.result()
-                except Stopped:
-                    continue
-                except NoClip as error:
-                    if error.kind == "failed":
-                        in_a_row += 1
-                        fetched.failed[video_id] = error.reason
-                    elif error.kind == "refused":
-                        refused[video_id] = error.reason
-                    else:
-                        in_a_row = 0
-                        ledger.note_dead(video_id, Dead(links[video_id], error.kind, error.reason))
-                else:
-                    in_a_row = 0
-                    fetched.done.append(video_id)
-                step(video_id)
-                if in_a_row >= _HOPELESS and not stop.is_set():
-                    last = fetched.failed[video_id]
-                    fetched.gave_up = f"{in_a_row} downloads in a row failed (the last: {last})"
-                    # Not by cancelling: as_completed waits for ever for what was cancelled.
-                    stop.set()
+                with suppress(Stopped):
+                    if (verdict := future.result()) is None:
+                        fetched.done.append(video_id)
+                    elif verdict.kind == "failed":
+                        fetched.failed[video_id] = verdict.reason
+                    step(video_id)
+            for site in sites.values():
+                fetched.failed |= site.finish()
         except BaseException:
             stop.set()
+            for site in sites.values():
+                site.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    for video_id, reason in refused.items():
-        if fetched.done:
-            doubt = "deleted, or kept from this region or address"
-            ledger.note_dead(video_id, Dead(links[video_id], "gone", f"{reason} ({doubt})"))
-        else:
-            fetched.failed[video_id] = reason
+    fetched.gave_up = "; ".join(site.gave_up for site in sites.values() if site.gave_up) or None
     return fetched
 
 
@@ -142,22 +140,39 @@ class _Fetching:
     stop: threading.Event
     pause_s: float
 
-    def one(self, video_id: str, link: str) -> None:
-        """Get one clip, trying again where that may help; raises ``NoClip`` or ``Stopped``."""
+    def one(self, video_id: str, link: str, site: Site) -> NoClip | None:
+        """Get one clip, trying again where that may help; returns why there is none.
+
+        Raises:
+            Stopped: its site is not asked any further, or the user stopped the run.
+        """
         import tenacity
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_another_try),
-            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_when_event_set(self.stop),
+            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_when_event_set(site.closed),
             wait=tenacity.wait_random_exponential(multiplier=self.pause_s, max=_MAX_PAUSE_S),
-            sleep=tenacity.sleep_using_event(self.stop),
+            sleep=tenacity.sleep_using_event(site.closed),
             reraise=True,
         )
-        retrying(self._try, video_id, link)
+        try:
+            retrying(self._try, video_id, link, site)
+        except NoClip as verdict:
+            site.refused(video_id, verdict)
+            return verdict
+        return None
 
-    def _try(self, video_id: str, link: str) -> None:
-        if self.stop.is_set():
-            raise Stopped
+    def comes(self, link: str) -> bool:
+        """Tell whether the clip of a link comes; it is not kept."""
+        try:
+            with tempfile.TemporaryDirectory(dir=self.scratch) as own:
+                download_clip(link, Path(own), extractors=self.extractors, stop=self.stop)
+        except (NoClip, OSError):
+            return False
+        return True
+
+    def _try(self, video_id: str, link: str, site: Site) -> None:
+        begun = site.begin()
         try:
             with tempfile.TemporaryDirectory(dir=self.scratch) as own:
                 found = download_clip(link, Path(own), extractors=self.extractors, stop=self.stop)
@@ -169,6 +184,7 @@ class _Fetching:
             raise NoClip("broken", f"what came is no clip: {fault}") from None
         except OSError as error:
             raise NoClip("failed", f"it could not be written ({error.strerror})") from None
+        site.gave(link, begun)
 
 
 def _worth_another_try(error: BaseException) -> bool:

@@ -39,10 +39,12 @@ _TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     # What TikTok answers for a deleted video as well as for one that it keeps from a region or
     # an address, or from whoever is not logged in.
     ("refused", re.compile(r"IP address is blocked|video not available", re.I)),
+    ("refused", re.compile(r"not available (in|from) your|geo.?restrict", re.I)),
     ("refused", re.compile(r"log ?in|comfortable for some audiences", re.I)),
-    ("broken", re.compile(r"format is not available|No video formats found|DRM protected", re.I)),
-    ("broken", re.compile(r"No suitable extractor", re.I)),
-    ("broken", re.compile(r"unusual and will be skipped|Did not get any data", re.I)),
+    # Also how a site answers that has had enough.
+    ("refused", re.compile(r"Did not get any data|No video formats found", re.I)),
+    ("broken", re.compile(r"format is not available|DRM protected", re.I)),
+    ("broken", re.compile(r"No suitable extractor|unusual and will be skipped", re.I)),
 )
 """What yt-dlp's messages tell of; any other is taken for a failure of this time only."""
 
@@ -169,6 +171,7 @@ class _Guard:
             except HTTPError as error:
                 self.status = error.status
                 raise
+            self.status = None
             response.read = self._counted(response.read)
             return response
 
@@ -205,6 +208,8 @@ def _verdict(error: DownloadError, guard: _Guard) -> NoClip:
     said = _clause(str(error))
     if guard.status in (404, 410):
         return NoClip("gone", f"the server answered with status {guard.status}")
+    if guard.status == 451:  # unavailable for legal reasons
+        return NoClip("refused", f"the server answered with status {guard.status}")
     if guard.status is not None:
         return NoClip("failed", f"the server answered with status {guard.status}")
     cause = error.exc_info[1] if error.exc_info else None

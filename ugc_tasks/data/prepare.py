@@ -115,7 +115,9 @@ def prepare(request: Request, progress: Progress) -> Report:
         elif absent:
             links = links or _dataset_links(request.root, everything, notes)
             if links is not None:
-                fetched = _download(absent, links, request, ledger, progress, notes=notes)
+                fetched = _download(
+                    absent, present, links, request, ledger, progress, notes=notes
+                )
         if taken or fetched:
             states = _look(everything, request, ledger, progress)
     states = _explained(states, links, fetched)
@@ -170,6 +172,7 @@ def _dataset_links(root: Path, known: Collection[str], notes: list[str]) -> Link
 
 def _download(
     absent: list[str],
+    present: Collection[str],
     links: Links,
     request: Request,
     ledger: Ledger,
@@ -199,6 +202,7 @@ def _download(
             extractors=TIKTOK if request.mapping is None else ANY_HOST,
             workers=request.workers,
             step=step,
+            controls=[link for i, link in links.by_id.items() if i in present],
         )
     if fetched.gave_up:
         notes.append(f"the downloads were given up: {fetched.gave_up}")

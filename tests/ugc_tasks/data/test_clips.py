@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,13 +15,15 @@ import pytest
 from tests.support.web_host import HTML, MP4, Answer, WebHost
 from ugc_tasks.data import clips
 from ugc_tasks.data.clips import TRIES, Fetched, fetch_clips, staging
-from ugc_tasks.data.download import ANY_HOST, NoClip, download_clip
+from ugc_tasks.data.download import ANY_HOST, Kind, NoClip
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
 
 
 class Fetch(Protocol):
-    def __call__(self, links: dict[str, str], *, workers: int = 2) -> Fetched: ...
+    def __call__(
+        self, links: dict[str, str], *, workers: int = 2, controls: Sequence[str] = ()
+    ) -> Fetched: ...
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def videos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fetch(videos: Path, ledger: Ledger) -> Fetch:
-    def run(links: dict[str, str], *, workers: int = 2) -> Fetched:
+    def run(links: dict[str, str], *, workers: int = 2, controls: Sequence[str] = ()) -> Fetched:
         return fetch_clips(
             links,
             videos,
@@ -44,6 +47,7 @@ def fetch(videos: Path, ledger: Ledger) -> Fetch:
             extractors=ANY_HOST,
             workers=workers,
             step=lambda _: None,
+            controls=controls,
             pause_s=0.01,
         )
 
@@ -135,35 +139,183 @@ def test_a_whole_clip_is_not_replaced_by_one_that_is_none(
     assert (videos / "PI-1.mp4").read_bytes() == clip_bytes
 
 
-@pytest.mark.parametrize("others", [0, 1], ids=["all refused", "one given"])
-def test_a_refusal_counts_against_a_clip_only_where_others_are_given(
-    *,
-    fetch: Fetch,
-    host: WebHost,
-    ledger: Ledger,
-    clip_bytes: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-    others: int,
+BLOCKED = "Your IP address is blocked from accessing this post"
+KEPT = "(deleted, or kept from this region or address)"
+
+
+@dataclass
+class Site:
+    """A video site in place of yt-dlp's: ``answers`` says by link and number why it gives none."""
+
+    clip: bytes
+    answers: Callable[[str, int], NoClip | None]
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, link: str, folder: Path, **_: object) -> Path:
+        self.asked.append(link)
+        if (verdict := self.answers(link, len(self.asked))) is not None:
+            raise verdict
+        (folder / "clip.mp4").write_bytes(self.clip)
+        return folder / "clip.mp4"
+
+
+@pytest.fixture
+def site(
+    clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[str, int], NoClip | None]], Site]:
+    def make(answers: Callable[[str, int], NoClip | None]) -> Site:
+        made = Site(clip_bytes, answers)
+        monkeypatch.setattr(clips, "download_clip", made)
+        monkeypatch.setattr(clips, "admit", lambda found, target: found.replace(target))
+        return made
+
+    return make
+
+
+MakeSite = Callable[[Callable[[str, int], NoClip | None]], Site]
+
+
+def tiktok(count: int) -> dict[str, str]:
+    return {f"PI-{n}": f"https://www.tiktok.com/@u/video/{n}" for n in range(1, count + 1)}
+
+
+def dead(ledger: Ledger, links: dict[str, str]) -> list[str]:
+    return [video_id for video_id in links if ledger.dead(video_id)]
+
+
+@pytest.mark.parametrize("before", [0, 7], ids=["from the start", "in mid-run"])
+@pytest.mark.parametrize("kind", ["refused", "gone", "broken"])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_block_is_not_taken_for_the_end_of_clips_and_asking_stops(
+    *, fetch: Fetch, ledger: Ledger, site: MakeSite, before: int, kind: Kind, workers: int
 ) -> None:
-    real = download_clip
+    blocking = site(lambda link, n: NoClip(kind, BLOCKED) if n > before else None)
+    links = tiktok(100)
+    fetched = fetch(links, workers=workers)
+    assert len(fetched.done) == before
+    assert dead(ledger, links) == []
+    # 20 in a row, those that were under way, and one that had come.
+    assert len(blocking.asked) <= before + 20 + workers + 1
+    assert fetched.gave_up is not None
+    assert f"20 downloads in a row failed at tiktok.com (the last: {BLOCKED})" in fetched.gave_up
+    assert set(fetched.failed.values()) == {BLOCKED}
+    assert 20 <= len(fetched.failed) < 20 + workers
 
-    def refusing(link: str, folder: Path, **options: object) -> Path:
-        if "refused" in link:
-            raise NoClip("refused", "Your IP address is blocked")
-        return real(link, folder, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(clips, "download_clip", refusing)
-    links = {"PI-9": f"{host.endpoint}/refused"} | serve_clips(host, clip_bytes, others)
+def test_a_block_between_failures_is_recognized(
+    fetch: Fetch, ledger: Ledger, site: MakeSite
+) -> None:
+    kinds: tuple[Kind, ...] = ("failed", "refused", "gone")
+    site(lambda link, n: NoClip(kinds[int(link.rsplit("/", 1)[1]) % 3], BLOCKED))
+    fetched = fetch(tiktok(60))
+    assert fetched.gave_up is not None
+    assert dead(ledger, tiktok(60)) == []
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_clips_that_are_gone_are_kept_as_gone_while_the_site_answers(
+    fetch: Fetch, ledger: Ledger, site: MakeSite, workers: int
+) -> None:
+    links = tiktok(60)
+    # Some in between, more in a row than a block has, and the last ones.
+    gone = {f"PI-{n}" for n in (1, 2, 5, *range(10, 35), 40, 58, 59, 60)}
+    missing = {links[video_id] for video_id in gone}
+    healthy = site(lambda link, n: NoClip("refused", BLOCKED) if link in missing else None)
+    fetched = fetch(links, workers=workers)
+    assert set(dead(ledger, links)) == gone
+    assert (fetched.gave_up, fetched.failed) == (None, {})
+    assert ledger.dead("PI-60") == Dead(links["PI-60"], "gone", f"{BLOCKED} {KEPT}")
+    assert len(fetched.done) == 60 - len(gone)
+    assert all(healthy.asked.count(link) == 1 for link in missing)
+
+
+def test_a_clip_that_was_asked_for_before_the_block_proves_nothing(
+    fetch: Fetch, ledger: Ledger, site: MakeSite
+) -> None:
+    links, late = tiktok(9), threading.Event()
+
+    def answers(link: str, number: int) -> NoClip | None:
+        if number == 1:
+            late.wait(30)
+            return None
+        if number == len(links):
+            late.set()
+        return NoClip("refused", BLOCKED)
+
+    site(answers)
+    fetched = fetch(links, workers=2)
+    assert len(fetched.done) == 1
+    assert dead(ledger, links) == []
+    assert len(fetched.failed) == 8
+
+
+def test_what_another_site_gives_proves_nothing_of_this_one(
+    fetch: Fetch, ledger: Ledger, site: MakeSite
+) -> None:
+    site(lambda link, n: NoClip("refused", BLOCKED) if "tiktok" in link else None)
+    own = {f"PI-own{n}": f"https://files.example/{n}.mp4" for n in range(30)}
+    refused = {
+        video_id: link.replace("www.", ("www.", "m.", "vm.")[n % 3])
+        for n, (video_id, link) in enumerate(tiktok(40).items())
+    }
+    links = dict(one for pair in zip(own.items(), refused.items(), strict=False) for one in pair)
+    links |= refused
     fetched = fetch(links)
-    if others:
-        assert ledger.dead("PI-9") == Dead(
-            links["PI-9"],
-            "gone",
-            "Your IP address is blocked (deleted, or kept from this region or address)",
-        )
-    else:
-        assert ledger.dead("PI-9") is None
-        assert fetched.failed == {"PI-9": "Your IP address is blocked"}
+    assert set(fetched.done) == set(own), "the other site is asked on"
+    assert dead(ledger, links) == []
+    assert fetched.gave_up is not None
+    assert fetched.gave_up.count("in a row failed") == 1, "one site, whatever its hosts"
+
+
+@pytest.mark.parametrize("comes", [True, False])
+@pytest.mark.parametrize("count", [3, 30])
+def test_a_clip_of_an_earlier_run_tells_whether_the_site_still_answers(
+    fetch: Fetch, ledger: Ledger, site: MakeSite, comes: bool, count: int
+) -> None:
+    earlier = [f"https://www.tiktok.com/@u/video/77{n}" for n in range(9)]
+    # The first of them has been deleted since.
+    asked = site(
+        lambda link, n: None if comes and link in earlier[1:] else NoClip("refused", BLOCKED)
+    ).asked
+    links = tiktok(count)
+    fetched = fetch(links, workers=1, controls=["https://other.example/1.mp4", *earlier])
+    assert dead(ledger, links) == (list(links) if comes else [])
+    assert set(fetched.failed) == (set() if comes else set(list(links)[:20]))
+    assert (fetched.gave_up is not None) == (not comes and count == 30)
+    assert "https://other.example/1.mp4" not in asked
+    assert not set(asked) & set(earlier[3:]), "few are asked for again"
+
+
+def test_a_failure_is_never_kept_as_gone(fetch: Fetch, ledger: Ledger, site: MakeSite) -> None:
+    def answers(link: str, number: int) -> NoClip | None:
+        return NoClip("failed", "HTTP 429") if link.endswith(("/1", "/5")) else None
+
+    site(answers)
+    fetched = fetch(tiktok(5))
+    assert fetched.failed == {"PI-1": "HTTP 429", "PI-5": "HTTP 429"}
+    assert dead(ledger, tiktok(5)) == []
+
+
+def test_few_refusals_alone_prove_nothing(fetch: Fetch, ledger: Ledger, site: MakeSite) -> None:
+    site(lambda link, n: NoClip("refused", BLOCKED))
+    fetched = fetch(tiktok(3))
+    assert dead(ledger, tiktok(3)) == []
+    assert fetched.failed == dict.fromkeys(tiktok(3), BLOCKED)
+
+
+def test_a_clip_is_on_the_disk_before_it_has_its_name(
+    fetch: Fetch, host: WebHost, videos: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, bool]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append((os.fstat(descriptor).st_size, (videos / "PI-1.mp4").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fetch({"PI-1": host.add("/1.mp4", Answer(clip_bytes, headers=MP4))})
+    assert synced == [(len(clip_bytes), False)]
 
 
 def test_a_host_that_is_down_is_given_up_soon(fetch: Fetch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from yt_dlp.extractor.tiktok import TikTokBaseIE
+from yt_dlp.utils import ExtractorError
 
 from tests.support.web_host import HTML, MP4, Answer, WebHost
 from ugc_tasks.data.download import ANY_HOST, TIKTOK, NoClip, Stopped, download_clip
@@ -54,7 +55,14 @@ def test_a_redirect_is_followed(get: Get, host: WebHost, clip_bytes: bytes) -> N
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, "gone"), (410, "gone"), (403, "failed"), (429, "failed"), (500, "failed")],
+    [
+        (404, "gone"),
+        (410, "gone"),
+        (451, "refused"),
+        (403, "failed"),
+        (429, "failed"),
+        (500, "failed"),
+    ],
 )
 def test_a_refusal_is_for_good_only_where_the_server_says_so(
     get: Get, host: WebHost, status: int, kind: str
@@ -168,3 +176,81 @@ def test_tiktoks_words_for_what_is_not_there_are_understood(
     found, reason = failure(get, tiktok(status), extractors=TIKTOK)
     assert found == kind
     assert reason and "\n" not in reason and "yt-dlp -U" not in reason
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'<html><div id="captcha">Please wait...</div></html>',
+        b"<html>Verify that you are not a robot</html>",
+        b"",
+        b'<html><script id="__UNIVERSAL_DATA_FOR_REHYDRATION__">{}</script></html>',
+    ],
+    ids=["challenge", "captcha", "empty", "no data"],
+)
+def test_a_page_that_says_nothing_of_the_clip_is_a_failure_of_this_time(
+    get: Get, host: WebHost, tiktok: Callable[..., str], page: bytes
+) -> None:
+    link = tiktok(0)
+    host.add("/@somebody/video/7479179770182552878", Answer(page, headers=HTML))
+    assert failure(get, link, extractors=TIKTOK)[0] == "failed"
+
+
+def test_a_site_that_wants_a_login_refuses(
+    get: Get, host: WebHost, tiktok: Callable[..., str]
+) -> None:
+    link = tiktok(0)
+    login = Answer(status=302, headers={"Location": "/login?redirect=1"})
+    host.add("/@somebody/video/7479179770182552878", login)
+    host.add("/login?redirect=1", Answer(b"<html>Log in</html>", headers=HTML))
+    kind, reason = failure(get, link, extractors=TIKTOK)
+    assert kind == "refused"
+    assert "requiring login" in reason
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("This video has been removed by its uploader", "gone"),
+        ("The video was deleted", "gone"),
+        ("This account is private", "gone"),
+        ("This post is no longer available", "gone"),
+        ("This video is not available in your country", "refused"),
+        ("not available from your location due to geo restriction", "refused"),
+        ("This post may not be comfortable for some audiences. Log in for access", "refused"),
+        ("No video formats found!", "refused"),
+        ("Did not get any data blocks", "refused"),
+        ("This video is DRM protected", "broken"),
+        ("Requested format is not available", "broken"),
+        ("The extracted extension ('exe') is unusual and will be skipped", "broken"),
+        ("Unable to solve JS challenge", "failed"),
+        ("Unable to download webpage: timed out", "failed"),
+    ],
+)
+def test_yt_dlps_words_are_understood(
+    get: Get, tiktok: Callable[..., str], monkeypatch: pytest.MonkeyPatch, said: str, kind: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ExtractorError(said, expected=True)
+
+    monkeypatch.setattr(TikTokBaseIE, "_extract_web_data_and_status", fail)
+    found, reason = failure(get, tiktok(0), extractors=TIKTOK)
+    assert (found, reason) == (kind, said[:160])
+
+
+def test_only_the_last_answer_of_a_server_counts(
+    get: Get, host: WebHost, monkeypatch: pytest.MonkeyPatch, tiktok: Callable[..., str]
+) -> None:
+    """A picture that is not there says nothing of the video."""
+    link = tiktok(10204)
+    missing = f"{host.endpoint}/missing"
+    real = TikTokBaseIE._extract_web_data_and_status
+
+    def with_extra(self: TikTokBaseIE, *args: object, **kwargs: object) -> object:
+        self._download_webpage(missing, None, fatal=False)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(TikTokBaseIE, "_extract_web_data_and_status", with_extra)
+    kind, reason = failure(get, link, extractors=TIKTOK)
+    assert "/missing" in host.asked
+    assert (kind, reason) == ("refused", "Your IP address is blocked from accessing this post")
