@@ -116,7 +116,13 @@ def prepare(request: Request, progress: Progress) -> Report:
             links = links or _dataset_links(request.root, everything, notes)
             if links is not None:
                 fetched = _download(
-                    absent, present, links, request, ledger, progress, notes=notes
+                    absent,
+                    present=present,
+                    links=links,
+                    request=request,
+                    ledger=ledger,
+                    progress=progress,
+                    notes=notes,
                 )
         if taken or fetched:
             states = _look(everything, request, ledger, progress)
@@ -172,12 +178,12 @@ def _dataset_links(root: Path, known: Collection[str], notes: list[str]) -> Link
 
 def _download(
     absent: list[str],
+    *,
     present: Collection[str],
     links: Links,
     request: Request,
     ledger: Ledger,
     progress: Progress,
-    *,
     notes: list[str],
 ) -> Fetched | None:
     from ugc_tasks.data.download import ANY_HOST, TIKTOK

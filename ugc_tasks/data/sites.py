@@ -128,7 +128,7 @@ class Site:
     def _give_up(self) -> None:
         last = self._open[MOST_IN_A_ROW - 1][2].reason
         self.gave_up = (
-            f"{MOST_IN_A_ROW} downloads in a row failed at {self._name} (the last: {last}), so none "
-            "of these clips counts as gone; run it again later, or from another network"
+            f"{MOST_IN_A_ROW} downloads in a row failed at {self._name} (the last: {last}), so "
+            "none of these clips counts as gone; run it again later, or from another network"
         )
         self.close()
