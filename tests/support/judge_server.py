@@ -109,6 +109,21 @@ def no_quota() -> Act:
     return status(429, "You exceeded your current quota", error_code="insufficient_quota")
 
 
+def together(count: int, act: Act) -> Callable[[Asked], Act]:
+    """Answer none of the first ``count`` requests before all of them have come.
+
+    Where fewer are ever open at once, none is answered: the client times out.
+    """
+    all_there = threading.Barrier(count)
+
+    def script(asked: Asked) -> Act:
+        if asked.number < count:
+            all_there.wait(120)
+        return act
+
+    return script
+
+
 def hang() -> Act:
     """Accept the request and never answer."""
     return Act(body=None)

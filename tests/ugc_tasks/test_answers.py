@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from lmms_eval.api.reasoning import strip_reasoning_tags
 
-from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text
+from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text, together
 from ugc_tasks.answers import Answer, KeepPlaces, judge_answer, received
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
@@ -153,7 +153,7 @@ def test_four_threads_keep_the_judge_as_busy_as_it_may_be(tmp_path: Path) -> Non
     docs = documents(24)
     answers = filtered([f"caption {i}" for i in range(24)], docs)
     with (
-        JudgeServer(lambda _: scores(delay=0.2)) as server,
+        JudgeServer(together(12, scores(delay=0.02))) as server,
         paid_judge(server, tmp_path, UGC_JUDGE_CONCURRENCY="12") as judge,
         ThreadPoolExecutor(4) as threads,
     ):
@@ -210,14 +210,20 @@ def paid_judge(
 def test_every_repeat_of_every_answer_is_on_its_way_at_once(tmp_path: Path) -> None:
     docs = documents(6)
     answers = filtered([f"caption {i}" for i in range(6)], docs)
+    many = together(4 * 3 + 1, scores())  # more than four documents' at a time
+
+    def script(asked: Asked) -> Act:
+        many(asked)
+        return scores(3 + asked.seen)
+
     with (
-        JudgeServer(lambda asked: scores(3 + asked.seen, delay=0.1)) as server,
+        JudgeServer(script) as server,
         paid_judge(server, tmp_path, UGC_JUDGE_REPEATS="3") as judge,
         ThreadPoolExecutor(4) as threads,
     ):
         judgments = list(threads.map(lambda d, a: judge_answer(d, a, judge), docs, answers))
         assert len(server.requests) == 18
-        assert server.most_at_once > 4 * 3, "more than four documents' at a time"
+        assert server.most_at_once > 4 * 3
     assert [judgment.video_id for judgment in judgments] == [doc["video_id"] for doc in docs]
     assert all(judgment.scores and judgment.scores.visual == 4 for judgment in judgments)
 

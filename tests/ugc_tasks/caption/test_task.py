@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lmms_eval.api.task import ConfigurableTask
 
-from tests.support.judge_server import JudgeServer, scores
+from tests.support.judge_server import JudgeServer, scores, together
 from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import QUESTION, LoadTask, MakeHome
 from ugc_tasks.data.home import DataError
@@ -124,7 +124,7 @@ def test_the_metadata_of_the_run_are_in_the_configuration(load: Load, make_home:
 def test_captions_are_judged_wide_through_lmms_evals_four_threads(
     load: Load, make_home: MakeHome, judge_server: JudgeServer
 ) -> None:
-    judge_server.script = lambda _: scores(5, 4, 3, delay=0.3)
+    judge_server.script = together(8, scores(5, 4, 3))
     make_home(48)
     rows = scored(load(), [f" Caption {i}. " for i in range(48)])
     assert judge_server.most_at_once >= 8, "twice as many as lmms-eval has threads"
@@ -136,7 +136,7 @@ def test_captions_are_judged_wide_through_lmms_evals_four_threads(
 def test_a_part_of_the_documents_is_judged_wide_too(
     load: Load, make_home: MakeHome, judge_server: JudgeServer
 ) -> None:
-    judge_server.script = lambda _: scores(delay=0.2)
+    judge_server.script = together(8, scores())
     make_home(48)
     rows = scored(load(), [f"Caption {i}." for i in range(16)], offset=10, limit=16)
     assert judge_server.most_at_once >= 8

@@ -319,7 +319,7 @@ def test_closing_leaves_a_batch_to_the_next_run(server: BatchServer, open_judge:
     while "GET /batches/ID" not in server.exchanges:
         time.sleep(0.01)
     judge.close()
-    assert all("closed" in str(future.result(timeout=10).failure) for future in futures)
+    assert all("closed" in str(future.result(timeout=60).failure) for future in futures)
     server.rules.looks = 0
     assert all(j.scores for j in open_judge(batch=True).judge_many(clips(3), progress=False))
     assert len(server.batches) == 1
