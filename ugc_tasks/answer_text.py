@@ -139,22 +139,21 @@ def _without_reasoning(text: str) -> tuple[str, bool, bool]:
     stands behind reasoning; in the middle of a sentence it is a quotation.
     """
     kept: list[str] = []
-    start, opened, reasoned = 0, None, False
+    start, opened, reasoned, sure = 0, None, False, False
     for tag in _TAG.finditer(text):
         if "/" not in tag.group():
-            if opened is None or not _begins_line(text, opened.start()):
-                opened = tag
+            if not sure:
+                opened, sure = tag, reasoned or _begins_line(text, tag.start())
             continue
         if opened is None:
             kept.clear()
         else:
             kept.append(text[start : opened.start()])
-        start, opened, reasoned = tag.end(), None, True
-    cut = opened is not None and (reasoned or _begins_line(text, opened.start()))
-    kept.append(text[start : opened.start() if cut and opened is not None else None])
+        start, opened, reasoned, sure = tag.end(), None, True, False
+    kept.append(text[start : opened.start() if opened is not None and sure else None])
     # A blank between the parts, so that they do not make a new tag together.
     answer = " ".join(part for part in kept if part).strip()
-    return (_without_answer_tags(answer) if reasoned else answer), reasoned or cut, cut
+    return (_without_answer_tags(answer) if reasoned else answer), reasoned or sure, sure
 
 
 def _begins_line(text: str, place: int) -> bool:

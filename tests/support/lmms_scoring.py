@@ -11,9 +11,16 @@ from lmms_eval.api.task import ConfigurableTask
 
 
 def scored(
-    task: ConfigurableTask, answers: Sequence[Any], **selection: int
+    task: ConfigurableTask,
+    answers: Sequence[Any],
+    *,
+    reasoning_tags: Any = (("<think>", "</think>"), ("<analysis>", "</analysis>")),
+    **selection: int,
 ) -> list[dict[str, Any]]:
-    """Return the rows of the answers: filter, then four threads."""
+    """Return the rows of the answers: filter, then four threads.
+
+    ``reasoning_tags`` is lmms-eval's setting of that name and its default; None: switched off.
+    """
     task.build_all_requests(rank=0, world_size=1, **selection)
     for request, answer in zip(task.instances, answers, strict=True):
         request.resps.append(answer)
@@ -24,7 +31,7 @@ def scored(
         evaluator._process_document_results,
         task=task,
         filter_key="none",
-        reasoning_tags=[["<think>", "</think>"]],
+        reasoning_tags=reasoning_tags,
         log_samples=True,
     )
     return [done.metrics for done in evaluator._thread_map_ordered(score, items, max_workers=4)]

@@ -23,6 +23,9 @@ from ugc_tasks.data.questions import is_video_id
 from ugc_tasks.saved.files import read_json_or_lines, rows_of
 
 _PREDICTION_KEYS = ("caption", "predict", "predict_ocr", "prediction")
+_FAILED_KEYS = ("caption_failed", "answer_failed")
+"""Why a clip has no answer, in samples files of ours."""
+
 _NAMED = 5
 
 NO_ANSWER = "the file has no answer"
@@ -105,8 +108,10 @@ def _pairs(path: Path, content: Any) -> Iterator[tuple[str, SavedAnswer]]:
 def _row(where: str, row: Mapping[str, Any]) -> SavedAnswer:
     generation = row.get("generation")
     if not isinstance(generation, dict):
-        generation = None
-    error = row.get("error") or (generation or {}).get("error") or ""
+        finish = row.get("finish_reason")
+        generation = {"finish_reason": finish} if isinstance(finish, str) else None
+    errors = (row.get("error"), (generation or {}).get("error"), *map(row.get, _FAILED_KEYS))
+    error = next(filter(None, errors), "")
     for key in ("filtered_resps", "resps"):
         if key in row:
             value, reference = _first(row[key]), row.get("target")
