@@ -106,7 +106,7 @@ def _report(
     suffix = ESTIMATE if judge["estimate"] else ""
     names = [name + suffix for name in columns]
     metrics, ci95 = means({name: [item[name] for item in scored] for name in names})
-    notes = [note] if note else []
+    notes = [*pairing.notes, *([note] if note else [])]
     if judge["estimate"]:
         ci95 = {name: _interval(name, metrics[name], len(scored)) for name in names}
         notes.append("these are estimates from the texts alone: no judge was asked")

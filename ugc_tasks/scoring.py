@@ -15,6 +15,7 @@ from typing import Any
 
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.saved.answers import SavedAnswers
+from ugc_tasks.saved.likeness import refuse_options
 from ugc_tasks.stats import mean_estimate
 
 
@@ -93,7 +94,7 @@ class Report:
         failed: clips with an answer in the file, or the model's word that there is none, that could
             not be scored. Each one's item says why. They are in no mean.
         missing: clips that the task asks about and the file does not mention.
-        unknown: clips of the file without a public reference. They are in no mean.
+        unknown: clips of the file that the task does not ask about. They are in no mean.
         metrics: the figures; None where there is nothing to take a mean of.
         ci95: ``[low, high]`` of those that are means, None below two clips.
         items: a row a clip, in the annotations' order.
@@ -140,6 +141,8 @@ def score(request: Request) -> Report:
         DataError: references or answers cannot be used.
         JudgeConfigError, JudgeStoreError, OfficialPromptError: the judge cannot be asked.
     """
+    if SCORERS[request.task].judged:
+        refuse_options(request.answers.path, request.answers.values)
     report = import_module(SCORERS[request.task].module).score(request)
     if not isinstance(report, Report):
         raise TypeError(f"the scorer of {request.task} returned no report")

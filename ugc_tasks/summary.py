@@ -16,14 +16,12 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
+from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.judge.offline import difference_interval, interval
 from ugc_tasks.saved.scores import ClipScores, ScoreFile
 from ugc_tasks.stats import mean_estimate, paired_difference
 
 COLUMNS = (*DIMENSIONS, "average")
-NO_REFERENCE = frozenset({"PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"})
-"""Scored by the authors, but in no published annotation of captions."""
-
 REFERENCES = 999
 """Captions with a public reference."""
 

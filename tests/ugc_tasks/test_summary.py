@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.support.reference import reference_dir
+from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.judge.offline import interval
 from ugc_tasks.saved.scores import ClipScores, ScoreFile, read_scores
 from ugc_tasks.summary import (
     COLUMNS,
-    NO_REFERENCE,
     References,
     as_published,
     compare,

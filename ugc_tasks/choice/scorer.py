@@ -7,6 +7,7 @@ from typing import Any
 from ugc_tasks.choice.accuracy import accuracy
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.choice.questions import read_choice_questions
+from ugc_tasks.saved.likeness import refuse_descriptions
 from ugc_tasks.saved.pairing import pair
 from ugc_tasks.scoring import Report, Request, failure_of
 from ugc_tasks.specs import SPECS
@@ -21,11 +22,14 @@ def score(request: Request) -> Report:
     path, source = request.annotation(spec.annotations)
     questions = read_choice_questions(path)
     pairing = pair(request.answers, questions.labels)
+    answers = [(video_id, saved.read(request.task)) for video_id, saved in pairing.pairs]
+    offered = dict.fromkeys(o for options in questions.options.values() for o in options)
+    texts = [answer.text for _, answer in answers if not answer.failure]
+    refuse_descriptions(request.answers.path, texts, list(offered))
     items: list[dict[str, Any]] = []
     labels: list[str] = []
     chosen: list[str | None] = []
-    for video_id, saved in pairing.pairs:
-        answer = saved.read(request.task)
+    for video_id, answer in answers:
         if answer.failure:
             items.append(failure_of(video_id, answer.failure))
             continue
@@ -44,7 +48,7 @@ def score(request: Request) -> Report:
     names = ("accuracy", "constant", "macro_f1", "unanswered")
     metrics: dict[str, float | None] = dict.fromkeys(names)
     ci95: dict[str, tuple[float, float] | None] = {}
-    notes: tuple[str, ...] = ()
+    notes = pairing.notes
     if labels:
         figures = accuracy(labels, chosen)
         metrics = {name: getattr(figures, name) for name in names}
@@ -52,9 +56,10 @@ def score(request: Request) -> Report:
         ci95 = {"accuracy": (100 * low, 100 * high)}
         facts["constant_answer"] = figures.constant_answer
         if spec.note:
-            notes = (spec.note,)
+            notes = (*notes, spec.note)
         elif figures.accuracy <= figures.constant:
             notes = (
+                *notes,
                 f"always answering {figures.constant_answer!r} gives {figures.constant:.1f}, and "
                 "these answers no more",
             )

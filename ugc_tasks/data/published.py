@@ -17,6 +17,9 @@ GITHUB_REPO = "WPR001/UGC_VideoCaptioner"
 GITHUB_COMMIT = "5f5353881fe38321b044543eec83e488b48afacf"
 GITHUB_FOLDER = "omni_bench_qa/benchmark_qa"
 
+NO_REFERENCE = frozenset({"PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"})
+"""Scored by the authors, but in no published annotation of captions."""
+
 META = "meta.parquet"
 URL_LIST = "video_urls.txt"
 

@@ -17,6 +17,10 @@ MAX_BYTES = 64 << 20
 
 # A video_id becomes a file name: one path component, nothing hidden.
 _VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MAX_PATH = 4096
+_MEDIA = frozenset(
+    ("mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "flv", "ts", "mpg", "mpeg", "3gp", "ogv")
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,20 @@ def read_questions(path: Path) -> Questions:
 def is_video_id(value: object) -> TypeGuard[str]:
     """Tell whether a value can be a clip's id, and so the name of a file."""
     return isinstance(value, str) and _VIDEO_ID.fullmatch(value) is not None
+
+
+def clip_id(value: object) -> str | None:
+    """Return the id that people write as ``ID``, ``ID.mp4``, ``/path/ID.MP4`` or ``C:\\ID.mp4``.
+
+    None where the value is no such text. Only the last part is taken: no path gets past here.
+    """
+    if not isinstance(value, str) or len(value) > _MAX_PATH:
+        return None
+    name = re.split(r"[/\\]", value.strip())[-1]
+    stem, dot, suffix = name.rpartition(".")
+    if dot and suffix.lower() in _MEDIA:
+        name = stem
+    return name if is_video_id(name) else None
 
 
 def _load(path: Path) -> Any:

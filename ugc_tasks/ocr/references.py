@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.home import DataError
-from ugc_tasks.saved.files import read_rows
+from ugc_tasks.saved.files import clip_rows, read_values
 
 MAX_CHARS = 4096
 """The longest published reference has 1,347; with the bound on answers it bounds a comparison."""
@@ -19,8 +19,10 @@ def read_ocr_references(path: Path) -> dict[str, list[str]]:
         DataError: the file cannot be read, names a clip twice, or has a reference without text.
     """
     references: dict[str, list[str]] = {}
-    for where, row in read_rows(path):
-        video_id = row["video_id"]
+    content = read_values(path)
+    for where, video_id, row in clip_rows(
+        path, content if isinstance(content, list) else [content]
+    ):
         if video_id in references:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
         references[video_id] = ocr_reference(row.get("ocr"), f"{where}: {video_id}")

@@ -33,6 +33,7 @@ def score(request: Request) -> Report:
             continue
         overlaps.append(overlap)
         items.append({"video_id": video_id, "score": overlap.score, **asdict(overlap)})
+    notes = (*notes, *pairing.notes)
     names = ("score", *MEASURES)
     metrics, ci95 = means({name: [getattr(o, name) for o in overlaps] for name in names})
     skipped = len(items) - failed - len(overlaps)
@@ -60,10 +61,11 @@ def _references(request: Request) -> tuple[dict[str, list[str]], str, tuple[str,
     """
     name = SPECS[request.task].annotations
     rows = request.answers.answers.items()
-    if not request.has_annotation(name) and all(row.reference is not None for _, row in rows):
+    own = not request.answers.unnamed and all(r.reference is not None for _, r in rows)
+    if own and not request.has_annotation(name):
         at = request.answers.path
-        own = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
+        beside = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
         note = f"compared with the references in {at} itself; --references names others"
-        return own, "the answers' own file", (note,)
+        return beside, "the answers' own file", (note,)
     path, source = request.annotation(name)
     return read_ocr_references(path), source, ()

@@ -18,11 +18,10 @@ from loguru import logger
 
 from ugc_tasks.data.home import DataError
 from ugc_tasks.run import WITHOUT_CLIPS
-from ugc_tasks.saved.answers import SavedAnswer, SavedAnswers, read_answers
+from ugc_tasks.saved.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
 from ugc_tasks.specs import SPECS
 
 _NAMED = 5
-NOT_SAVED = "there is no saved answer for this clip"
 
 
 class Replayed(str):

@@ -14,12 +14,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
 from ugc_tasks.data.home import DataError
 from ugc_tasks.judge.repeats import SEVERAL
-from ugc_tasks.saved.files import read_json_or_lines, rows_of
+from ugc_tasks.saved.answers import NOT_SAVED
+from ugc_tasks.saved.files import clip_rows, kind, quoted, read_values
 
 _HIGHEST = 5
 _SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
@@ -63,6 +64,11 @@ class ScoreFile:
     ran: frozenset[str] = frozenset()
 
     @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Failed clips to which the scored file of answers has none."""
+        return tuple(video_id for video_id, why in self.failed.items() if why == NOT_SAVED)
+
+    @property
     def zeros(self) -> tuple[str, ...]:
         """Clips with a 0 among their scores: failures that were stored as scores."""
         return tuple(
@@ -79,12 +85,12 @@ def read_scores(path: Path) -> ScoreFile:
         DataError: the file cannot be read, has none of the layouts above, has a clip twice, or a
             score off its scale.
     """
-    content = read_json_or_lines(path)
+    content = read_values(path)
     if isinstance(content, dict) and "evaluations" in content:
         return _authors(path, content)
     if isinstance(content, dict) and "items" in content:
-        if content.get("task") != "caption":
-            raise DataError(f"{path}: scores of {content.get('task')!r:.40}, not of captions")
+        if (task := content.get("task")) != "caption":
+            raise DataError(f"{path}: scores of the task {kind(task)}, not of captions")
         content = content["items"]
     elif isinstance(content, dict) and "video_id" in content:
         content = [content]  # a samples file of one line
@@ -100,13 +106,10 @@ def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
     clips = {}
     for video_id, scores in evaluations.items():
         if not isinstance(scores, dict):
-            raise DataError(f"{path}: {video_id!r:.80} has no scores")
-        values = [
-            _score(scores.get(f"{name}_score"), _HIGHEST, path, video_id, name)
-            for name in DIMENSIONS
-        ]
+            raise DataError(f"{path}: {quoted(video_id)} has no scores")
+        where = f"{path}: {quoted(video_id)}"
+        values = [_score(scores.get(f"{name}_score"), _HIGHEST, where, name) for name in DIMENSIONS]
         clips[video_id] = ClipScores(*(value * SCALE for value in values))
-    stated = content.get("overall_average_percent")
     return ScoreFile(
         path=path,
         clips=clips,
@@ -114,44 +117,45 @@ def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
         judge=None,
         estimate=False,
         wanted=None,
-        stated_average=float(stated) if _is_number(stated) else None,
+        stated_average=_number(content.get("overall_average_percent")),
     )
 
 
 def _ours(path: Path, rows: list[Any]) -> ScoreFile:
     clips: dict[str, ClipScores] = {}
     failed: dict[str, str] = {}
-    facts: dict[str, set[Any]] = {"judge": set(), "estimate": set(), "wanted": set()}
+    judges: set[str] = set()
+    estimates: set[bool] = set()
+    wanted: set[int | None] = set()
     ran: set[str] = set()
-    for where, row in rows_of(path, rows):
-        video_id = row["video_id"]
+    for where, video_id, row in clip_rows(path, rows):
         if video_id in clips or video_id in failed:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
         suffix = next((s for s in ("", ESTIMATE) if DIMENSIONS[0] + s in row), None)
         if suffix is not None:
-            values = (_score(row.get(n + suffix), 100, path, video_id, n) for n in DIMENSIONS)
-            clips[video_id] = ClipScores(*values)
-            facts["estimate"].add(suffix == ESTIMATE)
-        elif "caption_failed" in row or "judge_failed" in row:
-            failed[video_id] = str(
-                row.get("caption_failed") or row.get("judge_failed") or "not judged"
+            values = (
+                _score(row.get(n + suffix), 100, f"{where}: {video_id}", n) for n in DIMENSIONS
             )
+            clips[video_id] = ClipScores(*values)
+            estimates.add(suffix == ESTIMATE)
+        elif "caption_failed" in row or "judge_failed" in row:
+            why = row.get("caption_failed") or row.get("judge_failed") or "not judged"
+            failed[video_id] = why if isinstance(why, str) else kind(why)
         else:
             raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
-        facts["judge"].add(row.get("judge"))
-        if isinstance(who := row.get("judge_ran"), str) and who:
-            ran.update(who.split(SEVERAL))
-        facts["wanted"].add(_wanted(row.get("coverage")))
-    if len(facts["judge"]) > 1 or len(facts["estimate"]) > 1:
+        judges.add(_judge(where, row.get("judge")))
+        if isinstance(who := row.get("judge_ran"), str):
+            ran.update(name.strip() for name in who.split(SEVERAL.strip()) if name.strip())
+        wanted.add(_wanted(row.get("coverage")))
+    if len(judges) > 1 or len(estimates) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
-    judge = facts["judge"].pop()
     return ScoreFile(
         path=path,
         clips=clips,
         failed=failed,
-        judge=judge if isinstance(judge, str) else None,
-        estimate=True in facts["estimate"],
-        wanted=facts["wanted"].pop() if len(facts["wanted"]) == 1 else None,
+        judge=judges.pop() or None,
+        estimate=True in estimates,
+        wanted=wanted.pop() if len(wanted) == 1 else None,
         stated_average=None,
         ran=frozenset(ran),
     )
@@ -163,13 +167,26 @@ def _wanted(coverage: Any) -> int | None:
     return int(total) if total.isdecimal() and len(total) < 10 and int(total) > 0 else None
 
 
-def _score(value: Any, highest: int, path: Path, video_id: str, name: str) -> float:
-    if not _is_number(value) or not 0 <= value <= highest:
-        raise DataError(
-            f"{path}: {video_id!r:.80} has no {name} score from 0 to {highest}: {value!r:.40}"
-        )
-    return float(value)
+def _judge(where: str, label: Any) -> str:
+    """Return the judge's label in a row; empty where it says none."""
+    if label is None or isinstance(label, str):
+        return label or ""
+    raise DataError(f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}")
 
 
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _score(value: Any, highest: int, where: str, name: str) -> float:
+    number = _number(value)
+    if number is None or not 0 <= number <= highest:
+        raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    """Return a JSON number; None for anything else, and where it is beyond all bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -17,7 +17,8 @@ from loguru import logger
 
 from ugc_tasks.data.home import DataError
 from ugc_tasks.run import WITHOUT_CLIPS
-from ugc_tasks.saved.replay import NOT_SAVED, Replayed, UgcReplay, replayed
+from ugc_tasks.saved.answers import NOT_SAVED
+from ugc_tasks.saved.replay import Replayed, UgcReplay, replayed
 
 TONE, OCR = "ugc_videocap_tone", "ugc_videocap_ocr"
 

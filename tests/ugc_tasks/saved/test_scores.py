@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from ugc_tasks.data.home import DataError
+from ugc_tasks.saved.answers import NOT_SAVED
 from ugc_tasks.saved.scores import ClipScores, read_scores
+from ugc_tasks.summary import References, doubts, summarize
 
 
 def written(folder: Path, content: Any) -> Path:
@@ -69,6 +71,45 @@ def test_who_really_judged_is_read_from_the_rows(tmp_path: Path) -> None:
     assert scores.ran == {"m fp_1", "m fp_2"}
 
 
+@pytest.mark.parametrize("ran", [" + ", "+", "  ", "", 5, [], {"a": 1}, None])
+def test_a_judge_that_ran_and_has_no_name_is_none(tmp_path: Path, ran: Any) -> None:
+    scores = read_scores(written(tmp_path, [sample("PI-1", judge_ran=ran)]))
+    assert scores.ran == frozenset()
+    (row,) = [summarize(scores, References())]
+    assert row["average"] == 80.0
+    assert doubts([scores, scores]) == []
+
+
+@pytest.mark.parametrize(
+    ("coverage", "wanted"),
+    [("1/9", 9), ("1/0", None), ("1/-9", None), ("1/1e5", None), ("1/" + "9" * 400, None),
+     (5, None), ([], None), (None, None), ("", None)],
+)  # fmt: skip
+def test_a_share_that_is_none_tells_no_number_of_clips(
+    tmp_path: Path, coverage: Any, wanted: int | None
+) -> None:
+    scores = read_scores(written(tmp_path, [sample("PI-1", coverage=coverage)]))
+    assert scores.wanted == wanted
+
+
+def test_a_reason_of_another_type_is_a_failure_still(tmp_path: Path) -> None:
+    rows = [
+        failure("PI-1") | {"judge_failed": {"code": 5}},
+        failure("PI-2") | {"caption_failed": 5},
+    ]
+    scores = read_scores(written(tmp_path, rows))
+    assert scores.failed == {"PI-1": "an object", "PI-2": "the number 5"}
+    assert scores.unanswered == ()
+    missing = failure("PI-3", caption_failed=NOT_SAVED)
+    assert read_scores(written(tmp_path, [*rows, missing])).unanswered == ("PI-3",)
+
+
+def test_an_average_that_is_no_number_is_not_stated(tmp_path: Path) -> None:
+    for stated in ("80", None, [80.0], True, 10**400):
+        content = {"evaluations": {"PI-1": evaluation()}, "overall_average_percent": stated}
+        assert read_scores(written(tmp_path, content)).stated_average is None
+
+
 def test_an_estimate_is_known_as_one(tmp_path: Path) -> None:
     path = written(tmp_path, [sample("PI-1", suffix="_estimate"), failure("PI-2")])
     assert read_scores(path).estimate
@@ -83,19 +124,30 @@ def test_what_our_score_command_prints_is_a_score_file(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ({"evaluations": {}}, "'evaluations' is to be an object"),
-        ({"evaluations": {"PI-1": None}}, "'PI-1' has no scores"),
-        ({"evaluations": {"PI-1": evaluation(6)}}, "'PI-1' has no visual score from 0 to 5: 6"),
-        ({"evaluations": {"PI-1": evaluation(audio=True)}}, "no audio score from 0 to 5: True"),
+        ({"evaluations": {"PI-1": None}}, '"PI-1" has no scores'),
+        ({"evaluations": {"PI-1": evaluation(6)}}, "no visual score from 0 to 5, but the number 6"),
+        ({"evaluations": {"PI-1": evaluation(-1)}}, "no visual score from 0 to 5, but the number"),
+        ({"evaluations": {"PI-1": evaluation(10**400)}}, "no visual score from 0 to 5, but the nu"),
+        ({"evaluations": {"PI-1": evaluation([5])}}, "no visual score from 0 to 5, but a list"),
+        ({"evaluations": {"PI-1": evaluation(audio=True)}}, "no audio score from 0 to 5, but true"),
         ({"evaluations": {"PI-1": evaluation(details="4")}}, "no details score"),
-        ({"evaluations": {"PI-1": {"visual_score": 1}}}, "no audio score from 0 to 5: None"),
-        ('{"evaluations": {"PI-1": {"visual_score": NaN}}}', "no visual score from 0 to 5: nan"),
-        ('{"evaluations": {"PI-1": {}, "PI-1": {}}}', "'PI-1' is there twice"),
+        ({"evaluations": {"PI-1": {"visual_score": 1}}}, "no audio score from 0 to 5, but null"),
+        ('{"evaluations": {"PI-1": {"visual_score": NaN}}}', "no visual score from 0 to 5, but n"),
+        ('{"evaluations": {"PI-1": {"visual_score": 1e999}}}', "no visual score from 0 to 5, but"),
+        ('{"evaluations": {"PI-1": {}, "PI-1": {}}}', '"PI-1" is there twice'),
+        ({"evaluations": []}, "'evaluations' is to be an object"),
+        ([sample("PI-1", judge=["a"])], "row 1: 'judge' is to be the judge's label, .* a list"),
+        ([sample("PI-1", judge=5)], "row 1: 'judge' is to be the judge's label, .* the number 5"),
+        ([5], "row 1: a row is an object"),
+        ([{"video_id": None}], "row 1: there is no usable video_id: null"),
+        ([{"audio": 5.0}], "row 1: there is no usable video_id: none is there"),
         ([sample("PI-1"), sample("PI-1")], "row 2: PI-1 is there twice"),
-        ([sample("PI-1") | {"audio": 101}], "no audio score from 0 to 100: 101"),
+        ([sample("PI-1") | {"audio": 101}], "PI-1 has no audio score from 0 to 100, but the n"),
         ([sample("PI-1"), sample("PI-2", judge="b")], "several judges in one file"),
         ([sample("PI-1"), sample("PI-2", suffix="_estimate")], "several judges in one file"),
         ([{"video_id": "PI-1", "caption": "text"}], "row 1: neither scores nor a failure"),
-        ({"task": "ocr", "items": []}, "scores of 'ocr', not of captions"),
+        ({"task": "ocr", "items": []}, 'scores of the task the text "ocr", not of captions'),
+        ({"task": [], "items": []}, "scores of the task a list, not of captions"),
         ({"results": {}}, "expected is a score file"),
         ([], "expected is a score file"),
     ],
