@@ -16,7 +16,7 @@ from typing import Any
 
 from ugc_tasks.data.annotations import Annotation, annotation
 from ugc_tasks.data.home import TRUE, Home
-from ugc_tasks.data.videos import Coverage, find_videos, require_videos, video_path
+from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.prompts import Asked, ask
@@ -51,7 +51,7 @@ class Run:
 
     def clip(self, video_id: str) -> Path:
         """Return the path of a clip."""
-        return video_path(self.home.videos, video_id)
+        return clip_file(self.home.videos, video_id)
 
     @property
     def wanted(self) -> int:

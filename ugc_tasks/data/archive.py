@@ -1,25 +1,24 @@
 """Clips out of a zip or tar archive that may be hostile.
 
-Nothing is ever unpacked to a path that the archive names. A member whose file name is
-``<video_id>.mp4`` of a wanted clip is copied to a file of our own, checked, and moved to its place;
-one that is not taken is named with the reason, and does not stop the others.
+Nothing is ever unpacked to a path that the archive names. A member that is called
+``<video_id>.mp4`` of a wanted clip, in whatever folder and case, is copied to a file of our own,
+checked, and moved to its place; one that is not taken is named with the reason, and does not stop
+the others.
 """
 
 from __future__ import annotations
 
-import lzma
-import tarfile
+import stat
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ugc_tasks.data.archive_members import Member, tar_members, wrong_name, zip_members
 from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, admit
 from ugc_tasks.data.clips import staging
-from ugc_tasks.data.compressed import MAX_RATIO, Bomb
+from ugc_tasks.data.compressed import MAX_RATIO, SLACK, BadArchive, reading
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Ledger
 from ugc_tasks.data.videos import video_path
@@ -27,8 +26,8 @@ from ugc_tasks.data.videos import video_path
 MAX_TOTAL_BYTES = 64 << 30
 _MAX_MEMBERS = 200_000
 _NAMED = 1000
+_LONGEST_NAME = 200
 _RATIO_SLACK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
 @dataclass
@@ -41,6 +40,7 @@ class Taken:
         refused: (member's name, reason) of those not taken; the first thousand.
         refused_count: how many there were.
         unknown: how many members are files other than wanted clips.
+        example: the name of one of those.
         cut: why the archive was not read to its end, if so.
     """
 
@@ -49,13 +49,14 @@ class Taken:
     refused: list[tuple[str, str]] = field(default_factory=list)
     refused_count: int = 0
     unknown: int = 0
+    example: str = ""
     cut: str | None = None
 
     def refuse(self, name: str, reason: str) -> None:
         """Note a member that was not taken."""
         self.refused_count += 1
         if len(self.refused) < _NAMED:
-            self.refused.append((ascii(name)[1:-1][:200], reason))
+            self.refused.append((ascii(name)[1:-1][:_LONGEST_NAME], reason))
 
 
 def take_from_archive(
@@ -87,16 +88,16 @@ def take_from_archive(
     """
     taken = Taken()
     seen: set[str] = set()
-    left = most_total
-    with staging(folder) as scratch:
-        members = _members(path, most_total)
+    by_name = {f"{video_id}.mp4".casefold(): video_id for video_id in wanted}
+    left = min(most_total, SLACK + MAX_RATIO * _check_file(path))
+    with staging(folder) as scratch, closing(_members(path, most_total)) as members:
         try:
             for number, member in enumerate(members):
                 if number >= _MAX_MEMBERS:
                     taken.cut = f"it has more than {_MAX_MEMBERS} members"
                     break
                 step(member.name)
-                video_id = _choose(member, wanted, present, seen, taken)
+                video_id = _choose(member, by_name, present, seen, taken)
                 if video_id is None:
                     continue
                 target = video_path(folder, video_id)
@@ -105,33 +106,53 @@ def take_from_archive(
                 if left <= 0:
                     taken.cut = f"more than {most_total} bytes come out of it"
                     break
-        except Bomb as error:
+        except BadArchive as error:
             taken.cut = str(error)
-        except _DAMAGE as error:
-            taken.cut = f"it is damaged or cut short ({_said(error)})"
     for video_id in taken.done:
         ledger.forget_dead(video_id)
     return taken
 
 
-def _members(path: Path, most_total: int) -> Iterator[Member]:
+def _check_file(path: Path) -> int:
+    """Return the size of an archive; raises ``DataError`` where it is no file to be read."""
     try:
-        with path.open("rb") as file:
-            beginning = file.read(2)
-        if beginning == b"PK":
-            return zip_members(path)
-        return tar_members(path, most_total)
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            raise DataError(f"{path}: cannot be read: it is no ordinary file")
+        path.open("rb").close()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError):
-        raise DataError(f"{path}: not a zip or tar archive, or damaged at its beginning") from None
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
+    return info.st_size
+
+
+def _members(path: Path, most_total: int) -> Generator[Member]:
+    """Yield the members of an archive of either kind.
+
+    Raises:
+        DataError: not even the first can be read.
+        BadArchive: a later one cannot be read.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    members = zip_members(path) if is_zip else tar_members(path, most_total)
+    first = True
+    while True:
+        try:
+            with reading():
+                member = next(members, None)
+        except BadArchive as error:
+            if not first:
+                raise
+            raise DataError(f"{path}: not a zip or tar archive that can be read: {error}") from None
+        if member is None:
+            return
+        yield member
+        first = False
 
 
 def _choose(
     member: Member,
-    wanted: Collection[str],
+    wanted: Mapping[str, str],
     present: Collection[str],
     seen: set[str],
     taken: Taken,
@@ -141,9 +162,10 @@ def _choose(
         taken.refuse(member.name, fault)
         return None
     base = member.name.replace("\\", "/").rsplit("/", 1)[-1]
-    video_id = base.removesuffix(".mp4")
-    if base == video_id or video_id not in wanted:
+    video_id = wanted.get(base.casefold())
+    if video_id is None:
         taken.unknown += bool(base)
+        taken.example = taken.example or ascii(base)[1:-1][:_LONGEST_NAME]
         return None
     if video_id in seen:
         taken.refuse(member.name, f"the archive has {video_id} already: a duplicate")
@@ -163,29 +185,33 @@ def _take(
         taken.refuse(member.name, f"it says that it has {member.size} bytes, more than {most}")
         return 0
     copied = 0
-    with tempfile.TemporaryDirectory(dir=scratch) as own:
-        temporary = Path(own, "clip.mp4")
-        try:
-            with temporary.open("wb") as file, member.open() as content:
-                while block := content.read(1 << 18):
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch) as own:
+            temporary = Path(own, "clip.mp4")
+            with temporary.open("wb") as file:
+                for block in _blocks(member):
                     copied += len(block)
                     if copied > most:
-                        raise Bomb(f"more than {most} bytes come out of it, whatever it says")
+                        raise BadArchive(f"more than {most} bytes come out of it, whatever it says")
                     if copied > _RATIO_SLACK + MAX_RATIO * member.packed:
-                        raise Bomb(f"it unpacks to more than {MAX_RATIO} times its size")
+                        raise BadArchive(f"it unpacks to more than {MAX_RATIO} times its size")
                     file.write(block)
             admit(temporary, target)
-        except ClipFault as fault:
-            taken.refuse(member.name, f"it is no clip: {fault}")
-        except (Bomb, *_DAMAGE, NotImplementedError) as error:
-            if not member.alone:
-                raise  # a stream that is broken here is broken for the rest
-            taken.refuse(member.name, f"it cannot be unpacked: {_said(error)}")
-        else:
             ledger.note_checked(target, None)
-            taken.done.append(target.stem)
+    except ClipFault as fault:
+        taken.refuse(member.name, f"it is no clip: {fault}")
+    except BadArchive as error:
+        if not member.alone:
+            raise  # a stream that is broken here is broken for the rest
+        taken.refuse(member.name, f"it cannot be unpacked: {error}")
+    except OSError as error:
+        raise DataError(f"{target}: the clip cannot be written ({error.strerror})") from None
+    else:
+        taken.done.append(target.stem)
     return copied
 
 
-def _said(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:200]
+def _blocks(member: Member) -> Iterator[bytes]:
+    with reading(), member.open() as content:
+        while block := content.read(1 << 18):
+            yield block

@@ -1,4 +1,4 @@
-"""A compressed stream read under limits: what comes out is counted, whatever is claimed."""
+"""The bytes of an archive, unpacked under limits: what comes out counts, whatever is claimed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import bz2
 import gzip
 import io
 import lzma
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
 MAX_RATIO = 20
 """Video hardly shrinks: an archive of clips unpacks to about its own size."""
 
-_SLACK = 32 << 20
+SLACK = 32 << 20
 """What may come out before the ratio is looked at; headers and padding do shrink."""
 
 _XZ_MEMORY = 256 << 20
@@ -23,15 +25,31 @@ class _Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes | None: ...
 
 
-class Bomb(ValueError):
-    """More comes out of an archive than clips would need; the message is a clause."""
+class BadArchive(ValueError):
+    """An archive, or a member of one, cannot be read on; the message is a clause."""
 
 
-class Unpacked(io.RawIOBase):
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn whatever a reader raises into ``BadArchive``.
+
+    On damaged input the standard library's readers raise nearly anything: their own errors, and
+    ``ValueError``, ``OverflowError``, ``struct.error``, ``NotImplementedError`` and others.
+    """
+    try:
+        yield
+    except BadArchive:
+        raise
+    except Exception as error:
+        said = (str(error) or type(error).__name__)[:200]
+        raise BadArchive(f"it is damaged or cut short ({said})") from None
+
+
+class Unpacked:
     """The uncompressed bytes of a file, which may be gzip, bzip2, xz, Zstandard or plain."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
-        """Open; raises ``OSError``; ``ValueError`` where this Python cannot unpack the kind."""
+        """Open; raises ``OSError``; ``BadArchive`` where this Python cannot unpack the kind."""
         self._file = path.open("rb")
         self._most, self._out, self._compressed = most_bytes, 0, True
         self._plain: _Readable
@@ -48,24 +66,25 @@ class Unpacked(io.RawIOBase):
         else:
             self._plain, self._compressed = self._file, False
 
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to ``size`` bytes; raises ``Bomb``, or what the decompressor raises."""
-        block = self._plain.read(size if size >= 0 else 1 << 20) or b""
-        self._out += len(block)
-        if self._out > self._most:
-            raise Bomb(f"more than {self._most} bytes come out of it")
-        if self._compressed and self._out > _SLACK + MAX_RATIO * self._file.tell():
-            raise Bomb(f"it unpacks to more than {MAX_RATIO} times its size")
-        return block
+    def read(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer only at the end; raises ``BadArchive``."""
+        found = bytearray()
+        while len(found) < size:
+            with reading():
+                block = self._plain.read(size - len(found)) or b""
+            self._out += len(block)
+            if self._out > self._most:
+                raise BadArchive(f"more than {self._most} bytes come out of it")
+            if self._compressed and self._out > SLACK + MAX_RATIO * self._file.tell():
+                raise BadArchive(f"it unpacks to more than {MAX_RATIO} times its size")
+            if not block:
+                break
+            found += block
+        return bytes(found)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-        super().close()
 
 
 class _Xz(io.RawIOBase):
@@ -94,7 +113,7 @@ def _zstandard(file: IO[bytes]) -> IO[bytes]:
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
-        raise ValueError(
+        raise BadArchive(
             "Python before 3.14 cannot unpack Zstandard: unpack it first, with `unzstd`"
         ) from None
     opened: IO[bytes] = zstd.ZstdFile(file)

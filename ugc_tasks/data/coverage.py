@@ -14,7 +14,7 @@ from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Ledger
 from ugc_tasks.data.published import FILES
 from ugc_tasks.data.questions import MAX_BYTES, is_video_id
-from ugc_tasks.data.videos import video_path
+from ugc_tasks.data.videos import clip_file
 
 State = Literal["present", "gone", "broken", "missing"]
 
@@ -54,7 +54,7 @@ def survey(
     """
 
     def look(video_id: str) -> tuple[str, ClipState]:
-        state = _state(video_id, video_path(folder, video_id), ledger)
+        state = _state(video_id, clip_file(folder, video_id), ledger)
         step(video_id)
         return video_id, state
 

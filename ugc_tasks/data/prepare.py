@@ -112,6 +112,11 @@ def prepare(request: Request, progress: Progress) -> Report:
                     present=present,
                     step=step,
                 )
+            if taken.example and not (taken.done or taken.there):
+                notes.append(
+                    f"{request.archive}: no file in it is a clip of this benchmark: it has for "
+                    f"example {taken.example}, and wanted is for example {everything[0]}.mp4"
+                )
         elif absent:
             links = links or _dataset_links(request.root, everything, notes)
             if links is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ def read_rows(path: Path) -> list[Row]:
         DataError: the file cannot be read, is too large, or is no table of a known kind.
     """
     try:
-        if (size := path.stat().st_size) > _MAX_BYTES:
-            raise DataError(f"{path}: {size} bytes are too many for a list of links")
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            raise DataError(f"{path}: cannot be read: it is no ordinary file")
+        if info.st_size > _MAX_BYTES:
+            raise DataError(f"{path}: {info.st_size} bytes are too many for a list of links")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None

@@ -91,7 +91,11 @@ def find_links(rows: Sequence[Row], known: Collection[str], accept: Accept, sour
             if (video_id := identify(value, known)) is not None:
                 ids[column].add(video_id)
     if not ids:
-        raise DataError(f"{source}: no column has ids of clips (PI-…); {seen}")
+        values = (value for row in rows for _, value in row if value)
+        raise DataError(
+            f"{source}: no column has ids of clips of this benchmark: {seen}; it has for example "
+            f"{next(values, '')!r:.80}, and an id is for example {min(known, default='PI-…')}"
+        )
     id_column = max(ids, key=lambda column: len(ids[column]))
     links: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     videos: dict[str, int] = defaultdict(int)

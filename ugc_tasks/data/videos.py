@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ugc_tasks.data.home import DataError
+from ugc_tasks.display import shown
 
 _NAMED = 10
 """How many missing clips a message names before it counts the rest."""
@@ -22,8 +24,19 @@ class Coverage:
 
 
 def video_path(folder: Path, video_id: str) -> Path:
-    """Return where the clip of an id lies."""
+    """Return where the clip of an id is put."""
     return folder / f"{video_id}.mp4"
+
+
+def clip_file(folder: Path, video_id: str) -> Path:
+    """Return where the clip of an id lies: at ``video_path``, or there in upper or lower case."""
+    path = video_path(folder, video_id)
+    if not path.exists():
+        with suppress(OSError):
+            for found in sorted(folder.iterdir()):
+                if found.name.casefold() == path.name.casefold():
+                    return found
+    return path
 
 
 def find_videos(folder: Path, video_ids: Iterable[str]) -> Coverage:
@@ -31,7 +44,7 @@ def find_videos(folder: Path, video_ids: Iterable[str]) -> Coverage:
     present: list[str] = []
     missing: list[str] = []
     for video_id in video_ids:
-        path = video_path(folder, video_id)
+        path = clip_file(folder, video_id)
         there = path.is_file() and path.stat().st_size > 0
         (present if there else missing).append(video_id)
     return Coverage(folder, tuple(present), tuple(missing))
@@ -54,8 +67,20 @@ def require_videos(coverage: Coverage, *, allow_partial: bool) -> None:
         if coverage.present
         else ""
     )
+    example = "" if coverage.present else _example(coverage.folder)
     raise DataError(
         f"{len(coverage.missing)} of {wanted} clips are missing in {coverage.folder}: "
-        f"{named}{more}. Get them with `ugc-videocap prepare`, put them there as <video_id>.mp4, "
-        f"point UGC_VIDEOCAP_VIDEOS at the folder that has them{way_out}."
+        f"{named}{more}.{example} Get them with `ugc-videocap prepare`, put them there as "
+        f"<video_id>.mp4, point UGC_VIDEOCAP_VIDEOS at the folder that has them{way_out}."
+    )
+
+
+def _example(folder: Path) -> str:
+    """Say how one of the files in a folder is called that has none of the clips."""
+    try:
+        name = next(iter(sorted(p.name for p in folder.iterdir() if p.is_file())), None)
+    except OSError as error:
+        return f" The folder cannot be read ({error.strerror})."
+    return (
+        f" It has {shown(name, 100)}, for example, which is no clip of this task." if name else ""
     )

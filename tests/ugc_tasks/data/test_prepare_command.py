@@ -301,6 +301,47 @@ def test_clips_of_an_archive_take_the_place_of_downloads(
     assert host.asked == []
 
 
+def test_an_archive_of_other_clips_says_what_it_has_and_what_is_wanted(
+    run: Run, clip_bytes: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "clips.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("clips/video_0001.mp4", clip_bytes)
+        archive.writestr("clips/video_0002.mp4", clip_bytes)
+    code, report, _ = run("prepare", "--from-archive", path, "--json")
+    assert code == 3
+    assert report["notes"] == [
+        f"{path}: no file in it is a clip of this benchmark: it has for example video_0001.mp4, "
+        f"and wanted is for example {IDS[0]}.mp4"
+    ]
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"clips/{IDS[1].upper()}.MP4", clip_bytes)
+    for _ in range(2):
+        assert run("prepare", "--from-archive", path, "--json")[1]["notes"] == []
+
+
+def test_a_clip_in_upper_case_counts_as_there(run: Run, tmp_path: Path, clip_bytes: bytes) -> None:
+    videos = tmp_path / "own"
+    videos.mkdir()
+    (videos / f"{IDS[1]}.MP4").write_bytes(clip_bytes)
+    assert run("status", "--videos", videos, "--json")[1]["coverage"]["present"] == 1
+
+
+def test_clips_that_came_before_show_whether_the_site_still_answers(
+    run: Run, host: WebHost, links: Path, tmp_path: Path
+) -> None:
+    assert run("prepare", "--map", links, "--limit", 3)[0] == 0
+    for video_id in IDS[3:]:
+        host.add(f"/clips/{video_id}", Answer(status=404))
+    alive = {f"/clips/{i}": host.pages[f"/clips/{i}"] for i in IDS[:3]}
+    host.pages |= {page: [Answer(status=404)] for page in alive}  # so a ban looks
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (code, report["coverage"]["gone"], report["coverage"]["missing"]) == (3, 0, 2)
+    host.pages |= alive
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (code, report["coverage"]["gone"], report["coverage"]["missing"]) == (3, 2, 0)
+
+
 def test_lists_of_links_are_not_missed_where_the_clips_are_there(
     run: Run, links: Path, tmp_path: Path
 ) -> None:

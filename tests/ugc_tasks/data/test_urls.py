@@ -127,8 +127,11 @@ def test_links_without_ids_are_never_paired_by_their_order(tmp_path: Path) -> No
 
 def test_a_table_without_ids_says_what_it_has(tmp_path: Path) -> None:
     path = as_csv(tmp_path / "t.csv", [{"name": "a", "url": LINKS[0]}])
-    with pytest.raises(DataError, match=r"no column has ids of clips.*'name', 'url'"):
+    with pytest.raises(DataError) as caught:
         links_from_map(path, IDS)
+    said = str(caught.value)
+    assert "no column has ids of clips of this benchmark: its columns are 'name', 'url'" in said
+    assert f"it has for example 'name', and an id is for example {IDS[0]}" in said
 
 
 def test_one_clip_with_two_links_is_refused_in_a_map_and_left_out_of_the_dataset(
@@ -170,6 +173,8 @@ def test_a_file_that_is_no_table_is_refused_in_a_sentence(
         links_from_map(tmp_path / "t", IDS)
     with pytest.raises(DataError, match="cannot be read"):
         links_from_map(tmp_path / "absent", IDS)
+    with pytest.raises(DataError, match="it is no ordinary file"):
+        links_from_map(Path("/dev/zero"), IDS)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +204,10 @@ def test_what_is_no_one_known_id_is_none(value: str) -> None:
         "http://m.tiktok.com/v/7479179770182552878.html",
         "https://vm.tiktok.com/ZMabcdef/",
         "https://www.tiktok.com/t/ZTabcdef/",
+        "https://vt.tiktok.com/ZMabcdef/",
+        "https://tiktok.com/@a/video/7479179770182552878",
+        "https://www.tiktok.com/share/video/7479179770182552878",
+        "https://www.tiktok.com/embed/v2/7479179770182552878",
     ],
 )
 def test_a_link_to_a_tiktok_video_is_plain_https(value: str) -> None:
@@ -210,6 +219,11 @@ def test_a_link_to_a_tiktok_video_is_plain_https(value: str) -> None:
     [
         "https://www.tiktok.com/@a",
         "https://tiktok.com.evil.example/@a/video/7479179770182552878",
+        "https://eviltiktok.com/@a/video/7479179770182552878",
+        "https://www.eviltiktok.com/@a/video/7479179770182552878",
+        "https://www.tiktok.com/@a/video/1234",
+        "https://www.tiktok.com/@a/video/7479179770182552878/likes",
+        "https://www.tiktok.com/@a/t/ZTabcdef",
         "https://evil.example/https://www.tiktok.com/@a/video/7479179770182552878",
         "https://www.tiktok.com@evil.example/@a/video/7479179770182552878",
         "https://www.tiktok.com:8443/@a/video/7479179770182552878",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ugc_tasks.data.home import DataError
-from ugc_tasks.data.videos import Coverage, find_videos, require_videos
+from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
 
 
 def coverage(present: int, missing: int) -> Coverage:
@@ -70,3 +70,25 @@ def test_no_clip_at_all_is_never_a_run(allow_partial: bool) -> None:
     with pytest.raises(DataError, match="3 of 3 clips are missing") as caught:
         require_videos(coverage(0, 3), allow_partial=allow_partial)
     assert "ALLOW_PARTIAL" not in str(caught.value), "it would be no way out"
+
+
+@pytest.mark.parametrize("name", ["PI-1a.MP4", "PI-1A.mp4", "pi-1a.Mp4"])
+def test_a_clip_is_found_in_whatever_case_its_name_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"clip")
+    assert find_videos(tmp_path, ["PI-1a", "PI-2"]) == Coverage(tmp_path, ("PI-1a",), ("PI-2",))
+    assert clip_file(tmp_path, "PI-1a") == tmp_path / name
+    (tmp_path / "PI-1a.mp4").write_bytes(b"clip")
+    assert clip_file(tmp_path, "PI-1a") == tmp_path / "PI-1a.mp4", "its own name comes first"
+
+
+def test_where_no_clip_is_found_a_file_and_an_id_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b\x1b[2J.mp4").write_bytes(b"clip")
+    (tmp_path / "c.mp4").write_bytes(b"clip")
+    with pytest.raises(DataError) as caught:
+        require_videos(find_videos(tmp_path, ["PI-1"]), allow_partial=True)
+    assert f"missing in {tmp_path}: PI-1. It has b\\x1b[2J.mp4, for example, " in str(caught.value)
+    (tmp_path / "PI-1.mp4").write_bytes(b"clip")
+    with pytest.raises(DataError) as caught:
+        require_videos(find_videos(tmp_path, ["PI-1", "PI-2"]), allow_partial=False)
+    assert "for example" not in str(caught.value)
