@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from operator import eq
 
 _LONGEST_PERIOD = 60
 """Words. A phrase longer than that said again is rather an answer given twice."""
@@ -25,11 +26,11 @@ def is_repetitive(text: str) -> bool:
     if _SAME_CHARACTER.search(text):
         return True
     words = [zlib.crc32(word.encode()) for word in _WORD.findall(text.lower())]
-    for period in range(1, min(_LONGEST_PERIOD, len(words) // _TIMES) + 1):
+    for period in range(1, _LONGEST_PERIOD + 1):
         need = max(period * (_TIMES - 1), _LEAST_WORDS - period)
         run = 0
-        for now, before in zip(words[period:], words, strict=False):
-            run = run + 1 if now == before else 0
+        for same in map(eq, words[period:], words):
+            run = run + 1 if same else 0
             if run >= need:
                 return True
     return False
