@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -31,11 +32,25 @@ class Hand:
     def answer(self, index: int) -> None:
         self.open.pop(index).set_result(Answer(index, text=f"caption {index}"))
 
+    def answer_when_asked(self, index: int) -> None:
+        when_asked(self, index, lambda: self.answer(index))
+
     def decoding(self) -> str:
         return "by hand"
 
     def close(self) -> None:
         self.open.clear()
+
+
+def when_asked(engine: Hand, index: int, action: Callable[[], None]) -> None:
+    """Do it in another thread as soon as the engine has that request."""
+
+    def wait() -> None:
+        while index not in engine.open:
+            time.sleep(0.001)
+        action()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class AtOnce(Hand):
@@ -77,7 +92,7 @@ def test_nothing_asked_is_nothing_answered() -> None:
 def test_no_more_than_may_be_in_flight_are_asked(at_once: int) -> None:
     engine = Hand()
     flow = answers(engine, Listed(range(7)), at_once, threading.Event())
-    threading.Timer(0.05, lambda: engine.answer(0)).start()
+    engine.answer_when_asked(0)
     assert next(flow).index == 0
     assert len(engine.asked) == at_once
     flow.close()  # type: ignore[attr-defined]  # it is a generator
@@ -88,7 +103,7 @@ def test_what_is_finished_first_comes_out_first() -> None:
     flow = answers(engine, Listed(range(3)), 3, threading.Event())
     order = []
     for index in (2, 0, 1):
-        threading.Timer(0.05, lambda index=index: engine.answer(index)).start()
+        engine.answer_when_asked(index)
         order.append(next(flow).index)
     assert order == [2, 0, 1]
     assert list(flow) == []
@@ -118,7 +133,7 @@ def test_a_request_that_the_caller_adds_while_it_holds_an_answer_is_asked() -> N
 def test_what_nobody_waits_for_any_more_is_cancelled() -> None:
     engine = Hand()
     flow = answers(engine, Listed(range(3)), 3, threading.Event())
-    threading.Timer(0.05, lambda: engine.answer(1)).start()
+    engine.answer_when_asked(1)
     next(flow)
     flow.close()  # type: ignore[attr-defined]
     assert all(future.cancelled() for future in engine.open.values())
@@ -127,6 +142,6 @@ def test_what_nobody_waits_for_any_more_is_cancelled() -> None:
 def test_an_engine_that_is_beyond_use_is_the_caller_s_to_hear_of() -> None:
     engine = Hand()
     flow = answers(engine, Listed([0]), 1, threading.Event())
-    threading.Timer(0.05, lambda: engine.open[0].set_exception(RuntimeError("gone"))).start()
+    when_asked(engine, 0, lambda: engine.open[0].set_exception(RuntimeError("gone")))
     with pytest.raises(RuntimeError, match="gone"):
         next(flow)

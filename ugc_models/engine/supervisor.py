@@ -44,7 +44,7 @@ class EngineGivenUp(RuntimeError):
     """The engine cannot be kept alive; nothing more comes out of it."""
 
 
-@dataclass(eq=False)
+@dataclass
 class _Case:
     """A request on its way, and in how many deaths it was in flight."""
 

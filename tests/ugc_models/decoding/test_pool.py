@@ -106,7 +106,7 @@ class TestWorkers:
             pool.read(clip, FEW, sound=False)
             [worker] = workers()
             worker.send_signal(signal.SIGSTOP)
-            threading.Timer(0.3, worker.kill).start()
+            threading.Timer(1.0, worker.kill).start()
             with pytest.raises(MediaError, match="damaged: its decoder was ended by SIGKILL"):
                 pool.read(clip, FEW, sound=False)
             assert len(pool.read(clip, FEW, sound=False).frames) == 6
