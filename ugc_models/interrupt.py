@@ -51,6 +51,5 @@ class Interrupts:
 
     def _restore(self) -> None:
         if self._installed:
-            self._installed = False
             # A handler that was not set from Python cannot be set back from it.
             signal.signal(signal.SIGINT, self._before or signal.default_int_handler)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from loguru import logger
 
 from ugc_models.interrupt import Interrupts
 
@@ -33,10 +34,14 @@ def test_before_there_is_something_to_finish_the_first_is_the_usual_one() -> Non
 
 def test_the_first_asks_to_stop_and_the_second_is_the_usual_one() -> None:
     done: list[str] = []
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}")
     with Interrupts("all is kept") as interrupts:
         interrupts.then(lambda: done.append("stopped"))
         assert not interrupts.asked
         press_ctrl_c()
+        assert said == ["Interrupted: all is kept. Once more to stop at once.\n"]
+        logger.remove(sink)
         assert interrupts.asked
         assert done == ["stopped"]
         with pytest.raises(KeyboardInterrupt):
