@@ -1,28 +1,34 @@
 """Which option an answer chooses: found where it is plain, never guessed.
 
-In this order, and the first rule that applies decides:
+Markup is taken away first (``markup.py``). Then, in this order, and the first rule that applies
+decides:
 
-1. JSON (in a fence or not): the value of ``answer`` and its like, or the only text in it.
-2. The whole answer, or its first line, is an option, and no other line is another one; to a
+1. The answer that is marked as one: ``<answer>...</answer>``, ``\\boxed{...}``.
+2. JSON (in a fence or not): the value of ``answer`` and its like, or the only text in it.
+3. The whole answer, or its first line, is an option, and no other line is another one; to a
    yes-no question, it begins with one.
-3. An announced answer: "the answer is neutral", "Answer: (B)", "option B".
-4. A letter in answer position: alone on a line; before ``.``, ``)``, ``:`` or a dash at the
-   beginning; in brackets anywhere. A bare ``A`` before a word is an English article.
-5. The options that the text names, where that is exactly one.
+4. An announced answer: "the answer is neutral", "Answer: (B)", "option B".
+5. A letter in answer position: alone on a line; in a sentence that says nothing else ("It's B",
+   "I choose B because ..."); before ``.``, ``)``, ``:`` or a dash at the beginning; in brackets or
+   bold anywhere. A bare ``A`` before a word is an English article.
+6. The options that the text names, where that is exactly one.
 
 An option inside a longer option is not named by the longer one ("Positive" in "Not Positive", where
-that is an option too), nor is one inside another word. An option that the text denies ("not
-positive", "rather than negative") is not named by it. Several letters, or a letter and the only
-option named beside it that contradict each other, are no answer.
+that is an option too), nor is one inside another word. An option or a letter that the text denies
+("not positive", "rather than negative", "B is wrong") is not named by it, and what is asked ("Is it
+B?") is not said. Several letters ("A or B"), or a letter and the only option named beside it that
+contradict each other, are no answer.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from ugc_tasks.choice.markup import marked_answers, plain
 
 MAX_CHARS = 20_000
 """A longer text is no answer to a question with options."""
@@ -30,26 +36,87 @@ MAX_CHARS = 20_000
 _ANSWER_KEYS = ("answer", "final_answer", "option", "choice", "label", "prediction", "predict")
 _NESTING = 4
 
-_DECORATION = " \t\r\n*_`'\"“”‘«».,;:!"
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
+_DECORATION = " \t\r\n*_`'\".,;:!"
 _GAP = r"[\s\-_]+"
 
-_OPEN = r"[\s*_\"'(\[]*"
-_SAID = r"\b(?:answer|option|choice)(?:\s+is)?\s*:?" + _OPEN
-_LETTER_SAID = re.compile(_SAID + r"([A-Z])(?=[\"'*_)\].,;:!]|\s*$)", re.IGNORECASE | re.MULTILINE)
-_LETTER_NAMED = re.compile(r"\b(?i:option|choice)\s+([A-Z])\b")
-_LETTER_ALONE = re.compile(_OPEN + r"([A-Za-z])[\s*_\"')\].:]*")
-_LETTER_FIRST = re.compile(_OPEN + r"([A-Za-z])[*_\"']*(?:[).:\]]|\s+-)[*_\"']*(?=\s|$)")
+_OPEN = r"[\s*_\"'`(\[<]{0,8}"
+_CLOSE = r"[*_\"'`)\]>]{0,4}"
+_STOP = rf"(?={_CLOSE}(?:[.,;:!/&+]|\s*$|\s+(?:because|since|as|for|or|and|due|given|-)\b|\s+[-(]))"
+"""What ends a letter that may be a word: the article, the pronoun, a letter in lower case."""
+
+_LETTER = rf"((?-i:[B-HJ-Z])(?![\w-]|'\w)|[A-Za-z]{_STOP})"
+_SAID = (
+    r"(?:\b(?:answer|option|choice|selection|verdict)|答案|选项?|选择)"
+    + _CLOSE
+    + r"\s?(?:(?:is|was|would be|must be|should be|is most likely)\b|=|-|是|为)?\s?:?"
+    + _OPEN
+)
+_LETTER_SAID = re.compile(
+    rf"{_SAID}(?:option|choice|letter)?{_OPEN}{_LETTER}", re.IGNORECASE | re.MULTILINE
+)
+_OPTION_SAID = re.compile(_SAID + "$", re.IGNORECASE)
+_LETTER_ALONE = re.compile(
+    rf"(?:[-+>#•\s]|\d{{1,2}}[.)]\s){{0,8}}{_OPEN}([A-Za-z])[\s*_\"'`)\]>.:!]*"
+)
+_LETTER_FIRST = re.compile(
+    rf"{_OPEN}([A-Za-z]){_CLOSE}(?:[).:\]]|(?-i:(?<=[A-Z]))[,;]|\s+-)[*_\"']*(?=\s|$)"
+    rf"|{_OPEN}([A-Z]){_CLOSE}(?=\s+(?:because|since)\b)"
+)
 _LETTER_LISTED = re.compile(r"(?<!\S)[(\[]?([A-Za-z])[).:\]]\s+\w")
-_LETTER_BRACKETED = re.compile(r"[(\[{]\s*([A-Za-z])\s*[)\]}]")
+_LETTER_MARKED = re.compile(
+    r"[(\[{<]\s{0,4}([A-Za-z])\s{0,4}[)\]}>]|\*\*([A-Z])[.:)]?\*\*|`([A-Za-z])`"
+)
+_ANOTHER = re.compile(
+    rf"{_CLOSE}[.\s]{{0,2}}(?:,|/|&|\+|\bor\b|\band\b)\s?(?:(?:and|or|maybe|perhaps|possibly)\s)?"
+    rf"(?:(?:option|choice|letter)\s)?{_OPEN}{_LETTER}",
+    re.IGNORECASE,
+)
+
+_SENTENCE_PART = re.compile(r"[.,;:!?\n]|\s-+\s|\b(?:because|since|as|for|but)\b")
+_WORD = re.compile(r"[\w']+")
+_PLAIN_WORDS = """
+the answer is it it's its that that's this i i'd i'll i'm would will must should be to my final best
+correct right one think believe guess say said choose chose pick select selected go going with vote
+answered option choice letter label here question clearly definitely certainly surely so hence
+therefore thus ok okay well sure most likely probably maybe fits applies matches describes suits
+ans response result output prediction a an of in tone mood voice source speaker speakers audio sound
+music video clip background
+"""
+_SAYING_NOTHING_ELSE = frozenset(_PLAIN_WORDS.split())
+_LETTERS = 26
+_BESIDE = re.compile(r"[ *_\"'`)\].:,(-]{0,8}")
+_ASKED = re.compile(r"[^.!?\n]{0,80}\?")
+_JOINED = re.compile(
+    rf"{_CLOSE} ?(?:,|/|&|\+|\bor\b|\band\b|\bto\b) ?(?:(?:and|or|even|maybe|perhaps|possibly) )?"
+    r"[ *_\"'`(\[<]{0,8}",
+    re.IGNORECASE,
+)
+_JOINING = frozenset(("or", "and", "either", "both"))
 
 _CLAUSE_END = re.compile(r"[,.;:!?\n]|\bbut\b")
 _CLAUSE_CHARS = 80
 _DENIAL_WORDS = 3
 """How many words before an option may deny it: "not at all positive"."""
-_DENIALS = frozenset(
-    ("not", "no", "never", "neither", "nor", "non", "without", "cannot", "than", "instead")
+_DENYING_WORDS = """
+not no never neither nor non without cannot than instead except excluding excludes excluded exclude
+eliminate eliminates eliminated eliminating unlike hardly anything everything
+"""
+_DENIALS = frozenset(_DENYING_WORDS.split())
+_DENIED_AFTER = re.compile(
+    rf"{_CLOSE}(?:(?:\s?[.:-])?\s?(?:wrong|incorrect|false)\b"
+    r"|\s(?:(?:is|was|seems|looks|can be|must be|would be)\s)?(?:definitely\s|clearly\s)?"
+    r"(?:\w{2,6}n't|cannot|not|never|wrong|incorrect|false|unlikely|excluded|eliminated|ruled out)"
+    r"\b)",
+    re.IGNORECASE,
 )
+
+
+class _Mention(NamedTuple):
+    """An option where it stands in a text as a word of its own."""
+
+    option: str
+    start: int
+    end: int
 
 
 def match_option(text: str, options: Sequence[str]) -> str | None:
@@ -64,7 +131,11 @@ def match_option(text: str, options: Sequence[str]) -> str | None:
 def _match(text: str, options: Sequence[str], nesting: int) -> str | None:
     if nesting == 0 or len(text) > MAX_CHARS:
         return None
-    text = _plain(text)
+    marked = marked_answers(text)
+    if marked:
+        found = {_match(answer, options, nesting - 1) for answer in marked}
+        return found.pop() if len(found) == 1 else None
+    text = plain(text)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -72,15 +143,17 @@ def _match(text: str, options: Sequence[str], nesting: int) -> str | None:
     else:
         inner = _only_text(value)
         return None if inner is None else _match(inner, options, nesting - 1)
-    exact = _exact(text, options)
-    if exact is not None:
-        return exact
-    mentions = _mentions(text.casefold(), options)
-    announced = _announced(text, mentions, options)
+    return _exact(text, options) or _said(text, options)
+
+
+def _said(text: str, options: Sequence[str]) -> str | None:
+    """Return the option that a text in words chooses."""
+    said = _Said(text, options)
+    announced = said.announced()
     if announced:
         return _only(announced)
-    named = {option for option, before in mentions if not _denied(before)}
-    letters = _letters(text, options)
+    named = {mention.option for mention in said.mentions}
+    letters = said.letters()
     if not letters:
         return _only(named)
     return None if len(named) == 1 and named != letters else _only(letters)
@@ -88,14 +161,6 @@ def _match(text: str, options: Sequence[str], nesting: int) -> str | None:
 
 def _only(found: set[str]) -> str | None:
     return next(iter(found)) if len(found) == 1 else None
-
-
-def _plain(text: str) -> str:
-    """Return the text with one spelling of dashes and quotes, out of a fence around all of it."""
-    text = unicodedata.normalize("NFKC", text).strip()
-    text = re.sub("[\u2010-\u2015\u2212]", "-", text).replace("\u2019", "'")
-    fenced = _FENCE.fullmatch(text)
-    return fenced.group(1) if fenced else text
 
 
 def _only_text(value: Any) -> str | None:
@@ -125,43 +190,135 @@ def _key(text: str) -> str:
     return " ".join(re.split(_GAP, text.strip(_DECORATION).casefold()))
 
 
-def _mentions(lowered: str, options: Sequence[str]) -> list[tuple[str, str]]:
-    """Return where options stand as words of their own: the option, and the text just before it."""
+def _mentions(text: str, options: Sequence[str]) -> list[_Mention]:
+    """Return where options stand as words of their own."""
     by_length = sorted(options, key=len, reverse=True)
     # The first alternative that fits wins, hence the longest first.
     patterns = [_GAP.join(map(re.escape, _key(option).split())) for option in by_length]
-    either = re.compile("|".join(rf"((?<!\w){pattern}(?!\w))" for pattern in patterns))
+    either = re.compile(
+        "|".join(rf"((?<!\w){pattern}(?!\w))" for pattern in patterns), re.IGNORECASE
+    )
     return [
-        (by_length[(m.lastindex or 1) - 1], lowered[max(0, m.start() - _CLAUSE_CHARS) : m.start()])
-        for m in either.finditer(lowered)
+        _Mention(by_length[(m.lastindex or 1) - 1], m.start(), m.end())
+        for m in either.finditer(text)
     ]
 
 
-def _announced(text: str, mentions: Sequence[tuple[str, str]], options: Sequence[str]) -> set[str]:
-    """Return the options named, by text or letter, right after words that announce an answer."""
-    announcing = re.compile(_SAID + "$")
-    by_text = {option for option, before in mentions if announcing.search(before)}
-    said = _LETTER_SAID.findall(text) + _LETTER_NAMED.findall(text)
-    return by_text | _lettered(said, options)
+class _Said:
+    """A text in words: the options that it names and does not deny, and its letters."""
+
+    def __init__(self, text: str, options: Sequence[str]) -> None:
+        self._text, self._options = text, options
+        found = _mentions(text, options)
+        self.mentions = [m for m in found if not _denied(text, m.start, m.end)]
+        self._starts = {mention.start: mention.option for mention in self.mentions}
+
+    def announced(self) -> set[str]:
+        """Return the options named, by text or letter, right after words that announce one."""
+        text, found, chained = self._text, set(), False
+        for before, mention in pairwise([_Mention("", 0, 0), *self.mentions]):
+            between = text[before.end : mention.start][-_CLAUSE_CHARS:]
+            chained = bool(_OPTION_SAID.search(between) or (chained and _JOINED.fullmatch(between)))
+            if chained:
+                found.add(mention.option)
+        for said in _LETTER_SAID.finditer(text):
+            denied = _denied(text, said.start(), said.end())
+            if not denied and not _ASKED.match(text, said.end()):
+                found |= self._chosen(said.group(1), said.end())
+        return found
+
+    def letters(self) -> set[str]:
+        """Return the options whose letter stands where an answer has it."""
+        text = self._text
+        alone = [m.group(1) for line in text.split("\n") if (m := _LETTER_ALONE.fullmatch(line))]
+        if alone:
+            return self._lettered(alone)
+        if first := _LETTER_FIRST.match(text):
+            end = first.end(first.lastindex or 0)
+            if _DENIED_AFTER.match(text, end):
+                return set()
+            # A list of all options begins like that as well.
+            listed = self._lettered(_LETTER_LISTED.findall(text))
+            return self._chosen(first.group(first.lastindex or 0), end) | listed
+        found = set()
+        for marked in _LETTER_MARKED.finditer(text):
+            if not _denied(text, marked.start(), marked.end()):
+                found |= self._chosen(marked.group(marked.lastindex or 0), marked.end())
+        for letters, end in _spoken(text, len(self._options)):
+            found |= self._lettered(letters) | self._chosen(letters[-1], end)
+        return found
+
+    def _chosen(self, letter: str, end: int) -> set[str]:
+        """Return the options of a letter that ends there and of what stands beside it.
+
+        That is other letters ("A or B"), and the text of an option ("B. Positive").
+        """
+        letters, place = [letter], end
+        for _ in range(_LETTERS):
+            another = _ANOTHER.match(self._text, place)
+            if another is None:
+                break
+            letters.append(another.group(1))
+            place = another.end(1)
+        beside = _BESIDE.match(self._text, end)
+        text = self._starts.get(beside.end()) if beside else None
+        return self._lettered(letters) | ({text} if text else set())
+
+    def _lettered(self, letters: Iterable[str]) -> set[str]:
+        places = map(_place, letters)
+        return {self._options[place] for place in places if place < len(self._options)}
 
 
-def _letters(text: str, options: Sequence[str]) -> set[str]:
-    """Return the options whose letter stands where an answer has it."""
-    alone = [m.group(1) for line in text.split("\n") if (m := _LETTER_ALONE.fullmatch(line))]
-    if alone:
-        return _lettered(alone, options)
-    if first := _LETTER_FIRST.match(text):
-        # A list of all options begins like that as well.
-        return _lettered([first.group(1), *_LETTER_LISTED.findall(text)], options)
-    return _lettered(_LETTER_BRACKETED.findall(text), options)
+def _spoken(text: str, count: int) -> Iterator[tuple[list[str], int]]:
+    """Yield letters, and where they end, of sentences that say nothing else and ask nothing."""
+    parts, start = [], 0
+    for found in _SENTENCE_PART.finditer(text):
+        parts.append((_WORD.findall(text[start : found.start()]), found.start(), found.group()))
+        start = found.end()
+    parts.append((_WORD.findall(text[start:]), len(text), "."))
+    asks = False
+    for number, (words, end, separator) in reversed([*enumerate(parts)]):
+        if separator in ".!?\n":
+            asks = separator == "?"
+        letters, others = [], set()
+        for word, after in pairwise([*words, ""]):
+            if _is_letter(word, after, count):
+                letters.append(word)
+            else:
+                others.add(word.casefold())
+        if not others and number and parts[number - 1][2] in ",:":  # "Therefore, B"
+            others = {word.casefold() for word in parts[number - 1][0]}
+        said = others and others <= _SAYING_NOTHING_ELSE | _JOINING
+        if not asks and letters and said and not _DENIED_AFTER.match(text, end):
+            yield letters, end
 
 
-def _lettered(letters: Iterable[str], options: Sequence[str]) -> set[str]:
-    places = {ord(letter.upper()) - ord("A") for letter in letters}
-    return {options[place] for place in places if place < len(options)}
+def _is_letter(word: str, after: str, count: int) -> bool:
+    """Tell whether a word is an option's letter; "a", "A" and "I" before a word may be words."""
+    alone = after in ("", "is", "it") or after in _JOINING or _place(after) < count
+    return _place(word) < count and (alone or (word.isupper() and word not in "AI"))
 
 
-def _denied(before: str) -> bool:
-    clause = _CLAUSE_END.split(before)[-1]
+def _place(word: str) -> int:
+    """Return which option a word is the letter of, from 0; a large number for a longer word."""
+    one = len(word) == 1 and word.isascii() and word.isalpha()
+    return ord(word.upper()) - ord("A") if one else _LETTERS
+
+
+def _with_others(text: str, end: int, letter: str) -> Iterator[str]:
+    """Yield a letter that ends there and those that stand beside it: "A or B", "A, B"."""
+    yield letter
+    for _ in range(_LETTERS):
+        another = _ANOTHER.match(text, end)
+        if another is None:
+            break
+        yield another.group(1)
+        end = another.end(1)
+
+
+def _denied(text: str, start: int, end: int) -> bool:
+    """Tell whether the words before or after a stretch of the text deny it."""
+    clause = _CLAUSE_END.split(text[max(0, start - _CLAUSE_CHARS) : start].casefold())[-1]
     words = re.findall(r"[\w']+", clause)[-_DENIAL_WORDS:]
-    return any(word in _DENIALS or word.endswith("n't") for word in words)
+    before = any(word in _DENIALS or word.endswith("n't") for word in words)
+    return before or _DENIED_AFTER.match(text, end) is not None

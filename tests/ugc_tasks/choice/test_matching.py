@@ -94,6 +94,204 @@ def test_an_answer_that_chooses_none_or_several_is_unanswered(text: str) -> None
     assert match_option(text, TONE) is None
 
 
+IN_MARKUP = [
+    "<answer>B</answer>",
+    "<answer>\nB. Negative\n</answer>",
+    "They shout, so A is out. <answer>B</answer>",
+    "<answer>B</answer> <answer>(B)</answer>",
+    "<answer>B",
+    "<final_answer>B</final_answer>",
+    '<answer>{"answer": "B"}</answer>',
+    "<b>B</b>",
+    "<p><strong>Negative</strong></p>",
+    "<B>",
+    "- B",
+    "* B",
+    "• B",
+    "> B",
+    "+ B",
+    "1. B",
+    "2) **B**",
+    "## B",
+    "- Negative",
+    "> Negative",
+    "(Negative)",
+    "(B)",
+    "B)",
+    "{B}",
+    "B!",
+    '"B"',
+    "'B'",
+    "“B”",
+    "«B»",
+    "`B`",
+    "```B```",
+    "```\nB\n```",
+    '```json\n"B"\n```',
+    "__B__",
+    "***B***",
+    "**B** – they shout",
+    "$B$",
+    "$\\boxed{B}$",
+    "\\boxed{\\text{B}}",
+    "\\boxed{\\textbf{(B)}}",
+    "\\boxed{\\mathrm{Negative}}",
+    "A, C? No. \\boxed{B}",
+    "\\(B\\)",
+    "\\[ \\boxed{B} \\]",
+    "\uff22",
+    "\uff08\uff22\uff09",
+    "\u24b7",
+    "B\u3002",
+    "B</s>",
+    "B<|im_end|>",
+    "<|im_start|>assistant\nB<|im_end|>",
+    "{'answer': 'B'}",
+    '{"answer": ["B"]}',
+    '{"answer": "B", "confidence": 0.5}',
+    'Here it is:\n```json\n{"answer": "B"}\n```',
+]
+IN_WORDS = [
+    "It's B.",
+    "It\u2019s B",
+    "it's b.",
+    "It is B: Negative",
+    "That's B!",
+    "B it is.",
+    "B is correct.",
+    "I choose B",
+    "I'd go with B.",
+    "I'm going with option B because of the shouting",
+    "My answer is B because they shout.",
+    "I think it's B, since they shout",
+    "Definitely B.",
+    "Therefore, B.",
+    "Selected: B",
+    "The tone is B.",
+    "The option that fits best is B.",
+    "The letter B",
+    "B because they shout.",
+    "B, because they shout.",
+    "B Negative",
+    "Negative (B)",
+    "B (Negative)",
+    "Answer - B",
+    "answer = B",
+    "**Answer**: B",
+    "**Answer: B**",
+    "### Answer\nB",
+    "Answer: option (B) Negative",
+    "The answer is:\n\n**B**",
+    "The answer is **B**. The voices are not positive.",
+    "Answer: B\n\nPositive words are missing.",
+    "It is not A, it is B.",
+    "A is wrong. B is right.",
+    "Option A is wrong, option B is right.",
+    "The speakers are **B**.",
+    "A. Positive\nB. Negative\nC. Neutral\n\nB",
+    "A. Positive B. Negative C. Neutral Answer: B",
+    "答案是B",
+    "正确答案：B。",
+]
+CHOOSING_NONE_OR_SEVERAL = [
+    "A or B",
+    "A and B",
+    "A, B",
+    "A/B",
+    "A & B",
+    "A B",
+    "either A or B",
+    "B (or A)",
+    "It's B or A.",
+    "I'd say B, or maybe A.",
+    "It's between A and B.",
+    "- A\n- B",
+    "1. A\n2. B",
+    "Option A or option B",
+    "Option A and B",
+    "The answer is A or B",
+    "Answer: A/B",
+    "Answer: A, B",
+    "The answer is positive or negative",
+    "Answer: positive/negative",
+    "Answer: **Positive**, **Negative**",
+    "<answer>A or B</answer>",
+    "<answer>A</answer><answer>B</answer>",
+    "\\boxed{A} \\boxed{B}",
+    "\\boxed{A, B}",
+    '{"answer": "A or B"}',
+    "not B",
+    "**Not B**",
+    "(B) is wrong",
+    "B is wrong.",
+    "B: incorrect",
+    "B isn't right",
+    "Option B is not right.",
+    "It isn't B.",
+    "It's not B",
+    "It can't be B.",
+    "never (B)",
+    "anything but B",
+    "other than (B)",
+    "excluding (B)",
+    "neither",
+    "Neither A nor B.",
+    "The answer is not B",
+    "I don't think the answer is B.",
+    "I would not choose B",
+    "<answer>not B</answer>",
+    "Positive is wrong.",
+    "Positive isn't right.",
+    "B?",
+    "Is it B?",
+    "Is the answer B?",
+    "Is it A, B or C?",
+    "Which one: A, B, or C?",
+    "Choose A, B or C.",
+    "The options are A, B and C.",
+    "Options: (A) Positive (B) Negative (C) Neutral",
+    "(A) Positive or (B) Negative",
+    "- Positive\n- Negative\n- Neutral",
+    "B: Positive",
+    "It's B: Positive",
+    "Answer: B. Positive",
+    "Answer: B (Positive)",
+    "a voice in the video",
+    "It's a man.",
+    "The answer is a man.",
+    "Plan B failed.",
+    "It's B-roll.",
+    "B flat is played.",
+    "I hear a B and an A.",
+    "It could be A. It could be B.",
+    "The letter A is seen, then the letter B.",
+]
+
+
+@pytest.mark.parametrize("text", IN_MARKUP)
+def test_an_answer_in_markup_is_read_as_without_it(text: str) -> None:
+    assert match_option(text, TONE) == "Negative"
+
+
+@pytest.mark.parametrize("text", IN_WORDS)
+def test_an_answer_in_a_sentence_that_says_nothing_else_is_read(text: str) -> None:
+    assert match_option(text, TONE) == "Negative"
+
+
+@pytest.mark.parametrize("text", CHOOSING_NONE_OR_SEVERAL)
+def test_two_options_denials_and_lists_of_the_options_are_not_read(text: str) -> None:
+    assert match_option(text, TONE) is None
+
+
+@pytest.mark.parametrize("order", [("Positive", "Not Positive"), ("Not Positive", "Positive")])
+def test_the_longer_option_is_looked_for_first_in_whatever_order_they_are(
+    order: tuple[str, str],
+) -> None:
+    options = (*order, "Not Positive At All")
+    assert match_option("The mood: not positive at all, I think", options) == "Not Positive At All"
+    assert match_option("I would call the mood not positive here", options) == "Not Positive"
+
+
 @pytest.mark.parametrize(
     ("text", "option"),
     [
@@ -163,7 +361,20 @@ def test_an_option_as_it_is_spelled_is_always_found(option: str, around: str) ->
     assert match_option(around.format(option.upper()), VOICE) == option
 
 
-@pytest.mark.parametrize("piece", ["not ", "not-", "answer ", "(a) ", "- ", "positive ", "*", "\n"])
+PIECES = ["not ", "not-", "answer ", "(a) ", "- ", "positive ", "*", "\n", "A, ", "it is A ", "\n-"]
+PIECES += [
+    "option A or ",
+    "<answer>",
+    "<answer>x</answer>",
+    "\\boxed{",
+    "\\text{",
+    "```",
+    "<b>",
+    "`",
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("end", ["", "positive"])
 def test_time_grows_with_the_answer_and_not_with_its_square(piece: str, end: str) -> None:
     short, long = ((piece * size)[: size - len(end)] + end for size in (MAX_CHARS // 8, MAX_CHARS))
