@@ -185,14 +185,19 @@ def _reason(error: Any) -> str:
 
 
 def _generation(value: Any) -> dict[str, Any] | None:
-    if not isinstance(value, Mapping):
-        return None
-    plain = _plain(value, _MAX_DEPTH)
-    return plain if isinstance(plain, dict) else None
+    return plain_json(value) if isinstance(value, Mapping) else None
+
+
+def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object that any writer of JSON can write and any reader can read.
+
+    What is no number (NaN, infinity), too large, nested too deeply, no JSON value at all, or half a
+    character is replaced by a text that says what it was.
+    """
+    return {_key(key): _plain(item, _MAX_DEPTH - 1) for key, item in value.items()}
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Return a value that any writer of JSON can write and any reader can read."""
     if isinstance(value, str):
         return _without_half_characters(str(value))
     if isinstance(value, float) and not math.isfinite(value):

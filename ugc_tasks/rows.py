@@ -14,7 +14,7 @@ from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.answer_text import ModelAnswer
+from ugc_tasks.answer_text import ModelAnswer, plain_json
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import SEVERAL
 from ugc_tasks.judge.suspicion import reasons
@@ -89,7 +89,7 @@ def judged_row(
         row["judge_failed"] = judgment.failure or "no judgment"
     alone = judgment.repeats or (judgment,)
     ran = {" ".join(filter(None, (each.model, each.fingerprint))) for each in alone}
-    return row | {
+    said = {
         "judge_ran": SEVERAL.join(sorted(ran - {""})),
         "judge_spent": entry(judgment),
         "judge_reply": [each.reply for each in alone] if judgment.repeats else judgment.reply,
@@ -98,6 +98,7 @@ def judged_row(
         "judge_stored": judgment.stored,
         **entries(judgment, name=value),
     }
+    return plain_json(row | said)
 
 
 def _heard(generation: Mapping[str, Any] | None) -> str:
