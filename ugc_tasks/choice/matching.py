@@ -59,13 +59,11 @@ _LETTER_ALONE = re.compile(
     rf"(?:[-+>#•\s]|\d{{1,2}}[.)]\s){{0,8}}{_OPEN}([A-Za-z])[\s*_\"'`)\]>.:!]*"
 )
 _LETTER_FIRST = re.compile(
-    rf"{_OPEN}([A-Za-z]){_CLOSE}(?:[).:\]]|(?-i:(?<=[A-Z]))[,;]|\s+-)[*_\"']*(?=\s|$)"
-    rf"|{_OPEN}([A-Z]){_CLOSE}(?=\s+(?:because|since)\b)"
+    rf"{_OPEN}([A-Za-z]){_CLOSE}(?:(?:[).:\]]|(?<=[A-Z])[,;]|\s-)[*_\"']*(?=\s|$)"
+    r"|(?=\s(?:because|since)\b))"
 )
 _LETTER_LISTED = re.compile(r"(?<!\S)[(\[]?([A-Za-z])[).:\]]\s+\w")
-_LETTER_MARKED = re.compile(
-    r"[(\[{<]\s{0,4}([A-Za-z])\s{0,4}[)\]}>]|\*\*([A-Z])[.:)]?\*\*|`([A-Za-z])`"
-)
+_LETTER_MARKED = re.compile(r"(?:[(\[{<]\s{0,4}|\*\*|`)([A-Za-z])(?:\s{0,4}[)\]}>]|[.:)]?\*\*|`)")
 _ANOTHER = re.compile(
     rf"{_CLOSE}[.\s]{{0,2}}(?:,|/|&|\+|\bor\b|\band\b)\s?(?:(?:and|or|maybe|perhaps|possibly)\s)?"
     rf"(?:(?:option|choice|letter)\s)?{_OPEN}{_LETTER}",
@@ -166,8 +164,8 @@ def _only(found: set[str]) -> str | None:
 def _only_text(value: Any) -> str | None:
     """Return the text that a JSON answer comes to, None where it is not one text."""
     if isinstance(value, dict):
-        keys = [key for key in _ANSWER_KEYS if key in value] or list(value)[:2]
-        value = value[keys[0]] if keys and (len(keys) == 1 or keys[0] in _ANSWER_KEYS) else None
+        keys = [key for key in _ANSWER_KEYS if key in value] or list(value)
+        value = value[keys[0]] if keys and (len(value) == 1 or keys[0] in _ANSWER_KEYS) else None
     if isinstance(value, list):
         value = value[0] if len(value) == 1 else None
     return value if isinstance(value, str) else None
@@ -224,7 +222,7 @@ class _Said:
         for said in _LETTER_SAID.finditer(text):
             denied = _denied(text, said.start(), said.end())
             if not denied and not _ASKED.match(text, said.end()):
-                found |= self._chosen(said.group(1), said.end())
+                found |= self._chosen([said.group(1)], said.end())
         return found
 
     def letters(self) -> set[str]:
@@ -234,26 +232,25 @@ class _Said:
         if alone:
             return self._lettered(alone)
         if first := _LETTER_FIRST.match(text):
-            end = first.end(first.lastindex or 0)
-            if _DENIED_AFTER.match(text, end):
+            if _DENIED_AFTER.match(text, first.end(1)):
                 return set()
             # A list of all options begins like that as well.
             listed = self._lettered(_LETTER_LISTED.findall(text))
-            return self._chosen(first.group(first.lastindex or 0), end) | listed
+            return self._chosen([first.group(1)], first.end(1)) | listed
         found = set()
         for marked in _LETTER_MARKED.finditer(text):
             if not _denied(text, marked.start(), marked.end()):
-                found |= self._chosen(marked.group(marked.lastindex or 0), marked.end())
-        for letters, end in _spoken(text, len(self._options)):
-            found |= self._lettered(letters) | self._chosen(letters[-1], end)
+                found |= self._chosen([marked.group(1)], marked.end())
+        for letters, end in _spoken(text):
+            found |= self._chosen(letters, end)
         return found
 
-    def _chosen(self, letter: str, end: int) -> set[str]:
-        """Return the options of a letter that ends there and of what stands beside it.
+    def _chosen(self, letters: Sequence[str], end: int) -> set[str]:
+        """Return the options of letters that end there and of what stands beside them.
 
         That is other letters ("A or B"), and the text of an option ("B. Positive").
         """
-        letters, place = [letter], end
+        letters, place = [*letters], end
         for _ in range(_LETTERS):
             another = _ANOTHER.match(self._text, place)
             if another is None:
@@ -269,7 +266,7 @@ class _Said:
         return {self._options[place] for place in places if place < len(self._options)}
 
 
-def _spoken(text: str, count: int) -> Iterator[tuple[list[str], int]]:
+def _spoken(text: str) -> Iterator[tuple[list[str], int]]:
     """Yield letters, and where they end, of sentences that say nothing else and ask nothing."""
     parts, start = [], 0
     for found in _SENTENCE_PART.finditer(text):
@@ -282,38 +279,27 @@ def _spoken(text: str, count: int) -> Iterator[tuple[list[str], int]]:
             asks = separator == "?"
         letters, others = [], set()
         for word, after in pairwise([*words, ""]):
-            if _is_letter(word, after, count):
+            if _is_letter(word, after):
                 letters.append(word)
             else:
                 others.add(word.casefold())
-        if not others and number and parts[number - 1][2] in ",:":  # "Therefore, B"
+        if not others and number:  # "Therefore, B"
             others = {word.casefold() for word in parts[number - 1][0]}
         said = others and others <= _SAYING_NOTHING_ELSE | _JOINING
         if not asks and letters and said and not _DENIED_AFTER.match(text, end):
             yield letters, end
 
 
-def _is_letter(word: str, after: str, count: int) -> bool:
+def _is_letter(word: str, after: str) -> bool:
     """Tell whether a word is an option's letter; "a", "A" and "I" before a word may be words."""
-    alone = after in ("", "is", "it") or after in _JOINING or _place(after) < count
-    return _place(word) < count and (alone or (word.isupper() and word not in "AI"))
+    alone = after in ("", "is", "it") or after in _JOINING or _place(after) < _LETTERS
+    return _place(word) < _LETTERS and (alone or (word.isupper() and word not in "AI"))
 
 
 def _place(word: str) -> int:
     """Return which option a word is the letter of, from 0; a large number for a longer word."""
     one = len(word) == 1 and word.isascii() and word.isalpha()
     return ord(word.upper()) - ord("A") if one else _LETTERS
-
-
-def _with_others(text: str, end: int, letter: str) -> Iterator[str]:
-    """Yield a letter that ends there and those that stand beside it: "A or B", "A, B"."""
-    yield letter
-    for _ in range(_LETTERS):
-        another = _ANOTHER.match(text, end)
-        if another is None:
-            break
-        yield another.group(1)
-        end = another.end(1)
 
 
 def _denied(text: str, start: int, end: int) -> bool:

@@ -158,6 +158,12 @@ IN_WORDS = [
     "It is B: Negative",
     "That's B!",
     "B it is.",
+    "b it is",
+    "Well. B",
+    "Yes, it's B.",
+    "Negative\n\nIt sounds positive at first.",
+    '{"option": "A", "answer": "B"}',
+    '{"mood": "B"}',
     "B is correct.",
     "I choose B",
     "I'd go with B.",
@@ -220,6 +226,9 @@ CHOOSING_NONE_OR_SEVERAL = [
     "\\boxed{A} \\boxed{B}",
     "\\boxed{A, B}",
     '{"answer": "A or B"}',
+    '{"mood": "B", "why": "they shout"}',
+    "{}",
+    "[]",
     "not B",
     "**Not B**",
     "(B) is wrong",
@@ -281,6 +290,13 @@ def test_an_answer_in_a_sentence_that_says_nothing_else_is_read(text: str) -> No
 @pytest.mark.parametrize("text", CHOOSING_NONE_OR_SEVERAL)
 def test_two_options_denials_and_lists_of_the_options_are_not_read(text: str) -> None:
     assert match_option(text, TONE) is None
+
+
+def test_there_are_as_many_letters_as_in_the_alphabet() -> None:
+    options = [f"Option number {n}" for n in range(26)]
+    assert match_option("Answer: Z", options) == "Option number 25"
+    assert match_option("It's Z.", options) == "Option number 25"
+    assert match_option("It's D.", TONE) is None
 
 
 @pytest.mark.parametrize("order", [("Positive", "Not Positive"), ("Not Positive", "Positive")])
