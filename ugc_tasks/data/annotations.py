@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_tasks.data.github import from_github
+from ugc_tasks.data.fetch import FetchError, no_answer, require_connection
+from ugc_tasks.data.github import from_github, offline
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.data.published import FILES, GITHUB_COMMIT, GITHUB_REPO, is_published
 
 REPO = "openinterx/UGC-VideoCap"
 REVISION = "ed5c374"
 """The dataset's commit; the benchmark's published figures are from its files."""
+
+_SILENCE = {"ConnectionError", "ConnectError", "Timeout", "TimeoutError", "TimeoutException"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ def annotation(name: str, home: Home) -> Annotation:
         path = hub_file(name)
     except Exception as error:  # whatever the Hub's client raises: connection, HTTP, cache
         looked = f"it is not in UGC_VIDEOCAP_HOME={home.root}, and " if home.root else ""
+        place = "there" if home.root else "into a folder and set UGC_VIDEOCAP_HOME to it"
         raise DataError(
-            f"{name}: {looked}the dataset {REPO} could not be asked for it ({reason(error)}); "
-            "connect to the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME to it"
+            f"{name}: {looked}the dataset {REPO} could not be asked for it: {reason(error)}; "
+            f"connect to the Hub, or put the file {place}"
         ) from error
     return Annotation(path, source_of(name))
 
@@ -68,10 +72,50 @@ def source_of(name: str) -> str:
 def hub_file(name: str, *, again: bool = False) -> Path:
     """Return a file of the dataset in the Hub's cache, fetched there if need be.
 
-    ``again`` fetches it even so. Raises whatever the Hub's client raises: see ``reason``.
+    ``again`` fetches it even so. Raises ``FetchError`` soon where there is no network or none is
+    allowed, else whatever the Hub's client raises: see ``reason``.
     """
-    found = None if again else _cached(name)
-    return found or _from_hub(name, again=again)
+    if not again and (found := _cached(name)) is not None:
+        return found
+    _require_hub(name)
+    return _from_hub(name, again=again)
+
+
+def hub_endpoint() -> str:
+    """Return the address of the Hub."""
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
+
+
+def _require_hub(name: str) -> None:
+    """Find out whether the Hub answers, as its client would go on asking for half a minute."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    if offline():
+        raise FetchError("HF_HUB_OFFLINE forbids downloading it")
+    endpoint = hub_endpoint()
+    require_connection(endpoint)
+    try:
+        get_hf_file_metadata(hf_hub_url(REPO, name, repo_type="dataset", revision=REVISION))
+    except Exception as error:
+        if _is_silence(error):
+            raise no_answer(endpoint, error) from None
+
+
+def _is_silence(error: BaseException | None) -> bool:
+    """Tell whether no server was reached or none answered, somewhere down the chain of causes.
+
+    By name, because the Hub's client has changed its HTTP library more than once.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        names = {kind.__name__ for kind in type(error).__mro__}
+        if names & _SILENCE:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _cached(name: str) -> Path | None:

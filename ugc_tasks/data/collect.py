@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_tasks.data.annotations import hub_file, reason, source_of
-from ugc_tasks.data.fetch import keep
-from ugc_tasks.data.github import from_github
+from ugc_tasks.data.annotations import hub_endpoint, hub_file, reason, source_of
+from ugc_tasks.data.fetch import keep, unreachable
+from ugc_tasks.data.github import from_github, offline
 from ugc_tasks.data.home import DataError
-from ugc_tasks.data.official import OFFICIAL_TEXTS, OfficialPromptError, official_text
+from ugc_tasks.data.official import OFFICIAL_TEXTS, OfficialPromptError, official_text, raw_endpoint
 from ugc_tasks.data.published import FILES, PublishedFile, digest, is_published
 
 _MAX_BYTES = 64 << 20
@@ -39,10 +39,11 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[C
         step: called with each file's name before its turn.
     """
     done: list[Collected] = []
-    hub = _Hub()
+    if not offline():
+        unreachable(_wanted_from(root))  # both at once; each is remembered
     for file in FILES.values():
         step(file.name)
-        done.append(Collected(file.name, source_of(file.name), _fault(file, root, replace, hub)))
+        done.append(Collected(file.name, source_of(file.name), _fault(file, root, replace)))
     for name in OFFICIAL_TEXTS:
         step(name)
         fault = None
@@ -54,41 +55,15 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[C
     return done
 
 
-class _Hub:
-    """The Hub for the time of one collection: found out of reach once, it is not asked again.
-
-    Its client tries for twenty seconds before it gives up on a file, and there are eight.
-    """
-
-    def __init__(self) -> None:
-        self._out_of_reach: Exception | None = None
-
-    def file(self, name: str, *, again: bool = False) -> Path:
-        if self._out_of_reach is not None:
-            raise self._out_of_reach
-        try:
-            return hub_file(name, again=again)
-        except Exception as error:
-            if _is_connection(error):
-                self._out_of_reach = error
-            raise
+def _wanted_from(root: Path) -> set[str]:
+    """Return the addresses of the servers that something in ``root`` is missing from."""
+    origins = {file.origin for file in FILES.values() if not is_published(root / file.name)}
+    if not all((root / "prompts" / f"{name}.txt").is_file() for name in OFFICIAL_TEXTS):
+        origins.add("github")
+    return {hub_endpoint() if origin == "hub" else raw_endpoint() for origin in origins}
 
 
-def _is_connection(error: BaseException | None) -> bool:
-    """Tell whether no connection could be made, somewhere down the chain of causes.
-
-    By name, because the Hub's client has changed its HTTP library more than once.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if type(error).__name__ == "ConnectError" or isinstance(error, ConnectionError):
-            return True
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _fault(file: PublishedFile, root: Path, replace: bool, hub: _Hub) -> str | None:
+def _fault(file: PublishedFile, root: Path, replace: bool) -> str | None:
     target = root / file.name
     if is_published(target):
         return None
@@ -101,19 +76,19 @@ def _fault(file: PublishedFile, root: Path, replace: bool, hub: _Hub) -> str | N
         if file.origin == "github":
             from_github(file, target)
         else:
-            _from_hub(file, target, hub)
+            _from_hub(file, target)
     except DataError as error:
         return str(error)
     return None
 
 
-def _from_hub(file: PublishedFile, target: Path, hub: _Hub) -> None:
+def _from_hub(file: PublishedFile, target: Path) -> None:
     try:
-        found = hub.file(file.name)
+        found = hub_file(file.name)
         if not _is_whole(found, file):
-            found = hub.file(file.name, again=True)
+            found = hub_file(file.name, again=True)
     except Exception as error:  # whatever the Hub's client raises: connection, HTTP, cache
-        raise DataError(f"{file.name} could not be had from the Hub ({reason(error)})") from None
+        raise DataError(f"{file.name} could not be had from the Hub: {reason(error)}") from None
     if not _is_whole(found, file):
         raise DataError(
             f"{file.name}: what the Hub gave is not the published file (its digest is another); "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ugc_tasks.data.fetch import FetchError, fetch, keep
 from ugc_tasks.data.home import TRUE, DataError
-from ugc_tasks.data.official import DEFAULT_ENDPOINT, ENDPOINT_VARIABLE
+from ugc_tasks.data.official import DEFAULT_ENDPOINT, ENDPOINT_VARIABLE, raw_endpoint
 from ugc_tasks.data.published import GITHUB_COMMIT, GITHUB_FOLDER, GITHUB_REPO, PublishedFile
 
 _MAX_BYTES = 16 << 20
@@ -28,10 +28,9 @@ def from_github(file: PublishedFile, target: Path, *, backoff: float = 0.5) -> N
     if offline():
         raise DataError(
             f"{file.name} is not on this machine and HF_HUB_OFFLINE forbids downloading it: run "
-            "`ugc-videocap prepare` with a network once"
+            "`ugc-videocap prepare` once where there is a network"
         )
-    endpoint = os.environ.get(ENDPOINT_VARIABLE, "").strip() or DEFAULT_ENDPOINT
-    url = f"{endpoint.rstrip('/')}/{GITHUB_REPO}/{GITHUB_COMMIT}/{GITHUB_FOLDER}/{file.name}"
+    url = f"{raw_endpoint().rstrip('/')}/{GITHUB_REPO}/{GITHUB_COMMIT}/{GITHUB_FOLDER}/{file.name}"
     try:
         content = fetch(url, most_bytes=_MAX_BYTES, backoff=backoff)
     except FetchError as error:

@@ -97,8 +97,12 @@ def official_text(name: str, *, home: Path | None, cache: Path, endpoint: str | 
         raise OfficialPromptError(
             f"there is no official prompt named {name!r}; the names are {known}"
         ) from None
-    chosen = endpoint or os.environ.get(ENDPOINT_VARIABLE, "").strip() or DEFAULT_ENDPOINT
-    return obtain(text, home=home, cache=cache, endpoint=chosen)
+    return obtain(text, home=home, cache=cache, endpoint=endpoint or raw_endpoint())
+
+
+def raw_endpoint() -> str:
+    """Return the address of the server that has the authors' repository as plain files."""
+    return os.environ.get(ENDPOINT_VARIABLE, "").strip() or DEFAULT_ENDPOINT
 
 
 def obtain(

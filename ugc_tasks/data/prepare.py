@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin
 
 from ugc_tasks.data.annotations import source_of
 from ugc_tasks.data.archive import Taken, take_from_archive
 from ugc_tasks.data.clips import Fetched, fetch_clips
 from ugc_tasks.data.collect import Collected, collect
 from ugc_tasks.data.coverage import ClipState, survey, task_ids
+from ugc_tasks.data.fetch import unreachable
 from ugc_tasks.data.github import offline
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import LEDGER, Ledger
@@ -24,6 +26,8 @@ Progress = Callable[[str, int | None], AbstractContextManager[Callable[[str], No
 """Opens a progress bar, given what is done and how often; gives what to call at each step."""
 
 _MOST_FREE_BYTES = 8 << 30
+_HOSTS = 16
+"""So many are tried before the downloads; where none can be reached, there is no network."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,10 @@ def prepare(request: Request, progress: Progress) -> Report:
     everything = _all_ids(tasks)
     if not everything:
         faults = [file.fault for file in files if file.fault]
-        raise DataError(f"no annotation file is there: {faults[0] if faults else request.root}")
+        raise DataError(
+            f"no annotation file is there: {faults[0] if faults else request.root}; run it again "
+            f"where there is a network, or put the dataset's files into {request.root}"
+        )
     wanted = everything[: request.limit]
     fetched = taken = links = None
     if request.mapping is not None:  # first of all: what is wrong with it is the user's to know
@@ -203,6 +210,10 @@ def _download(
         notes.append(f"HF_HUB_OFFLINE is set: {len(asked)} clips were not downloaded")
         return None
     if not asked:
+        return None
+    hosts = sorted({urljoin(link, "/") for link in asked.values()})[:_HOSTS]
+    if len(away := unreachable(hosts)) == len(hosts):
+        notes.append(f"{len(asked)} clips were not downloaded: {away[hosts[0]]}")
         return None
     _check_space(request.videos, len(asked), notes)
     with progress("clips", len(asked)) as step:

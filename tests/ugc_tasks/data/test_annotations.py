@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hub_server import HubServer
+from tests.support.loopback import silent_server
 from ugc_tasks.data.annotations import REPO, REVISION
 
 NAME = "final_caption_qa.json"
@@ -22,13 +23,14 @@ CONTENT = b'{"question": "What happens?", "samples": []}'
 COMMIT = REVISION + "5" * (40 - len(REVISION))
 ASK = f"""
 import os, time
-time.sleep = lambda seconds: None  # the client's waits between tries add up to 23 s
+slept = []
+time.sleep = slept.append  # the client's waits between tries add up to 23 s
 from ugc_tasks.data.annotations import annotation
 from ugc_tasks.data.home import DataError, Home
 try:
     found = annotation({NAME!r}, Home.from_env(os.environ))
 except DataError as error:
-    print("DataError", error)
+    print(f"DataError {{error}}" + f" [slept {{sum(slept)}} s]" * bool(slept))
 else:
     print(found.source, found.path)
 """
@@ -121,8 +123,10 @@ def test_a_failure_is_one_sentence_with_a_way_out(
     kind, message = ask()
     assert kind == "DataError"
     assert "\n" not in message
-    assert re.match(rf"{NAME}: the dataset {REPO} could not be asked for it \(.*({said})", message)
-    assert message.endswith("put the file into a folder and set UGC_VIDEOCAP_HOME to it")
+    assert re.match(rf"{NAME}: the dataset {REPO} could not be asked for it: .*({said})", message)
+    assert (
+        "; connect to the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME" in message
+    )
 
 
 def test_an_empty_folder_of_the_users_is_named_in_the_failure(
@@ -132,12 +136,47 @@ def test_an_empty_folder_of_the_users_is_named_in_the_failure(
     kind, message = ask(UGC_VIDEOCAP_HOME=str(tmp_path))
     assert kind == "DataError"
     assert f"it is not in UGC_VIDEOCAP_HOME={tmp_path}, and the dataset" in message
+    assert "; connect to the Hub, or put the file there" in message
 
 
-@pytest.mark.parametrize("offline", ["0", "1"], ids=["nobody listens", "offline"])
-def test_no_connection_and_no_cache_is_one_sentence(ask: Ask, offline: str) -> None:
-    with HubServer(REPO, COMMIT, {}).running() as gone:
-        pass
-    kind, message = ask(HF_ENDPOINT=gone.endpoint, HF_HUB_OFFLINE=offline)
-    assert (kind, "\n" in message) == ("DataError", False)
-    assert "connect to the Hub, or put the file into a folder" in message
+WAY_OUT = "; connect to the Hub, or put the file into a folder and set UGC_VIDEOCAP_HOME to it"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (
+            {"HF_ENDPOINT": "http://127.0.0.1:9"},
+            "no connection to 127.0.0.1:9 (Connection refused)",
+        ),
+        ({"HF_ENDPOINT": "http://nothing.invalid"}, "no connection to nothing.invalid ("),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE forbids downloading it"),
+        (
+            {"HTTP_PROXY": "http://user:hunter2@127.0.0.1:9", "NO_PROXY": ""},
+            " (the proxy 127.0.0.1: Connection refused)",
+        ),
+        ({"HTTP_PROXY": "socks9://127.0.0.1", "NO_PROXY": ""}, "socks9"),
+    ],
+    ids=["nobody listens", "no such host", "offline", "no proxy there", "no such proxy"],
+)
+def test_without_a_network_it_is_said_at_once_what_to_do(
+    hub: HubServer, ask: Ask, variables: dict[str, str], said: str
+) -> None:
+    kind, message = ask(**variables)
+    assert kind == "DataError"
+    assert message.startswith(f"{NAME}: the dataset {REPO} could not be asked for it: ")
+    assert said in message
+    assert message.endswith(WAY_OUT), "and nothing was waited for"
+    assert "\n" not in message
+    assert "hunter2" not in message
+    assert not hub.asked
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(ask: Ask) -> None:
+    with silent_server() as (address, connections):
+        kind, message = ask(HF_ENDPOINT=address, HF_HUB_ETAG_TIMEOUT="1")
+        assert kind == "DataError"
+        place = address.removeprefix("http://")
+        assert f"no connection to {place} (it does not answer){WAY_OUT}" in message
+        # To find out whether it is there, to ask, and one of the client's own (it reports itself).
+        assert len(connections) <= 3

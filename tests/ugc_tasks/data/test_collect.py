@@ -4,47 +4,87 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support.file_server import FileServer
+from tests.support.loopback import silent_server
+from ugc_tasks.data import annotations, fetch
 from ugc_tasks.data import collect as module
-from ugc_tasks.data.collect import collect
+from ugc_tasks.data.collect import Collected, collect
 from ugc_tasks.data.published import FILES
 
-HUB_FILES = [file.name for file in FILES.values() if file.origin != "github"]
+HUB_FILES = [file.name for file in FILES.values() if file.origin == "hub"]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that the Hub is asked for; everything else is out of the way."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # for the official prompts
-    monkeypatch.setattr(module, "from_github", lambda file, target: None)
-    return []
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the Hub's client, and nothing that forbids asking."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+    return tmp_path / "cache"
 
 
-def _collect(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str], error: Exception
-) -> list[str]:
-    def fail(name: str, *, again: bool = False) -> Path:
-        asked.append(name)
-        raise LookupError("no such file in the cache") from error
-
-    monkeypatch.setattr(module, "hub_file", fail)
-    done = collect(folder, replace=False, step=lambda name: None)
-    return [item.name for item in done if item.fault and item.name in HUB_FILES]
+def faults(done: list[Collected]) -> dict[str, str]:
+    return {item.name: item.fault for item in done if item.fault}
 
 
-def test_a_hub_out_of_reach_is_asked_once_and_every_file_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+def test_servers_out_of_reach_are_tried_once_and_every_file_says_so(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faults = _collect(tmp_path, monkeypatch, asked, httpx.ConnectError("name not known"))
-    assert asked == HUB_FILES[:1]
-    assert faults == HUB_FILES
+    monkeypatch.setattr(fetch, "_SILENCE_S", 0.3)
+    with FileServer([]).running() as gone:
+        pass
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone.endpoint)
+    with silent_server() as (address, connections):
+        monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", address)
+        found = faults(collect(cache, replace=True, step=lambda name: None))
+        assert len(connections) <= 3
+    assert len(found) == 15, "each file of the dataset, of the authors, and each prompt"
+    for name in HUB_FILES:
+        assert found[name].startswith(f"{name} could not be had from the Hub: no connection to ")
+    others = [fault for name, fault in found.items() if name not in HUB_FILES]
+    assert all("it does not answer" in fault for fault in others)
+    assert list(cache.rglob("*")) == []
+
+
+def test_nothing_is_asked_where_that_is_forbidden(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with silent_server() as (address, connections):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", address)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        found = faults(collect(cache, replace=True, step=lambda name: None))
+        assert connections == []
+    assert len(found) == 15
+    assert all("HF_HUB_OFFLINE forbids downloading it" in fault for fault in found.values())
 
 
 def test_a_hub_that_answers_is_asked_for_each_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+    cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faults = _collect(tmp_path, monkeypatch, asked, RuntimeError("500"))
+    asked = []
+
+    def fail(name: str, *, again: bool = False) -> Path:
+        asked.append(name)
+        raise RuntimeError("500")
+
+    monkeypatch.setattr(module, "hub_file", fail)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # for all else
+    found = faults(collect(cache, replace=True, step=lambda name: None))
     assert asked == HUB_FILES
-    assert faults == HUB_FILES
+    assert found["tone.json"] == "tone.json could not be had from the Hub: 500"
+
+
+def test_what_the_hubs_client_has_is_taken_without_a_network(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "hf/datasets--openinterx--UGC-VideoCap/snapshots"
+    (snapshot / f"{annotations.REVISION}00").mkdir(parents=True)
+    (snapshot / f"{annotations.REVISION}00/video_urls.txt").write_text("links")
+    with FileServer([]).running() as gone:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone.endpoint)
+        monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", gone.endpoint)
+    found = faults(collect(cache, replace=True, step=lambda name: None))
+    assert len(found) == 14
+    assert (cache / "video_urls.txt").read_text() == "links"

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.file_server import FileServer
-from ugc_tasks.data.fetch import FetchError, fetch, keep
+from tests.support.loopback import silent_server
+from ugc_tasks.data import fetch as module
+from ugc_tasks.data.fetch import (
+    CONNECT_S,
+    FetchError,
+    NoConnection,
+    fetch,
+    keep,
+    no_answer,
+    unreachable,
+)
 
 
 @pytest.fixture
@@ -53,8 +67,104 @@ def test_a_broken_transfer_is_asked_again(server: FileServer) -> None:
 def test_no_connection_is_said_in_a_clause(server: FileServer) -> None:
     with FileServer([]).running() as gone:
         pass
-    with pytest.raises(FetchError, match=r"^the connection failed \(ConnectError\)$"):
+    with pytest.raises(NoConnection) as caught:
         get(gone)
+    place = gone.endpoint.removeprefix("http://")
+    assert str(caught.value) == f"no connection to {place} (Connection refused)"
+
+
+def test_a_server_out_of_reach_is_not_tried_for_each_file(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = server.endpoint.removeprefix("http://")
+    no_answer(server.endpoint, "Network is unreachable")
+    with pytest.raises(NoConnection, match=rf"no connection to {place} \(Network is unreachable"):
+        get(server)
+    assert server.asked == []
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    assert get(server) == b"content", "but after a while it is"
+
+
+def test_a_server_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SILENCE_S", 0.3)
+    with silent_server() as (address, connections):
+        for _ in range(3):
+            with pytest.raises(NoConnection, match=r"no connection to .* \(it does not answer\)"):
+                fetch(f"{address}/file", most_bytes=10)
+        assert len(connections) <= 2, "to find out whether it is there, and to ask"
+
+
+@pytest.mark.parametrize("hangs", ["name server", "network"])
+def test_what_does_not_answer_at_all_is_waited_for_only_so_long(
+    monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    assert 2 * CONNECT_S < 5, "for the files, and for the clips"
+    monkeypatch.setattr(module, "CONNECT_S", 0.2)
+    over = threading.Event()
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        assert timeout == 0.2
+        over.wait(30 if hangs == "name server" else timeout)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    addresses = [f"http://{name}.example/file" for name in "abcdefgh"]
+    found = unreachable(addresses)
+    over.set()
+    assert found == {
+        address: f"no connection to {address[7:16]} (no answer within 0.2 s)"
+        for address in addresses
+    }
+
+
+def test_only_what_is_out_of_reach_is_named(server: FileServer) -> None:
+    with FileServer([]).running() as gone:
+        pass
+    place = gone.endpoint.removeprefix("http://")
+    asked = [server.endpoint, f"{gone.endpoint}/a", "nowhere", "https://[::1", "http://a:b/"]
+    assert unreachable(asked) == {
+        f"{gone.endpoint}/a": f"no connection to {place} (Connection refused)"
+    }
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"])
+def test_the_environments_proxy_is_what_has_to_be_in_reach(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    proxy = server.endpoint.replace("http://", "http://user:hunter2@")
+    monkeypatch.setenv(variable, proxy)
+    assert unreachable(["http://nothing.invalid/"]) == {}
+    monkeypatch.setenv(variable, "127.0.0.1:9")
+    assert unreachable(["http://nothing.invalid/"]) == {
+        "http://nothing.invalid/": "no connection to nothing.invalid (the proxy 127.0.0.1: "
+        "Connection refused)"
+    }
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert unreachable([server.endpoint]) == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("ALL_PROXY", "socks9://127.0.0.1"), ("SSL_CERT_FILE", "/absent.pem")]
+)
+def test_an_environment_that_no_client_can_be_made_in_is_a_clause(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(FetchError, match="proxy and SSL variables"):
+        get(server)
+
+
+def test_a_certificate_that_is_not_accepted_is_said() -> None:
+    told = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:992)"
+    error = no_answer("https://user:hunter2@tls.example:8443/a", ConnectionError(told))
+    assert (
+        str(error) == "no connection to tls.example:8443 (certificate verify failed: self-signed)"
+    )
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "nowhere", "http://"])
@@ -86,6 +196,19 @@ def test_a_file_is_kept_with_its_folders_and_nothing_beside_it(tmp_path: Path) -
     keep(path, b"second")
     assert path.read_bytes() == b"second"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, (tmp_path / "file.txt").exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    keep(tmp_path / "file.txt", b"content")
+    assert synced == [(7, False)]
 
 
 def test_what_cannot_be_kept_leaves_nothing_behind(tmp_path: Path) -> None:

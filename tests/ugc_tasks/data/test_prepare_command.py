@@ -212,6 +212,41 @@ def test_no_network_and_nothing_here_is_one_sentence(run_apart: Run) -> None:
     assert said.count("\n") == 1
 
 
+def test_a_network_that_is_not_there_is_said_with_what_to_do(
+    run_apart: Run, tmp_path: Path
+) -> None:
+    nowhere = "http://nothing.invalid"
+    code, report, said = run_apart(
+        "prepare", HF_ENDPOINT=nowhere, UGC_VIDEOCAP_RAW_ENDPOINT=nowhere
+    )
+    assert (code, report) == (2, None)
+    assert said.startswith(
+        "ugc-videocap: no annotation file is there: final_caption_qa.json could not be had from "
+        "the Hub: no connection to nothing.invalid ("
+    )
+    assert said.endswith(
+        "; run it again where there is a network, or put the dataset's files into "
+        f"{tmp_path / 'cache'}\n"
+    )
+    assert said.count("\n") == 1
+
+
+def test_clips_are_not_asked_for_where_no_site_is_in_reach(
+    run: Run, links: Path, host: WebHost, tmp_path: Path
+) -> None:
+    content = links.read_text()
+    links.write_text(content.replace(host.endpoint, "http://nothing.invalid"))
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (code, report["downloaded"], report["coverage"]["missing"]) == (3, 0, 5)
+    (note,) = report["notes"]
+    assert note.startswith("5 clips were not downloaded: no connection to nothing.invalid (")
+    assert not (tmp_path / "cache" / "videos").exists(), "nothing was tried"
+    # One site of several is in reach.
+    links.write_text(content.replace(host.endpoint, "http://nothing.invalid", 1))
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (report["downloaded"], report["coverage"]["missing"]) == (4, 1)
+
+
 def test_a_run_that_is_interrupted_goes_on_where_it_stopped(
     run_apart: Run, settings: dict[str, str], host: WebHost, links: Path, tmp_path: Path
 ) -> None:
