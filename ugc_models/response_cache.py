@@ -27,7 +27,7 @@ def bypass() -> None:
     def execute(self: Any, lm: Any, reqtype: str, requests: list[Any]) -> list[Any]:
         if not getattr(lm, "keeps_answers", False):
             return list(original(self, lm, reqtype, requests))
-        logger.info("--use_cache is not asked for this model: it keeps captions by content itself.")
+        logger.info("--use_cache is not asked for this model: it keeps its answers itself.")
         return list(getattr(lm, reqtype)(requests))
 
     execute.bypassed = True  # type: ignore[attr-defined]

@@ -96,6 +96,13 @@ def add_models(module: ModuleType) -> None:
     add_to(module)
 
 
+def bypass_cache() -> None:
+    """Have lmms-eval's ``--use_cache`` not answer for models that keep their answers themselves."""
+    from ugc_models.response_cache import bypass
+
+    bypass()
+
+
 _EXTENSIONS: dict[str, Callable[[ModuleType], None]] = {
     "lmms_eval.tasks": add_tasks,
     "lmms_eval.models": add_models,

