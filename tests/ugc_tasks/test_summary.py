@@ -143,6 +143,25 @@ def test_published_columns_are_rounded_on_the_judges_scale_and_a_half_upwards() 
 
 
 @pytest.mark.parametrize(
+    ("fours", "printed"), [(101, 70.2), (103, 70.4), (105, 70.6), (104, 70.4), (102, 70.2)]
+)
+def test_a_half_goes_up_whether_the_digit_before_it_is_even_or_odd(
+    fours: int, printed: float
+) -> None:
+    """The mean is 3.505, 3.515, 3.525, 3.52 and 3.51: printed as 3.51, 3.52, 3.53, 3.52, 3.51."""
+    values = [80.0] * fours + [60.0] * (200 - fours)
+    row = as_published([ClipScores(value, 60.0, 60.0) for value in values])
+    assert row["visual"] == printed
+
+
+@pytest.mark.parametrize(("more", "printed"), [(3, 20.13), (9, 20.38), (2, 20.08), (1, 20.04)])
+def test_an_average_on_the_edge_is_rounded_up_too(more: int, printed: float) -> None:
+    """Exactly 20.125, 20.375, 20.0833... and 20.0416..."""
+    clips = [ClipScores(40.0, 20.0, 20.0)] * more + [ClipScores(20.0, 20.0, 20.0)] * (160 - more)
+    assert as_published(clips)["average"] == printed
+
+
+@pytest.mark.parametrize(
     ("file", "n", "printed"),
     [
         ("omni_baseline_4o.json", 999, (55.6, 48.2, 52.6, 52.18)),

@@ -174,6 +174,7 @@ def test_a_table_is_read_if_its_columns_are_clear(tmp_path: Path, delimiter: str
         ("video_id,x\nPI-1,a\n", "no field is known to hold the model's text.*video_id, x"),
         ("video_id,answer,pred\nPI-1,a,b\n", '2 fields could be .*"answer" and "pred"'),
         ("video_id,caption\nPI-1,a, b\n", "line 2: 3 cells, but its head has 2 columns: quote"),
+        ("video_id,caption\nPI-1,a\nPI-2\n", "line 3: 1 cells, but its head has 2 columns: quote"),
         ("video_id,caption,caption\nPI-1,a,b\n", 'column "caption" is there twice'),
         ('video_id,caption\nPI-1,"a\n', "line 2: not valid CSV"),
         ("video_id,caption\nPI-1," + "a" * 140_000, "not valid CSV .field larger than"),
@@ -219,6 +220,30 @@ def test_what_a_model_told_has_the_types_that_it_is_to_have(tmp_path: Path) -> N
     answer = read_answers(written(tmp_path, [row])).answers["PI-1"]
     assert answer.generation == {"error": "{'code': 5}", "flags": []}
     assert answer.error == "{'code': 5}"
+
+
+def test_a_long_reason_is_cut(tmp_path: Path) -> None:
+    rows = [{"video_id": "PI-1", "error": "x" * 5000}]
+    assert read_answers(written(tmp_path, rows)).answers["PI-1"].error == "x" * 1000
+
+
+def test_an_annotation_file_is_answers_where_the_user_says_so(tmp_path: Path) -> None:
+    content = {"question": "?", "samples": [{"video_id": "PI-1", "answer": "a"}]}
+    path = written(tmp_path, content)
+    assert read_answers(path, "answer").answers["PI-1"].value == "a"
+
+
+def test_of_two_lists_in_an_object_none_is_taken_for_the_answers(tmp_path: Path) -> None:
+    rows = [{"video_id": "PI-1", "caption": "a"}]
+    path = written(tmp_path, {"old": rows, "new": rows})
+    assert {i: a.value for i, a in read_answers(path).answers.items()} == {"old": rows, "new": rows}
+
+
+def test_the_responses_of_lmms_eval_can_be_chosen_by_name(tmp_path: Path) -> None:
+    row = {"video_id": "PI-1", "filtered_resps": ["cut"], "resps": [["whole"]]}
+    path = written(tmp_path, [row])
+    assert read_answers(path, "resps").answers["PI-1"].value == "whole"
+    assert read_answers(path, "filtered_resps").answers["PI-1"].value == "cut"
 
 
 @pytest.mark.parametrize("nothing", ["", "None", "null", "NaN", "False", 0, False, [], {}])
@@ -319,6 +344,9 @@ def test_half_of_a_surrogate_pair_does_not_get_past_the_file(tmp_path: Path) -> 
         ([{"caption": "a", "x": 1}], "row 1: no field names the clip .*; there are caption, x"),
         ([{"video_id": 5, "caption": "a"}], "row 1: the number 5 is no id of a clip"),
         ([{"video_id": {}, "caption": "a"}], "row 1: an object is no id of a clip"),
+        ([{"doc_id": [], "target": "b", "caption": "a"}], "row 1: no field names the clip"),
+        ([{"doc_id": 0, "target": 5, "caption": "a"}], "row 1: no field names the clip"),
+        ([{"doc_id": 0, "caption": "a"}], "row 1: no field names the clip"),
         ([[]], "row 1: a row is an object with the clip's id; this is a list"),
         ("7", "row 1: a row is an object"),
     ],

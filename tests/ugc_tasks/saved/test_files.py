@@ -95,6 +95,24 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         read_values(Path("a\0b"))
 
 
+@pytest.mark.timeout(20)
+def test_a_pipe_that_takes_a_file_s_place_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a file when it was looked at."""
+    os.mkfifo(tmp_path / "pipe")
+    looked_at = written(tmp_path, "[1]").stat()
+    monkeypatch.setattr(Path, "stat", lambda path, **_: looked_at)
+    with pytest.raises(DataError, match="is a pipe, not a file"):
+        read_values(tmp_path / "pipe")
+
+
+def test_a_suffix_tells_a_table_with_one_column(tmp_path: Path) -> None:
+    path = tmp_path / "answers.CSV"
+    path.write_text("[a]\n1\n")
+    assert read_values(path) == [{"[a]": "1"}]
+
+
 def test_a_file_that_does_not_tell_its_size_is_read_to_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -69,6 +69,18 @@ def test_answers_without_an_id_are_found_by_number_where_all_references_fit() ->
     assert found["B"].value == "answer 1"
 
 
+def test_a_number_below_zero_is_no_document() -> None:
+    asked = {"A": "one", "B": "same", "C": "same"}
+    with pytest.raises(DataError, match="neither its doc_id nor its target"):
+        by_task_id(unnamed((-1, "same")), asked)
+
+
+def test_failures_are_no_answers_that_could_be_references() -> None:
+    asked = {i: f"A long reference, about the clip that is called {i}." for i in "AB"}
+    failed = {i: SavedAnswer(text, error="blocked") for i, text in asked.items()}
+    assert pair(SavedAnswers(Path("file"), failed), asked).notes == ()
+
+
 @pytest.mark.parametrize("first", [0, 1, 2, -1, 3, 10**400])
 def test_where_one_number_does_not_fit_references_alone_tell(first: int) -> None:
     """The run left out clips: all numbers may be of others."""
@@ -115,5 +127,6 @@ def test_half_of_the_texts_on_screen_being_the_references_is_told() -> None:
     assert not pair(
         saved(A=asked["A"], B={"ocr": asked["B"]}, C=["a"], D=["b"], E=["c"]), asked
     ).notes
+    assert not pair(saved(**right, D=["a"], E=["b"], F=["c"], H=["x"]), asked | {"H": ["h"]}).notes
     nested = {i: {"ocr": asked[i]} for i in "ABC"}
     assert pair(saved(**nested), asked).notes

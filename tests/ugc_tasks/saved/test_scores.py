@@ -45,10 +45,16 @@ def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> No
 
 
 def test_a_stored_zero_counts_and_is_told(tmp_path: Path) -> None:
-    content = {"evaluations": {"PI-1": evaluation(), "PI-2": evaluation(0, 0, 0)}}
+    content = {
+        "evaluations": {
+            "PI-1": evaluation(),
+            "PI-2": evaluation(0, 0, 0),
+            "PI-3": evaluation(5, 0, 1),
+        }
+    }
     scores = read_scores(written(tmp_path, content))
-    assert len(scores.clips) == 2
-    assert scores.zeros == ("PI-2",)
+    assert len(scores.clips) == 3
+    assert scores.zeros == ("PI-2", "PI-3")
 
 
 def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
