@@ -130,6 +130,11 @@ def test_a_caption_that_speaks_of_errors_is_a_caption(caption: str) -> None:
     assert model_answer(caption, "caption").failure == ""
 
 
+def test_after_error_four_words_are_a_message_and_five_a_sentence() -> None:
+    assert failure_in("Error: the clip was odd") == "Error: the clip was odd"
+    assert failure_in("Error: the clip was very odd") == ""
+
+
 def test_a_failure_after_reasoning_is_one() -> None:
     assert model_answer("<think>Hm.</think>[LMMS_EVAL_BUDGET_EXCEEDED]", "tone").failure == (
         "[LMMS_EVAL_BUDGET_EXCEEDED]"

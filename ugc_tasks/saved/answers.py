@@ -58,7 +58,7 @@ class SavedAnswer:
     Attributes:
         value: the text, or the JSON value that stands for it; None where there is none.
         error: why there is no answer, as the file says, or ``NO_ANSWER`` where it has ``null`` and
-            says nothing; empty where there is one. A blank text is an answer.
+            says nothing; empty where there is one. What a blank text is, ``read`` says.
         reference: what the same row says the right answer is; None where it does not.
         generation: what the model told of the answer (samples files of ours), else None.
     """

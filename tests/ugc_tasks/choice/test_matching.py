@@ -282,6 +282,30 @@ def test_an_answer_in_markup_is_read_as_without_it(text: str) -> None:
     assert match_option(text, TONE) == "Negative"
 
 
+TAGS = ("b", "strong", "em", "i", "u", "p", "div", "span", "li", "ul", "ol", "code", "pre", "mark")
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_an_answer_in_a_tag_of_html_is_read(tag: str) -> None:
+    assert match_option(f"<{tag}>B</{tag}>", TONE) == "Negative"
+    assert match_option(f"They<{tag}>shout.</{tag}>\nB", TONE) == "Negative"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<ANSWER>B</ANSWER> rather than A",
+        '```json\n{"mood": "B"}\n```',
+        'So:\n```\n{"mood": "B"}\n```\nThat is it.',
+        '```\n{"mood": "B"}```',
+        "B \u2014 they shout",
+        "B \u2013 they shout",
+    ],
+)
+def test_a_fence_a_tag_and_a_dash_are_taken_off(text: str) -> None:
+    assert match_option(text, TONE) == "Negative"
+
+
 @pytest.mark.parametrize("text", IN_WORDS)
 def test_an_answer_in_a_sentence_that_says_nothing_else_is_read(text: str) -> None:
     assert match_option(text, TONE) == "Negative"

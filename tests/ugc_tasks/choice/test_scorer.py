@@ -52,6 +52,11 @@ def test_answers_are_matched_and_the_constant_answer_stands_beside(references: P
     assert [item["chosen"] for item in report.items] == ["Positive", "Negative", "Negative", None]
     assert [item["correct"] for item in report.items] == [True, False, True, False]
     assert report.facts["constant_answer"] == "Positive"
+    # Wilson's interval of two of four.
+    assert report.ci95["accuracy"] == (
+        pytest.approx(15.0036, abs=1e-3),
+        pytest.approx(84.9964, abs=1e-3),
+    )
     assert report.notes == ("always answering 'Positive' gives 50.0, and these answers no more",)
 
 
@@ -67,6 +72,12 @@ def test_no_option_is_unanswered_and_a_blank_is_a_failure_that_does_not_count(
     assert report.items[1] == {"video_id": "PI-2", "failure": "the model gave no answer"}
     assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
     assert not report.complete
+
+
+def test_what_beats_a_constant_answer_needs_no_note(references: Path) -> None:
+    right = {"PI-1": "A", "PI-2": "A", "PI-3": "B", "PI-4": "C"}
+    report = scored(references, right)
+    assert (report.metrics["accuracy"], report.notes) == (100.0, ())
 
 
 def test_nothing_answered_is_no_figure(references: Path) -> None:

@@ -55,6 +55,8 @@ def test_a_failure_is_no_zero(tmp_path: Path) -> None:
     report = scored(tmp_path, broken)
     assert (report.n, report.failed) == (2, 1)
     assert report.metrics["score"] == pytest.approx(1 / 2)
+    assert report.items[0]["score"] == 1.0
+    assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
     assert not report.complete
 
 
