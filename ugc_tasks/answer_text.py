@@ -24,7 +24,7 @@ _MAX_DEPTH = 8
 _MAX_INTEGER = 2**63
 _INDENT = 64
 _NOT_A_TEXT = "the answer is not a text"
-_STR_OF_NONE = frozenset(("None", "null", "nan", "NaN"))
+_STR_OF_NONE = frozenset(("none", "null", "nan", "n/a", "undefined", "no response", "no output"))
 """What a program makes of an answer that is missing; no caption reads like that."""
 
 _TAG = re.compile(
@@ -105,7 +105,7 @@ def _why_blank(
 def _why_none(task: str, value: Any, text: str) -> str:
     if _kind(task) == "text" and not isinstance(value, str):
         return _NOT_A_TEXT
-    if task in ("caption", "visual_caption") and text in _STR_OF_NONE:
+    if task in ("caption", "visual_caption") and text.strip("[]()<>.").casefold() in _STR_OF_NONE:
         return f"{no_answer(task)} (its text is {text!r})"
     return failure_in(text, shown_text=_kind(task) == "ocr")
 

@@ -148,7 +148,9 @@ def test_a_judged_answer_is_a_text(value: Any) -> None:
         assert text(value, task) == json.dumps(value)
 
 
-@pytest.mark.parametrize("word", ["None", "null", "nan", " None "])
+@pytest.mark.parametrize(
+    "word", ["None", "null", "nan", " NaN ", "N/A", "undefined", "[no output]", "No response."]
+)
 def test_what_a_program_writes_for_nothing_is_no_caption_and_may_be_an_answer(word: str) -> None:
     assert failure(word) == f"the model gave no caption (its text is {word.strip()!r})"
     for task in ("tone", "ocr", "objects", "background"):
@@ -250,3 +252,17 @@ def test_no_recorded_answer_is_taken_for_a_failure_or_changed() -> None:
         assert answer.failure == ("" if value is not None else "the model gave no answer")
         if isinstance(value, str):
             assert answer.text == value.strip()
+
+
+def test_the_edges_of_what_json_can_hold() -> None:
+    told = {"most": 2**63 - 1, "over": 2**63, "nested": {"a": {"b": {"c": [1]}}}}
+    plain = model_answer("text", "caption", generation=told).generation
+    assert plain == {**told, "over": "(int)"}
+    assert model_answer({1}, "ocr").text == "(set)"
+    assert model_answer(10**5000, "ocr").text == "(int)"
+    assert failure("x", error=" odd \n") == "odd"
+    assert failure("\x00", "tone") == failure("\u200b ", "tone") == "the model gave no answer"
+    assert failure("", "ocr", generation={"finish_reason": ""}) == ""
+    assert failure(["a"], "no task") == "the answer is not a text"
+    for kept in ("B</answer>", "</answer>B", "a <answer>B</answer>", "<answer>B</answer> c"):
+        assert text(f"<think>x</think>{kept}") == kept

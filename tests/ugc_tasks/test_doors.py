@@ -175,8 +175,8 @@ def test_a_samples_file_of_ours_fails_where_the_run_failed(tmp_path: Path) -> No
         {"video_id": "PI-0", "filtered_resps": "", "answer_failed": "the model gave no answer"},
         {"video_id": "PI-1", "filtered_resps": "", "answer_failed": "", "generation": None},
         {"video_id": "PI-2", "filtered_resps": "half", "generation": {"error": "broken"}},
-        {"video_id": "PI-3", "predict_ocr": "", "finish_reason": "content_filter"},
-        {"video_id": "PI-4", "predict_ocr": "", "finish_reason": "stop"},
+        {"video_id": "PI-3", "filtered_resps": "", "finish_reason": "content_filter"},
+        {"video_id": "PI-4", "filtered_resps": "", "finish_reason": "stop"},
         {"video_id": "PI-5", "filtered_resps": "a", "caption_failed": "cut", "generation": 5},
     ]
     saved = tmp_path / "samples.jsonl"
