@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS dead (
 ) WITHOUT ROWID;
 """
 
+_WHOSE = "SELECT application_id, (SELECT count(*) FROM sqlite_master) FROM pragma_application_id"
+
 Kind = Literal["gone", "broken"]
 
 
@@ -55,13 +57,14 @@ class Ledger:
         except sqlite3.Error as error:
             raise self._unusable(error) from None
         try:
-            (found,) = self._one("PRAGMA application_id", ()) or (0,)
-            if found not in (0, _APPLICATION_ID):
+            found, tables = self._one(_WHOSE, ()) or (0, 0)
+            if found != _APPLICATION_ID and (found or tables):
                 raise DataError(f"{path} is another program's database: move it away")
-            # Each statement by itself: executescript would not wait for another process.
+            # First of all: tables without it are another program's. Each statement by itself:
+            # executescript would not wait for another process.
+            self._one(f"PRAGMA application_id = {_APPLICATION_ID}", ())
             for statement in _SCHEMA.split(";")[:-1]:
                 self._one(statement, ())
-            self._one(f"PRAGMA application_id = {_APPLICATION_ID}", ())
         except BaseException:
             self.close()
             raise
@@ -110,6 +113,11 @@ class Ledger:
         self.close()
 
     def _one(self, statement: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        # A file's name may hold bytes that are no text, which SQLite does not take.
+        values = [
+            value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+            for value in values
+        ]
         with self._lock:
             try:
                 row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()

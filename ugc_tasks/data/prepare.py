@@ -260,6 +260,8 @@ def _explained(
             said[video_id] = ClipState("missing", "it has several different links")
         elif links is not None and video_id not in links.by_id:
             said[video_id] = ClipState("missing", "no link is known")
+        elif fetched is not None and fetched.gave_up:
+            said[video_id] = ClipState("missing", "not asked for: the downloads were given up")
     return said
 
 

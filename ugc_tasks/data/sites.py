@@ -52,11 +52,11 @@ class Site:
         self._comes, self._settle = comes, settle
         self._changed = threading.Condition()
         self._checking = False
-        self._events = 0
+        self._verdicts = 0
         self._open: list[tuple[int, str, NoClip]] = []  # verdicts that nothing has confirmed yet
 
     def begin(self) -> int:
-        """Say that a clip is about to be asked for; returns a number for ``gave``.
+        """Say that a clip is about to be asked for; returns the verdicts so far, for ``gave``.
 
         Raises:
             Stopped: the site is not asked any further.
@@ -65,8 +65,7 @@ class Site:
             self._changed.wait_for(lambda: not self._checking)
             if self.closed.is_set():
                 raise Stopped
-            self._events += 1
-            return self._events
+            return self._verdicts
 
     def gave(self, link: str, begun: int) -> None:
         """Note that a clip came: verdicts from before it was asked for can be believed."""
@@ -77,11 +76,11 @@ class Site:
     def refused(self, video_id: str, verdict: NoClip) -> None:
         """Note a verdict; after many in a row, find out whether the site still answers."""
         with self._changed:
-            self._events += 1
-            self._open.append((self._events, video_id, verdict))
+            self._verdicts += 1
+            self._open.append((self._verdicts, video_id, verdict))
             if len(self._open) < MOST_IN_A_ROW or self._checking or self.closed.is_set():
                 return
-            self._checking, begun = True, self._events
+            self._checking, begun = True, self._verdicts
         answers = False
         try:
             answers = self._answers()
@@ -108,7 +107,7 @@ class Site:
                 for _, video_id, verdict in plain:
                     self._settle(video_id, verdict)
             elif self._answers():
-                self._believe(self._events)
+                self._believe(self._verdicts)
         return {video_id: verdict.reason for _, video_id, verdict in self._open}
 
     def close(self) -> None:

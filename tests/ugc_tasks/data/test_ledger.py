@@ -71,3 +71,33 @@ def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be used"):
         Ledger(tmp_path / "no" / "folder")
     assert sqlite3.connect(tmp_path / "other").execute("SELECT name FROM sqlite_master").fetchall()
+
+
+def test_a_database_with_tables_of_another_program_is_not_written_into(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other") as database:
+        database.execute("CREATE TABLE mine (a)")
+    before = (tmp_path / "other").read_bytes()
+    with pytest.raises(DataError, match="another program's database: move it away"):
+        Ledger(tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() == before
+
+
+def test_what_is_no_text_is_remembered_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"clips \xff")
+    folder.mkdir()
+    clip = folder / "PI-1.mp4"
+    clip.write_bytes(b"clip")
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.note_checked(clip, "it says \ud800")
+        assert ledger.checked(clip) == (True, "it says \\ud800")
+        assert ledger.checked(tmp_path / "ledger") == (False, None)
+
+
+def test_of_a_clip_the_last_word_counts(tmp_path: Path) -> None:
+    broken = Dead("https://a.example/2", "broken", "it has no picture")
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.note_dead("PI-1", GONE)
+        ledger.note_dead("PI-1", broken)
+        ledger.note_dead("PI-2", GONE)
+        ledger.forget_dead("PI-2")
+        assert (ledger.dead("PI-1"), ledger.dead("PI-2")) == (broken, None)

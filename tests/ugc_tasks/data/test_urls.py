@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from ugc_tasks.data import tables
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.urls import (
     identify,
@@ -88,6 +90,68 @@ def test_the_columns_are_found_in_a_table_of_any_kind(
 def test_simpler_layouts_of_a_users_list_will_do(tmp_path: Path, content: str) -> None:
     (tmp_path / "links").write_text(content)
     assert links_from_map(tmp_path / "links", IDS).by_id == WANTED
+
+
+def test_a_csv_file_is_read_whatever_its_cells_hold(tmp_path: Path) -> None:
+    lines = ['id; "a note of \u2028 two\nlines"; link']
+    lines += [f'{i} ; "a; b\nc"; "{link}";more' for i, link in WANTED.items()]
+    (tmp_path / "links").write_text("\r\n".join(lines), newline="")
+    links = links_from_map(tmp_path / "links", IDS)
+    assert (links.by_id, links.id_column, links.link_column) == (WANTED, "id", "link")
+    (tmp_path / "links").write_text("\n".join(f"|{i}|{link}" for i, link in WANTED.items()))
+    assert links_from_map(tmp_path / "links", IDS).id_column == IDS[0], "there is no header"
+    (tmp_path / "links").write_text(
+        "name\n" + "\n".join(f"x,{i},{link}" for i, link in WANTED.items())
+    )
+    links = links_from_map(tmp_path / "links", IDS)
+    assert (links.by_id, links.id_column, links.link_column) == (WANTED, "column 2", "column 3")
+
+
+def test_json_lines_may_hold_any_character(tmp_path: Path) -> None:
+    rows = [{"id": i, "note": "a\u2028b\x85c", "url": link} for i, link in WANTED.items()]
+    (tmp_path / "t").write_text(
+        "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8", newline=""
+    )
+    assert links_from_map(tmp_path / "t", IDS).by_id == WANTED
+
+
+def test_quotes_are_read_in_linear_time(tmp_path: Path) -> None:
+    """Guessing a delimiter by the standard library takes minutes over each of these."""
+    for cell in (',"', "',", '\n"'):
+        (tmp_path / "t").write_text(f"id,url\n{IDS[0]},{LINKS[0]}\n" + cell * (32 << 10))
+        with suppress(DataError):
+            links_from_map(tmp_path / "t", IDS)
+
+
+def test_rows_nested_deeper_than_any_table_are_not_followed(tmp_path: Path) -> None:
+    def nested(depth: int) -> list[dict[str, object]]:
+        value: object = LINKS[0]
+        for _ in range(depth):
+            value = [value]
+        return [{"id": IDS[0], "url": value}]
+
+    assert links_from_map(as_json(tmp_path / "t", nested(7)), IDS).by_id == {IDS[0]: LINKS[0]}
+    for depth in (8, 400):
+        with pytest.raises(DataError, match="no column has links"):
+            links_from_map(as_json(tmp_path / "t", nested(depth)), IDS)
+
+
+def test_a_table_has_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = as_csv(tmp_path / "t", [{"id": i, "url": link} for i, link in WANTED.items()])
+    monkeypatch.setattr(tables, "_MAX_ROWS", 13)  # the line of names is one
+    assert links_from_map(path, IDS).by_id == WANTED
+    monkeypatch.setattr(tables, "_MAX_ROWS", 12)
+    with pytest.raises(DataError, match="more than 12 rows are too many"):
+        links_from_map(path, IDS)
+    monkeypatch.setattr(tables, "_MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(DataError, match="bytes are too many for a list of links"):
+        links_from_map(path, IDS)
+
+
+def test_a_link_may_be_long_but_not_without_limit() -> None:
+    link = "https://a.example/" + "x" * (2048 - 18)
+    assert web_link(link) == link
+    assert web_link(link + "x") is None
 
 
 def test_a_list_of_files_named_by_their_ids_is_a_table_of_one_column(tmp_path: Path) -> None:
