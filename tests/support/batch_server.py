@@ -40,11 +40,12 @@ class Batch:
     output: str | None = None
     errors: str | None = None
     problem: str | None = None
+    code: str = "invalid"
     total: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the API shows it."""
-        failed = {"data": [{"code": "invalid", "message": self.problem}]} if self.problem else None
+        failed = {"data": [{"code": self.code, "message": self.problem}]} if self.problem else None
         done = self.total if self.status == "completed" else 0
         return {
             "id": self.id, "object": "batch", "endpoint": "/v1/chat/completions",
@@ -64,6 +65,8 @@ class Rules:
         end: status that batches end with; lines after ``done_lines`` are left out if it is not
             ``completed``.
         problem: what makes every batch fail as a whole.
+        queue: requests that the account's queue holds, those of all batches that are out.
+        queue_words: what a batch fails with that is too large for it.
         fault: called with ``METHOD /path`` before each exchange; an act goes in place of it.
         lost: called in the same way after it: the answer of what was done is not sent.
     """
@@ -72,6 +75,8 @@ class Rules:
     end: str = "completed"
     done_lines: int = 10**9
     problem: str | None = None
+    queue: int = 10**9
+    queue_words: str = "Enqueued token limit reached for m in organization o."
     fault: Callable[[str], Act | None] = field(default=lambda _: None)
     lost: Callable[[str], bool] = field(default=lambda _: False)
 
@@ -119,6 +124,12 @@ class BatchServer(JudgeServer):
             return
         if self.rules.problem:
             batch.status, batch.problem = "failed", self.rules.problem
+            return
+        running = [other for other in self.batches.values() if other.status == "in_progress"]
+        enqueued = batch.total + sum(other.total for other in running)
+        if batch.status == "validating" and enqueued > self.rules.queue:
+            batch.status, batch.problem = "failed", self.rules.queue_words
+            batch.code = "token_limit_exceeded"
             return
         batch.looks += 1
         batch.status = "in_progress"

@@ -76,6 +76,8 @@ class Asking:
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
         self._refusal = Refusal()
         self._timed_out_in_a_row = 0
+        # What batches were billed for and brought no scores of, by key, until it is asked again.
+        self._unread: dict[str, Judgment] = {}
         self._meter = Meter(purse_of(settings.store, settings.budget), price)
         self._connection = Connection(settings.base_url, settings.api_key, timeout=settings.timeout)
         self._tries = Tries(
@@ -161,10 +163,17 @@ class Asking:
                             return await self._ask(item, key)
                 await asyncio.sleep(_CLAIM_POLL_S)
         except JudgeRefused as error:
-            return Judgment(item.video_id, failure=str(error))
+            return self._failed(item, key, str(error))
         except JudgeStoreError as error:
             self._refuse(str(error))  # what cannot be kept must not be bought
-            return Judgment(item.video_id, failure=str(error))
+            return self._failed(item, key, str(error))
+
+    def _failed(self, item: JudgeItem, key: str, reason: str) -> Judgment:
+        """Return a failure, with what a batch was billed for."""
+        unread = self._unread.pop(key, None)
+        if unread is None:
+            return Judgment(item.video_id, failure=reason)
+        return dataclasses.replace(unread, video_id=item.video_id, failure=reason)
 
     def stop(self, reason: str) -> None:
         """Ask nothing more, for ``reason``; what is on the wire may still come."""
@@ -178,7 +187,7 @@ class Asking:
         self._claims.close()
 
     async def _ask(self, item: JudgeItem, key: str) -> Judgment:
-        result: Judgment | None = None
+        result = self._unread.pop(key, None)
         body, allowed = self._requests.body(item), Allowance(self._settings.deadline)
         for _ in range(self._settings.attempts):
             keep = functools.partial(self._keep, item, key, earlier=result)
@@ -235,11 +244,16 @@ class Asking:
         )
 
     async def _from_batch(
-        self, wanted: Mapping[str, JudgeItem], key: str, reply: ChatReply, usage: Usage
+        self, wanted: Mapping[str, JudgeItem], key: str, reply: ChatReply | None, usage: Usage
     ) -> None:
         """Put a reply from a batch on disk; a batch may hold more than this run asked for."""
         item = wanted.get(key) or JudgeItem("", "", "")
-        await self._keep(item, key, reply, usage)
+        if reply is None:
+            judgment = Judgment(item.video_id, failure="the answer was lost", usage=usage)
+        else:
+            judgment = await self._keep(item, key, reply, usage)
+        if judgment.scores is None:
+            self._unread[key] = judgment
 
     def _read(self, reply: ChatReply) -> tuple[Scores | None, str | None]:
         try:

@@ -69,7 +69,8 @@ def replies(content: bytes, keys: Collection[str], api_key: str) -> dict[str, Ch
     """Return the replies in a file of answers, by key; the first counts where one is there twice.
 
     Lines that are no reply (an error, junk, a key that was not asked for) are passed over: their
-    judgments are still missing, and are asked for by single requests.
+    judgments are still missing, and are asked for by single requests. A line that was billed and
+    cannot be read is a reply without text.
 
     Args:
         content: of the file.
@@ -83,10 +84,21 @@ def replies(content: bytes, keys: Collection[str], api_key: str) -> dict[str, Ch
             key, response = answer["custom_id"], answer["response"]
             if key not in wanted or key in found or response["status_code"] != 200:
                 continue
-            found[key] = read_completion(json.dumps(response["body"]).encode(), api_key)
-        except (ValueError, LookupError, TypeError, RecursionError, Passing):
+            found[key] = _reply(response["body"], api_key)
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue
     return found
+
+
+def _reply(body: Any, api_key: str) -> ChatReply:
+    try:
+        return read_completion(json.dumps(body).encode(), api_key)
+    except (Passing, RequestFailed):
+        usage = body["usage"]
+        prompt, completion = (usage[name] for name in ("prompt_tokens", "completion_tokens"))
+        if not all(type(count) is int and 0 <= count < 1 << 53 for count in (prompt, completion)):
+            raise ValueError from None
+        return ChatReply("", prompt_tokens=prompt, completion_tokens=completion)
 
 
 def _as_json(body: Mapping[str, Any]) -> bytes:

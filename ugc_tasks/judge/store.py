@@ -104,6 +104,12 @@ class JudgmentStore:
             query = "SELECT 1 FROM reply WHERE key = ? AND failure IS NULL LIMIT 1"
             return {key for key in keys if db.execute(query, (key,)).fetchone()}
 
+    def holds(self, key: str, reply: ChatReply, *, since: float) -> bool:
+        """Tell whether this very reply came under ``key`` after ``since``, a time in seconds."""
+        with self.reading() as db:
+            query = "SELECT 1 FROM reply WHERE key = ? AND created_at >= ? AND text = ? LIMIT 1"
+            return db.execute(query, (key, since, _text(reply.text))).fetchone() is not None
+
     def add(
         self,
         key: str,

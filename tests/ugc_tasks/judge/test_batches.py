@@ -205,6 +205,333 @@ def test_an_id_that_is_a_path_is_not_followed(server: BatchServer, open_judge: O
     assert set(server.exchanges) == {"POST /files"}
 
 
+# ---- what an earlier run left, and the endpoint no longer has ----
+
+
+def left_out(server: BatchServer, open_judge: OpenJudge, count: int) -> None:
+    """Hand a batch in and leave it."""
+    server.rules.looks = 10**6
+    judge = open_judge(batch=True)
+    judge.begin(clips(count))
+    while "GET /batches/ID" not in server.exchanges:
+        time.sleep(0.01)
+    judge.close()
+    server.rules.looks = 1
+
+
+def answer_of(name: str, fault: Act) -> Any:
+    return lambda asked: fault if asked == name else None
+
+
+@pytest.mark.parametrize(
+    ("batch", "code"), [(False, 404), (False, 403), (False, 400), (True, 404), (True, 410)]
+)
+def test_a_batch_that_the_endpoint_no_longer_knows_is_closed_and_asked_again(
+    server: BatchServer,
+    open_judge: OpenJudge,
+    capsys: pytest.CaptureFixture[str],
+    batch: bool,
+    code: int,
+) -> None:
+    """Deleted (404), or of another project (403)."""
+    left_out(server, open_judge, 5)
+    (lost,) = server.batches
+    server.batches.clear()
+    server.script = own_scores
+    server.rules.fault = lambda name: (
+        act.status(code, "No batch found") if name in {f"GET /v1/batches/{lost}"} else None
+    )
+    judgments = open_judge(batch=batch).judge_many(clips(5), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(5)]
+    assert len(server.requests) == (0 if batch else 5)
+    assert paid_once(server, 5)
+    said = [line for line in capsys.readouterr().err.splitlines() if "no longer" in line]
+    assert len(said) == 1
+    assert f"batch {lost} can no longer be had" in said[0]
+    assert f"answered {code} (No batch found)" in said[0]
+    before = len(server.exchanges)
+    open_judge().judge_many(clips(6), progress=False)
+    assert len(server.exchanges) == before, "it is not looked for again"
+
+
+def test_a_batch_that_is_declined_once_and_listed_still_is_waited_for(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    left_out(server, open_judge, 5)
+    server.script = own_scores
+    server.rules.fault = answer_of("GET /batches/ID", act.status(403, "moved"))
+    server.rules.looks = 0
+    for batch in server.batches.values():
+        server.look(batch)
+    judgments = open_judge().judge_many(clips(5), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(5)]
+    assert paid_once(server, 5), "by the batch"
+    assert not server.requests
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_key_that_may_see_no_batches_does_not_stop_single_requests(
+    server: BatchServer,
+    open_judge: OpenJudge,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+) -> None:
+    left_out(server, open_judge, 3)
+    server.script = own_scores
+    server.rules.fault = lambda _: act.status(code, "missing scopes")
+    judgments = open_judge().judge_many(clips(4), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    assert len(server.requests) == 4
+    assert capsys.readouterr().err.count("cannot be looked at") == 1
+    assert [closed for _, closed in ledger(tmp_path / "judgments.sqlite3")] == [None], "another may"
+
+
+def test_a_batch_that_cannot_be_asked_about_for_now_is_not_paid_for_again(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    left_out(server, open_judge, 3)
+    server.script = own_scores
+    server.rules.fault = lambda _: act.status(503)
+    judgments = open_judge(deadline=0.5).judge_many(clips(5), progress=False)
+    assert [j.scores for j in judgments] == [None] * 3 + [own(3), own(4)]
+    assert all("run again to collect it" in str(j.failure) for j in judgments[:3])
+    server.rules.fault = lambda _: None
+    again = open_judge().judge_many(clips(5), progress=False)
+    assert [j.scores for j in again] == [own(n) for n in range(5)]
+    assert paid_once(server, 5)
+
+
+@pytest.mark.parametrize("how", ["never ends", "cannot be reached"])
+def test_a_batch_of_which_nothing_came_in_two_days_is_given_up(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path, how: str
+) -> None:
+    left_out(server, open_judge, 3)
+    server.rules.looks = 10**6
+    if how == "cannot be reached":
+        server.rules.fault = lambda _: act.status(500)
+    with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
+        db.execute("UPDATE batch SET created_at = created_at - 172801")
+    judgments = open_judge(deadline=0.5).judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert len(server.requests) == 3
+    assert [closed for _, closed in ledger(tmp_path / "judgments.sqlite3")] == ["given up"]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_batch_that_failed_after_the_run_left_it_does_not_stop_the_next(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str], batch: bool
+) -> None:
+    left_out(server, open_judge, 3)
+    server.rules.problem = "no money"
+    for handed_in in server.batches.values():
+        server.look(handed_in)
+    server.rules.problem = None
+    judgments = open_judge(batch=batch).judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert len(server.requests) == (0 if batch else 3)
+    assert "of an earlier run failed as a whole (no money)" in capsys.readouterr().err
+
+
+def test_what_an_endpoint_without_batches_declined_does_not_stop_single_requests(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.rules.fault = lambda name: (
+        act.status(404, "no such path") if name != "POST /files" else None
+    )
+    declined = open_judge(batch=True).judge_many(clips(3), progress=False)
+    assert all("404" in str(j.failure) for j in declined)
+    assert all(j.scores for j in open_judge().judge_many(clips(3), progress=False))
+
+
+@pytest.mark.parametrize("code", [404, 403])
+def test_answers_that_were_deleted_are_asked_again_and_what_they_cost_is_counted(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    server.script = own_scores
+    server.rules.fault = answer_of("GET /files/ID", act.status(code, "No such File object"))
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    assert len(server.requests) == 4
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    for judgment in judgments:
+        assert judgment.usage
+        # The lost one by our own count: about 30 tokens of prompt, and 25 of a typical reply.
+        assert single + 0.0001 < (judgment.usage.usd or 0) < single + 0.0004
+    assert capsys.readouterr().err.count("can no longer be had") == 1
+
+
+def test_what_the_endpoint_says_of_a_batch_shows_no_key_and_no_escapes(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    key = "sk-loopback-0123456789"
+    shown: list[str] = []
+
+    def forged(name: str) -> Act | None:
+        if name == "GET /batches/ID" and not shown:
+            shown.append(name)
+            content = next(iter(server.batches.values())).as_json()
+            return Act(body=json.dumps(content | {"status": f"\x1b[2J\n{key} done"}).encode())
+        return None
+
+    server.rules.fault = forged
+    open_judge(batch=True).judge_many(clips(2), progress=False)
+    said = capsys.readouterr().err
+    assert "done, 0 of 2" in said
+    assert key not in said
+    assert "\x1b" not in said
+
+
+def test_an_id_with_the_key_in_it_is_not_kept(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    key = "sk-loopback-0123456789"
+    server.rules.fault = lambda name: (
+        Act(body=json.dumps({"id": f"file-{key}"}).encode()) if name == "POST /files" else None
+    )
+    judge = open_judge(batch=True, deadline=0.3)
+    assert all("id in it that is none" in str(j.failure)
+               for j in judge.judge_many(clips(2), progress=False))  # fmt: skip
+    judge.close()
+    assert not any(key.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_rows_of_batches_that_somebody_has_changed_are_ignored_with_a_line(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tmp_path / "judgments.sqlite3"
+    open_judge(batch=True).judge_many(clips(1), progress=False)
+    endpoint = server.base_url.removeprefix("http://")
+    good = ("0" * 32, endpoint, "0" * 64, json.dumps(["0" * 64]), None, "batch_1", None, 1e9)
+    odd: list[tuple[int, Any]] = [
+        (0, "short"), (2, 5), (3, "no JSON"), (3, '"0"'), (3, "[1]"), (3, "null"), (3, b"\xff"),
+        (5, "../files"), (4, b"x"), (7, "yesterday"),
+    ]  # fmt: skip
+    with sqlite3.connect(store) as db:
+        for number, (column, value) in enumerate(odd):
+            row = [f"{number:032x}", *good[1:]]
+            row[column] = value
+            db.execute(f"INSERT INTO batch VALUES ({', '.join('?' * 8)})", row)  # noqa: S608
+    judgments = open_judge().judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert caplog.text.count("rows of batches") == 1
+    assert "10 rows of batches in the judgment store" in caplog.text
+
+
+# ---- a queue that is too small ----
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Enqueued token limit reached for m in organization o.",
+        "Enqueued token limit reached for m. Limit: 90,000 enqueued tokens. Please try again.",
+        "limit: 5 tokens",
+        "Limit: 999999999999999999999999999 tokens",
+    ],
+)
+def test_a_batch_larger_than_the_queue_is_split_and_handed_in_one_after_another(
+    server: BatchServer, open_judge: OpenJudge, words: str
+) -> None:
+    server.script = own_scores
+    server.rules.queue, server.rules.queue_words = 6, words
+    judgments = open_judge(batch=True).judge_many(clips(20), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(20)]
+    assert not server.requests, "at the price of batches"
+    assert paid_once(server, 20)
+
+
+def test_the_limit_that_the_endpoint_states_decides_the_size(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.rules.queue = 6
+    server.rules.queue_words = "Enqueued token limit reached. Limit: 350 enqueued tokens."
+    judgments = open_judge(batch=True).judge_many(clips(40), progress=False)
+    assert all(j.scores for j in judgments)
+    first, second, *_ = server.batches.values()
+    assert first.total == 40
+    assert 5 <= second.total <= 8, "of about 40 tokens each"
+
+
+def test_a_queue_full_of_other_batches_is_waited_for(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.support.batch_server import Batch
+
+    other = Batch("batch_other", "file-x", {}, status="in_progress", total=8)
+    server.batches["batch_other"] = other
+    server.script = own_scores
+    server.rules.queue = 8
+    server.rules.queue_words = "Enqueued token limit reached. Limit: 10,000 enqueued tokens."
+    handed_in: list[str] = []
+
+    def later(name: str) -> Act | None:
+        handed_in.append(name)
+        if handed_in.count("POST /files") == 3:
+            other.status = "completed"
+        return None
+
+    server.rules.fault = later
+    judgments = open_judge(batch=True).judge_many(clips(6), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(6)]
+    assert not server.requests
+    assert {batch.total for batch in server.batches.values() if batch.metadata} == {6}
+    assert capsys.readouterr().err.count("waiting for them") == 1
+
+
+@pytest.mark.parametrize("stale", [True, False])
+def test_a_queue_that_takes_nothing_is_one_sentence(
+    server: BatchServer, open_judge: OpenJudge, stale: bool
+) -> None:
+    """Also where the list of batches does not tell that ours have failed."""
+    server.rules.queue, server.rules.queue_words = 0, "Limit: 90,000 enqueued tokens"
+    if stale:
+        server.rules.fault = lambda name: (
+            Act(
+                body=json.dumps(
+                    {"data": [b.as_json() | {"status": "validating"}
+                              for b in server.batches.values()]}
+                ).encode()
+            )
+            if name == "GET /batches"
+            else None
+        )  # fmt: skip
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    (failure,) = {j.failure for j in judgments}
+    assert failure is not None
+    assert "no room in the account's queue" in failure
+    assert "Limit: 90,000 enqueued tokens" in failure
+    assert [batch.total for batch in server.batches.values()] == [4, 2, 1]
+    assert not server.paid
+
+
+def test_a_run_killed_between_the_parts_of_a_split_batch_pays_nothing_twice(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    store = tmp_path / "judgments.sqlite3"
+    server.script = own_scores
+    server.rules.queue = 3
+    running: list[subprocess.Popen[str]] = []
+    killed: list[int] = []
+
+    def kill(name: str) -> bool:
+        if name != "GET /files/ID" or server.exchanges.count(name) < 2 or killed:
+            return False
+        running[0].send_signal(signal.SIGKILL)
+        killed.append(running[0].wait())
+        return True
+
+    server.rules.lost = kill
+    running.append(start(server, store, 12))
+    running[0].communicate(timeout=60)
+    assert killed == [-signal.SIGKILL]
+    assert len(server.paid) == 6
+    judgments = open_judge(store=store, batch=True).judge_many(clips(12), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(12)]
+    assert paid_once(server, 12)
+    assert not server.requests
+
+
 # ---- money ----
 
 
@@ -221,6 +548,64 @@ def test_the_budget_decides_how_many_go_into_a_batch(
     assert all(j.scores for j in again)
     assert sum(j.stored for j in again) == len(scored)
     assert paid_once(server, 40)
+
+
+def test_replies_of_a_batch_that_cannot_be_read_are_in_what_was_spent(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    """Half of the lines say nothing that can be read, a quarter is no completion, but billed."""
+    parts = json.loads(act.text("").body or b"")
+    parts["choices"] = [{"message": {"content": [{"type": "image", "url": "x"}]}}]
+    server.script = lambda asked: (
+        own_scores(asked)
+        if asked.authorization or number(asked.body) % 4 == 3
+        else Act(body=json.dumps(parts).encode())
+        if number(asked.body) % 4 == 2
+        else act.text("I cannot grade this.")
+    )
+    judgments = open_judge(batch=True).judge_many(clips(8), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(8)]
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    assert [j.usage and j.usage.usd for j in judgments] == pytest.approx(
+        [single * (0.5 if n % 4 == 3 else 1.5) for n in range(8)]
+    )
+    assert [j.attempts for j in judgments] == [1 if n % 4 == 3 else 2 for n in range(8)]
+    with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
+        (usd,) = db.execute("SELECT SUM(usd) FROM reply").fetchone()
+    assert usd == pytest.approx(single * (8 * 0.5 + 6))
+
+
+@pytest.mark.parametrize("end", ["budget", "refused"])
+def test_what_a_batch_cost_is_counted_where_it_could_not_be_asked_again(
+    server: BatchServer, open_judge: OpenJudge, end: str
+) -> None:
+    server.script = lambda asked: (
+        act.status(401) if asked.authorization else act.text("I cannot grade this.")
+    )
+    budget = {"budget": 0.0031} if end == "budget" else {}
+    judgments = open_judge(batch=True, **budget).judge_many(clips(2), progress=False)
+    assert all(j.scores is None for j in judgments)
+    batched = (700 * 2.5 + 18 * 10) / 1e6 / 2
+    assert [j.usage and j.usage.usd for j in judgments] == pytest.approx([batched] * 2)
+    assert all(("UGC_JUDGE_BUDGET" if end == "budget" else "401") in str(j.failure)
+               for j in judgments)  # fmt: skip
+
+
+def test_a_resumed_batch_counts_each_unreadable_reply_once(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    """The run that collected it ended before it could write down that it had."""
+    server.script = lambda asked: (
+        own_scores(asked) if asked.authorization else act.text("I cannot grade this.")
+    )
+    open_judge(batch=True).judge_many(clips(3), progress=False)
+    store = tmp_path / "judgments.sqlite3"
+    with sqlite3.connect(store) as db:
+        db.execute("UPDATE batch SET closed = NULL")
+        db.execute("DELETE FROM reply WHERE failure IS NULL")
+    open_judge().judge_many(clips(3), progress=False)
+    with sqlite3.connect(store) as db:
+        assert db.execute("SELECT COUNT(*) FROM reply").fetchone() == (6,)
 
 
 # ---- kills, and two at once ----
