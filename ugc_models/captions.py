@@ -68,13 +68,22 @@ class Caption(str):
     generation: dict[str, Any]
 
     def __new__(cls, text: str, generation: Generation) -> Caption:
-        caption = super().__new__(cls, text)
-        caption.generation = {**asdict(generation), "heard": generation.heard}
+        caption = super().__new__(cls, plain(text))
+        facts = {**asdict(generation), "heard": generation.heard}
+        caption.generation = {k: plain(v) if isinstance(v, str) else v for k, v in facts.items()}
         return caption
 
     def __reduce__(self) -> tuple[Any, ...]:
         # lmms-eval gathers answers of several ranks by pickling them.
         return (_rebuild, (str(self), self.generation))
+
+
+def plain(text: str) -> str:
+    """Return ``text`` with ``?`` for lone surrogates.
+
+    JSON from a server can spell them, and no file can hold them: neither a store nor lmms-eval's.
+    """
+    return text.encode("utf-8", "replace").decode()
 
 
 def _rebuild(text: str, generation: dict[str, Any]) -> Caption:

@@ -145,6 +145,8 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                     else "run the same command again to go on"
                 )
             ) from None
+        if self._store is not None:
+            self._store.say_ignored()
         ordered = [captions[index] for index in range(len(requests))]
         self._report(ordered, time.perf_counter() - started)
         return [GenerationResult(caption, _token_counts(caption)) for caption in ordered]

@@ -8,32 +8,51 @@ a temperature above 0, and knows a document by its number.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import os
+import re
 import sqlite3
+import stat
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ugc_models.captions import Generation
+from ugc_models.captions import Generation, plain
 
 _SCHEMA = 1
+_APPLICATION_ID = 0x55474350  # "UGCP": tells this file from another program's database
 _BUSY_S = 60.0
 """Seconds to wait for another process that is writing."""
-_TABLES = """
+_TABLES = {
+    "captions": """
 CREATE TABLE IF NOT EXISTS captions (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, generation TEXT NOT NULL, made_of TEXT NOT NULL,
     made_at REAL NOT NULL
-);
+)""",
+    "files": """
 CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL
-);
-"""
+)""",
+}
+_COLUMNS = {
+    "captions": ["key", "text", "generation", "made_of", "made_at"],
+    "files": ["path", "size", "modified", "digest"],
+}
+_HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
+_TAKEN = {errno.EACCES, errno.EAGAIN}
+_MOST = 1 << 53  # of any number in the facts of a caption
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ELSEWHERE = "name another file with store="
+
+_log = logging.getLogger(__name__)
 
 
 class CaptionStoreError(RuntimeError):
@@ -67,8 +86,13 @@ def open_store(place: str | None) -> CaptionStore | None:
     """
     if place is not None and place.lower() == "none":
         return None
-    path = Path(place).expanduser() if place else default_path()
-    return CaptionStore(path / "captions.sqlite3" if path.is_dir() else path)
+    try:
+        path = Path(place).expanduser() if place else default_path()
+        folder = path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, too long, a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise CaptionStoreError(f"store={place!r:.200} cannot be used: {reason}") from None
+    return CaptionStore(path / "captions.sqlite3" if folder else path)
 
 
 class CaptionStore:
@@ -81,48 +105,123 @@ class CaptionStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = sqlite3.connect(
-                path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
+        self._ignored: set[str] = set()
+        reason = _why_no_place(path)
+        if reason is not None:
+            raise CaptionStoreError(
+                f"the caption store {_printable(path)} cannot be used: {reason}; {_ELSEWHERE}"
             )
-        except (OSError, sqlite3.Error) as error:
-            raise CaptionStoreError(self._words("cannot be opened", error)) from None
         with self._reporting("cannot be opened"):
+            # An absolute path: SQLite could take another for an address.
+            self._file = sqlite3.connect(
+                path.absolute(), timeout=_BUSY_S, check_same_thread=False, isolation_level=None
+            )
+            self._file.text_factory = _decoded
             # SQLite's own journal, not the faster write-ahead log: that one does not work where the
-            # ranks of several machines share a folder.
-            self._file.execute("PRAGMA synchronous=FULL")
-            found = self._file.execute("PRAGMA user_version").fetchone()[0]
-            if found not in {0, _SCHEMA}:
-                raise CaptionStoreError(
-                    f"the caption store {path} was written by another version (layout {found}, "
-                    f"this one knows {_SCHEMA}): name another file with store="
-                )
-            self._file.executescript(_TABLES)
-            self._file.execute(f"PRAGMA user_version={_SCHEMA}")
+            # ranks of several machines share a folder. "Extra": a caption is on the disk when it
+            # was put, and stays there when the power fails the moment after.
+            self._file.execute("PRAGMA synchronous=EXTRA")
+            try:
+                self._take_over()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _take_over(self) -> None:
+        """Make the tables in a new file; leave one of another program alone."""
+        if self._is_ours():
+            return
+        with self._writing():
+            if not self._is_ours():  # nor has another process been quicker
+                for table in _TABLES.values():
+                    self._file.execute(table)
+                self._file.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+                self._file.execute(f"PRAGMA user_version={_SCHEMA}")
+
+    def _is_ours(self) -> bool:
+        """Tell whether the file is a caption store, False for one that may become it.
+
+        That is an empty one, or a store of a version that gave it no application id.
+
+        Raises:
+            CaptionStoreError: it is neither.
+        """
+        owner, layout = (
+            self._file.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("application_id", "user_version")
+        )
+        kinds = self._file.execute("SELECT type, name FROM sqlite_master").fetchall()
+        tables = {name for kind, name in kinds if kind == "table"}
+        if owner == _APPLICATION_ID and layout != _SCHEMA:
+            raise CaptionStoreError(
+                f"the caption store {_printable(self.path)} was written by another version (layout "
+                f"{layout}, this one knows {_SCHEMA}): {_ELSEWHERE}"
+            )
+        programs = any(kind in {"trigger", "view"} for kind, _ in kinds)
+        if owner == _APPLICATION_ID and not programs and tables >= _TABLES.keys():
+            return True
+        old = layout in {0, _SCHEMA} and tables == _TABLES.keys() and self._has_our_columns()
+        new = not layout and not kinds
+        if owner or programs or not (old or new):
+            raise CaptionStoreError(
+                f"the caption store {_printable(self.path)} cannot be used: it is another "
+                f"program's database; {_ELSEWHERE}"
+            )
+        return False
+
+    def _has_our_columns(self) -> bool:
+        return all(
+            [row[1] for row in self._file.execute(f"PRAGMA table_info({table})")] == columns
+            for table, columns in _COLUMNS.items()
+        )
 
     def close(self) -> None:
         """Close the file."""
+        self.say_ignored()
         with self._lock:
             self._file.close()
 
     def get(self, key: str) -> tuple[str, Generation] | None:
-        """Return a stored caption and how it came about."""
-        row = self._row("SELECT text, generation FROM captions WHERE key = ?", key)
+        """Return a stored caption and how it came about.
+
+        One that is not as this program writes it, in a file that somebody has changed, is none.
+        """
+        with self._reporting("cannot be read"), self._lock:
+            return self._caption(key)
+
+    def _caption(self, key: str) -> tuple[str, Generation] | None:
+        row = self._file.execute(
+            "SELECT text, generation FROM captions WHERE key = ?", (key,)
+        ).fetchone()
         if row is None:
             return None
-        return row[0], Generation.from_dict(json.loads(row[1]))
+        try:
+            return _read(*row)
+        except (ValueError, TypeError, RecursionError):
+            self._ignored.add(key)
+            return None
+
+    def say_ignored(self) -> None:
+        """Say how many captions were ignored since this was last said."""
+        if self._ignored:
+            _log.warning(
+                "%d captions in %s were not as this program writes them, and are made anew",
+                len(self._ignored),
+                _printable(self.path),
+            )
+            self._ignored = set()
 
     def put(self, key: str, made_of: Mapping[str, Any], text: str, generation: Generation) -> None:
         """Keep a caption; on disk when this returns. The first one of two stays."""
-        with self._reporting("cannot be written"), self._lock:
-            self._file.execute(
-                "INSERT INTO captions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (
-                    *(key, text, json.dumps(asdict(generation))),
-                    *(json.dumps(made_of, sort_keys=True, default=str), time.time()),
-                ),
-            )
+        with self._reporting("cannot be written"), self._lock, self._writing():
+            if self._caption(key) is None:
+                self._file.execute(
+                    "INSERT OR REPLACE INTO captions VALUES (?, ?, ?, ?, ?)",
+                    (
+                        *(key, plain(text), json.dumps(asdict(generation))),
+                        *(json.dumps(made_of, sort_keys=True, default=str), time.time()),
+                    ),
+                )
 
     def digest(self, path: Path) -> str:
         """Return the SHA-256 of a file, computed once as long as it keeps its size and times.
@@ -131,12 +230,16 @@ class CaptionStore:
             OSError: the file cannot be read.
         """
         status = path.stat()
-        place = str(path.resolve())
+        place = _storable(path.resolve())
         # Of a file just written, a second change may leave the same time of change.
         settled = time.time_ns() - status.st_mtime_ns > 2_000_000_000
-        row = self._row("SELECT size, modified, digest FROM files WHERE path = ?", place)
-        if settled and row is not None and row[:2] == (status.st_size, status.st_mtime_ns):
-            return str(row[2])
+        with self._reporting("cannot be read"), self._lock:
+            row = self._file.execute(
+                "SELECT size, modified, digest FROM files WHERE path = ?", (place,)
+            ).fetchone()
+        known = row is not None and row[:2] == (status.st_size, status.st_mtime_ns)
+        if settled and known and isinstance(row[2], str) and _DIGEST.fullmatch(row[2]):
+            return row[2]
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with self._reporting("cannot be written"), self._lock:
@@ -146,9 +249,17 @@ class CaptionStore:
             )
         return digest
 
-    def _row(self, query: str, value: str) -> Any:
-        with self._reporting("cannot be read"), self._lock:
-            return self._file.execute(query, (value,)).fetchone()
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the write lock from the first read on, so that two processes cannot both decide."""
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._file.execute("COMMIT")
+        except BaseException:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _reporting(self, what: str) -> Iterator[None]:
@@ -163,4 +274,97 @@ class CaptionStore:
             advice = "make room on its disk and run the same command again: it goes on from there"
         elif "locked" in str(error):
             advice = "another process holds it; run the same command again when that has ended"
-        return f"the caption store {self.path} {what} ({error}): {advice}"
+        return f"the caption store {_printable(self.path)} {what} ({error}): {advice}"
+
+
+def _why_no_place(path: Path) -> str | None:
+    """Make the folder of an SQLite file; return why it cannot be kept at ``path``, in a clause.
+
+    Asked before SQLite is: that takes ``:memory:`` and ``file:`` addresses for what keeps nothing,
+    writes into a file of one byte, and calls a file system without locks "locked" after a minute.
+    """
+    if str(path) == ":memory:" or str(path).lower().startswith("file:"):
+        return "it names no file, and what is kept in memory is lost"
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    else:
+        if not stat.S_ISREG(status.st_mode):
+            return "it is a folder, a device or a pipe and not a file"
+        # By its size: to open it and close it again would drop the locks of this process on it.
+        if 0 < status.st_size < _HEADER:
+            return "file is not a database"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return str(error.strerror)
+    return _without_locks(path.parent)
+
+
+def _without_locks(folder: Path) -> str | None:
+    """Return that the file system of ``folder`` has no locks, None where it has."""
+    import fcntl
+
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                return (
+                    f"its file system has no locks ({error.strerror}), without which two programs "
+                    "can spoil it"
+                )
+    return None  # if nothing can be written there, SQLite has the words for it
+
+
+def _decoded(stored: bytes) -> str | bytes:
+    """Return a text from the file; the bytes where somebody has put something else there."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def _read(text: Any, generation: Any) -> tuple[str, Generation]:
+    """Return the caption in a row; raises ``ValueError`` or ``TypeError`` where there is none."""
+    if not isinstance(text, str):
+        raise TypeError
+    values = json.loads(generation)
+    if not isinstance(values, dict):
+        raise TypeError
+    facts = Generation.from_dict(values)
+    numbers = (facts.prompt_tokens, facts.output_tokens, facts.frames, facts.fps, facts.seconds)
+    words = (facts.finish_reason, facts.sound_missing, facts.decoding)
+    sound = (
+        facts.error is None
+        and all(number is None or _is_amount(number) for number in numbers)
+        and _is_amount(facts.sound_seconds)
+        and _is_amount(facts.frames_dropped)
+        and (facts.size is None or (len(facts.size) == 2 and all(map(_is_amount, facts.size))))
+        and all(word is None or isinstance(word, str) for word in words)
+        and all(isinstance(flag, str) for flag in facts.flags)
+        and isinstance(facts.stored, bool)
+    )
+    if not sound:
+        raise ValueError
+    return text, facts
+
+
+def _is_amount(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < _MOST  # type: ignore[operator]
+
+
+def _storable(path: Path) -> str | bytes:
+    """Return a path as SQLite takes it; a name that is not Unicode as the bytes that it is."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+
+
+def _printable(path: Path) -> str:
+    return "".join(c if c.isprintable() else "?" for c in str(path))

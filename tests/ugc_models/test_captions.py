@@ -84,3 +84,11 @@ def test_is_a_plain_string_in_json_and_its_generation_can_be_written_too() -> No
 
 def test_what_strings_are_made_of_it_are_plain_ones() -> None:
     assert type(Caption(" x ", MADE).strip()) is str
+
+
+def test_lone_surrogates_which_no_file_can_hold_are_question_marks() -> None:
+    """A server's JSON can spell them, in its answers and in its errors."""
+    caption = Caption("half \udc80 a pair \N{DOG FACE}", Generation(error="\ud800 failed"))
+    assert caption == "half ? a pair \N{DOG FACE}"
+    assert caption.generation["error"] == "? failed"
+    assert json.dumps([caption, caption.generation], ensure_ascii=False).encode()

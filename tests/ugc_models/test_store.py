@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -10,9 +13,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.no_locks import SUPPORTED, said_without_locks
 from ugc_models.captions import Generation
 from ugc_models.store import CaptionStore, CaptionStoreError, caption_key, default_path, open_store
 
@@ -29,6 +34,18 @@ GENERATION = Generation(
     flags=("repetition",),
     decoding="default: 32 frames",
 )
+
+# As stores were made when they had no application id: what is on users' disks.
+OLD = """
+CREATE TABLE captions (
+    key TEXT PRIMARY KEY, text TEXT NOT NULL, generation TEXT NOT NULL, made_of TEXT NOT NULL,
+    made_at REAL NOT NULL
+);
+CREATE TABLE files (
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL
+);
+PRAGMA user_version=1
+"""
 
 
 @pytest.fixture
@@ -156,6 +173,7 @@ class TestTrouble:
         path = tmp_path / "captions.sqlite3"
         with sqlite3.connect(path) as file:
             file.execute("PRAGMA user_version=99")
+            file.execute("PRAGMA application_id=1430733648")
         with pytest.raises(CaptionStoreError, match=r"layout 99, this one knows 1\): name another"):
             CaptionStore(path)
 
@@ -173,5 +191,228 @@ class TestTrouble:
 
     def test_a_folder_that_may_not_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(CaptionStoreError, match="cannot be opened"):
+        with pytest.raises(CaptionStoreError, match=r"cannot be used: Not a directory.*store="):
             CaptionStore(tmp_path / "file" / "captions.sqlite3")
+
+    def test_a_store_that_another_program_holds_is_said_to_be(self, store: CaptionStore) -> None:
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        store._file.execute("PRAGMA busy_timeout = 50")
+        with pytest.raises(CaptionStoreError, match="another process holds it"):
+            store.put("k", MADE_OF, "caption", GENERATION)
+        other.close()
+
+    def test_a_store_whose_end_is_missing_is_one_sentence(self, tmp_path: Path) -> None:
+        path = tmp_path / "captions.sqlite3"
+        store = CaptionStore(path)
+        for n in range(50):
+            store.put(str(n), {}, "x" * 1000, GENERATION)
+        store.close()
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(CaptionStoreError, match="malformed"):
+            half = CaptionStore(path)
+            for n in range(50):
+                half.get(str(n))
+
+    @pytest.mark.skipif(not SUPPORTED, reason="locks cannot be taken away on this machine")
+    @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+    def test_a_file_system_without_locks_is_said_to_be_one(self, tmp_path: Path, code: int) -> None:
+        """And not to be locked by another program, after a minute."""
+        program = f"""
+from ugc_models.store import CaptionStoreError, open_store
+try:
+    open_store({str(tmp_path / "captions.sqlite3")!r})
+except CaptionStoreError as error:
+    print(error)
+"""
+        assert said_without_locks(program, code) == (
+            f"the caption store {tmp_path}/captions.sqlite3 cannot be used: its file system has no "
+            f"locks ({os.strerror(code)}), without which two programs can spoil it; name another "
+            "file with store=\n"
+        )
+
+
+class TestWhatIsNoPlace:
+    @pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "FILE:m?cache=shared"])
+    def test_memory_keeps_nothing_and_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(CaptionStoreError, match=r"is lost; name another file with store="):
+            open_store(name)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("pipe", "a device or a pipe"), ("/dev/null", "a device or a pipe"),
+            ("x" * 300, "File name too long"), ("a\0b", "null"), ("one", "not a database"),
+            ("short", "not a database"), ("~nobody-of-that-name/c", "home directory"),
+        ],
+    )  # fmt: skip
+    def test_a_place_for_no_database_is_one_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "one").write_text("1")
+        (tmp_path / "short").write_text("my notes")
+        with pytest.raises(CaptionStoreError, match=f"cannot be used: .*{said}") as caught:
+            open_store(name)
+        assert "\n" not in str(caught.value)
+        assert (tmp_path / "one").read_text() == "1"
+
+    def test_a_name_with_escapes_forges_no_line(self, tmp_path: Path) -> None:
+        (tmp_path / "a\n\x1b[2Jb").mkdir()
+        with pytest.raises(CaptionStoreError) as caught:
+            CaptionStore(tmp_path / "a\n\x1b[2Jb")
+        assert "a??[2Jb cannot be used" in str(caught.value)
+
+
+class TestOtherPrograms:
+    @pytest.mark.parametrize(
+        "made",
+        [
+            "CREATE TABLE theirs (x)",
+            "PRAGMA application_id=1430735428; CREATE TABLE reply (x)",
+            "PRAGMA application_id=7",
+            "PRAGMA user_version=1",
+            "PRAGMA user_version=1; CREATE TABLE captions (id, body); CREATE TABLE files (id)",
+            f"{OLD}; CREATE TABLE theirs (x)",
+            f"{OLD}; CREATE TRIGGER t AFTER INSERT ON captions BEGIN SELECT 1; END",
+            f"{OLD}; CREATE VIEW v AS SELECT 1; PRAGMA application_id=1430733648",
+        ],
+    )
+    def test_a_database_that_is_not_ours_is_left_as_it_is(self, tmp_path: Path, made: str) -> None:
+        path = tmp_path / "other.sqlite3"
+        other = sqlite3.connect(path)
+        other.executescript(made)
+        other.close()
+        before = path.read_bytes()
+        with pytest.raises(CaptionStoreError, match=r"another program's database; name another"):
+            CaptionStore(path)
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("layout", [0, 1])
+    def test_a_store_of_before_there_was_an_application_id_stays_valid(
+        self, tmp_path: Path, layout: int
+    ) -> None:
+        """Layout 0: the program was killed as it made the file."""
+        path = tmp_path / "captions.sqlite3"
+        old = sqlite3.connect(path)
+        old.executescript(f"{OLD}; PRAGMA user_version={layout}")
+        facts = json.dumps({"finish_reason": "stop", "frames": 32, "size": [224, 420]})
+        old.execute("INSERT INTO captions VALUES ('k', 'made', ?, '{}', 1.5)", (facts,))
+        old.commit()
+        old.close()
+        for _ in range(2):
+            store = CaptionStore(path)
+            expected = Generation(finish_reason="stop", frames=32, size=(224, 420))
+            assert store.get("k") == ("made", expected)
+            store.close()
+        with sqlite3.connect(path) as file:
+            assert file.execute("PRAGMA application_id").fetchone() == (0x55474350,)
+            assert file.execute("PRAGMA user_version").fetchone() == (1,)
+
+    def test_several_that_open_a_new_file_at_once_make_one_store(self, tmp_path: Path) -> None:
+        path = tmp_path / "captions.sqlite3"
+        with ThreadPoolExecutor(6) as threads:
+            stores = list(threads.map(lambda _: CaptionStore(path), range(6)))
+        stores[0].put("k", MADE_OF, "made", GENERATION)
+        assert [store.get("k") for store in stores] == [("made", GENERATION)] * 6
+
+
+class TestWhatSomebodyHasChanged:
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("text", b"\xff\xfe"), ("text", b"caption"), ("generation", ""), ("generation", "5"),
+            ("generation", "[]"), ("generation", "null"), ("generation", "{"),
+            ("generation", b"\xff"), ("generation", "[" * 100_000),
+            ("generation", '{"frames": "many"}'), ("generation", '{"frames": -1}'),
+            ("generation", '{"frames": true}'), ("generation", '{"frames": 1' + "0" * 5000 + "}"),
+            ("generation", '{"fps": NaN}'), ("generation", '{"fps": Infinity}'),
+            ("generation", '{"prompt_tokens": 1e300}'), ("generation", '{"output_tokens": [1]}'),
+            ("generation", '{"sound_seconds": null}'), ("generation", '{"sound_seconds": -1}'),
+            ("generation", '{"frames_dropped": "0"}'), ("generation", '{"seconds": "1"}'),
+            ("generation", '{"size": 5}'), ("generation", '{"size": [1]}'),
+            ("generation", '{"size": [1, "2"]}'), ("generation", '{"flags": 5}'),
+            ("generation", '{"flags": [5]}'), ("generation", '{"finish_reason": 7}'),
+            ("generation", '{"decoding": {}}'), ("generation", '{"sound_missing": 1}'),
+            ("generation", '{"stored": "yes"}'), ("generation", '{"error": "it failed"}'),
+        ],
+    )  # fmt: skip
+    def test_is_ignored_with_a_line_and_made_anew(
+        self,
+        store: CaptionStore,
+        caplog: pytest.LogCaptureFixture,
+        column: str,
+        value: str | bytes,
+    ) -> None:
+        for key in ("k", "l", "m"):
+            store.put(key, MADE_OF, "caption", GENERATION)
+        with sqlite3.connect(store.path) as file:
+            file.execute(f"UPDATE captions SET {column} = ? WHERE key != 'm'", (value,))  # noqa: S608
+        assert [store.get(key) for key in "klkm"] == [None, None, None, ("caption", GENERATION)]
+        store.say_ignored()
+        store.say_ignored()
+        assert caplog.text.count("captions in") == 1
+        assert f"2 captions in {store.path} were not as this program writes them" in caplog.text
+        store.put("k", MADE_OF, "made anew", GENERATION)
+        assert store.get("k") == ("made anew", GENERATION)
+
+    @pytest.mark.parametrize("digest", ["", "ab12", "x" * 64, "A" * 64, b"\xff", None])
+    def test_a_digest_that_is_none_is_computed_again(
+        self, store: CaptionStore, tmp_path: Path, digest: object
+    ) -> None:
+        file = tmp_path / "clip.mp4"
+        file.write_bytes(b"clip")
+        os.utime(file, (1e9, 1e9))
+        before = store.digest(file)
+        assert before == hashlib.sha256(b"clip").hexdigest()
+        with sqlite3.connect(store.path) as other:
+            if digest is None:
+                other.execute("UPDATE files SET size = 'x', modified = 'y'")
+            else:
+                other.execute("UPDATE files SET digest = ?", (digest,))
+        assert store.digest(file) == before
+
+
+class TestTextThatIsNone:
+    def test_lone_surrogates_are_kept_as_question_marks(self, store: CaptionStore) -> None:
+        store.put("k", {"prompt": "\udc80"}, "half \ud800 a pair \N{DOG FACE}", GENERATION)
+        assert store.get("k") == ("half ? a pair \N{DOG FACE}", GENERATION)
+
+    def test_a_file_name_that_is_not_unicode_is_digested_like_any_other(
+        self, store: CaptionStore, tmp_path: Path
+    ) -> None:
+        names = [os.fsencode(tmp_path) + name for name in (b"/\xff.mp4", b"/\xfe.mp4")]
+        digests = []
+        for name in [*names, *names]:
+            file = Path(os.fsdecode(name))
+            if not file.exists():
+                file.write_bytes(name)
+                os.utime(file, (1e9, 1e9))
+            digests.append(store.digest(file))
+        assert digests == [hashlib.sha256(name).hexdigest() for name in names] * 2
+
+
+class TestDurability:
+    def test_a_caption_is_on_the_disk_and_not_only_with_the_system(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened: list[sqlite3.Connection] = []
+        connect = sqlite3.connect
+
+        def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            opened.append(connect(*arguments, **options))
+            return opened[-1]
+
+        monkeypatch.setattr(sqlite3, "connect", watched)
+        store = CaptionStore(tmp_path / "captions.sqlite3")
+        store.put("k", MADE_OF, "caption", GENERATION)
+        (connection,) = opened
+        assert connection.execute("PRAGMA synchronous").fetchone() == (3,), "EXTRA"
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert not connection.in_transaction

@@ -69,7 +69,7 @@ class Asking:
         self._settings = settings
         self._label = label
         self._requests = Requests(profile, settings.endpoint)
-        self._disk = Disk(settings.store)
+        self._disk = Disk(settings.store, profile.question.form)
         self._store = self._disk.store
         self._claims = Claims(settings.store)
         self._witness = Witness()

@@ -91,6 +91,7 @@ class _LockFile:
     descriptor: int | None
     users: int = 0
     held: set[int] = field(default_factory=set)
+    given_up: bool = False
 
     def take(self, offset: int) -> bool:
         if offset in self.held:
@@ -103,7 +104,9 @@ class _LockFile:
             except OSError as error:
                 if error.errno in _TAKEN:
                     return False
-                _give_up(error)
+                if not self.given_up:  # not for each judgment
+                    self.given_up = True
+                    _give_up(error)
         self.held.add(offset)
         return True
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore
 
 _T = TypeVar("_T")
@@ -22,9 +23,9 @@ class Disk:
         store: the store itself.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the store; raises ``JudgeStoreError``."""
-        self.store = JudgmentStore(path)
+    def __init__(self, path: Path, form: Form | None = None) -> None:
+        """Open the store, for scores of ``form``; raises ``JudgeStoreError``."""
+        self.store = JudgmentStore(path, form)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-store")
         self._unsaved: list[Callable[[], int]] = []
 

@@ -25,10 +25,12 @@ class Kind:
     Attributes:
         meaning: what the value has to be, in words that follow "is not".
         read: the number a stated value means, None where it means none.
+        on_scale: whether a number is one that ``read`` can return.
     """
 
     meaning: str
     read: Callable[[object], float | None]
+    on_scale: Callable[[float], bool]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,17 @@ class Form:
     def names(self) -> tuple[str, ...]:
         """Names of the values, in order."""
         return tuple(self.fields)
+
+    def holds(self, values: object) -> TypeGuard[Mapping[str, int | float]]:
+        """Tell whether these are numbers under all names of the form, on its scales, and no more.
+
+        For values that were read before and come back from a file, which anybody can change.
+        """
+        return (
+            isinstance(values, Mapping)
+            and values.keys() == self.fields.keys()
+            and all(_is_number(v) and self.fields[name].on_scale(v) for name, v in values.items())
+        )
 
     def only(self, *names: str) -> Form:
         """Return the form with these values alone; what else an answer states is passed over."""
@@ -78,9 +91,9 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-GRADE = Kind("a whole number from 1 to 5", _read_grade)
-YES_NO = Kind('"yes" or "no"', _read_yes_no)
-FRACTION = Kind("a fraction from 0 to 1", _read_fraction)
+GRADE = Kind("a whole number from 1 to 5", _read_grade, _GRADES.__contains__)
+YES_NO = Kind('"yes" or "no"', _read_yes_no, {0.0, 1.0}.__contains__)
+FRACTION = Kind("a fraction from 0 to 1", _read_fraction, lambda value: 0 <= value <= 1)
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}

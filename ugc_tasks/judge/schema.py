@@ -67,6 +67,13 @@ def is_empty(db: sqlite3.Connection) -> bool:
     return not tables
 
 
+def has_programs(db: sqlite3.Connection) -> bool:
+    """Tell whether the database changes what is written to it: ours has no triggers and views."""
+    query = "SELECT COUNT(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
+    (programs,) = db.execute(query).fetchone()
+    return bool(programs)
+
+
 def version_of(db: sqlite3.Connection) -> int:
     """Return the schema's version, 0 for a new file."""
     (version,) = db.execute("PRAGMA user_version").fetchone()

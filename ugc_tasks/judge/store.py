@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.database import why_no_place
+from ugc_tasks.display import logger
 from ugc_tasks.judge import schema
+from ugc_tasks.judge.forms import Form
+from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.reply import ChatReply
 from ugc_tasks.judge.scores import Scores
 
 _BUSY_S = 30.0
 _ROOM = 32 << 20  # bytes: what some hundred requests under way can bring, a thousand times over
+_MOST_TOKENS = 1 << 53
+_MOST_USD = 1e6
+_MOST_ATTEMPTS = 1_000_000
+
+_log = logger(__name__)
 
 
 class JudgeStoreError(RuntimeError):
@@ -63,21 +71,34 @@ def judgment_key(
 
 
 class JudgmentStore:
-    """The store at ``path``, made if absent. Safe for several threads and several processes."""
+    """The store at ``path``, made if absent. Safe for several threads and several processes.
 
-    def __init__(self, path: Path) -> None:
-        """Open the store; raises ``JudgeStoreError`` where it is not one or cannot be written."""
+    What is in the file may have been changed by anybody: replies that are not what this program
+    writes are ignored, and said to be when the store is closed at the latest.
+    """
+
+    def __init__(self, path: Path, form: Form | None = None) -> None:
+        """Open the store; raises ``JudgeStoreError`` where it is not one or cannot be written.
+
+        ``form`` is that of the scores that are looked for; None for that of any question.
+        """
         self.path = path
+        self._forms = [form] if form else [question.form for question in QUESTIONS.values()]
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(str(error.strerror)) from None
-        with self._failing_clearly():
-            self._db = sqlite3.connect(
-                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        self._ignored: set[tuple[str, Any]] = set()
+        self._ignored_said = 0
+        if (reason := why_no_place(path)) is not None:
+            raise JudgeStoreError(
+                f"the judgment store {path} cannot be used: {reason}; set UGC_JUDGE_STORE to "
+                "another file"
             )
+        with self._failing_clearly():
+            # An absolute path: SQLite could take another for an address.
+            self._db = sqlite3.connect(
+                path.absolute(), timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.text_factory = _decoded
         try:
             with self._failing_clearly():
                 self._prepare(self._db)
@@ -88,21 +109,39 @@ class JudgmentStore:
     def first_scored(self, key: str) -> StoredReply | None:
         """Return the first reply under ``key`` that has scores, None if there is none."""
         with self.reading() as db:
-            row = db.execute(
-                "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
-                " completion_tokens, attempt, scores, usd FROM reply"
-                " WHERE key = ? AND failure IS NULL ORDER BY attempt LIMIT 1",
-                (key,),
-            ).fetchone()
-        if row is None:
-            return None
-        return StoredReply(ChatReply(*row[:6]), row[6], self._read_scores(row[7]), None, row[8])
+            return next(self._scored(db, key), None)
 
     def scored(self, keys: Iterable[str]) -> set[str]:
         """Return those of ``keys`` under which there is a reply with scores."""
         with self.reading() as db:
-            query = "SELECT 1 FROM reply WHERE key = ? AND failure IS NULL LIMIT 1"
-            return {key for key in keys if db.execute(query, (key,)).fetchone()}
+            found = {key for key in keys if next(self._scored(db, key), None)}
+        self._say_ignored()
+        return found
+
+    def _scored(self, db: sqlite3.Connection, key: str) -> Iterator[StoredReply]:
+        for row in db.execute(
+            "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
+            " completion_tokens, attempt, scores, usd FROM reply"
+            " WHERE key = ? AND failure IS NULL ORDER BY attempt",
+            (key,),
+        ):
+            stored = _stored(row, self._forms)
+            if stored is not None:
+                yield stored
+            else:
+                self._ignored.add((key, row[6]))
+
+    def _say_ignored(self) -> None:
+        """Say how many replies were ignored, where there are more than were said before."""
+        count = len(self._ignored)
+        if count > self._ignored_said:
+            self._ignored_said = count
+            _log.warning(
+                "%d judgments in %s are not as this program writes them and are ignored; what is "
+                "missing is asked for again",
+                count,
+                self.path,
+            )
 
     def holds(self, key: str, reply: ChatReply, *, since: float) -> bool:
         """Tell whether this very reply came under ``key`` after ``since``, a time in seconds."""
@@ -125,7 +164,9 @@ class JudgmentStore:
         stated = json.dumps(dict(scores)) if scores is not None else None
         with self.writing() as db:
             (attempt,) = db.execute(
-                "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply WHERE key = ?", (key,)
+                "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply"
+                " WHERE key = ? AND typeof(attempt) = 'integer' AND attempt BETWEEN 1 AND ?",
+                (key, _MOST_ATTEMPTS),
             ).fetchone()
             db.execute(
                 "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -160,6 +201,7 @@ class JudgmentStore:
 
     def close(self) -> None:
         """Close the file. Nothing is pending: every reply was committed when it came."""
+        self._say_ignored()
         with self._lock:
             if self._db is not None:
                 self._db.close()
@@ -174,10 +216,10 @@ class JudgmentStore:
             schema.bring_up_to_date(db)
 
     def _refuse_others(self, db: sqlite3.Connection) -> None:
-        version = schema.version_of(db)
-        if schema.is_empty(db) and not version:
+        version, owner, empty = schema.version_of(db), schema.owner_of(db), schema.is_empty(db)
+        if empty and not version and not owner:
             return
-        if schema.owner_of(db) != schema.APPLICATION_ID:
+        if owner != schema.APPLICATION_ID:
             raise self._unusable("it is another program's database")
         if version > schema.VERSION:
             raise JudgeStoreError(
@@ -185,12 +227,10 @@ class JudgmentStore:
                 f"(schema {version}, known is {schema.VERSION}); upgrade, or set UGC_JUDGE_STORE "
                 "to another file"
             )
-
-    def _read_scores(self, stated: str) -> Scores:
-        try:
-            return Scores(**{name: _number(value) for name, value in json.loads(stated).items()})
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            raise self._unusable("it has scores in it that are none") from None
+        if version < 1 and not empty:
+            raise self._unusable(f"its schema {version} is not known")
+        if schema.has_programs(db):
+            raise self._unusable("it has triggers or views in it, which can change what is kept")
 
     def _use_write_ahead_log(self, db: sqlite3.Connection) -> None:
         # Two processes that open a new file at once collide here without the busy timeout helping.
@@ -227,14 +267,25 @@ class JudgmentStore:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            # Extended codes have the kind in their last eight bits.
+            kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+            if kind == sqlite3.SQLITE_FULL:
                 raise self._full(str(error)) from None
+            if kind in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                raise self._held(str(error)) from None
             raise self._unusable(str(error)) from None
 
     def _full(self, reason: str) -> JudgeStoreError:
         return JudgeStoreError(
             f"the judgment store {self.path} has no room ({reason}): make room, or set "
             "UGC_JUDGE_STORE to a file elsewhere, and run again; what is in it is kept"
+        )
+
+    def _held(self, reason: str) -> JudgeStoreError:
+        return JudgeStoreError(
+            f"the judgment store {self.path} is held by another program ({reason}, for more than "
+            f"{_BUSY_S:.0f} s): run again when that has ended, or set UGC_JUDGE_STORE to another "
+            "file"
         )
 
     def _unusable(self, reason: str) -> JudgeStoreError:
@@ -249,7 +300,34 @@ def _text(value: str | None) -> str | None:
     return None if value is None else value.encode("utf-8", "replace").decode()
 
 
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError
-    return value
+def _decoded(stored: bytes) -> str | bytes:
+    """Return a text from the file; the bytes where somebody has put something else there."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
+
+
+def _stored(row: tuple[Any, ...], forms: Sequence[Form]) -> StoredReply | None:
+    """Return the reply in a row with scores of a form; None where it is not one of ours."""
+    text, finish, model, fingerprint, prompt, completion, attempt, stated, usd = row
+    try:
+        values = json.loads(stated)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    sound = (
+        any(form.holds(values) for form in forms)
+        and isinstance(text, str)
+        and all(name is None or isinstance(name, str) for name in (finish, model, fingerprint))
+        and all(n is None or _is_count(n, _MOST_TOKENS) for n in (prompt, completion))
+        and _is_count(attempt, _MOST_ATTEMPTS)
+        and (usd is None or (isinstance(usd, float) and 0 <= usd <= _MOST_USD))
+    )
+    if not sound:
+        return None
+    reply = ChatReply(text, finish, model, fingerprint, prompt, completion)
+    return StoredReply(reply, attempt, Scores(**values), None, usd)
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and 0 <= value < most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.no_locks import SUPPORTED, said_without_locks
 from ugc_tasks.judge.claims import Claims
 
 KEY = hashlib.sha256(b"one").hexdigest()
@@ -114,6 +116,55 @@ def test_closing_releases_what_was_claimed(store: Path) -> None:
     second.close()
 
 
+_FORK = """
+import os, sys
+from pathlib import Path
+from ugc_tasks.judge.claims import Claims
+
+store, key, other = Path(sys.argv[1]), *sys.argv[2:]
+parent = Claims(store)
+holding = parent.claimed(key)
+assert holding.__enter__()
+to_child, to_parent = os.pipe(), os.pipe()
+child = os.fork()
+if child == 0:
+    own = Claims(store)
+    seen = []
+    with own.claimed(key) as mine:
+        seen.append(mine)  # the parent has it
+    os.write(to_parent[1], b"x")
+    os.read(to_child[0], 1)  # the parent has released it
+    with own.claimed(key) as mine, own.claimed(other) as another:
+        seen += [mine, another]
+        os.write(to_parent[1], b"x")
+        os.read(to_child[0], 1)  # the parent has tried
+    own.close()
+    print("child", *seen, flush=True)
+    os._exit(0)
+os.read(to_parent[0], 1)
+holding.__exit__(None, None, None)
+os.write(to_child[1], b"x")
+os.read(to_parent[0], 1)
+with parent.claimed(key) as first, parent.claimed(other) as second:
+    print("parent", first, second, flush=True)
+os.write(to_child[1], b"x")
+os.waitpid(child, 0)
+with parent.claimed(key) as first:
+    print("parent", first)
+"""
+
+
+def test_a_fork_has_none_of_the_claims_and_takes_and_keeps_its_own(store: Path) -> None:
+    command = [sys.executable, "-c", _FORK, str(store), KEY, OTHER]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "parent False False", "child False True True", "parent True",
+    ], done.stderr  # fmt: skip
+
+
 def test_no_descriptor_is_left_open(store: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
@@ -122,6 +173,25 @@ def test_no_descriptor_is_left_open(store: Path) -> None:
             claim.close()
             claim.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="locks cannot be taken away on this machine")
+def test_where_there_are_no_locks_that_is_said_once_and_claims_hold_within_the_process(
+    store: Path,
+) -> None:
+    program = f"""
+from pathlib import Path
+from ugc_tasks.judge.claims import Claims
+first, second = Claims(Path({str(store)!r})), Claims(Path({str(store)!r}))
+with first.claimed("{KEY}") as mine, second.claimed("{KEY}") as theirs:
+    print(mine, theirs)
+with second.claimed("{KEY}") as theirs, first.claimed("{OTHER}") as mine:
+    print(mine, theirs)
+"""
+    program = "import logging, sys; logging.basicConfig(stream=sys.stdout)\n" + program
+    warning, *claimed = said_without_locks(program, errno.ENOLCK).splitlines()
+    assert "cannot be claimed beside the store (No locks available)" in warning
+    assert claimed == ["True False", "True True"]
 
 
 def test_where_no_file_can_be_locked_claims_hold_within_the_process(

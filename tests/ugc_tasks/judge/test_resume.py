@@ -141,3 +141,21 @@ def test_two_runs_at_once_on_one_store_pay_for_each_judgment_once(
         f"clip-{n}" for n in range(60)
     )
     assert both.is_set()
+
+
+def test_judgments_that_somebody_has_changed_are_asked_for_again(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    store = tmp_path / "judgments.sqlite3"
+    server.script = lambda _: act.scores(2, 3, 4)
+    open_judge(store=store).judge_many(clips(6), progress=False)
+    changed = ['{"visual": 9, "audio": 3, "details": 4}', "no JSON", '{"consistent": 1.0}']
+    with sqlite3.connect(store) as db:
+        for number, stated in enumerate(changed):
+            db.execute("UPDATE reply SET scores = ? WHERE video_id = ?", (stated, f"clip-{number}"))
+    again = open_judge(store=store).judge_many(clips(6), progress=False)
+    assert [j.scores for j in again] == [Scores(2, 3, 4)] * 6
+    assert [j.stored for j in again] == [False] * 3 + [True] * 3
+    assert sorted(map(clip, server.requests[6:])) == ["clip-0", "clip-1", "clip-2"]
+    third = open_judge(store=store).judge_many(clips(6), progress=False)
+    assert all(j.stored for j in third)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.no_locks import SUPPORTED, said_without_locks
 from ugc_tasks.judge.profiles import paper_profile
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.reply import ChatReply
@@ -50,31 +53,101 @@ def test_a_reply_comes_back_as_it_was_from_a_reopened_store(
 
 
 @pytest.mark.parametrize(
-    "scores", [Scores(consistent=0.0), Scores(match_score=2 / 3), Scores(audio=3), Scores(4, 3, 5)]
+    ("question", "scores"),
+    [
+        ("background", Scores(consistent=0.0)),
+        ("objects", Scores(match_score=2 / 3)),
+        ("audio_caption", Scores(audio=3)),
+        ("caption", Scores(4, 3, 5)),
+    ],
 )
 def test_the_scores_of_any_question_come_back_as_they_were(
-    store: JudgmentStore, path: Path, scores: Scores
+    path: Path, question: str, scores: Scores
 ) -> None:
+    store = JudgmentStore(path, QUESTIONS[question].form)
     add(store, "k", scores)
     found = store.first_scored("k")
     assert found is not None
     assert found.scores == scores
+    store.close()
     with sqlite3.connect(path) as db:
         (text,) = db.execute("SELECT scores FROM reply").fetchone()
     assert json.loads(text) == dict(scores)
 
 
+OTHERS = [
+    ("background", '{"consistent": 0.5}'), ("background", '{"consistent": true}'),
+    ("objects", '{"match_score": 1.5}'), ("objects", '{"match_score": -0.1}'),
+    ("objects", '{"match_score": "0.5"}'), ("audio_caption", '{"visual": 3}'),
+    ("audio_caption", '{"visual": 3, "audio": 3}'),
+]  # fmt: skip
+CAPTIONS = [
+    "", "4", "[4]", "{}", "{", "null", "no JSON", '{"visual": "4"}', '{"visual": 4, "audio": 3}',
+    '{"visual": 9, "audio": 3, "details": 5}', '{"visual": 0, "audio": 3, "details": 5}',
+    '{"visual": 3.5, "audio": 3, "details": 5}', '{"visual": NaN, "audio": 3, "details": 5}',
+    '{"visual": true, "audio": 3, "details": 5}', '{"visual": "4", "audio": 3, "details": 5}',
+    '{"visual": 4, "audio": 3, "details": 5, "humour": 5}', "[" * 100_000,
+    '{"visual": 1' + "0" * 400 + ', "audio": 3, "details": 5}', '{"a": 1' + "0" * 5000 + "}",
+    '{"visual": null, "audio": 3, "details": 5}', b"\xff\xfe",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "text", ["", "4", "[4]", "{}", '{"visual": "4"}', '{"visual": NaN}', '{"visual": true}', "{"]
+    ("question", "stated"), [*OTHERS, *(("caption", stated) for stated in CAPTIONS)]
 )
-def test_scores_that_are_none_are_a_damaged_store_not_a_judgment(
-    store: JudgmentStore, path: Path, text: str
+def test_scores_that_somebody_has_changed_are_ignored_with_a_line_and_never_a_judgment(
+    path: Path, caplog: pytest.LogCaptureFixture, question: str, stated: str | bytes
+) -> None:
+    form = QUESTIONS[question].form
+    store = JudgmentStore(path, form)
+    good = {"background": 1.0, "objects": 0.5}.get(question, 4.0)
+    for key in ("k", "l"):
+        add(store, key, Scores(**dict.fromkeys(form.names, good)))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE reply SET scores = ? WHERE key = 'k'", (stated,))
+    assert store.first_scored("k") is None
+    assert store.scored(["k", "l", "m"]) == {"l"}
+    assert store.scored(["k"]) == set()
+    store.close()
+    assert caplog.text.count("1 judgments in") == 1
+    assert "are ignored" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("text", b"\xff"), ("model", b"bytes"), ("finish_reason", b"\xff"),
+        ("fingerprint", b"\x00"), ("prompt_tokens", -1), ("prompt_tokens", 2**60),
+        ("completion_tokens", "many"), ("completion_tokens", 1.5), ("usd", -0.5), ("usd", 1e300),
+        ("usd", float("inf")), ("usd", "cheap"), ("attempt", -3), ("attempt", "first"),
+        ("attempt", 2**62), ("attempt", 1.5),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_not_as_this_program_writes_it_is_ignored_and_another_can_be_added(
+    store: JudgmentStore, path: Path, column: str, value: object
 ) -> None:
     add(store, "k", Scores(4, 3, 5))
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE reply SET scores = ?", (text,))
-    with pytest.raises(JudgeStoreError, match=r"judgments\.sqlite3 cannot be used.*scores"):
-        store.first_scored("k")
+        db.execute(f"UPDATE reply SET {column} = ?", (value,))  # noqa: S608
+    assert store.first_scored("k") is None
+    add(store, "k", Scores(2, 2, 2))
+    found = store.first_scored("k")
+    assert found is not None
+    assert found.scores == Scores(2, 2, 2)
+
+
+def test_what_was_ignored_is_said_at_the_end_if_not_before(
+    store: JudgmentStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in "abc":
+        add(store, key, Scores(4, 3, 5))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE reply SET scores = '9' WHERE key != 'c'")
+    for key in "abcab":
+        store.first_scored(key)
+    assert not caplog.text
+    store.close()
+    assert f"2 judgments in {path} are not as this program writes them" in caplog.text
 
 
 def test_replies_without_scores_are_kept_and_passed_over(store: JudgmentStore, path: Path) -> None:
@@ -176,13 +249,122 @@ def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> 
     assert path.read_bytes() == before
 
 
-def test_a_store_of_a_newer_version_is_refused(store: JudgmentStore, path: Path) -> None:
+@pytest.mark.parametrize(
+    "pragmas", [("application_id = 7",), ("user_version = 3",), ("application_id = 1430735442",)]
+)
+def test_another_programs_empty_database_is_refused_too(
+    tmp_path: Path, pragmas: tuple[str, ...]
+) -> None:
+    path = tmp_path / "other.sqlite3"
+    with sqlite3.connect(path) as db:
+        for pragma in pragmas:
+            db.execute(f"PRAGMA {pragma}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(JudgeStoreError, match="another program's database"):
+        JudgmentStore(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("PRAGMA user_version = 4", r"newer version of ugc-videocap \(schema 4, known is 3\)"),
+        ("PRAGMA user_version = 0", "its schema 0 is not known"),
+        ("PRAGMA user_version = -1", "its schema -1 is not known"),
+        ("CREATE TRIGGER t AFTER INSERT ON reply BEGIN DELETE FROM reply; END", "triggers"),
+        ("CREATE VIEW v AS SELECT 1", "triggers or views"),
+    ],
+)
+def test_a_store_that_is_not_as_this_version_makes_it_is_refused(
+    store: JudgmentStore, path: Path, change: str, said: str
+) -> None:
+    add(store, "k", Scores(4, 3, 5))
     store.close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 4")
+        db.execute(change)
     db.close()
-    with pytest.raises(JudgeStoreError, match="newer version"):
+    with pytest.raises(JudgeStoreError, match=said):
         JudgmentStore(path)
+
+
+def test_a_store_whose_end_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "judgments.sqlite3"
+    store = JudgmentStore(path)
+    for n in range(50):
+        add(store, str(n), Scores(1, 1, 1), ChatReply("x" * 1000))
+    store.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(JudgeStoreError, match=r"cannot be used: database disk image is malformed"):
+        half = JudgmentStore(path)
+        half.scored(map(str, range(50)))
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "FILE:memdb1?cache=shared"])
+def test_a_store_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JudgeStoreError, match=r"is lost.*UGC_JUDGE_STORE"):
+        JudgmentStore(Path(name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (".", "it is a folder"), ("pipe", "a device or a pipe"), ("/dev/null", "a device or"),
+        ("x" * 300, "File name too long"), ("a\0b", "null"), ("one", "file is not a database"),
+        ("short", "file is not a database"),
+    ],
+)  # fmt: skip
+def test_a_place_for_no_database_is_one_sentence(tmp_path: Path, name: str, said: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "one").write_text("1")
+    (tmp_path / "short").write_text("my notes")
+    with pytest.raises(JudgeStoreError, match=f"cannot be used: .*{said}.*UGC_JUDGE_STORE"):
+        JudgmentStore(tmp_path / name)
+    assert (tmp_path / "one").read_text() == "1"
+
+
+def test_a_name_that_looks_like_an_address_in_a_folder_is_a_file(tmp_path: Path) -> None:
+    JudgmentStore(tmp_path / ":memory:").close()
+    assert (tmp_path / ":memory:").is_file()
+
+
+def test_a_reply_is_on_the_disk_and_not_only_with_the_system(store: JudgmentStore) -> None:
+    with store.reading() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="locks cannot be taken away on this machine")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, code: int) -> None:
+    """And not to be locked by another program, after half a minute."""
+    program = f"""
+from pathlib import Path
+from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore
+try:
+    JudgmentStore(Path({str(tmp_path / "judgments.sqlite3")!r}))
+except JudgeStoreError as error:
+    print(error)
+"""
+    assert said_without_locks(program, code) == (
+        f"the judgment store {tmp_path}/judgments.sqlite3 cannot be used: its file system has no "
+        f"locks ({os.strerror(code)}), without which two programs can spoil it; set "
+        "UGC_JUDGE_STORE to another file\n"
+    )
+
+
+def test_a_store_that_another_program_holds_is_said_to_be(store: JudgmentStore, path: Path) -> None:
+    with store.reading() as db:
+        db.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JudgeStoreError, match=r"is held by another program .*when that has ended"):
+        add(store, "k", Scores(1, 1, 1))
+    other.close()
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
