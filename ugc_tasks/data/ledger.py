@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ugc_tasks.data.home import DataError
+from ugc_tasks.database import without_locks
+from ugc_tasks.display import logger
 
 LEDGER = "downloads.sqlite3"
 
@@ -29,9 +31,11 @@ CREATE TABLE IF NOT EXISTS dead (
 ) WITHOUT ROWID;
 """
 
-_WHOSE = "SELECT application_id, (SELECT count(*) FROM sqlite_master) FROM pragma_application_id"
+_TABLES = {"checked", "dead"}
 
 Kind = Literal["gone", "broken"]
+
+_log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,26 @@ class Ledger:
 
     def __init__(self, path: Path | None) -> None:
         """Open the ledger; raises ``DataError`` where it is not one or cannot be written."""
+        if path is not None and (reason := without_locks(path.parent)) is not None:
+            _log.warning(
+                "%s is not kept, because %s: what is tried now will be tried again", path, reason
+            )
+            path = None
         self._path = path
         self._lock = threading.Lock()
+        place = ":memory:" if path is None else path.absolute()
         try:
             self._db = sqlite3.connect(
-                path or ":memory:", timeout=30.0, isolation_level=None, check_same_thread=False
+                place, timeout=30.0, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise self._unusable(error) from None
         try:
-            found, tables = self._one(_WHOSE, ()) or (0, 0)
-            if found != _APPLICATION_ID and (found or tables):
+            (found,) = self._one("PRAGMA application_id", ()) or (0,)
+            (tables,) = self._one("SELECT group_concat(name) FROM sqlite_master", ()) or (None,)
+            # Without an id it may be ours, from a run that was killed as it made it.
+            unknown = found == 0 and not set((tables or "").split(",")) <= {"", *_TABLES}
+            if found not in (0, _APPLICATION_ID) or unknown:
                 raise DataError(f"{path} is another program's database: move it away")
             # First of all: tables without it are another program's. Each statement by itself:
             # executescript would not wait for another process.
@@ -76,7 +89,9 @@ class Ledger:
             "SELECT fault FROM checked WHERE path = ? AND size = ? AND mtime_ns = ?",
             (str(path), info.st_size, info.st_mtime_ns),
         )
-        return (True, row[0]) if row else (False, None)
+        if row is None or not (row[0] is None or isinstance(row[0], str)):
+            return False, None
+        return True, row[0]
 
     def note_checked(self, path: Path, fault: str | None) -> None:
         """Keep what a check of the file as it is now came to."""
@@ -89,7 +104,7 @@ class Ledger:
     def dead(self, video_id: str) -> Dead | None:
         """Return what is known against a clip's link."""
         row = self._one("SELECT link, kind, reason FROM dead WHERE video_id = ?", (video_id,))
-        return Dead(*row) if row else None
+        return Dead(*row) if row and all(isinstance(each, str) for each in row) else None
 
     def note_dead(self, video_id: str, dead: Dead) -> None:
         """Keep that a link leads to no clip, so that it is not asked again."""

@@ -367,7 +367,7 @@ class Batches:
             if time.time() - entry.created_at > _OVERDUE_S:
                 raise NotThere(f"says {batch.status!r} two days after it was handed in")
             looks += 1
-            state = f"{batch.status}, {batch.done} of {batch.total}"
+            state = f"{batch.status}, {batch.done} of {batch.total or len(entry.keys)}"
             if state != seen:
                 tell(f"batch {batch.id}: {state}")
                 seen = state
@@ -403,6 +403,9 @@ class Batches:
                 there.add(key)
                 await keep(key, reply, self._meter.batched(self._bodies.get(key), reply))
                 self._bought.add(key)
+        if came < len(entry.keys) and batch.status != "failed":
+            missing = len(entry.keys) - came
+            tell(f"batch {batch.id}: {missing} answers did not come; {_AGAIN}")
         return came
 
     async def _note_lost(self, keys: Sequence[str], batch: Batch, keep: Keep) -> None:

@@ -85,9 +85,9 @@ class JudgeSettings:
             profile = check_profile_name(given.get("UGC_JUDGE_PROFILE", cls.profile))
         except UnknownProfileError as error:
             raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
-        store = given.get("UGC_JUDGE_STORE")
+        store, prices = given.get("UGC_JUDGE_STORE"), given.get("UGC_JUDGE_PRICES")
         return cls(
-            store=Path(store).expanduser() if store else cache / _STORE_NAME,
+            store=_path("UGC_JUDGE_STORE", store) if store else cache / _STORE_NAME,
             profile=profile,
             model=given.get("UGC_JUDGE_MODEL"),
             concurrency=_whole(given, "UGC_JUDGE_CONCURRENCY", cls.concurrency, _MAX_CONCURRENCY),
@@ -97,9 +97,7 @@ class JudgeSettings:
             base_url=_base_url(given),
             api_key=_api_key(given, profile, question),
             budget=_budget(given),
-            prices=Path(given["UGC_JUDGE_PRICES"]).expanduser()
-            if "UGC_JUDGE_PRICES" in given
-            else None,
+            prices=_path("UGC_JUDGE_PRICES", prices) if prices else None,
             batch=_mode(given) == "batch",
             early=_switch(given, "UGC_JUDGE_EARLY", cls.early),
             repeats=_whole(given, "UGC_JUDGE_REPEATS", cls.repeats, _MAX_REPEATS),
@@ -141,6 +139,15 @@ def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
             f"{name} must be a number of seconds above 0 and up to {_MAX_SECONDS:.0f}, not {text!r}"
         )
     return value
+
+
+def _path(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise JudgeConfigError(
+            f"{name} is in the home of a user who is not known: {text!r:.200}"
+        ) from None
 
 
 def _budget(given: Mapping[str, str]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.no_locks import SUPPORTED, said_without_locks
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
 
@@ -73,11 +75,12 @@ def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert sqlite3.connect(tmp_path / "other").execute("SELECT name FROM sqlite_master").fetchall()
 
 
-def test_a_database_with_tables_of_another_program_is_not_written_into(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "other") as database:
-        database.execute("CREATE TABLE mine (a)")
+def test_a_database_without_an_id_that_is_not_ours_is_left_as_it_is(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "other")
+    database.execute("CREATE TABLE downloads (url)")
+    database.close()
     before = (tmp_path / "other").read_bytes()
-    with pytest.raises(DataError, match="another program's database: move it away"):
+    with pytest.raises(DataError, match="another program's database"):
         Ledger(tmp_path / "other")
     assert (tmp_path / "other").read_bytes() == before
 
@@ -101,3 +104,33 @@ def test_of_a_clip_the_last_word_counts(tmp_path: Path) -> None:
         ledger.note_dead("PI-2", GONE)
         ledger.forget_dead("PI-2")
         assert (ledger.dead("PI-1"), ledger.dead("PI-2")) == (broken, None)
+
+
+def test_rows_that_somebody_has_changed_are_not_known(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"first")
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.note_checked(clip, None)
+        ledger.note_dead("PI-1", GONE)
+        with sqlite3.connect(tmp_path / "ledger") as other:
+            other.execute("UPDATE checked SET fault = x'ff'")
+            other.execute("UPDATE dead SET reason = x'ff'")
+        assert ledger.checked(clip) == (False, None)
+        assert ledger.dead("PI-1") is None
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="locks cannot be taken away on this machine")
+def test_where_there_are_no_locks_it_lasts_as_long_as_the_run(tmp_path: Path) -> None:
+    program = f"""
+import logging, sys
+from pathlib import Path
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+from ugc_tasks.data.ledger import Dead, Ledger
+with Ledger(Path({str(tmp_path / "ledger")!r})) as ledger:
+    ledger.note_dead("PI-1", Dead("l", "gone", "r"))
+    print(ledger.dead("PI-1"))
+"""
+    warning, dead = said_without_locks(program, errno.ENOLCK).splitlines()
+    assert "ledger is not kept, because its file system has no locks (No locks" in warning
+    assert dead == "Dead(link='l', kind='gone', reason='r')"
+    assert not list(tmp_path.iterdir())

@@ -128,3 +128,11 @@ def test_the_key_does_not_show() -> None:
 def test_ranks_share_a_budget_because_each_judges_its_own_clips(ranks: str, share: float) -> None:
     given = {"OPENAI_API_KEY": CANARY, "UGC_JUDGE_BUDGET": "8", "WORLD_SIZE": ranks}
     assert JudgeSettings.from_env(given, cache=CACHE).budget == share
+
+
+@pytest.mark.parametrize("name", ["UGC_JUDGE_STORE", "UGC_JUDGE_PRICES"])
+def test_a_path_in_the_home_of_nobody_is_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(JudgeConfigError, match=rf"^{name} is in the home of a user who is not"):
+        JudgeSettings.from_env(
+            {"OPENAI_API_KEY": CANARY, name: "~nobody-of-that-name/file"}, cache=tmp_path
+        )
