@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
 import random
 import threading
 from collections.abc import Coroutine
@@ -203,3 +205,47 @@ def test_threads_do_not_lose_a_cent() -> None:
         thread.join()
     assert purse.spent == 4000.0
     assert purse.room == 1e9 - 4000.0
+
+
+@pytest.mark.parametrize("name", ["max_completion_tokens", "max_tokens"])
+def test_either_name_of_the_longest_reply_is_heeded(name: str) -> None:
+    meter = Meter(Purse(100.0), PRICE)
+    assert meter.at_most(body()) - meter.at_most(body() | {name: 10}) == pytest.approx(246 * 0.01)
+
+
+def test_short_replies_do_not_make_the_next_ones_short() -> None:
+    """64 tokens at least are set aside, and four times the longest reply of all so far."""
+    meter = Meter(Purse(100.0), PRICE)
+    unknown = meter.at_most(body())
+    meter.usage(body(), reply(112, 1))
+    assert unknown - meter.at_most(body()) == pytest.approx((256 - 64) * 0.01, abs=0.005)
+    meter.usage(body(), reply(112, 30))
+    meter.usage(body(), reply(112, 2))
+    assert unknown - meter.at_most(body()) == pytest.approx((256 - 120) * 0.01, abs=0.005)
+
+
+def test_no_reply_is_longer_than_the_model_can_give() -> None:
+    price = dataclasses.replace(PRICE, max_output=100)
+    capped, free = Meter(Purse(100.0), price), Meter(Purse(100.0), PRICE)
+    assert free.at_most(body()) - capped.at_most(body()) == pytest.approx((256 - 100) * 0.01)
+
+
+def test_a_fork_has_a_purse_of_its_own(tmp_path: Path) -> None:
+    """What a process spends after a fork is not known to the other: they must not share one."""
+    purse = purse_of(tmp_path / "a", 3.0)
+    purse.spend(1.0)
+    ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        own = purse_of(tmp_path / "a", 3.0)
+        os.write(ends[1], b"own" if own is not purse else b"shared")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(ends[0], 10) == b"own"
+
+
+def test_a_store_has_one_purse_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert purse_of(Path("a"), 3.0) is purse_of(tmp_path / "a", 3.0)
