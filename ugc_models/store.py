@@ -112,9 +112,8 @@ class CaptionStore:
                 f"the caption store {_printable(path)} cannot be used: {reason}; {_ELSEWHERE}"
             )
         with self._reporting("cannot be opened"):
-            # An absolute path: SQLite could take another for an address.
             self._file = sqlite3.connect(
-                path.absolute(), timeout=_BUSY_S, check_same_thread=False, isolation_level=None
+                path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
             )
             self._file.text_factory = _decoded
             # SQLite's own journal, not the faster write-ahead log: that one does not work where the

@@ -140,7 +140,7 @@ def _opened(path: Path, files: dict[_Place, _LockFile]) -> _LockFile:
         known = files.get((os.getpid(), found.st_dev, found.st_ino))
         if known is not None:
             return known
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     made = os.fstat(descriptor)
     return files.setdefault((os.getpid(), made.st_dev, made.st_ino), _LockFile(descriptor))
 

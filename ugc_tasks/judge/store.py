@@ -94,9 +94,8 @@ class JudgmentStore:
                 "another file"
             )
         with self._failing_clearly():
-            # An absolute path: SQLite could take another for an address.
             self._db = sqlite3.connect(
-                path.absolute(), timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
             )
             self._db.text_factory = _decoded
         try:

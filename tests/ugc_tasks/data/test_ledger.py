@@ -134,3 +134,14 @@ with Ledger(Path({str(tmp_path / "ledger")!r})) as ledger:
     assert "ledger is not kept, because its file system has no locks (No locks" in warning
     assert dead == "Dead(link='l', kind='gone', reason='r')"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_whose_name_looks_like_an_address_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("file:x?mode=memory&y=")
+    folder.mkdir()
+    with Ledger(folder / "ledger") as ledger:
+        ledger.note_dead("PI-1", GONE)
+    assert (folder / "ledger").is_file()

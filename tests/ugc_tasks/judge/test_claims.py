@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -154,15 +155,35 @@ with parent.claimed(key) as first:
 """
 
 
-def test_a_fork_has_none_of_the_claims_and_takes_and_keeps_its_own(store: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (True, ["parent False False", "child False True True", "parent True"]),
+        (False, ["parent True True", "child True True True", "parent True"]),
+    ],
+    ids=["locked", "where no file can be locked"],
+)
+def test_a_fork_has_none_of_the_claims_and_takes_and_keeps_its_own(
+    store: Path, file: bool, said: list[str]
+) -> None:
+    if not file:
+        store.with_name(f"{store.name}.lock").mkdir()
     command = [sys.executable, "-c", _FORK, str(store), KEY, OTHER]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=60,
         env=os.environ | {"PYTHONPATH": str(_ROOT)},
     )  # fmt: skip
-    assert done.stdout.splitlines() == [
-        "parent False False", "child False True True", "parent True",
-    ], done.stderr  # fmt: skip
+    assert done.stdout.splitlines() == said, done.stderr
+
+
+def test_keys_that_begin_alike_are_claimed_apart_and_nobody_else_may_open_the_file(
+    store: Path,
+) -> None:
+    claims = Claims(store)
+    with claims.claimed("0" * 14 + "1" * 50) as one, claims.claimed("0" * 14 + "2" * 50) as two:
+        assert (one, two) == (True, True)
+    claims.close()
+    assert stat.S_IMODE(store.with_name(f"{store.name}.lock").stat().st_mode) == 0o600
 
 
 def test_no_descriptor_is_left_open(store: Path) -> None:

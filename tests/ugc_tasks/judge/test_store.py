@@ -7,8 +7,10 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -381,3 +383,27 @@ def test_a_store_damaged_while_in_use_is_an_error_not_a_loss(
         db.execute("DROP TABLE reply")
     with pytest.raises(JudgeStoreError, match="no such table"):
         add(store, "k", Scores(1, 1, 1))
+
+
+def test_this_very_reply_is_known_by_key_text_and_time(store: JudgmentStore) -> None:
+    before = time.time()
+    add(store, "k", None)
+    assert store.holds("k", REPLY, since=before - 1)
+    assert not store.holds("k", REPLY, since=time.time() + 60)
+    assert not store.holds("l", REPLY, since=before - 1)
+    assert not store.holds("k", ChatReply("another"), since=before - 1)
+
+
+@pytest.mark.parametrize("free", [31, 32])
+def test_where_replies_might_not_fit_the_disk_none_is_asked_for(
+    store: JudgmentStore, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    disk = SimpleNamespace(free=free << 20)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: disk)
+    if free < 32:
+        with pytest.raises(
+            JudgeStoreError, match=r"no room \(its disk has 31 MB left\): make room"
+        ):
+            store.require_room()
+    else:
+        store.require_room()
