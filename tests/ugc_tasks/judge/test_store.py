@@ -152,7 +152,9 @@ def test_what_was_ignored_is_said_at_the_end_if_not_before(
     assert f"2 judgments in {path} are not as this program writes them" in caplog.text
 
 
-def test_replies_without_scores_are_kept_and_passed_over(store: JudgmentStore, path: Path) -> None:
+def test_replies_without_scores_are_kept_and_passed_over(
+    store: JudgmentStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert add(store, "k", None) == 1
     assert store.first_scored("k") is None
     assert add(store, "k", Scores(2, 2, 2)) == 2
@@ -160,6 +162,8 @@ def test_replies_without_scores_are_kept_and_passed_over(store: JudgmentStore, p
     found = store.first_scored("k")
     assert found is not None
     assert (found.attempt, found.scores) == (2, Scores(2, 2, 2))
+    store.close()
+    assert not caplog.text, "they are as this program writes them"
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT COUNT(*) FROM reply").fetchone() == (3,)
 
