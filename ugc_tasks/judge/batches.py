@@ -400,7 +400,6 @@ class Batches:
             for key, reply in found.items():
                 if key in there or self._store.holds(key, reply, since=since):
                     continue
-                there.add(key)
                 await keep(key, reply, self._meter.batched(self._bodies.get(key), reply))
                 self._bought.add(key)
         if came < len(entry.keys) and batch.status != "failed":
