@@ -7,7 +7,6 @@ as metadata. So whatever moment a run is killed at, the next one knows what to l
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 import uuid
@@ -15,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ugc_tasks.display import logger
 from ugc_tasks.judge.batch_api import is_id
 from ugc_tasks.judge.store import JudgmentStore
 
 _TAG = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 @dataclass(frozen=True)

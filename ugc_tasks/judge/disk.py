@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ugc_tasks.display import logger
 from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Disk:

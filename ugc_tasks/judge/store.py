@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.database import why_no_place
-from ugc_tasks.display import logger
+from ugc_tasks.display import UserError, logger
 from ugc_tasks.judge import schema
 from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.questions import QUESTIONS
@@ -37,7 +37,7 @@ _MOST_ATTEMPTS = 1_000_000
 _log = logger(__name__)
 
 
-class JudgeStoreError(RuntimeError):
+class JudgeStoreError(UserError, RuntimeError):
     """The store cannot be opened, read or written; the message says which file and what to do."""
 
 
