@@ -333,14 +333,22 @@ def test_a_batch_that_failed_after_the_run_left_it_does_not_stop_the_next(
     assert "of an earlier run failed as a whole (no money)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("declined_at", "closed_as"), [({"GET /batches"}, None), ({"POST /batches"}, "declined")]
+)
 def test_what_an_endpoint_without_batches_declined_does_not_stop_single_requests(
-    server: BatchServer, open_judge: OpenJudge
+    server: BatchServer,
+    open_judge: OpenJudge,
+    tmp_path: Path,
+    declined_at: set[str],
+    closed_as: str | None,
 ) -> None:
     server.rules.fault = lambda name: (
-        act.status(404, "no such path") if name != "POST /files" else None
+        act.status(404, "no such path") if name in declined_at else None
     )
     declined = open_judge(batch=True).judge_many(clips(3), progress=False)
     assert all("404" in str(j.failure) for j in declined)
+    assert [closed for _, closed in ledger(tmp_path / "judgments.sqlite3")] == [closed_as]
     assert all(j.scores for j in open_judge().judge_many(clips(3), progress=False))
 
 
@@ -359,6 +367,27 @@ def test_answers_that_were_deleted_are_asked_again_and_what_they_cost_is_counted
         # The lost one by our own count: about 30 tokens of prompt, and 25 of a typical reply.
         assert single + 0.0001 < (judgment.usage.usd or 0) < single + 0.0004
     assert capsys.readouterr().err.count("can no longer be had") == 1
+
+
+@pytest.mark.parametrize("name", ["GET /batches/ID", "GET /files/ID"])
+def test_what_is_not_known_at_once_is_asked_for_once_more(
+    server: BatchServer, open_judge: OpenJudge, name: str
+) -> None:
+    """What was made a moment ago need not be known to every server of an endpoint."""
+    declined: list[str] = []
+
+    def once(exchange: str) -> Act | None:
+        if exchange != name or declined:
+            return None
+        declined.append(exchange)
+        return act.status(404, "not yet")
+
+    server.rules.fault = once
+    server.script = own_scores
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    assert paid_once(server, 4)
+    assert not server.requests
 
 
 def test_what_the_endpoint_says_of_a_batch_shows_no_key_and_no_escapes(
