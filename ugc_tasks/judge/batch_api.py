@@ -24,6 +24,7 @@ TAG = "ugc_videocap"
 """Name of our tag in a batch's metadata."""
 
 _ENDED = {"completed", "failed", "expired", "cancelled", "canceled"}
+_OUT = {"validating", "in_progress", "finalizing", "cancelling", "canceling", "queued", "pending"}
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")  # what may become a part of an address
 _QUEUE_FULL = "token_limit_exceeded"
 _QUEUE_LIMIT = re.compile(r"\blimit: ?([0-9][0-9,]{0,18})", re.IGNORECASE)
@@ -87,6 +88,11 @@ class Batch:
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self.status in _ENDED
+
+    @property
+    def known(self) -> bool:
+        """Whether its status is one that batches are known to have."""
+        return self.status in _ENDED | _OUT
 
 
 class BatchApi:

@@ -362,7 +362,7 @@ class Batches:
         return await self._insist(call)
 
     async def _ended(self, entry: Entry, batch: Batch) -> Batch:
-        looks, seen = 0, ""
+        looks, seen, odd = 0, "", 0.0
         while not batch.ended:
             if time.time() - entry.created_at > _OVERDUE_S:
                 raise NotThere(f"says {batch.status!r} two days after it was handed in")
@@ -371,9 +371,11 @@ class Batches:
             if state != seen:
                 tell(f"batch {batch.id}: {state}")
                 seen = state
-            await self._refusal.sleep(
-                min(self._backoff.longest, self._backoff.first * 1.5 ** min(looks, 30))
-            )
+            wait = min(self._backoff.longest, self._backoff.first * 1.5 ** min(looks, 30))
+            odd = 0.0 if batch.known else odd + wait
+            if odd > self._settings.deadline:
+                raise NotThere(f"says {batch.status!r} of it, which is no known state")
+            await self._refusal.sleep(wait)
             batch = await self._look(entry, batch.id)
         tell(f"batch {batch.id}: {batch.status}, {batch.done} of {batch.total}")
         return batch

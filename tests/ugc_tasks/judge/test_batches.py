@@ -369,6 +369,18 @@ def test_answers_that_were_deleted_are_asked_again_and_what_they_cost_is_counted
     assert capsys.readouterr().err.count("can no longer be had") == 1
 
 
+def test_a_batch_in_a_state_that_nobody_knows_is_given_up_after_a_while(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_out(server, open_judge, 3)
+    content = next(iter(server.batches.values())).as_json() | {"status": "deleted"}
+    server.rules.fault = answer_of("GET /batches/ID", Act(body=json.dumps(content).encode()))
+    judgments = open_judge(deadline=0.3).judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert len(server.requests) == 3
+    assert "says 'deleted' of it, which is no known state" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["GET /batches/ID", "GET /files/ID"])
 def test_what_is_not_known_at_once_is_asked_for_once_more(
     server: BatchServer, open_judge: OpenJudge, name: str
