@@ -632,6 +632,18 @@ def test_what_a_batch_cost_is_counted_where_it_could_not_be_asked_again(
                for j in judgments)  # fmt: skip
 
 
+def test_what_a_batch_cost_is_counted_for_clips_that_a_refusal_kept_from_being_asked(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.script = lambda asked: (
+        act.status(401) if asked.authorization else act.text("I cannot grade this.")
+    )
+    judgments = open_judge(batch=True, concurrency=1).judge_many(clips(6), progress=False)
+    assert len(server.requests) < 6, "most were not asked again"
+    batched = (700 * 2.5 + 18 * 10) / 1e6 / 2
+    assert [j.usage and j.usage.usd for j in judgments] == pytest.approx([batched] * 6)
+
+
 def test_a_resumed_batch_counts_each_unreadable_reply_once(
     server: BatchServer, open_judge: OpenJudge, tmp_path: Path
 ) -> None:
