@@ -21,6 +21,11 @@ class Generation:
         seconds: duration of the clip.
         sound_seconds: seconds of sound that the model heard among the frames, 0.0 for none.
         sound_missing: why it heard none, None when it did.
+        sound_offset: seconds from the first frame to the start of the clip's sound track, below 0
+            where the track starts first: the silence put before the sound, or what was cut of it,
+            unless ``align_sound=False`` left it where it was. None without sound.
+        sound_gaps: seconds for which the sound track pauses: silence, or left out like the offset.
+        picture_track, sound_track: which track of the file was read; None where there is only one.
         frames_dropped: how many of the frames asked for were left out to fit the longest prompt.
         flags: what is suspicious of the caption: ``token_limit`` for one that the limit cut,
             ``repetition`` for one that says the same thing again and again, ``fewer_frames``.
@@ -38,6 +43,10 @@ class Generation:
     seconds: float | None = None
     sound_seconds: float = 0.0
     sound_missing: str | None = None
+    sound_offset: float | None = None
+    sound_gaps: float = 0.0
+    picture_track: int | None = None
+    sound_track: int | None = None
     frames_dropped: int = 0
     flags: tuple[str, ...] = ()
     decoding: str | None = None

@@ -200,6 +200,10 @@ def _generation(clip: Clip | None) -> Generation:
         seconds=round(clip.duration, 3),
         sound_seconds=0.0 if clip.sound is None else round(len(clip.sound) / 16_000, 3),
         sound_missing=clip.sound_missing,
+        sound_offset=None if clip.sound_offset is None else round(clip.sound_offset, 4),
+        sound_gaps=round(clip.sound_gaps, 4),
+        picture_track=clip.picture_track,
+        sound_track=clip.sound_track,
     )
 
 

@@ -14,6 +14,8 @@ UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer
   then 252x448, 144 tokens a time step, where ``default`` makes it 224x420 at once, 120 tokens;
 * scaling: theirs is OpenCV's default, which averages two by two pixels and skips the rest. From
   1080x1920 down, levels differ from the smooth ones by 4 to 10 of 255 on textured pictures;
+* sound: theirs starts with the track's first sample, however late or early the track starts, and
+  closes its gaps; ``default`` hears it when it is seen;
 * system prompt, seed and longest prompt.
 
 Each of these is a model argument of its own, and one that stands beside ``preset=`` wins.
@@ -68,6 +70,8 @@ PAPER = Preset(
         # mm_processor_kwargs hold use_audio_in_video and nothing else.
         "tell_fps": False,
         "use_audio_in_video": True,
+        # librosa.load(path, sr=16000): the samples of the track, without its times.
+        "align_sound": False,
     },
     # LLM(max_model_len=20000, seed=42). There the seed starts one generator for the whole run, here
     # each request's own: their captions at temperature 0.2 cannot be drawn again.

@@ -171,6 +171,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 pool,
                 frames,
                 sound=settings.use_audio_in_video,
+                align_sound=settings.align_sound,
                 store=self._store,
                 made_of=self._backend.made_of() if self._store is not None else {},
             )

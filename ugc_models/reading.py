@@ -10,6 +10,7 @@ from typing import Any
 from ugc_models.captions import Caption
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.job import Job
+from ugc_models.media.clip import READING
 from ugc_models.media.errors import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
@@ -25,6 +26,7 @@ class Reader:
         pool: reads clips.
         sampling: which frames, and how large.
         sound: whether sound is read.
+        align_sound: whether it is put on the clock of the frames.
         store: of captions, None for none.
         made_of: what a caption depends on besides its clip, prompt and sampling arguments.
     """
@@ -35,12 +37,14 @@ class Reader:
         sampling: Sampling,
         *,
         sound: bool,
+        align_sound: bool = True,
         store: CaptionStore | None,
         made_of: Mapping[str, Any],
     ) -> None:
         self._pool = pool
         self._sampling = sampling
         self._sound = sound
+        self._align_sound = align_sound
         self._store = store
         self._made_of = made_of
 
@@ -56,7 +60,12 @@ class Reader:
             job = self._keyed(job, job.chat.video)
             if job.found is not None or job.chat is None or job.chat.video is None:
                 return job
-            clip = self._pool.read(job.chat.video, self._sampling, sound=self._sound)
+            clip = self._pool.read(
+                job.chat.video,
+                self._sampling,
+                sound=self._sound,
+                align_sound=self._align_sound,
+            )
         except CaptionStoreError:
             raise
         except MediaError as error:
@@ -78,7 +87,10 @@ class Reader:
             "prompt": job.prompt,
             "sampling": dict(job.sampling),
             "clip": None if video is None else _digest(self._store, video),
+            "align_sound": self._sound and self._align_sound,
         }
+        if video is not None:
+            made_of["reading"] = READING
         key = caption_key(made_of)
         stored = self._store.get(key)
         if stored is not None:

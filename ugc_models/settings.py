@@ -35,6 +35,8 @@ class Settings:
         channels: ``rgb``, or ``bgr`` as the published captions had it.
         tell_fps: tell the model the frames' rate. Without, it takes its own for granted.
         use_audio_in_video: give the model the clip's sound where it has some.
+        align_sound: put the sound on the clock of the frames. Without, its first sample is taken
+            for the clip's start, and its gaps are closed.
         system_prompt: the system message; the preset's without one, or what the checkpoint's own
             template has.
         decode_workers: how many clips are decoded at once, each in a process of its own.
@@ -62,6 +64,7 @@ class Settings:
     channels: Literal["rgb", "bgr"] = "rgb"
     tell_fps: bool = True
     use_audio_in_video: bool = True
+    align_sound: bool = True
     system_prompt: str | None = None
     decode_workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     max_in_flight: int = 32
@@ -153,6 +156,7 @@ class Settings:
             *(["BGR"] if self.channels == "bgr" else []),
             *([] if self.tell_fps else ["rate not told"]),
             "with sound" if self.use_audio_in_video else "without sound",
+            *(["(not aligned)"] if self.use_audio_in_video and not self.align_sound else []),
         ]
         return f"{'+'.join([self.preset, *beside])}: {' '.join(words)}"
 
@@ -173,7 +177,7 @@ class Settings:
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name}={getattr(self, name)!r}: {' or '.join(words)} is needed")
-        for name in ("use_audio_in_video", "tell_fps", "processor_resize"):
+        for name in ("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: True or False")
         if not isinstance(self.store, str | None):

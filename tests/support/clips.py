@@ -7,7 +7,7 @@ after any scaling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +61,7 @@ def write_clip(
     audio: Layout | None = "stereo",
     audio_rate: int = 44_100,
     audio_seconds: float | None = None,
+    audio_later: Callable[[float], float] = lambda _: 0.0,
     audio_codec: str = "aac",
     loudness: float = 0.4,
     codec: str = "libx264",
@@ -81,7 +82,8 @@ def write_clip(
     ``rotation`` is the clockwise turn that a player gives the stored picture. ``times`` (seconds,
     ascending) replaces ``fps`` and ``seconds`` for a variable frame rate. The sound is a rising
     tone with peaks of about ``loudness``, a quarter as loud in each further channel, as long as the
-    picture unless ``audio_seconds`` says otherwise. ``seed`` varies background and tone.
+    picture unless ``audio_seconds`` says otherwise; ``audio_later`` says by how many seconds its
+    packets are later than they would be, given their time. ``seed`` varies background and tone.
     """
     shown = _times(fps, seconds, times)
     heard = audio_seconds if audio_seconds is not None else shown[-1] + 1 / float(fps)
@@ -111,6 +113,8 @@ def write_clip(
         if audio is not None:
             added = container.add_stream(audio_codec, rate=audio_rate, layout=audio)
             sound = cast("AudioStream", added)
+            if audio_codec.startswith("wma"):  # its encoder has no rate of its own
+                sound.bit_rate = 128_000
             samples = loudness * _tone(audio, audio_rate, heard, seed)
         # Both tracks are written in step, a second at a time, as recorders do.
         sent = 0
@@ -119,11 +123,13 @@ def write_clip(
             frame.pts, frame.time_base = round(at / tick), tick
             container.mux(video.encode(frame))
             if sound is not None and at * audio_rate > sent + audio_rate:
-                sent = _write_sound(container, sound, samples, sent, sent + audio_rate)
+                sent = _write_sound(
+                    container, sound, samples, (sent, sent + audio_rate), audio_later
+                )
         container.mux(video.encode(None))
         if sound is not None:
-            _write_sound(container, sound, samples, sent, samples.shape[1])
-            container.mux(sound.encode(None))
+            _write_sound(container, sound, samples, (sent, samples.shape[1]), audio_later)
+            container.mux(_moved(sound.encode(None), audio_later))
     if rotation:
         _set_rotation(path, rotation)
     return path
@@ -140,7 +146,7 @@ def write_song(path: Path) -> Path:
         cover.disposition = Disposition.attached_pic.value  # type: ignore[assignment]
         container.mux(cover.encode(_frame(0, _Look(64, 64, 0, "yuvj420p", True, False, 0))))
         container.mux(cover.encode(None))
-        _write_sound(container, sound, 0.4 * _tone("stereo", 44_100, 1.0, 0), 0, 44_100)
+        _write_sound(container, sound, 0.4 * _tone("stereo", 44_100, 1.0, 0), (0, 44_100))
         container.mux(sound.encode(None))
     return path
 
@@ -230,14 +236,14 @@ def _write_sound(
     container: av.container.OutputContainer,
     stream: AudioStream,
     samples: NDArray[np.float32],
-    start: int,
-    end: int,
+    span: tuple[int, int],
+    later: Callable[[float], float] = lambda _: 0.0,
 ) -> int:
-    """Encode the samples from start to end and return where they end."""
+    """Encode the samples from the first of ``span`` to the second and return where they end."""
     rate = stream.codec_context.sample_rate
     layout = stream.codec_context.layout.name
     wanted = stream.codec_context.format.name
-    end = min(end, samples.shape[1])
+    start, end = span[0], min(span[1], samples.shape[1])
     for at in range(start, end, 1024):
         block = samples[:, at : min(at + 1024, end)]
         if wanted == "s16":
@@ -248,8 +254,15 @@ def _write_sound(
         else:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
-        container.mux(stream.encode(frame))
+        container.mux(_moved(stream.encode(frame), later))
     return end
+
+
+def _moved(packets: list[av.Packet], later: Callable[[float], float]) -> list[av.Packet]:
+    for packet in packets:
+        at = packet.pts or 0
+        packet.pts = packet.dts = at + round(later(float(at * packet.time_base)) / packet.time_base)
+    return packets
 
 
 def _set_rotation(path: Path, rotation: int) -> None:

@@ -45,6 +45,7 @@ class TestPaper:
         paper = settings(preset="paper")
         assert (paper.frames, paper.fps, paper.spread) == (32, None, "count")
         assert (paper.max_pixels, paper.channels, paper.tell_fps) == (100_176, "bgr", False)
+        assert paper.align_sound is False and settings().align_sound is True
         assert paper.engine == {"max_model_len": 20_000, "seed": 42}
         assert paper.generation({}) == {"temperature": 0.2, "max_new_tokens": 1024}
 
@@ -63,7 +64,7 @@ class TestPaper:
     def test_is_recorded(self) -> None:
         assert settings(preset="paper").decoding() == (
             "paper: 32 frames by count <=100176px by OpenCV's scaling resized by the processor "
-            "BGR rate not told with sound"
+            "BGR rate not told with sound (not aligned)"
         )
 
 
@@ -82,7 +83,7 @@ class TestBesideAPreset:
         assert mixed.sampling(QWEN2_5).fps == 2.0
         assert mixed.decoding() == (
             "paper+fps=2.0+tell_fps=True: 2 fps <=100176px by OpenCV's scaling resized by the "
-            "processor BGR with sound"
+            "processor BGR with sound (not aligned)"
         )
 
     @pytest.mark.parametrize("text", ["Be brief.", None])

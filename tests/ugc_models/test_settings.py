@@ -154,9 +154,10 @@ class TestBounds:
             settings(fps=rate)
 
     @pytest.mark.parametrize("value", ["yes", 1, None])
-    def test_use_audio_in_video_is_true_or_false(self, value: object) -> None:
-        with pytest.raises(ValueError, match=r"use_audio_in_video=.*: True or False"):
-            settings(use_audio_in_video=value)
+    @pytest.mark.parametrize("name", ["use_audio_in_video", "align_sound"])
+    def test_a_switch_is_true_or_false(self, name: str, value: object) -> None:
+        with pytest.raises(ValueError, match=rf"{name}=.*: True or False"):
+            settings(**{name: value})
 
     @pytest.mark.parametrize("value", [7, "", "none"])
     def test_model_is_a_name(self, value: object) -> None:

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import queue
-import re
 import signal
 import subprocess
 import sys
@@ -33,8 +32,14 @@ MEMORY = 4 << 30
 """Bytes of address space that a worker may have; the largest picture allowed takes half."""
 GRACE_S = 10.0
 """Seconds beyond a clip's own time limit after which its worker is stopped from outside."""
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-"""Environment variables that a worker does not get."""
+_GIVEN = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONDONTWRITEBYTECODE"),
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VIRTUAL_ENV"),
+    }
+)
+"""Environment variables that a worker gets: what finds Python and its libraries, and no others."""
 _PIPE = 1 << 20
 _F_SETPIPE_SZ = 1031  # fcntl's own name for it came with Python 3.10, on Linux alone
 
@@ -65,7 +70,9 @@ class DecodePool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, path: Path, sampling: Sampling, *, sound: bool) -> Clip:
+    def read(
+        self, path: Path, sampling: Sampling, *, sound: bool, align_sound: bool = True
+    ) -> Clip:
         """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
 
         Raises:
@@ -75,6 +82,7 @@ class DecodePool:
             "path": str(path.absolute()),
             "sampling": asdict(sampling),
             "sound": sound,
+            "align_sound": align_sound,
             "limits": asdict(self._limits),
         }
         with self._worker() as worker:
@@ -123,7 +131,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # It reads strangers' files: it gets nothing that the run is paid with.
-            env={k: v for k, v in os.environ.items() if not _SECRET.search(k)},
+            env={name: os.environ[name] for name in _GIVEN if name in os.environ},
             # Ctrl-C goes to the run, which decides what is finished.
             start_new_session=True,
         )

@@ -41,6 +41,7 @@ def _answer(line: bytes, answers: BinaryIO) -> None:
             question["path"],
             Sampling(**question["sampling"]),
             sound=question["sound"],
+            align_sound=question["align_sound"],
             limits=Limits(**question["limits"]),
         )
     except MediaError as error:

@@ -8,17 +8,20 @@ sequences). Every error of libav leaves this package as a ``MediaError``, or is 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import av
 import av.error
 from av.container import Flags
+from av.stream import Disposition
 
 from ugc_models.media.errors import MediaError
+from ugc_models.media.joins import NO_JOINS, Joins, Mark, find_joins
 from ugc_models.media.limits import Budget
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+Track = TypeVar("Track", "VideoStream", "AudioStream")
 
 DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """Self-contained media files: none of these formats makes libav open a second file."""
@@ -89,15 +94,48 @@ def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
         raise MediaError("too large: there is not enough memory to read it") from None
 
 
+def decodable(tracks: Sequence[Track], best: object) -> list[Track]:
+    """Return the tracks that have a decoder which opens, the one to be taken first.
+
+    ``best`` is libav's own choice, which does not ask whether there is a decoder. Then come those
+    that the file marks as default, those of more bits a second, those that it names first. Their
+    decoders are open afterwards.
+    """
+    able = [track for track in tracks if _opens(track)]
+    return sorted(able, key=lambda track: (track is not best, *_rank(track)))
+
+
+def _opens(track: VideoStream | AudioStream) -> bool:
+    # PyAV's stubs leave out that a stream of an unknown codec has no context.
+    if track.codec_context is None:
+        return False
+    try:
+        track.codec_context.open(strict=False)
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _rank(track: VideoStream | AudioStream) -> tuple[bool, int, int]:
+    default = bool(track.disposition & Disposition.default)
+    return not default, -(track.codec_context.bit_rate or 0), track.index
+
+
 def packets(
     container: InputContainer,
-    stream: VideoStream | AudioStream,
+    stream: VideoStream | AudioStream | None,
     budget: Budget,
     damage: Damage,
+    joins: Joins = NO_JOINS,
 ) -> Iterator[Packet]:
-    """Yield the stream's packets, to the end or to where the file cannot be read on."""
+    """Yield the stream's packets, to the end or to where the file cannot be read on.
+
+    Where the file was joined from several, their times are those on its common clock. Without a
+    stream, the packets of all tracks come in the order of the file, as they are.
+    """
     count = 0
-    walk = container.demux(stream)
+    walk = container.demux() if stream is None else container.demux(stream)
+    shift = None if stream is None else joins.shifter(stream.time_base or Fraction(1))
     while True:
         budget.check_time()
         try:
@@ -114,7 +152,30 @@ def packets(
         count += 1
         if count > budget.limits.packets:
             raise MediaError(f"too large: a track has more than {budget.limits.packets} packets")
+        if shift is not None:
+            shift(packet)
         yield packet
+
+
+def read_joins(path: Path, budget: Budget) -> Joins:
+    """Find where a file was joined from several, from the packets of all its tracks."""
+    with open_media(path, budget) as container:
+        return find_joins(
+            _mark(packet, packet.time_base)
+            for packet in packets(container, None, budget, Damage())
+            if packet.pts is not None and packet.stream.type in {"video", "audio"}
+        )
+
+
+def _mark(packet: Packet, tick: Fraction) -> Mark:
+    pts = packet.pts or 0
+    return Mark(
+        packet.stream.index,
+        packet.pos,
+        None if packet.dts is None else float(packet.dts * tick),
+        float(pts * tick),
+        float((pts + (packet.duration or 0)) * tick),
+    )
 
 
 def decoded_video(
@@ -122,9 +183,10 @@ def decoded_video(
     stream: VideoStream,
     budget: Budget,
     damage: Damage,
+    joins: Joins,
 ) -> Iterator[VideoFrame]:
     """Yield the stream's frames in the order of the decoder, stepping over what it refuses."""
-    return cast("Iterator[VideoFrame]", _decoded(container, stream, budget, damage))
+    return cast("Iterator[VideoFrame]", _decoded(container, stream, budget, damage, joins))
 
 
 def decoded_audio(
@@ -132,9 +194,10 @@ def decoded_audio(
     stream: AudioStream,
     budget: Budget,
     damage: Damage,
+    joins: Joins,
 ) -> Iterator[AudioFrame]:
     """Yield the stream's blocks of samples in order, stepping over what the decoder refuses."""
-    return cast("Iterator[AudioFrame]", _decoded(container, stream, budget, damage))
+    return cast("Iterator[AudioFrame]", _decoded(container, stream, budget, damage, joins))
 
 
 def _decoded(
@@ -142,9 +205,10 @@ def _decoded(
     stream: VideoStream | AudioStream,
     budget: Budget,
     damage: Damage,
+    joins: Joins,
 ) -> Iterator[VideoFrame | AudioFrame]:
     def feed() -> Iterator[Packet | None]:
-        yield from packets(container, stream, budget, damage)
+        yield from packets(container, stream, budget, damage, joins)
         yield None  # gives out what the decoder still holds
 
     for packet in feed():

@@ -11,12 +11,13 @@ import numpy as np
 
 from ugc_models.media.container import Damage, decoded_video, open_media
 from ugc_models.media.errors import MediaError
-from ugc_models.media.limits import Budget
+from ugc_models.media.joins import Joins
+from ugc_models.media.limits import TRACKS_TRIED, Budget
 from ugc_models.media.plan import plan
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
 from ugc_models.media.sparse import STRICT, Astray, planned_video
-from ugc_models.media.timeline import picture_stream, read_timeline
+from ugc_models.media.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -35,6 +36,16 @@ class Picture:
     lost_seconds: float
     source_size: tuple[int, int]
     decode_errors: int
+    start: float
+    """Seconds on the file's clock at which the first displayed frame appears."""
+    joins: Joins
+    """Where the file was joined from several."""
+    track: int | None
+    """Which of the file's tracks it is; None where there is only one of picture."""
+
+
+class _NoFrames(MediaError):
+    """Nothing of a track can be decoded."""
 
 
 @dataclass
@@ -70,17 +81,29 @@ def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) ->
     """
     job = _Job(path, sampling, budget, threads)
     timeline = read_timeline(path, budget)
+    tracks = timeline.tracks[:TRACKS_TRIED]
+    for place, track in enumerate(tracks):
+        if place:
+            timeline = read_timeline(path, budget, track)
+        try:
+            return _picture(job, timeline, track if len(tracks) > 1 else None)
+        except _NoFrames:
+            continue
+    raise MediaError("zero frames: nothing of its picture can be decoded")
+
+
+def _picture(job: _Job, timeline: Timeline, track: int | None) -> Picture:
     errors = 0
     for _ in range(2):
         if timeline.ticks:
-            choice = select(timeline.seconds(), timeline.duration, sampling)
+            choice = select(timeline.seconds(), timeline.duration, job.sampling)
             wanted = [timeline.ticks[index] for index in choice.indices]
         else:
             wanted = []
         steps = plan(timeline.course, wanted) if timeline.course and wanted else None
-        decoded = _sparsely(job, wanted, steps) if steps else None
+        decoded = _sparsely(job, timeline, wanted, steps) if steps else None
         if decoded is None:
-            decoded = _decode(job, wanted)
+            decoded = _decode(job, timeline, wanted)
         errors = max(errors, decoded.damage.count)
         if wanted and all(tick in decoded.small for tick in wanted):
             return Picture(
@@ -92,24 +115,31 @@ def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) ->
                 lost_seconds=timeline.lost,
                 source_size=decoded.source_size,
                 decode_errors=errors,
+                start=timeline.start,
+                joins=timeline.joins,
+                track=track,
             )
         if not decoded.seen:
-            raise MediaError("zero frames: nothing of its picture can be decoded")
+            raise _NoFrames
         timeline = timeline.among(decoded.seen)
-        timeline.check(budget.limits)
+        timeline.check(job.budget.limits)
     raise MediaError("damaged: its picture decodes differently each time")
 
 
-def _sparsely(job: _Job, wanted: Collection[int], steps: bytes) -> _Decoded | None:
+def _sparsely(
+    job: _Job, timeline: Timeline, wanted: Collection[int], steps: bytes
+) -> _Decoded | None:
     """Decode by a plan; None if that did not bring every wanted frame undamaged."""
     try:
-        decoded = _decode(job, wanted, steps)
+        decoded = _decode(job, timeline, wanted, steps)
     except Astray:
         return None
     return decoded if all(tick in decoded.small for tick in wanted) else None
 
 
-def _decode(job: _Job, wanted: Collection[int], steps: bytes | None = None) -> _Decoded:
+def _decode(
+    job: _Job, timeline: Timeline, wanted: Collection[int], steps: bytes | None = None
+) -> _Decoded:
     """Decode up to the last wanted frame, keeping the wanted ones; to the end if one is missing.
 
     With ``steps``, a plan, only what these say; raises ``Astray`` where they lead nowhere.
@@ -118,7 +148,11 @@ def _decode(job: _Job, wanted: Collection[int], steps: bytes | None = None) -> _
     missing = set(wanted)
     budget = job.budget
     with open_media(job.path, budget) as container:
-        stream = picture_stream(container, budget.limits)
+        stream = next(
+            (each for each in container.streams.video if each.index == timeline.tracks[0]), None
+        )
+        if stream is None or stream.codec_context is None:
+            raise MediaError("damaged: its tracks differ each time")
         stream.codec_context.thread_count = job.threads
         stream.codec_context.thread_type = "AUTO"
         # The header's size was checked; this holds the decoder to it if the stream differs.
@@ -126,9 +160,9 @@ def _decode(job: _Job, wanted: Collection[int], steps: bytes | None = None) -> _
         stream.codec_context.options = options | STRICT if steps else options
         scale = Scaler(job.sampling, stream.sample_aspect_ratio)
         frames = (
-            planned_video(container, stream, budget, steps)
+            planned_video(container, stream, budget, steps, timeline.joins)
             if steps
-            else decoded_video(container, stream, budget, result.damage)
+            else decoded_video(container, stream, budget, result.damage, timeline.joins)
         )
         at = 0
         for frame in frames:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 
 from ugc_models.media.errors import MediaError
 
+TRACKS_TRIED = 4
+"""How many tracks of a kind are read before it is given up that one of them can be decoded."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -1,19 +1,21 @@
-"""The sound of a clip: the mean of its channels at 16 kHz, streamed."""
+"""The sound of a clip: the mean of its channels at 16 kHz, on the clock of the picture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 
-from ugc_models.media.container import Damage, decoded_audio, open_media
+from ugc_models.media.container import Damage, decodable, decoded_audio, open_media
 from ugc_models.media.errors import MediaError
-from ugc_models.media.limits import Budget
+from ugc_models.media.joins import NO_JOINS, Joins
+from ugc_models.media.limits import TRACKS_TRIED, Budget
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -23,86 +25,192 @@ RATE = 16_000
 """Samples per second that Qwen2.5-Omni's feature extractor takes."""
 SHORTEST = 0.1
 """Seconds. Less than this gives the audio encoder nothing to work on."""
+ROUNDING = 1e-3
+"""Seconds by which a track that starts with the picture may seem to start beside it: Matroska and
+FLV round times to milliseconds."""
+JITTER = 0.02
+"""Seconds by which a block's time may be beside the end of the one before it and still follow it.
+Recorders take times from a clock that is read late, ASF's rounding is coarse. What is lost is a
+packet at least, 20 ms or more."""
+SLACK = 1.0
+"""Seconds after the end of the picture at which sound may still begin."""
 
+_TOO_SHORT = f"audio track shorter than {SHORTEST} s"
 _RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
 
 
 @dataclass(frozen=True)
+class Clock:
+    """The picture that the sound belongs to; times are seconds on the file's clock."""
+
+    start: float
+    """When its first frame appears."""
+    duration: float
+    """How long it lasts; infinite where it does not bound the sound."""
+    joins: Joins = NO_JOINS
+    """Where the file was joined from several."""
+
+
+@dataclass(frozen=True)
 class Sound:
-    """What can be heard: exactly one of the two is set."""
+    """What can be heard: exactly one of the first two is set."""
 
     samples: NDArray[np.float32] | None
     missing: str | None
+    offset: float | None = None
+    """Seconds from the start of the picture to that of the track, negative where the track starts
+    first; None where there is no sound."""
+    gaps: float = 0.0
+    """Seconds between the track's start and end that it has no sound for."""
+    track: int | None = None
+    """Which of the file's tracks it is; None where there is only one of sound."""
 
 
-def read_sound(path: Path, budget: Budget) -> Sound:
+def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) -> Sound:
     """Return the sound as float32 (N,), or the reason why there is none; never raise for it.
 
     The samples are what ``librosa.load(path, sr=16000, mono=True)`` gives: integers scaled to
-    [-1, 1), the mean of the channels, soxr's HQ resampler, ceil(N * 16000 / rate) samples. PyAV's
-    and libav's own downmix to mono is louder by a factor that depends on the layout.
+    [-1, 1), the mean of the channels, soxr's HQ resampler. PyAV's and libav's own downmix to mono
+    is louder by a factor that depends on the layout.
+
+    With ``align``, sample 0 is heard when the first frame appears: silence stands where the track
+    has nothing, what it has before the picture is cut, and what it has twice is heard once.
+    Without, the track's samples follow each other from its first one on. ``offset`` and ``gaps``
+    say in both cases how the track lies beside the picture.
+
+    Of several tracks the best is heard that can be decoded.
     """
+    first: Sound | None = None
+    for place in range(TRACKS_TRIED):
+        sound = _read_track(path, budget, clock, place, align=align)
+        if sound is None:
+            break
+        if sound.samples is not None:
+            return sound
+        first = first or sound
+    return first or Sound(None, "no audio track")
+
+
+def _read_track(
+    path: Path, budget: Budget, clock: Clock, place: int, *, align: bool
+) -> Sound | None:
+    """Read the track of this place in the order of preference; None if there is none."""
     damage = Damage()
     try:
-        samples = _read(path, budget, damage)
+        with open_media(path, budget) as container:
+            tracks = container.streams.audio
+            able = decodable(tracks, container.streams.best("audio"))
+            if place >= max(len(able), min(1, len(tracks))):
+                return None
+            if not able:
+                raise MediaError("its codec is not known here")
+            stream = able[place]
+            track = stream.index if len(tracks) > 1 else None
+            line = _Line(budget.limits.sound_seconds, clock, align=align)
+            blocks = decoded_audio(container, stream, budget, damage, clock.joins)
+            line.take(blocks, stream.time_base or Fraction(1))
     except MediaError as error:
         return Sound(None, f"audio undecodable: {error}")
-    if samples is None:
-        return Sound(None, "no audio track")
-    if not samples.size and damage.count:
-        return Sound(None, f"audio undecodable: {damage.first}")
-    if len(samples) < SHORTEST * RATE:
-        return Sound(None, f"audio track shorter than {SHORTEST} s")
-    if not np.isfinite(samples).all():
-        return Sound(None, "audio not finite")
-    return Sound(samples, None)
+    return replace(line.sound(damage), track=track)
 
 
-def _read(path: Path, budget: Budget, damage: Damage) -> NDArray[np.float32] | None:
-    room = math.floor(budget.limits.sound_seconds * RATE)
-    kept: list[NDArray[np.float32]] = []
-    with open_media(path, budget) as container:
-        if not container.streams.audio:
+class _Line:
+    """Samples at 16 kHz, put in their places as they come."""
+
+    def __init__(self, seconds: float, clock: Clock, *, align: bool) -> None:
+        self._room = math.floor(seconds * RATE)
+        self._clock = clock
+        self._align = align
+        self._pieces: list[NDArray[np.float32]] = []
+        self._filled = 0  # samples, silence included
+        self._heard = 0  # samples, silence that was put in not included
+        self._at = 0  # where the next sample of the run belongs
+        self._offset: float | None = None
+        self._gaps = 0.0
+
+    def take(self, blocks: Iterator[AudioFrame], tick: Fraction) -> None:
+        """Take a track's blocks, to its end or to where no more are wanted."""
+        run: _Run | None = None
+        for block in blocks:
+            at = None if block.pts is None else float(block.pts * tick) - self._clock.start
+            if run is None:
+                self._offset = at or 0.0
+                if abs(self._offset) <= ROUNDING:
+                    self._offset = 0.0
+                run = self._begin(block.sample_rate, self._offset)
+            else:
+                run = self._go_on(run, block.sample_rate, at)
+            if run is None:
+                return
+            self._put(run.push(mono(block)))
+            if self._filled >= self._room:
+                return
+        if run is not None:
+            self._put(run.finish())
+
+    def sound(self, damage: Damage) -> Sound:
+        """Return what was taken, or why it is none."""
+        if self._offset is None:
+            missing = f"audio undecodable: {damage.first}" if damage.count else _TOO_SHORT
+            return Sound(None, missing)
+        if not self._heard:
+            return Sound(None, "the audio track lies outside the time of the picture")
+        if self._heard < SHORTEST * RATE:
+            return Sound(None, _TOO_SHORT)
+        samples = np.concatenate(self._pieces)
+        if not np.isfinite(samples).all():
+            return Sound(None, "audio not finite")
+        return Sound(samples, None, self._offset, self._gaps)
+
+    def _begin(self, rate: int, at: float) -> _Run | None:
+        """Begin a run of samples; None if it comes after the picture."""
+        if self._align and at > self._clock.duration + SLACK:
             return None
-        best = container.streams.best("audio")
-        audio = container.streams.audio
-        stream = next((each for each in audio if each is best), audio[0])
-        # PyAV's stubs leave out that a stream of an unknown codec has no context.
-        if stream.codec_context is None:
-            raise MediaError("its codec is not known here")
-        blocks = decoded_audio(container, stream, budget, damage)
-        for chunk in _resampled(blocks):
-            kept.append(chunk[:room])
-            room -= len(kept[-1])
-            if room <= 0:
-                break
-    return np.concatenate(kept) if kept else np.zeros(0, np.float32)
+        self._at = round(at * RATE) if self._align else self._filled
+        return _Run(rate, at)
+
+    def _go_on(self, run: _Run, rate: int, at: float | None) -> _Run | None:
+        """Return the run that the next block belongs to; None if it comes after the picture."""
+        beside = 0.0 if at is None else at - run.end
+        if abs(beside) <= JITTER:
+            beside = 0.0
+        elif not self._align:
+            run.start += beside
+        self._gaps += max(beside, 0.0)
+        if run.rate == rate and not (beside and self._align):
+            return run
+        self._put(run.finish())
+        return self._begin(rate, run.end + (beside if self._align else 0.0))
+
+    def _put(self, samples: NDArray[np.float32]) -> None:
+        """Put samples of the run in their place; those whose place is taken are left out."""
+        silence = min(max(self._at - self._filled, 0), self._room - self._filled)
+        new = samples[max(self._filled - self._at, 0) :][: self._room - self._filled - silence]
+        self._at += len(samples)
+        if new.size:
+            self._pieces += [np.zeros(silence, np.float32), new]
+            self._filled += silence + len(new)
+            self._heard += len(new)
 
 
-def _resampled(blocks: Iterator[AudioFrame]) -> Iterator[NDArray[np.float32]]:
-    """Turn blocks at any rate into chunks at 16 kHz; a change of rate starts a new resampler."""
-    resampler: _Resampler | None = None
-    for block in blocks:
-        if resampler is None or resampler.rate != block.sample_rate:
-            if resampler is not None:
-                yield resampler.finish()
-            resampler = _Resampler(block.sample_rate)
-        yield resampler.push(mono(block))
-    if resampler is not None:
-        yield resampler.finish()
+class _Run:
+    """Samples at one rate that follow each other, to 16 kHz, as many as librosa makes of them."""
 
-
-class _Resampler:
-    """One run of samples at one rate, to 16 kHz, of the length that librosa gives it."""
-
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, start: float) -> None:
         if rate not in _RATES:
             raise MediaError(f"a sample rate of {rate} Hz")
         self.rate = rate
+        self.start = start
+        """Seconds from the start of the picture."""
         self._taken = 0
         self._given = 0
         self._stream = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, quality="HQ")
+
+    @property
+    def end(self) -> float:
+        """Seconds from the start of the picture to where the next sample belongs."""
+        return self.start + self._taken / self.rate
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         self._taken += len(samples)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    from ugc_models.media.joins import Joins
     from ugc_models.media.limits import Budget
 
 STRICT = {"err_detect": "explode"}
@@ -28,14 +29,15 @@ class Astray(Exception):
 
 
 def planned_video(
-    container: InputContainer, stream: VideoStream, budget: Budget, steps: bytes
+    container: InputContainer, stream: VideoStream, budget: Budget, steps: bytes, joins: Joins
 ) -> Iterator[VideoFrame]:
     """Yield the stream's frames in the order of the decoder, given one ``Step`` for each packet.
 
     The stream's decoder must have been set up with ``STRICT``. Raises ``Astray`` at any damage.
     """
     damage = Damage()
-    for step, packet in zip(steps, packets(container, stream, budget, damage), strict=False):
+    found = packets(container, stream, budget, damage, joins)
+    for step, packet in zip(steps, found, strict=False):
         if step == Step.RESTART:
             yield from _decoded(stream, None)
             stream.codec_context.flush_buffers()

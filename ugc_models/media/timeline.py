@@ -14,8 +14,9 @@ from av.stream import Disposition
 from ugc_models.media.bitstream.descriptions import one_description
 from ugc_models.media.bitstream.kind import Kind
 from ugc_models.media.bitstream.reader import KindReader
-from ugc_models.media.container import Damage, open_media, packets
+from ugc_models.media.container import Damage, decodable, open_media, packets, read_joins
 from ugc_models.media.errors import MediaError
+from ugc_models.media.joins import NO_JOINS, Joins, begins_anew
 from ugc_models.media.limits import Budget, Limits
 from ugc_models.media.plan import Course
 
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
+
+
+_EARLIEST = -(1 << 63)
+_IN_ORDER = frozenset({"mpegts", "mpeg", "flv", "asf", "ogg"})
+"""Demuxers of files whose packets lie one after the other, with nothing behind the last."""
+_READ = 0.75
+"""The part of such a file that must be read. Behind a second header there may be tracks that libav
+does not connect with the first ones, or nothing that it reads at all."""
+_REORDERED = 16
+"""How many frames a decoder may hold back, by H.264 and HEVC."""
+LEAST_LOST = 0.1
+"""Seconds. Headers are rounded."""
+_OF_ALL_TRACKS = frozenset({"asf"})
+"""Demuxers that take the length of the file, its longest track's, for that of every track."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +53,49 @@ class Timeline:
     """Seconds for which the last frame is shown; 0 where the file does not say."""
     announced: float = 0.0
     """Seconds of picture that the file's header announces; 0 where it announces none."""
+    from_zero: bool = False
+    """Whether ``announced`` counts from the start of the file, however late the first frame is."""
     course: Course | None = field(default=None, repr=False)
     """What there is to choose from for a decoder; None where that is not certain."""
+    decoded: tuple[int, ...] = ()
+    """When the first packets are decoded, in units of ``tick``, where the file does not store when
+    their frames are shown; empty where it does."""
+    tracks: tuple[int, ...] = ()
+    """The picture tracks that can be decoded, the one that this is of first, by their place among
+    all tracks of the file."""
+    joins: Joins = NO_JOINS
+    """Where the file was joined from several; ``ticks`` are on its common clock."""
+
+    @property
+    def start(self) -> float:
+        """Seconds on the file's clock at which the first frame appears.
+
+        Where times of decoding are all there is, ``ticks`` are those at which a decoder gave frames
+        out. It holds some back to bring them in order; a player's clock starts before those.
+        """
+        if not self.ticks:
+            return 0.0
+        held = sum(tick < self.ticks[0] for tick in self.decoded)
+        first = float(self.ticks[0] * self.tick)
+        return max(first - held * self._space, 0.0) if held else first
 
     @property
     def duration(self) -> float:
         """Seconds from the appearance of the first frame to the disappearance of the last."""
         span = float((self.ticks[-1] - self.ticks[0]) * self.tick)
+        return span + (self.last_shown or self._space)
+
+    @property
+    def _space(self) -> float:
+        """Seconds from one frame to the next, on average."""
         spaces = len(self.ticks) - 1
-        return span + (self.last_shown or (span / spaces if spaces else 0.0))
+        return float((self.ticks[-1] - self.ticks[0]) * self.tick) / spaces if spaces else 0.0
 
     @property
     def lost(self) -> float:
-        """Seconds that are announced and not there; 0 below a tenth: headers are rounded."""
-        missing = self.announced - self.duration
-        return missing if missing >= 0.1 else 0.0
+        """Seconds that are announced and not there; 0 below ``LEAST_LOST``."""
+        missing = self.announced - self.duration - (self.start if self.from_zero else 0.0)
+        return missing if missing >= LEAST_LOST else 0.0
 
     def seconds(self) -> NDArray[np.float64]:
         """Return the times in seconds after the first frame, (T,)."""
@@ -72,38 +115,80 @@ class Timeline:
             )
 
 
-def read_timeline(path: Path, budget: Budget) -> Timeline:
+def read_timeline(
+    path: Path,
+    budget: Budget,
+    track: int | None = None,
+    joins: Joins = NO_JOINS,
+) -> Timeline:
     """Read the presentation times of the file's picture from its packets.
 
-    Packets that an edit list leaves out are left out, as a decoder would. Where a packet has no
-    time (AVI stores none), ``ticks`` is empty: only decoding will tell.
+    ``track`` is the one to read, the best without. Packets that an edit list leaves out are left
+    out, as a decoder would. Where a packet has no time (AVI stores none), ``ticks`` is empty: only
+    decoding will tell. Times that start anew are continued.
     """
     with open_media(path, budget) as container:
-        stream = picture_stream(container, budget.limits)
+        tracks = picture_tracks(container, budget.limits, track)
+        stream, able = tracks[0], tuple(each.index for each in tracks)
         tick = stream.time_base
         if tick is None or tick <= 0:
             raise MediaError("damaged: its picture has no unit of time")
         shown: dict[int, int] = {}
-        known = True
+        known, anew = True, False
+        decoded: list[int] = []
+        before = _EARLIEST
         damage = Damage()
         read_kind = _kind_reader(path, container, stream)
         course: Course | None = Course()
-        for packet in packets(container, stream, budget, damage):
+        reached = 0
+        for packet in packets(container, stream, budget, damage, joins):
             if packet.pts is None:
                 known = False
             elif not packet.is_discard:
                 shown[packet.pts] = max(packet.duration or 0, 0)
             course = _further(course, packet, read_kind)
-        announced = float((stream.duration or 0) * tick)
+            reached = max(reached, (packet.pos or 0) + packet.size)
+            if packet.dts is not None:
+                if len(decoded) < _REORDERED:
+                    decoded.append(packet.dts)
+                anew = anew or begins_anew(float(before * tick), float(packet.dts * tick))
+                before = packet.dts
+        announced = max(stream.duration or 0, 0)
+        of_all = container.format.name in _OF_ALL_TRACKS
+        from_zero = container.format.name == "avi"
+        needed = _READ * container.size if container.format.name in _IN_ORDER else 0
+    if reached < needed and _ends(path, budget)[1] < needed:
+        raise MediaError("joined from several files, of which only the first can be read")
+    if anew and not joins.positions and (found := read_joins(path, budget)).positions:
+        return read_timeline(path, budget, track, found)
     timeline = Timeline(
         ticks=tuple(sorted(shown)) if known else (),
         tick=tick,
         last_shown=float(shown[max(shown)] * tick) if shown else 0.0,
-        announced=announced,
+        announced=float(announced * tick),
+        from_zero=from_zero,
         course=course if known and not damage.count else None,
+        decoded=() if known else tuple(decoded),
+        tracks=able,
+        joins=joins,
     )
     timeline.check(budget.limits)
+    if of_all and timeline.lost:
+        missing = timeline.announced - _ends(path, budget)[0]
+        timeline = replace(timeline, announced=timeline.duration + max(missing, 0.0))
     return timeline
+
+
+def _ends(path: Path, budget: Budget) -> tuple[float, int]:
+    """Return where the last of all tracks ends, in seconds and in bytes of the file."""
+    seconds, position = 0.0, 0
+    with open_media(path, budget) as container:
+        for packet in packets(container, None, budget, Damage()):
+            position = max(position, (packet.pos or 0) + packet.size)
+            if packet.pts is not None:
+                end = packet.pts + (packet.duration or 0)
+                seconds = max(seconds, float(end * packet.time_base))
+    return seconds, position
 
 
 def _kind_reader(path: Path, container: InputContainer, stream: VideoStream) -> KindReader:
@@ -125,8 +210,14 @@ def _further(course: Course | None, packet: Packet, read_kind: KindReader) -> Co
     return course
 
 
-def picture_stream(container: InputContainer, limits: Limits) -> VideoStream:
-    """Return the track to look at: libav's best one that is not just a cover picture."""
+def picture_tracks(
+    container: InputContainer, limits: Limits, track: int | None = None
+) -> list[VideoStream]:
+    """Return the tracks that can be looked at: ``track`` or else libav's best one first.
+
+    Cover pictures are none. Raises ``MediaError`` where there is no track, or where the first is
+    over the limit.
+    """
     moving = [
         stream
         for stream in container.streams.video
@@ -134,15 +225,19 @@ def picture_stream(container: InputContainer, limits: Limits) -> VideoStream:
     ]
     if not moving:
         raise MediaError("no picture: the file has no video track")
+    for stream in moving:
+        if stream.codec_context is not None:
+            stream.codec_context.thread_count = 1  # only tried here
     best = container.streams.best("video")
-    stream = next((each for each in moving if each is best), moving[0])
-    context = stream.codec_context
-    # PyAV's stubs leave out that a stream of an unknown codec has no context.
-    if context is None:
+    if track is not None:
+        best = next((each for each in moving if each.index == track), None)
+    able = decodable(moving, best)
+    if not able:
         raise MediaError("no picture: its video codec is not known here")
+    context = able[0].codec_context
     if context.width * context.height > limits.source_pixels:
         raise MediaError(
             f"too large: frames of {context.width}x{context.height} are over the limit of "
             f"{limits.source_pixels} pixels"
         )
-    return stream
+    return able

@@ -159,15 +159,35 @@ class TestWorkers:
         assert not [name for name in libraries if name.startswith("libtorch")]
 
 
-def test_no_key_of_the_environment_is_needed_there(pool: DecodePool, clip: Path) -> None:
-    """A worker reads strangers' files; it must not hold what the run is paid with."""
-    os.environ["OPENAI_API_KEY"] = "sk-canary"
-    try:
-        pool.read(clip, FEW, sound=False)
+def test_a_worker_gets_what_python_needs_of_the_environment_and_no_more(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker reads strangers' files; it must not hold what the run is paid with, in any name."""
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "MY_LLM_PASS", "HTTPS_PROXY", "DATABASE_URL"):
+        monkeypatch.setenv(name, "canary-of-a-secret")
+    monkeypatch.setenv("TZ", "Europe/Lisbon")
+    with DecodePool(1) as pool:
+        assert len(pool.read(clip, FEW, sound=False).frames) == 6
         [worker] = workers()
-        assert "OPENAI_API_KEY" not in worker.environ()
-    finally:
-        del os.environ["OPENAI_API_KEY"]
+        given = worker.environ()
+    assert "canary-of-a-secret" not in given.values()
+    assert given["TZ"] == "Europe/Lisbon" and given["PATH"] == os.environ["PATH"]
+    assert set(given) <= {
+        *("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONDONTWRITEBYTECODE"),
+        *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VIRTUAL_ENV"),
+    }
+
+
+def test_sound_is_aligned_there_as_here_and_left_when_told_so(
+    pool: DecodePool, tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / "late.mp4", seconds=2, audio_later=lambda _: 0.5)
+    for align in (True, False):
+        read = pool.read(path, FEW, sound=True, align_sound=align)
+        assert same(read, read_clip(path, FEW, align_sound=align))
+        assert read.sound is not None and read.sound_offset == pytest.approx(0.5, abs=0.03)
+        assert (read.sound[:6000] == 0).all() == align
 
 
 def test_a_pipe_is_refused_before_it_is_opened(pool: DecodePool, tmp_path: Path) -> None:

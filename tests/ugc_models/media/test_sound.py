@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -12,8 +12,11 @@ import pytest
 import soxr
 
 from tests.support.clips import write_clip
-from ugc_models.media.clip import read_clip
+from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.limits import Limits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SOUNDS: dict[str, tuple[str, dict[str, Any]]] = {
     "AAC stereo": ("a.mp4", {}),
@@ -54,11 +57,170 @@ def test_the_sound_is_that_of_the_whole_signal_resampled_at_once(name: str, tmp_
     file, settings = SOUNDS[name]
     path = write_clip(tmp_path / file, seconds=2.0, **settings)
     clip = read_clip(path)
-    expected = whole_sound(path)
+    # Matroska and FLV say when the encoder's own delay begins, before the picture.
+    expected = whole_sound(path)[round(-16_000 * min(clip.sound_offset or 0, 0)) :]
     assert clip.sound is not None and clip.sound_missing is None
+    assert abs(clip.sound_offset or 0) < 0.03 and clip.sound_gaps == 0
     assert clip.sound.shape == expected.shape
     assert np.abs(expected).max() > 0.05
     assert np.abs(clip.sound - expected).max() < 1e-6
+
+
+PCM: dict[str, Any] = {"audio": "mono", "audio_rate": 16_000, "audio_codec": "pcm_s16le"}
+"""Sound of which every sample is known: nothing is resampled, packets last 64 ms or less, and one
+begins at each full second."""
+
+
+def both_ways(path: Path, **settings: Any) -> tuple[Clip, NDArray[np.float32], NDArray[np.float32]]:
+    """Write a clip; return it, its sound on the picture's clock, and that as the track has it."""
+    write_clip(path, **settings)
+    clip, left = read_clip(path), read_clip(path, align_sound=False)
+    assert clip.sound is not None and left.sound is not None
+    assert left.sound_offset == clip.sound_offset
+    assert left.sound_gaps == pytest.approx(clip.sound_gaps, abs=2e-3)
+    return clip, clip.sound, left.sound
+
+
+@pytest.mark.parametrize("file", ["a.mkv", "a.mov"])
+@pytest.mark.parametrize("late", [0.004, 0.5, 1.5])
+def test_a_track_that_starts_late_is_heard_late(file: str, late: float, tmp_path: Path) -> None:
+    clip, sound, track = both_ways(
+        tmp_path / file, seconds=2.0, audio_seconds=0.5, audio_later=lambda _: late, **PCM
+    )
+    assert np.array_equal(sound, np.concatenate([np.zeros(round(late * 16_000)), track]))
+    assert len(track) == 8000 and np.abs(track).max() > 0.05
+    assert clip.sound_offset == pytest.approx(late) and clip.sound_gaps == 0
+
+
+def test_sound_before_a_picture_that_starts_late_is_cut(tmp_path: Path) -> None:
+    times = [0.9 + k / 25 for k in range(50)]
+    clip, sound, track = both_ways(tmp_path / "a.mkv", times=times, audio_seconds=2.5, **PCM)
+    assert np.array_equal(sound, track[14_400:])
+    assert clip.sound_offset == pytest.approx(-0.9)
+    assert clip.times[0] == 0
+
+
+def test_a_pause_of_the_track_is_silence(tmp_path: Path) -> None:
+    clip, sound, track = both_ways(
+        tmp_path / "a.mkv",
+        seconds=5.0,
+        audio_seconds=2.5,
+        audio_later=lambda at: 2.0 if at >= 1.0 else 0.0,
+        **PCM,
+    )
+    parts = track[:16_000], np.zeros(32_000), track[16_000:]
+    assert np.array_equal(sound, np.concatenate(parts))
+    assert clip.sound_gaps == pytest.approx(2.0) and clip.sound_offset == 0
+
+
+def test_sound_that_comes_twice_is_heard_once(tmp_path: Path) -> None:
+    """A packet that says it begins 50 ms before the one before it ends."""
+    clip, sound, track = both_ways(
+        tmp_path / "a.mkv",
+        seconds=3.0,
+        audio_later=lambda at: -0.05 if at >= 1.06 else 0.0,
+        **PCM,
+    )
+    assert np.array_equal(sound, np.concatenate([track[:17_024], track[17_024 + 800 :]]))
+    assert clip.sound_gaps == 0
+
+
+@pytest.mark.parametrize("millisecond", [0, 1])
+def test_rounded_and_late_read_times_make_no_gaps(millisecond: int, tmp_path: Path) -> None:
+    jitter = [0.0, 0.012, -0.009, 0.015, 0.001]
+    clip, sound, track = both_ways(
+        tmp_path / "a.mkv",
+        seconds=3.0,
+        audio_later=lambda at: millisecond * 1e-3 + jitter[round(at / 0.064) % 5],
+        **PCM,
+    )
+    assert np.array_equal(sound, track)
+    assert clip.sound_offset == 0 and clip.sound_gaps == 0
+
+
+@pytest.mark.parametrize("drift", [0.005, -0.005])
+def test_a_clock_that_drifts_is_followed(drift: float, tmp_path: Path) -> None:
+    """Half a percent is 100 ms after 20 s; no sample is ever further off than 21 ms."""
+    clip, sound, track = both_ways(
+        tmp_path / "a.mkv", fps=5, seconds=20.0, audio_later=lambda at: drift * at, **PCM
+    )
+    assert len(sound) / 16_000 == pytest.approx(20.0 * (1 + drift), abs=0.021)
+    assert len(track) == 320_000
+    for second in (5, 10, 15):
+        place = round(second * (1 + drift) * 16_000)
+        near = sound[place - 336 : place + 8000 + 336]
+        heard = np.correlate(near, track[second * 16_000 :][:4000])
+        assert heard.max() > 0.9 * (track[second * 16_000 :][:4000] ** 2).sum()
+    assert (clip.sound_gaps > 0) == (drift > 0)
+
+
+def test_sound_that_lies_outside_the_picture_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    for name, later in (("before.mkv", 0.0), ("after.mkv", 40.0)):
+        times = [5.0 + k / 25 for k in range(25)]
+        path = write_clip(
+            tmp_path / name, times=times, audio_seconds=1.0, audio_later=lambda _, x=later: x, **PCM
+        )
+        clip = read_clip(path)
+        assert clip.sound is None and clip.sound_offset is None
+        assert clip.sound_missing == "the audio track lies outside the time of the picture"
+        assert read_clip(path, align_sound=False).sound is not None
+
+
+@pytest.mark.parametrize("ahead", [30.0, 1e5, 1e12])
+def test_a_time_far_ahead_takes_no_memory(ahead: float, tmp_path: Path) -> None:
+    """What comes a second after the picture or later is not on its clock."""
+    clip, sound, track = both_ways(
+        tmp_path / "a.mkv",
+        seconds=2.0,
+        audio_seconds=4.0,
+        audio_later=lambda at: ahead if at >= 1.0 else 0.0,
+        **PCM,
+    )
+    assert np.array_equal(sound, track[:16_000])
+    assert clip.duration == pytest.approx(2.0)
+
+
+def test_a_still_picture_does_not_bound_its_sound(tmp_path: Path) -> None:
+    _, sound, track = both_ways(
+        tmp_path / "a.mkv",
+        times=[0.0],
+        audio_seconds=3.0,
+        audio_later=lambda at: 5.0 if at >= 1.0 else 0.0,
+        **PCM,
+    )
+    assert len(sound) == len(track) + 80_000
+
+
+def test_silence_counts_towards_the_limit_of_sound(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", seconds=3.0, audio_later=lambda _: 0.5, **PCM)
+    cut = read_clip(path, limits=Limits(sound_seconds=0.75)).sound
+    assert cut is not None and len(cut) == 12_000
+    assert not cut[:8000].any() and cut[8000:].any()
+    assert read_clip(path, limits=Limits(sound_seconds=0.25)).sound is None
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("a.mp4", {}),
+        ("a.mp4", {"b_frames": 2}),
+        ("a.mkv", {}),
+        ("a.ts", {"b_frames": 2}),
+        ("a.flv", {"codec": "flv"}),
+        ("a.avi", {"codec": "mpeg4", "audio_codec": "libmp3lame"}),
+        ("a.avi", {"b_frames": 2, "audio_codec": "libmp3lame"}),
+        ("a.wmv", {"codec": "wmv2", "audio_codec": "wmav2"}),
+        ("a.webm", {"codec": "libvpx", "audio_codec": "libopus", "audio_rate": 48_000}),
+    ],
+)
+def test_what_is_heard_and_seen_at_once_is_so_in_every_container(
+    file: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """The tone sets in with the picture; encoders' delays are told by most containers."""
+    clip = read_clip(write_clip(tmp_path / file, seconds=2.0, **settings))
+    assert clip.sound is not None and clip.sound_gaps == 0
+    begins = np.flatnonzero(np.abs(clip.sound) > 0.05)[0] / 16_000
+    assert begins < 0.05
 
 
 def test_pcm_keeps_its_level_and_channels_are_averaged(tmp_path: Path) -> None:
