@@ -1,21 +1,23 @@
 """``ugc-videocap score``: saved answers in, figures out.
 
 Text for a person, or with ``--json`` one object on stdout; everything else goes to stderr. Exit
-status 0 when every clip of the task was scored, 3 when some were not, 2 for input that is unusable.
+status 0 when every clip of the task was scored (``--allow-missing``: every clip of the file), 3
+when some were not, 2 for input that is unusable.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.data.published import NO_REFERENCE
+from ugc_tasks.display import complain, say, say_json
 from ugc_tasks.noise import REPEATS, table
 from ugc_tasks.scoring import SCORERS, Report, Request, score
+from ugc_tasks.specs import SPECS
 
 COMPLETE, PARTIAL = 0, 3
 
@@ -26,6 +28,7 @@ _EXAMPLES = """examples:
   ugc-videocap score caption captions.jsonl --json              GPT-4o; needs OPENAI_API_KEY
   ugc-videocap score tone answers.jsonl --references questions/
   ugc-videocap score ocr answers.jsonl --mode skip
+  ugc-videocap score tone answers.csv --answer-field prediction
 """
 
 
@@ -35,7 +38,7 @@ def add_parsers(subparsers: Any) -> None:
         "score",
         help="score a file of saved answers",
         description="Score a file of saved answers: the authors' files, lmms-eval's samples files, "
-        "or any JSON or JSONL with a video_id and an answer in each row.",
+        "or any JSON, JSONL or CSV with a clip's id and an answer in each row.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,6 +60,16 @@ def add_parsers(subparsers: Any) -> None:
         choices=sorted({mode for scorer in SCORERS.values() for mode in scorer.modes}),
         help="what OCR does with answers without a list of texts (default: score)",
     )
+    parser.add_argument(
+        "--answer-field",
+        metavar="NAME",
+        help="the field of a row that holds the model's text, where several could",
+    )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="exit with 0 though the file lacks clips of the task",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -65,13 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Score as the arguments say and return the exit status; errors are raised."""
     request = _request(arguments)
     report = score(request)
-    for line in _remarks(report):
-        print(line, file=sys.stderr)
+    complain(*_remarks(report, request))
     if arguments.json:
-        print(json.dumps(report.as_json(arguments.task), indent=1))
+        say_json(report.as_json(arguments.task))
     else:
-        print("\n".join(_lines(arguments.task, report)))
-    return COMPLETE if report.complete else PARTIAL
+        say(*_lines(arguments.task, report))
+    whole = report.answers_complete if arguments.allow_missing else report.complete
+    return COMPLETE if whole else PARTIAL
 
 
 def _request(arguments: argparse.Namespace) -> Request:
@@ -89,7 +102,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         environ["UGC_JUDGE_PROFILE"] = arguments.profile
     return Request(
         task=arguments.task,
-        answers=read_answers(arguments.answers),
+        answers=read_answers(arguments.answers, arguments.answer_field),
         home=Home.from_env(environ),
         environ=environ,
         references=arguments.references,
@@ -97,7 +110,7 @@ def _request(arguments: argparse.Namespace) -> Request:
     )
 
 
-def _remarks(report: Report) -> list[str]:
+def _remarks(report: Report, request: Request) -> list[str]:
     """Return what stderr says: who is missing, who is unknown, who failed, and the notes."""
     failed = tuple(i["video_id"] for i in report.items if _why_failed(i))
     remarks = [
@@ -105,7 +118,7 @@ def _remarks(report: Report) -> list[str]:
         + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
         for ids, what in (
             (report.missing, "clips of the task have no answer"),
-            (report.unknown, "answers are to clips without a public reference, and do not count"),
+            *_unknown(report, request),
             (failed, "clips could not be scored"),
         )
         if ids
@@ -113,6 +126,25 @@ def _remarks(report: Report) -> list[str]:
     reasons = sorted({_why_failed(item) for item in report.items} - {""})
     remarks += [f"reason: {reason}" for reason in reasons[:_NAMED]]
     return [*remarks, *(f"note: {note}" for note in report.notes)]
+
+
+def _unknown(report: Report, request: Request) -> list[tuple[tuple[str, ...], str]]:
+    """Return the answers that do not count, by what their ids are."""
+    if not report.unknown:
+        return []
+    no_reference = tuple(i for i in report.unknown if i in NO_REFERENCE)
+    files = request.at_hand()
+    known = set().union(*files.values())
+    elsewhere = tuple(i for i in report.unknown if i in known and i not in NO_REFERENCE)
+    strange = tuple(i for i in report.unknown if i not in known and i not in NO_REFERENCE)
+    what = "answers are to what is not an id of this benchmark"
+    if SPECS[request.task].asks_some and SPECS["caption"].annotations not in files:
+        what += ", or of a clip that this task does not ask about"
+    return [
+        (no_reference, "answers are to clips without a public reference, and do not count"),
+        (elsewhere, "answers are to clips that this task does not ask about, and do not count"),
+        (strange, f"{what}, and do not count"),
+    ]
 
 
 def _why_failed(item: Any) -> str:

@@ -7,6 +7,7 @@ imported when its task is scored, so that none makes the others, or the command'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.saved.answers import SavedAnswers
 from ugc_tasks.saved.likeness import refuse_options
+from ugc_tasks.specs import SPECS
 from ugc_tasks.stats import mean_estimate
 
 
@@ -84,6 +86,20 @@ class Request:
         own = self.home.root is not None and (self.home.root / name).is_file()
         return self.references is not None or own or is_published(self.home.cache / name)
 
+    def at_hand(self) -> dict[str, set[str]]:
+        """Return the clips of the tasks whose annotations are here, by annotation file."""
+        from ugc_tasks.data.questions import read_questions
+        from ugc_tasks.ocr.references import read_ocr_references
+
+        ids = {}
+        for spec in SPECS.values():
+            if self.has_annotation(spec.annotations):
+                with suppress(DataError):  # of another task: it is not missed here
+                    path, _ = self.annotation(spec.annotations)
+                    read = read_ocr_references(path) if spec.kind == "ocr" else None
+                    ids[spec.annotations] = set(read or read_questions(path).answers)
+        return ids
+
 
 @dataclass(frozen=True)
 class Report:
@@ -116,7 +132,12 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether every clip that the task asks about was scored, as its mode has it."""
-        return not self.failed and not self.missing and self.n > 0
+        return self.answers_complete and not self.missing
+
+    @property
+    def answers_complete(self) -> bool:
+        """Whether every clip that the file has an answer to was scored."""
+        return not self.failed and self.n > 0
 
     def as_json(self, task: str) -> dict[str, Any]:
         """Return the report as plain JSON values."""

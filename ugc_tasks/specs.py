@@ -29,6 +29,7 @@ class Spec:
         judged: the judge's question (``ugc_tasks.judge.questions``), None where none is needed.
         question: what is asked where the annotations do not say it.
         note: what must be said wherever the task's number is shown.
+        asks_some: whether its annotations are about some clips of the benchmark only.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Spec:
     judged: str | None = None
     question: str | None = None
     note: str = ""
+    asks_some: bool = False
 
     @property
     def task(self) -> str:
@@ -57,16 +59,36 @@ SPECS: Mapping[str, Spec] = MappingProxyType(
                 columns=("visual", "audio", "details"),
                 judged="caption",
             ),
-            Spec("voice_source", "voice_source.json", "choice", columns=("voice_source",)),
+            Spec(
+                "voice_source",
+                "voice_source.json",
+                "choice",
+                columns=("voice_source",),
+                asks_some=True,
+            ),
             Spec("tone", "tone.json", "choice", columns=("tone",)),
-            Spec("ocr", "ocr.jsonl", "ocr", columns=("ocr",), question=OCR_QUESTION),
+            Spec(
+                "ocr",
+                "ocr.jsonl",
+                "ocr",
+                columns=("ocr",),
+                question=OCR_QUESTION,
+                asks_some=True,
+            ),
             Spec(
                 "background",
                 "back_ground_change_new.json",
                 columns=("background",),
                 judged="background",
+                asks_some=True,
             ),
-            Spec("objects", "object.json", columns=("objects",), judged="objects"),
+            Spec(
+                "objects",
+                "object.json",
+                columns=("objects",),
+                judged="objects",
+                asks_some=True,
+            ),
             Spec("audio_caption", "audio_caption_qa.json", judged="audio_caption", note=_OURS),
             Spec("visual_caption", "visual_caption_qa.json", judged="visual_caption", note=_OURS),
             Spec("bgm", "BGM.json", "choice", note="every label is No: this measures nothing"),

@@ -2,21 +2,24 @@
 
 A table for a person, or with ``--json`` a list with one object a file on stdout; everything else
 goes to stderr. Exit status 0 when every clip of every file has a score, 3 when some have none (or a
-stored 0, which stands for none), 2 for input that is unusable.
+stored 0, which stands for none), 2 for input that is unusable. ``--allow-missing``: clips to which
+``ugc_replay`` found no answer may have none.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.display import complain, say, say_json, shown
 from ugc_tasks.score_command import COMPLETE, PARTIAL
+
+if TYPE_CHECKING:
+    from ugc_tasks.saved.scores import ScoreFile
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -45,6 +48,11 @@ def add_parsers(subparsers: Any) -> None:
         metavar="SCORES",
         help="score file to compare each other one with, clip by clip",
     )
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="exit with 0 though the scored files of answers lacked clips",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list")
     parser.set_defaults(run=run)
 
@@ -66,11 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
             row["difference"] = None
             if scores.path != baseline.path:
                 row["difference"] = compare(scores, baseline)
-    for doubt in doubts(everything):
-        print(f"warning: {doubt}", file=sys.stderr)
-    print(json.dumps(rows, indent=1) if arguments.json else "\n".join(_table(rows)))
-    whole = all(row["n"] and not row["failed"] and not row["zeros"] for row in rows)
+    complain(*(f"warning: {doubt}" for doubt in doubts(everything)))
+    if arguments.json:
+        say_json(rows)
+    else:
+        say(*_table(rows))
+    whole = all(_is_whole(scores, arguments.allow_missing) for scores in files)
     return COMPLETE if whole else PARTIAL
+
+
+def _is_whole(scores: ScoreFile, allow_missing: bool) -> bool:
+    failed = len(scores.failed) - (len(scores.unanswered) if allow_missing else 0)
+    return bool(scores.clips) and not failed and not scores.zeros
 
 
 def _references(folder: Path | None) -> Any:
@@ -109,14 +124,18 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             columns = [_figure(difference, name + suffix, sign="+") for name in COLUMNS]
             what = f"  minus {difference['baseline']}"
             cells.append([what, str(difference["n"]), "", *columns, ""])
+    cells = [[_shown(cell) for cell in line] for line in cells]
     widths = [max(len(line[place]) for line in cells) for place in range(len(head))]
-    # File names are hostile too: no line breaks or escapes into the terminal.
     return [
-        "  ".join(
-            _visible(cell).ljust(width) for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
+
+
+def _shown(text: str) -> str:
+    """Return a cell that cannot write to the terminal; names of files and judges are foreign."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    return indent + shown(text)
 
 
 def _figure(row: Mapping[str, Any], name: str, *, sign: str = "") -> str:
@@ -126,7 +145,3 @@ def _figure(row: Mapping[str, Any], name: str, *, sign: str = "") -> str:
     interval = row["ci95"].get(name)
     half = f" ±{(interval[1] - interval[0]) / 2:.2f}" if interval else ""
     return f"{value:{sign}.2f}{half}"
-
-
-def _visible(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)

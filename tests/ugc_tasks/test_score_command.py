@@ -64,8 +64,9 @@ def test_stdout_is_one_json_object_and_the_rest_is_stderr(
     assert report["estimate"] is False
     assert [item["video_id"] for item in report["items"]] == ["PI-1", "PI-2", "PI-3"]
     assert report["unknown"] == ["PI-9"]
-    assert "1 answers are to clips without a public reference" in printed.err
-    assert "PI-9" in printed.err
+    assert "1 answers are to what is not an id of this benchmark, and do not count: PI-9" in (
+        printed.err.splitlines()
+    )
 
 
 def test_a_missing_answer_is_a_partial_result(
@@ -76,6 +77,149 @@ def test_a_missing_answer_is_a_partial_result(
     printed = capsys.readouterr()
     assert json.loads(printed.out)["missing"] == ["PI-3"]
     assert "1 clips of the task have no answer: PI-3" in printed.err
+
+
+STRAY = "PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"
+
+
+def test_a_typo_is_no_clip_without_a_public_reference(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "BGM.json").write_text(dumped("?", [{"video_id": "PI-8", "answer": "No"}]))
+    (folder / "object.json").write_text("of another task, and broken")
+    three = {f"PI-{i}": "Positive" for i in (1, 2, 3)}
+    answers = saved(folder, three | {STRAY: "A", "PI-l": "B", "PI-8": "C"})
+    assert score("tone", answers, "--references", folder, "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["unknown"] == [STRAY, "PI-l", "PI-8"]
+    assert printed.err.splitlines()[:3] == [
+        f"1 answers are to clips without a public reference, and do not count: {STRAY}",
+        "1 answers are to clips that this task does not ask about, and do not count: PI-8",
+        "1 answers are to what is not an id of this benchmark, and do not count: PI-l",
+    ]
+
+
+def test_where_the_other_tasks_are_not_at_hand_a_clip_of_theirs_is_not_called_a_typo(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "final_caption_qa.json").unlink()
+    (folder / "tone.json").unlink()
+    answers = saved(folder, {f"PI-{i}": ["hello"] for i in (1, 2, 3, 4)})
+    assert score("ocr", answers, "--references", folder) == 0
+    assert (
+        "1 answers are to what is not an id of this benchmark, or of a clip that this task does "
+        "not ask about, and do not count: PI-4"
+    ) in capsys.readouterr().err
+
+
+def test_a_file_that_lacks_a_clip_may_be_enough(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = saved(folder, {"PI-1": "Positive", "PI-2": "B"})
+    assert score("tone", answers, "--references", folder, "--allow-missing", "--json") == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert (report["n"], report["missing"]) == (2, ["PI-3"])
+    assert "1 clips of the task have no answer: PI-3" in printed.err
+    answers = saved(folder, {"PI-1": "Positive", "PI-2": None})
+    assert score("tone", answers, "--references", folder, "--allow-missing") == 3, "one failed"
+    answers = saved(folder, {"PI-1": None})
+    assert score("tone", answers, "--references", folder, "--allow-missing") == 3, "nothing scored"
+
+
+def test_the_field_that_is_the_model_s_is_named_by_the_user(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``answer`` is the truth here: 100 % would be a wrong number without a word."""
+    rows = [{"video_id": f"PI-{i}", "answer": "positive", "pred": "Negative"} for i in (1, 2, 3)]
+    arguments = ["tone", saved(folder, rows), "--references", folder, "--json"]
+    assert score(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert 'row 1: 2 fields could be the model\'s text, "answer" and "pred"; say which with' in (
+        printed.err
+    )
+    assert "--answer-field" in printed.err
+    assert score(*arguments, "--answer-field", "pred") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == 0.0
+
+
+def test_answers_that_are_the_references_are_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"video_id": f"PI-{i}", "answer": "positive"} for i in (1, 2, 3)]
+    assert score("tone", saved(folder, rows), "--references", folder) == 0
+    assert "note: 3 of 3 answers are the same as their references" in capsys.readouterr().err
+    texts = {f"PI-{i}": ["hello world"] for i in (1, 2, 3)}
+    assert score("ocr", saved(folder, texts), "--references", folder) == 0
+    assert "note: 3 of 3 answers are the same as their references" in capsys.readouterr().err
+    captions = {f"PI-{i}": f"A cat sits on mat PI-{i}." for i in (1, 2, 3)}
+    arguments = ["--references", folder, "--profile", "offline"]
+    assert score("caption", saved(folder, captions), *arguments) == 0
+    assert "note: 3 of 3 answers are the same as their references" in capsys.readouterr().err
+
+
+def test_a_table_is_scored_like_any_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "answers.csv"
+    path.write_text("video,prediction\nC:\\clips\\PI-1.MP4,A\nPI-2.mp4,Positive\nPI-3,B\n")
+    assert score("tone", path, "--references", folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == pytest.approx(200 / 3)
+
+
+def test_answers_of_another_task_are_refused_by_what_they_look_like(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captions = {f"PI-{i}": "A cat sits on a mat, and then it walks away. " * 4 for i in (1, 2, 3)}
+    assert score("tone", saved(folder, captions), "--references", folder) == 2
+    assert "3 of 3 answers are long texts that name none of the options" in capsys.readouterr().err
+    letters = {f"PI-{i}": letter for i, letter in zip((1, 2, 3), "ABC", strict=True)}
+    assert score("caption", saved(folder, letters), "--references", folder) == 2
+    assert "3 of 3 answers are options or letters" in capsys.readouterr().err
+
+
+def test_samples_without_ids_are_scored_by_number_and_reference(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"doc_id": i, "target": "Positive", "filtered_resps": "ABC"[i]} for i in range(3)]
+    path = folder / "samples.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert score("tone", path, "--references", folder, "--json") == 0
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert [(i["video_id"], i["chosen"]) for i in items] == [
+        ("PI-1", "Positive"),
+        ("PI-2", "Negative"),
+        ("PI-3", "Neutral"),
+    ]
+
+
+ODD: list[Any] = [5, "x", [], {}, None, True, {"flags": 5, "error": [], "seconds": 1e999}]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_odd_values_cost_no_more_than_their_clip_and_the_output_is_json(
+    folder: Path, capsys: pytest.CaptureFixture[str], odd: Any
+) -> None:
+    rows: list[Any] = [{"video_id": f"PI-{i}", "filtered_resps": "A cat."} for i in (1, 2, 3)]
+    rows[1] |= {"generation": odd, "target": odd}
+    path = folder / "samples.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert score("caption", path, "--references", folder, "--profile", "offline", "--json") == 0
+    report = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert report["n"] == 3
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "/proc/self/mem", "."])
+def test_what_is_no_file_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(folder)
+    os.mkfifo("pipe")
+    for command in (["score", "tone", path, "--references", "."], ["summarize", path]):
+        assert main(command) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert len(printed.err.splitlines()) == 1
+        assert f"{path}: " in printed.err
 
 
 def test_a_person_reads_the_figures_with_their_intervals(

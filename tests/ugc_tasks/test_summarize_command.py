@@ -112,6 +112,40 @@ def test_clips_without_a_score_are_a_partial_result(
     assert "1 clips have no score" in printed.err
 
 
+def test_a_clip_that_the_answers_lacked_may_be_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = {"video_id": "PI-1", "visual": 60.0, "audio": 60.0, "details": 60.0}
+    missing = {"video_id": "PI-2", "caption_failed": "there is no saved answer for this clip"}
+    path = ours(tmp_path / "ours.jsonl", scored, missing)
+    assert summarize(path) == 3
+    assert summarize(path, "--allow-missing", "--json") == 0
+    printed = capsys.readouterr()
+    (row,) = json.loads("[" + printed.out.split("[", 1)[1])
+    assert (row["n"], row["failed"], row["coverage"]) == (1, 1, 1 / 2)
+    assert "1 clips have no score" in printed.err
+    failed = {"video_id": "PI-3", "judge_failed": "no reply"}
+    assert summarize(ours(path, scored, missing, failed), "--allow-missing") == 3
+    assert summarize(ours(path, missing), "--allow-missing") == 3, "nothing is scored"
+    zero = {"video_id": "PI-3", "visual": 0, "audio": 0, "details": 0}
+    assert summarize(ours(path, scored, zero), "--allow-missing") == 3
+
+
+@pytest.mark.parametrize("ran", [" + ", 5, None])
+def test_rows_of_any_type_are_a_table_or_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ran: Any
+) -> None:
+    scored = {"video_id": "PI-1", "visual": 60.0, "audio": 60.0, "details": 60.0}
+    assert summarize(ours(tmp_path / "a.jsonl", scored | {"judge_ran": ran}), "--json") == 0
+    json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    for bad in ({"judge": ["a"]}, {"visual": 10**400}, {"visual": float("nan")}, {"video_id": {}}):
+        assert summarize(ours(tmp_path / "b.jsonl", scored | bad), "--json") == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert len(printed.err.splitlines()) == 1
+        assert "b.jsonl, row 1" in printed.err
+
+
 def test_a_stored_zero_is_a_partial_result_that_counts_as_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
