@@ -19,7 +19,7 @@ from ugc_tasks import (
     summarize_command,
 )
 from ugc_tasks.data import prepare_command
-from ugc_tasks.data.home import DataError
+from ugc_tasks.display import UserError, complain
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -33,16 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read has read enough; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
-    except Exception as error:
-        if not _is_of_the_input(error):
-            raise
-        print(f"ugc-videocap: {error}", file=sys.stderr)
+    except UserError as error:
+        complain(f"ugc-videocap: {error}")
         return BAD_INPUT
 
 
@@ -65,15 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     judge_check_command.add_parsers(subparsers)
     judge_probe_command.add_parsers(subparsers)
     return parser
-
-
-def _is_of_the_input(error: Exception) -> bool:
-    """Tell whether an error is a sentence for the user; the judge's are known once it is."""
-    from ugc_tasks.data.official import OfficialPromptError
-    from ugc_tasks.judge.settings import JudgeConfigError
-    from ugc_tasks.judge.store import JudgeStoreError
-
-    return isinstance(error, DataError | OfficialPromptError | JudgeConfigError | JudgeStoreError)
 
 
 if __name__ == "__main__":

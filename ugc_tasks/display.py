@@ -81,6 +81,11 @@ def _harmless(record: logging.LogRecord) -> bool:
     return True
 
 
+def harmless_record(record: Any) -> None:
+    """Make a record of loguru harmless, as ``logger.patch`` wants it."""
+    record["message"] = shown_line(record["message"])
+
+
 def traceback_lines(error: BaseException) -> list[str]:
     """Return the traceback of ``error``, each line harmless."""
     text = "".join(traceback.format_exception(error))
@@ -103,17 +108,8 @@ def _aligned(spaces: re.Match[str]) -> str:
 
 def _escaped(text: str) -> str:
     if not text.isprintable():
-        text = "".join(c if c.isprintable() else _escape(c) for c in text)
-    return _BLANK.sub(lambda blank: _escape(blank.group()), text)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return (
-        f"\\x{code:02x}"
-        if code < 0x100
-        else (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
-    )
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return _BLANK.sub(lambda blank: ascii(blank.group())[1:-1], text)
 
 
 def _cut(text: str, limit: int, *, more: bool) -> str:

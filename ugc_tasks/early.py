@@ -9,17 +9,17 @@ way of scoring (``answers.py``), which asks for the rest.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from ugc_tasks.answer_text import model_answer
 from ugc_tasks.answers import item_of
+from ugc_tasks.display import logger
 from ugc_tasks.judge.judgment import JudgeItem
 from ugc_tasks.run import Run, current_run
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Messages(list[dict[str, Any]]):

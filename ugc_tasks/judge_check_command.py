@@ -6,11 +6,11 @@ Exit status 0 for yes, 1 for no, 2 where it could not be asked (settings, key, e
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.data.home import Home
+from ugc_tasks.display import say, say_json
 
 if TYPE_CHECKING:
     from ugc_tasks.judge_check import Check
@@ -59,7 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model:
         environ["UGC_JUDGE_MODEL"] = arguments.model
     check = check_judge(environ, Home.from_env(environ))
-    print(json.dumps(check.as_json(), indent=1) if arguments.json else "\n".join(_lines(check)))
+    if arguments.json:
+        say_json(check.as_json())
+    else:
+        say(*_lines(check))
     return FIT if check.fit else NOT_FIT
 
 

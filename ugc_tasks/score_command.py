@@ -14,7 +14,7 @@ from typing import Any
 
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.data.published import NO_REFERENCE
-from ugc_tasks.display import complain, say, say_json
+from ugc_tasks.display import complain, say, say_json, shown
 from ugc_tasks.noise import REPEATS, table
 from ugc_tasks.scoring import SCORERS, Report, Request, score
 from ugc_tasks.specs import SPECS
@@ -114,7 +114,7 @@ def _remarks(report: Report, request: Request) -> list[str]:
     """Return what stderr says: who is missing, who is unknown, who failed, and the notes."""
     failed = tuple(i["video_id"] for i in report.items if _why_failed(i))
     remarks = [
-        f"{len(ids)} {what}: {', '.join(ids[:_NAMED])}"
+        f"{len(ids)} {what}: {', '.join(shown(i, 80) for i in ids[:_NAMED])}"
         + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
         for ids, what in (
             (report.missing, "clips of the task have no answer"),
@@ -158,12 +158,12 @@ def _lines(task: str, report: Report) -> list[str]:
     if judge:
         lines.append(f"judge: {judge['label']}")
     for name, value in report.metrics.items():
-        shown = "-" if value is None else f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
+        figure = "-" if value is None else f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
         interval = report.ci95.get(name)
         if interval is not None:
             places = 4 if abs(interval[1]) <= 1 else 2
-            shown += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
-        lines.append(f"{name:<20} {shown}")
+            figure += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
+        lines.append(f"{name:<20} {figure}")
     told = [name for name in ("spent", REPEATS) if report.facts.get(name) and not report.estimate]
     lines += [f"{name:<20} {report.facts[name]}" for name in told]
     noise = report.facts.get("noise") or {}

@@ -113,8 +113,10 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         suffix = ESTIMATE if row["estimate"] else ""
         columns = [_figure(row, name + suffix) for name in COLUMNS]
         judge = row["judge"] or "not stated"
-        marked = f"{judge} (ESTIMATE)" if row["estimate"] else judge
-        cells.append([row["file"], str(row["n"]), f"{row['coverage']:.3f}", *columns, marked])
+        marked = shown(f"{judge} (ESTIMATE)" if row["estimate"] else judge)
+        cells.append(
+            [shown(row["file"]), str(row["n"]), f"{row['coverage']:.3f}", *columns, marked]
+        )
         known = row["with_reference"]
         if known:
             columns = [_figure(known, name + suffix) for name in COLUMNS]
@@ -122,7 +124,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         difference = row.get("difference")
         if difference:
             columns = [_figure(difference, name + suffix, sign="+") for name in COLUMNS]
-            what = f"  minus {difference['baseline']}"
+            what = f"  minus {shown(difference['baseline'])}"
             cells.append([what, str(difference["n"]), "", *columns, ""])
     cells = [[_shown(cell) for cell in line] for line in cells]
     widths = [max(len(line[place]) for line in cells) for place in range(len(head))]

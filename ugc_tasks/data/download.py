@@ -6,7 +6,6 @@ run and no extractors but the ones named here; every byte that it reads is count
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -19,6 +18,7 @@ from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import DownloadError, UnsupportedError
 
 from ugc_tasks.data.check import MAX_CLIP_BYTES
+from ugc_tasks.display import logger
 
 TIKTOK = ("tiktok", "vm.tiktok")
 ANY_HOST = (*TIKTOK, "generic", "html5")
@@ -144,7 +144,7 @@ def _parameters(
 class _Quiet:
     """yt-dlp's own words go to the debug log; what matters comes as an exception."""
 
-    _log = logging.getLogger(__name__)
+    _log = logger(__name__)
 
     def debug(self, message: str) -> None:
         self._log.debug("%s", message[:500])

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugc_tasks.display import UserError
+
 TRUE = {"1", "true", "yes", "on"}
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """The benchmark's data are missing or malformed; a sentence says what, where and what to do."""
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from ugc_tasks.data.fetch import FetchError, fetch, keep
+from ugc_tasks.display import UserError, logger
 
 REPOSITORY = "WPR001/UGC_VideoCaptioner"
 COMMIT = "a783e7ca37c5280cf7dc8520e6eb9ebe4021c473"
@@ -28,10 +28,10 @@ ENDPOINT_VARIABLE = "UGC_VIDEOCAP_RAW_ENDPOINT"
 
 _MAX_SCRIPT_BYTES = 1 << 20
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
-class OfficialPromptError(RuntimeError):
+class OfficialPromptError(UserError, RuntimeError):
     """An official prompt cannot be had, or what was found is not that prompt."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.display import complain, say, say_json
 
 if TYPE_CHECKING:
     from ugc_tasks.data.prepare import Report, Request
@@ -121,22 +121,20 @@ def _run_status(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace, work: Callable[[], Report]) -> int:
-    from ugc_tasks.data.prepare_report import as_object, as_text
+    from ugc_tasks.data.prepare_report import as_lines, as_object
 
     try:
         report = work()
     except (DataError, OSError) as error:
-        print(f"ugc-videocap: {error}", file=sys.stderr)
+        complain(f"ugc-videocap: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("stopped: run the same command again to go on", file=sys.stderr)
+        complain("stopped: run the same command again to go on")
         return STOPPED
     if args.json:
-        print(json.dumps(as_object(report), indent=2, ensure_ascii=False))
+        say_json(as_object(report))
     else:
-        print(as_text(report))
-        for hint in _settings(report):
-            print(hint)
+        say(*as_lines(report), *_settings(report))
     return COMPLETE if report.complete else PARTIAL
 
 
@@ -170,7 +168,8 @@ def _settings(report: Report) -> Iterator[str]:
     """Yield the settings without which a run would look elsewhere."""
     found = Home.from_env(os.environ)
     if (found.root or found.cache) != report.root:
-        yield f"\nexport UGC_VIDEOCAP_HOME={report.root}"
+        yield ""
+        yield f"export UGC_VIDEOCAP_HOME={report.root}"
     if found.videos != report.videos and report.videos != report.root / "videos":
         yield f"export UGC_VIDEOCAP_VIDEOS={report.videos}"
 

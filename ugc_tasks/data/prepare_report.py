@@ -7,6 +7,7 @@ from typing import Any
 
 from ugc_tasks.data.coverage import State, tasks_covered
 from ugc_tasks.data.prepare import Report
+from ugc_tasks.display import shown
 
 _STATES: tuple[State, ...] = ("present", "gone", "broken", "missing")
 _NAMED = 10
@@ -60,7 +61,7 @@ def as_object(report: Report) -> dict[str, Any]:
     }
 
 
-def as_text(report: Report) -> str:
+def as_lines(report: Report) -> list[str]:
     """Return the report in lines, the most important of what is wrong by name."""
     counts = _counts(report)
     good = sum(file.fault is None for file in report.files)
@@ -81,7 +82,7 @@ def as_text(report: Report) -> str:
             f"archive {len(taken.done)} clips taken, {len(taken.there)} were there, "
             f"{taken.refused_count} members refused, {taken.unknown} other files"
         )
-        lines += [f"  {name}: {reason}" for name, reason in taken.refused[:_NAMED]]
+        lines += [f"  {shown(name)}: {shown(reason)}" for name, reason in taken.refused[:_NAMED]]
         if taken.cut:
             lines.append(f"  it was not read to its end: {taken.cut}")
     lines += ["", "tasks that can run in full:" if report.tasks else "no task can run"]
@@ -94,8 +95,9 @@ def as_text(report: Report) -> str:
         lines += ["", *(file.fault for file in report.files if file.fault)]
     for state in _STATES[1:]:
         lines += _named(report, state)
-    lines += [f"\n{note}" for note in report.notes]
-    return "\n".join(lines)
+    for note in report.notes:
+        lines += ["", note]
+    return lines
 
 
 def _counts(report: Report) -> dict[str, int]:
@@ -107,10 +109,10 @@ def _named(report: Report, state: State) -> list[str]:
     found = [i for i in report.wanted if report.states[i].state == state]
     if not found:
         return []
-    lines = [f"\n{state}:"]
+    lines = ["", f"{state}:"]
     for video_id in found[:_NAMED]:
         reason = report.states[video_id].reason
-        lines.append(f"  {video_id}{': ' + reason if reason else ''}")
+        lines.append(f"  {shown(video_id)}{': ' + shown(reason) if reason else ''}")
     if len(found) > _NAMED:
         lines.append(f"  and {len(found) - _NAMED} more (--json names all)")
     return lines

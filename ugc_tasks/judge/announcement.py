@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from ugc_tasks.display import shown_line
 from ugc_tasks.judge.budget import TYPICAL_REPLY
 from ugc_tasks.judge.prices import Price
 
@@ -79,4 +80,4 @@ def tell(text: str) -> None:
     """Say something on stderr, above a progress bar if there is one."""
     from tqdm import tqdm
 
-    tqdm.write(f"judge: {text}", file=sys.stderr)
+    tqdm.write(shown_line(f"judge: {text}"), file=sys.stderr)

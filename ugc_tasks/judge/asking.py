@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ugc_tasks.display import logger
 from ugc_tasks.judge.announcement import Announcement
 from ugc_tasks.judge.batches import Batches
 from ugc_tasks.judge.budget import Meter, purse_of
@@ -46,7 +46,7 @@ _DOWN_AFTER = 3
 # Twice as many items as requests: those that wait to try again leave no turn unused.
 _SEATS = 2
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Asking:

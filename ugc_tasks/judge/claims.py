@@ -13,7 +13,6 @@ one of them does, and know of each other here.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -21,10 +20,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ugc_tasks.display import logger
+
 _OFFSET_HEX_DIGITS = 15  # 60 bits: file offsets are signed 64-bit numbers
 _TAKEN = {errno.EACCES, errno.EAGAIN}
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Claims:

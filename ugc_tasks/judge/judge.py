@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.display import shown
 from ugc_tasks.judge.announcement import tell
 from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
@@ -185,7 +186,7 @@ class Judge:
         self.begin(items)
         with tqdm(
             total=len(items),
-            desc=f"judging ({self.label})",
+            desc=f"judging ({shown(self.label)})",
             unit="clip",
             file=sys.stderr,
             disable=not progress,

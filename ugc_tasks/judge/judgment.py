@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ugc_tasks.display import shown
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.usage import Usage
 
@@ -54,9 +55,11 @@ class Judgment:
     repeats: tuple[Judgment, ...] = ()
 
     def __post_init__(self) -> None:
-        """Hold the promise above."""
+        """Hold the promise above, and make what others said of a failure harmless to show."""
         if (self.scores is None) == (self.failure is None):
             raise ValueError("a judgment has either scores or a failure")
+        if self.failure is not None:
+            object.__setattr__(self, "failure", shown(self.failure, limit=1_000))
 
 
 def why_not_judged(item: JudgeItem, subject: str = "caption") -> str | None:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.display import UserError
+
 _OURS = Path(__file__).with_name("prices.toml")
 _MAX_BYTES = 1 << 20
 _MILLION = 1_000_000
 
 
-class PriceError(ValueError):
+class PriceError(UserError, ValueError):
     """A price table cannot be used; the message says which, where and what to do."""
 
 

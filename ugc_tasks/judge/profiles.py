@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.data.official import official_text
+from ugc_tasks.display import UserError
 from ugc_tasks.judge.protocols import CHAT_PROFILES, Protocol, protocol
 from ugc_tasks.judge.questions import QUESTIONS, Question, question_named
 from ugc_tasks.judge.structure import broken_up
@@ -28,7 +29,7 @@ _CAPTION = QUESTIONS["caption"]
 _FOLDER = Path(__file__).parent
 
 
-class UnknownProfileError(ValueError):
+class UnknownProfileError(UserError, ValueError):
     """There is no judge profile of that name, or it cannot judge the question."""
 
 

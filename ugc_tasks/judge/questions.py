@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ugc_tasks.display import UserError
 from ugc_tasks.judge.forms import CAPTION, FRACTION, YES_NO, Form
 
 
-class UnknownQuestionError(ValueError):
+class UnknownQuestionError(UserError, ValueError):
     """The judge knows no question of that name."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ugc_tasks.display import UserError
 from ugc_tasks.judge.profiles import PAID_PROFILES, UnknownProfileError, check_profile_name
 from ugc_tasks.judge.questions import QUESTIONS, Question
 
@@ -23,7 +24,7 @@ _DEFAULT_INTERVAL = 0.5
 _WIDEST_INTERVAL = 100.0
 
 
-class JudgeConfigError(ValueError):
+class JudgeConfigError(UserError, ValueError):
     """A setting of the judge is unusable; the message names it and says what to do."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import dataclasses
-import logging
 import os
 import threading
 from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from ugc_tasks.display import logger
 from ugc_tasks.judge.announcement import Announcement
 from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
@@ -22,7 +22,7 @@ _LAST_REPLIES_S = 10.0
 _SAY_AFTER_S = 0.5
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class ThreadedAsking:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
+from ugc_tasks.display import logger
 from ugc_tasks.judge.reply import ChatReply
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class Witness:

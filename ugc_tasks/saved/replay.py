@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
-from loguru import logger
+from loguru import logger as _loguru
 
 from ugc_tasks.data.home import DataError
-from ugc_tasks.display import shown
+from ugc_tasks.display import harmless_record, shown
 from ugc_tasks.register import bypass_cache
 from ugc_tasks.run import WITHOUT_CLIPS, put_in_order
 from ugc_tasks.saved.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
@@ -26,6 +26,7 @@ from ugc_tasks.saved.likeness import refuse_descriptions, refuse_options
 from ugc_tasks.saved.pairing import pair
 from ugc_tasks.specs import SPECS
 
+logger = _loguru.patch(harmless_record)
 _NAMED = 5
 _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
