@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from ugc_tasks import (
     judge_check_command,
-    judge_probe_command,
     score_command,
     summarize_command,
 )
@@ -61,7 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     summarize_command.add_parsers(subparsers)
     prepare_command.add_parsers(subparsers)
     judge_check_command.add_parsers(subparsers)
-    judge_probe_command.add_parsers(subparsers)
     return parser
 
 

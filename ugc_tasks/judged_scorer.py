@@ -125,6 +125,7 @@ def _report(
             "coverage": len(scored) / pairing.wanted,
             "judge": dict(judge),
             "spent": total([item["judge_spent"] for item in items]),
+            "sanitized": sum(bool(item["sanitized"]) for item in items),
             "references": source,
             **noise,
         },

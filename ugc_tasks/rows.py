@@ -17,7 +17,6 @@ from typing import Any
 from ugc_tasks.answer_text import ModelAnswer, plain_json
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import SEVERAL
-from ugc_tasks.judge.suspicion import reasons
 from ugc_tasks.noise import entries
 from ugc_tasks.specs import COLUMNS
 from ugc_tasks.spending import entry
@@ -82,7 +81,7 @@ def judged_row(
     scored = judgment is not None and judgment.scores is not None
     row = base_row(video_id, answer, scored=scored, wanted=wanted, subject=subject)
     row |= {"judge": label, "judge_failed": "", "judge_ran": "", "judge_spent": ""}
-    row["suspects"] = " ".join(reasons(answer.text))
+    row["sanitized"] = " ".join(judgment.sanitized) if judgment is not None else ""
     if judgment is None:
         return row
     if not scored and not row[f"{subject}_failed"]:
@@ -143,7 +142,7 @@ def count_heard(items: Sequence[str]) -> int | str:
 
 
 def count_flags(items: Sequence[str]) -> str:
-    """Tell how many answers are suspicious, and of what; ``unknown`` where no model told.
+    """Tell how many answers have flags, and which; ``unknown`` where no model told.
 
     Returns:
         ``0``, or such as ``3: 2 token_limit, 1 repetition``; an answer may have several flags.

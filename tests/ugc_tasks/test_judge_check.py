@@ -14,7 +14,7 @@ from tests.support import graders
 from tests.support.judge_server import JudgeServer, Script, scores, status
 from tests.support.reference import reference_dir
 from ugc_tasks.cli import main
-from ugc_tasks.judge.suspicion import reasons
+from ugc_tasks.judge.profiles import rubric_profile
 from ugc_tasks.judge_check import KINDS
 
 KEY = "sk-canary-4cb1d8f0a7e2"
@@ -202,6 +202,7 @@ def test_the_bundled_pairs_are_honest_but_for_the_injected() -> None:
     path = Path(main.__code__.co_filename).parent / "judge" / "check_pairs.json"
     for clip in json.loads(path.read_text())["clips"]:
         assert list(clip["answers"]) == list(KINDS)
-        suspected = {kind for kind, caption in clip["answers"].items() if reasons(caption)}
-        assert suspected == {"injected"}
+        # The judge gets each as it is here: what it makes of the order is what is looked for.
+        assert not any(map(rubric_profile().changed, clip["answers"].values()))
         assert clip["answers"]["injected"].startswith(clip["answers"]["partial"])
+        assert "5" in clip["answers"]["injected"].removeprefix(clip["answers"]["partial"])

@@ -146,6 +146,10 @@ class Asking:
 
     async def judge(self, item: JudgeItem) -> Judgment:
         """Return the judgment of ``item``; a failure is in it, not raised."""
+        judgment = await self._judgment(item)
+        return dataclasses.replace(judgment, sanitized=self._profile.changed(item.prediction))
+
+    async def _judgment(self, item: JudgeItem) -> Judgment:
         key = self.key(item)
         try:
             bought = await self._batches.settled(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ugc_tasks.display import shown
+from ugc_tasks.judge.sanitize import without_hidden
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.usage import Usage
 
@@ -38,6 +39,7 @@ class Judgment:
     where nothing was paid, or another item with the same request has it. ``unlike`` is why an
     estimate is a guess (``offline.unlike``); empty where it is not, and for a judge's scores.
 
+    ``sanitized`` is why the answer was not sent as it is (``sanitize.REASONS``); often empty.
     ``repeats`` are the judgments that this one is the mean of, scored or not, in order; empty for a
     judgment that stands alone (``repeats.py`` says what the other fields are then).
     """
@@ -52,6 +54,7 @@ class Judgment:
     attempts: int = 0
     usage: Usage | None = None
     unlike: str = ""
+    sanitized: tuple[str, ...] = ()
     repeats: tuple[Judgment, ...] = ()
 
     def __post_init__(self) -> None:
@@ -67,7 +70,7 @@ def why_not_judged(item: JudgeItem, subject: str = "caption") -> str | None:
 
     ``subject`` is what the prediction is called in that sentence.
     """
-    if not item.prediction.strip():
+    if not without_hidden(item.prediction).strip():
         return f"empty {subject}"
     if not item.reference.strip():
         return "empty reference"

@@ -20,7 +20,7 @@ from ugc_tasks.data.official import official_text
 from ugc_tasks.display import UserError
 from ugc_tasks.judge.protocols import CHAT_PROFILES, Protocol, protocol
 from ugc_tasks.judge.questions import QUESTIONS, Question, question_named
-from ugc_tasks.judge.structure import broken_up
+from ugc_tasks.judge.sanitize import sanitize
 
 PAID_PROFILES = CHAT_PROFILES
 PROFILE_NAMES = (*PAID_PROFILES, "offline", "none")
@@ -51,9 +51,9 @@ class ChatProfile:
         """Return the system and the user message; both texts lose surrounding white space.
 
         What of the prediction would pass for a part of the message is broken up
-        (``structure.py``); any other prediction is sent as it is.
+        (``sanitize.py``); any other prediction is sent as it is.
         """
-        prediction = broken_up(prediction.strip(), self.labels)
+        prediction = sanitize(prediction, self.labels).text.strip()
         reference = reference.strip()
         user = self.user_template.format(
             video_id=video_id,
@@ -62,6 +62,10 @@ class ChatProfile:
             mark=_mark(prediction, reference),
         )
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
+
+    def changed(self, prediction: str) -> tuple[str, ...]:
+        """Return why ``prediction`` is not sent as it is (``sanitize.REASONS``); often empty."""
+        return sanitize(prediction, self.labels).changed
 
     def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
         """Return the whole body of the chat-completions request."""

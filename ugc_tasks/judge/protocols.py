@@ -65,13 +65,6 @@ def protocol(profile: str, question: str) -> Protocol:
 
 
 @cache
-def all_labels() -> tuple[str, ...]:
-    """Return the labels of all messages of all profiles, each once."""
-    protocols = [entry for profile in CHAT_PROFILES for entry in _read(profile).values()]
-    return tuple(dict.fromkeys(label for entry in protocols for label in entry.labels))
-
-
-@cache
 def _read(profile: str) -> Mapping[str, Protocol]:
     path = _FOLDER / f"profile_{profile}.toml"
     content = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -50,6 +50,7 @@ def combined(judgments: Sequence[Judgment]) -> Judgment:
         stored=all(judgment.stored for judgment in judgments),
         attempts=sum(judgment.attempts for judgment in judgments),
         usage=_sum(judgment.usage for judgment in judgments),
+        sanitized=last.sanitized,
         repeats=tuple(judgments),
     )
 

@@ -223,5 +223,5 @@ def test_each_metric_of_a_row_is_one_that_the_task_aggregates(
         "caption_failed": 0,
         "clips_heard": "unknown",
         "flagged": "unknown",
-        "suspects": "0",
+        "sanitized": "0",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,32 @@ def test_the_rubric_shows_the_reference_first_and_demands_whole_numbers() -> Non
     for name in ("visual", "audio", "details"):
         assert schema["schema"]["properties"][name] == {"type": "integer", "enum": [1, 2, 3, 4, 5]}
         assert name in body["messages"][0]["content"]
+
+
+def mark(prediction: str, reference: str) -> str:
+    """Return the code of the marker lines in the rubric's request about a caption."""
+    user = rubric_profile().request("PI-1", prediction, reference)["messages"][1]["content"]
+    codes = {line.split()[-1] for line in user.splitlines() if line.startswith("[")}
+    (code,) = {code.removesuffix("]") for code in codes}
+    assert user.count(code) == 4
+    return code
+
+
+def test_the_code_of_the_rubrics_markers_is_made_of_caption_and_reference_in_that_order() -> None:
+    digest = hashlib.sha256(json.dumps(["the reference", "the caption"]).encode()).hexdigest()
+    assert mark("the caption", "the reference") == digest[:12]
+    codes = {mark("a", "b"), mark("a", "c"), mark("d", "b"), mark("b", "a")}
+    assert len(codes) == 4, "neither text alone tells the code"
+
+
+@pytest.mark.parametrize("question", USER)
+def test_both_texts_lose_the_white_space_around_them(question: str) -> None:
+    profile = paper_profile("Grade.", question=QUESTIONS[question])
+    messages = profile.messages("PI-1", " \n\ta {caption}.\u00a0\r\n", "\t\na reference \n")
+    assert messages == [
+        {"role": "system", "content": "Grade."},
+        {"role": "user", "content": USER[question].format("PI-1", "a {caption}.", "a reference")},
+    ]
 
 
 def test_a_caption_cannot_close_its_own_block_in_the_rubric() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import ugc_tasks.judge.protocols
 from ugc_tasks.data.official import OFFICIAL_TEXTS
-from ugc_tasks.judge.protocols import CHAT_PROFILES, all_labels, parse_entry, protocol
+from ugc_tasks.judge.protocols import CHAT_PROFILES, parse_entry, protocol
 from ugc_tasks.judge.questions import QUESTIONS
 
 FOLDER = Path(ugc_tasks.judge.protocols.__file__).parent
@@ -66,12 +66,6 @@ def test_our_schema_demands_every_value_and_allows_no_other(question: str) -> No
 def test_the_order_of_the_texts_is_stated(profile: str, question: str, order: list[str]) -> None:
     user = protocol(profile, question).user
     assert sorted(order, key=lambda name: user.index(f"{{{name}}}")) == order
-
-
-def test_the_labels_of_all_messages_are_known_once() -> None:
-    labels = all_labels()
-    assert len(labels) == len(set(labels))
-    assert {"Ground Truth Description:", "Prediction (predict):", "Predict:"} <= set(labels)
 
 
 Breaking = Callable[[dict[str, Any]], None]
