@@ -56,7 +56,7 @@ _MARKS = r"(?:[^\w\n]|_)*"  # of one line: spaces, bullets, quotes, brackets, ma
 _LEAD = rf"^{_MARKS}(?:\d{{1,3}}(?:[^\w\n]|_){_MARKS})?"
 _BETWEEN = r"[\s_*`~\"'()\[\]<>#|/\\-]*"  # words of a label; no full stop, which stands in _GAP
 _COLON = r"(?:(?:[^\S\n]|[_*`~\"'()\[\]<>#|/\\-])*[:=])+"
-_OPENED = r"\[(?:[^\w\n\[]|_)*"
+_OPENED = r"\[(?:[^\S\n]|[_*`~\"'#-])*"
 _GAP = " [...] "
 
 
