@@ -47,14 +47,18 @@ def shown_line(text: str, limit: int = _LINE_LIMIT) -> str:
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Print each of ``lines`` as one line, on stdout or ``file``."""
-    for line in lines:
-        print(shown_line(line), file=file or sys.stdout)
+    """Print each of ``lines`` as one line, on stdout or ``file``.
+
+    Raises ``UserError`` where they cannot be written, ``BrokenPipeError`` where nobody reads them.
+    """
+    if lines:
+        _print("\n".join(map(shown_line, lines)), file or sys.stdout)
 
 
 def complain(*lines: str) -> None:
-    """Print each of ``lines`` as one line on stderr."""
-    say(*lines, file=sys.stderr)
+    """Print each of ``lines`` as one line on stderr, if there is one."""
+    if sys.stderr is not None:
+        say(*lines, file=sys.stderr)
 
 
 def say_json(value: Any) -> None:
@@ -63,7 +67,20 @@ def say_json(value: Any) -> None:
     Raises ``ValueError`` for numbers that JSON has not (infinity, NaN).
     """
     text = json.dumps(value, indent=1, allow_nan=False)
-    print(text.replace("\x7f", "\\u007f"))  # the one control that json.dumps leaves as it is
+    text = text.replace("\x7f", "\\u007f")  # the one control that json.dumps leaves as it is
+    _print(text, sys.stdout)
+
+
+def _print(text: str, file: TextIO) -> None:
+    try:
+        print(text, file=file, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"the output cannot be written ({error.strerror}): name another place for it, or make "
+            "room, and run the same command again"
+        ) from None
 
 
 def logger(name: str) -> logging.Logger:

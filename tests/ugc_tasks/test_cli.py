@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ugc_tasks import cli
 
+PROJECT = Path(__file__).parents[2]
 HEAVY = (
     "lmms_eval",
     "torch",
@@ -97,3 +103,200 @@ def test_a_reader_that_has_read_enough_is_no_fault(tmp_path: Path) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+# --- the environment ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the console script in a shell, in which its streams can be closed."""
+
+    def run(line: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        ours = ("UGC_", "OPENAI_", "HF_", "PYTHON")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours) and "PROXY" not in k}
+        return subprocess.run(
+            ["bash", "-c", line.replace("ugc-videocap", f"{sys.executable} -m ugc_tasks.cli")],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=120,
+            cwd=tmp_path,
+            env={
+                **kept,
+                "PYTHONPATH": str(PROJECT),
+                "UGC_VIDEOCAP_CACHE": str(tmp_path / "cache"),
+                "HF_HOME": str(tmp_path / "hf"),
+                **environ,
+            },
+        )
+
+    return run
+
+
+def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one sentence of a command that the environment has stopped."""
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ugc-videocap: ")
+    return line.removeprefix("ugc-videocap: ")
+
+
+@pytest.mark.parametrize("command", ["status --json", "--help"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_stdout_is_one_sentence(shell: Any, command: str, unbuffered: str) -> None:
+    done = shell(f"ugc-videocap {command} > /dev/full", PYTHONUNBUFFERED=unbuffered)
+    assert one_sentence(done) == (
+        "the output cannot be written (No space left on device): name another place for it, or "
+        "make room, and run the same command again"
+    )
+
+
+def test_a_closed_stdout_is_one_sentence_before_any_work(shell: Any, tmp_path: Path) -> None:
+    said = one_sentence(shell("ugc-videocap prepare --home made >&-"))
+    assert said == "stdout is closed: give the output a place, such as > FILE"
+    assert not (tmp_path / "made").exists()
+    assert one_sentence(shell("ugc-videocap status <&- >&-")) == said
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2> /dev/full"])
+def test_a_stderr_that_takes_nothing_changes_neither_output_nor_status(
+    shell: Any, stderr: str, tmp_path: Path
+) -> None:
+    done = shell(f"ugc-videocap status --json {stderr}")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert json.loads(done.stdout)["complete"] is False
+    assert shell(f"ugc-videocap summarize nothing.json {stderr}").returncode == 2
+    assert shell(f"ugc-videocap status > /dev/full {stderr}").returncode == 2
+
+
+def test_a_closed_stream_does_not_hand_its_number_to_the_next_file(shell: Any) -> None:
+    done = shell(
+        f"{sys.executable} -c 'import os, sys; from ugc_tasks import cli, summarize_command as s\n"
+        's.run = lambda _: print(os.open("store", os.O_CREAT)) or 0\n'
+        'sys.exit(cli.main(["summarize", "x"]))\' <&- 2>&-'
+    )
+    assert done.returncode == 0
+    assert int(done.stdout) > 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_odd_encoding_of_the_terminal_is_no_fault(shell: Any, encoding: str) -> None:
+    command = "ugc-videocap summarize 'お.json'"
+    done = shell(command, PYTHONIOENCODING=encoding, LC_ALL="C", PYTHONUTF8="0")
+    name = "お" if encoding == "utf-8" else r"\u304a"
+    assert done.returncode == 2
+    assert "cannot be read (No such file or directory)" in done.stderr
+    assert name in done.stderr or r"\udce3" in done.stderr  # a name in the locale's bytes
+
+
+JUDGED = "ugc-videocap judge-check --profile rubric"
+
+
+@pytest.mark.parametrize("command", [JUDGED, "ugc-videocap prepare --home made"])
+@pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy"])
+def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
+    shell: Any, command: str, name: str
+) -> None:
+    done = shell(command, OPENAI_API_KEY="sk-x", **{name: "socks://user:hush-hush@127.0.0.1:1"})
+    said = one_sentence(done)
+    assert "proxy" in said
+    assert name in said
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize("command", [JUDGED, "ugc-videocap prepare --home made"])
+def test_a_missing_file_of_certificates_is_named(shell: Any, command: str) -> None:
+    said = one_sentence(shell(command, OPENAI_API_KEY="sk-x", SSL_CERT_FILE="/nowhere/ca.pem"))
+    assert "SSL_CERT_FILE" in said
+    assert "/nowhere/ca.pem" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "environ", "said"),
+    [
+        ("status", {"UGC_VIDEOCAP_CACHE": "~nobody-here/x"}, "UGC_VIDEOCAP_CACHE=~nobody-here/x"),
+        ("prepare", {"UGC_VIDEOCAP_HOME": "~nobody-here/x"}, "UGC_VIDEOCAP_HOME=~nobody-here/x"),
+        ("prepare", {"UGC_VIDEOCAP_HOME": "/proc/none"}, "/proc/none"),
+        ("prepare", {"UGC_VIDEOCAP_CACHE": "/proc/none"}, "/proc/none"),
+        ("status", {"UGC_VIDEOCAP_HOME": "x" * 300}, "File name too long"),
+        (
+            "judge-check --profile rubric",
+            {"TMPDIR": "/nowhere", "UGC_JUDGE_PRICES": "/nowhere/p.toml", "OPENAI_API_KEY": "x"},
+            "/nowhere/p.toml",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_one_sentence(
+    shell: Any, command: str, environ: dict[str, str], said: str
+) -> None:
+    assert said in one_sentence(shell(f"ugc-videocap {command}", **environ))
+
+
+def test_without_home_the_users_own_folder_is_found(shell: Any) -> None:
+    done = shell("unset HOME; unset XDG_CACHE_HOME; ugc-videocap status", UGC_VIDEOCAP_CACHE="")
+    assert done.returncode == 3
+    assert done.stdout.startswith("home    /")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/\x1b[31mb"), r"/a/\x1b[31mb: Perm"),
+        (OSError(errno.EROFS, "Read-only file system", b"/c\xff"), r"/c\udcff: Read-only"),
+        (OSError("a library's own words"), "a library's own words"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "No such file"),
+    ],
+)
+def test_a_fault_of_the_machine_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError, said: str
+) -> None:
+    def broken(_: object) -> int:
+        raise error
+
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setattr("ugc_tasks.summarize_command.run", broken)
+    assert cli.main(["summarize", "file"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ugc-videocap: {said}")
+    assert line.endswith(": correct that and run again")
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no proxy of ours"), ImportError("no module socks"), KeyError("x")]
+)
+def test_without_a_proxy_in_the_environment_none_is_blamed(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(_: object) -> int:
+        raise error
+
+    for name in [name for name in os.environ if name.upper().endswith("_PROXY")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("ugc_tasks.summarize_command.run", broken)
+    with pytest.raises(type(error)):
+        cli.main(["summarize", "file"])
+
+
+def test_the_traceback_of_a_fault_of_ours_carries_no_escapes(shell: Any) -> None:
+    done = shell(
+        f"{sys.executable} -c 'from ugc_tasks import cli, summarize_command as s\n"
+        's.run = lambda _: exec("raise ValueError(chr(27) + \\x27[31m\\x27 + chr(0x202e))")\n'
+        'cli.main(["summarize", "x"])\''
+    )
+    assert done.returncode == 1
+    assert "Traceback (most recent call last):" in done.stderr
+    assert r"\x1b[31m\u202e" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_arguments_are_repeated_without_their_escapes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["status", "--what\x1b[2J\nugc-videocap: all is well"])
+    assert ended.value.code == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.endswith(r"unrecognized arguments: --what\x1b[2J ugc-videocap: all is well")

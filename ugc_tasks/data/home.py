@@ -38,21 +38,28 @@ class Home:
         Raises:
             DataError: ``UGC_VIDEOCAP_HOME`` names no folder.
         """
-        cache = _path(environ, "UGC_VIDEOCAP_CACHE") or _default_cache()
-        root = _path(environ, "UGC_VIDEOCAP_HOME")
+        cache = folder_named(environ, "UGC_VIDEOCAP_CACHE") or _default_cache()
+        root = folder_named(environ, "UGC_VIDEOCAP_HOME")
         if root is not None and not root.is_dir():
             raise DataError(f"UGC_VIDEOCAP_HOME={root} is not a folder: create it, or correct it")
-        videos = _path(environ, "UGC_VIDEOCAP_VIDEOS") or (root or cache) / "videos"
+        videos = folder_named(environ, "UGC_VIDEOCAP_VIDEOS") or (root or cache) / "videos"
         partial = environ.get("UGC_VIDEOCAP_ALLOW_PARTIAL", "").strip().lower() in TRUE
         return cls(root=root, videos=videos, cache=cache, allow_partial=partial)
 
 
-def _path(environ: Mapping[str, str], name: str) -> Path | None:
+def folder_named(environ: Mapping[str, str], name: str) -> Path | None:
+    """Return the path in the variable ``name``, None where it is blank; raises ``DataError``."""
     value = environ.get(name, "").strip()
-    return Path(value).expanduser().absolute() if value else None
+    try:
+        return Path(value).expanduser().absolute() if value else None
+    except RuntimeError:
+        raise DataError(f"{name}={value}: there is no such user's home; state the path") from None
 
 
 def _default_cache() -> Path:
     from platformdirs import user_cache_path
 
-    return user_cache_path("ugc-videocap", appauthor=False)
+    path = user_cache_path("ugc-videocap", appauthor=False)
+    if not path.is_absolute():  # without HOME, and a user whom the system does not know
+        raise DataError("this user has no home folder: set UGC_VIDEOCAP_CACHE to a folder")
+    return path

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.data.home import Home, folder_named
 from ugc_tasks.display import complain, say, say_json
 
 if TYPE_CHECKING:
     from ugc_tasks.data.prepare import Report, Request
 
-COMPLETE, BAD_INPUT, PARTIAL, STOPPED = 0, 2, 3, 130
+COMPLETE, PARTIAL, STOPPED = 0, 3, 130
 
 _CODES = """\
 exit code: 0 all is there; 2 bad input; 3 something is missing, and the report says what;
@@ -125,9 +125,6 @@ def _report(args: argparse.Namespace, work: Callable[[], Report]) -> int:
 
     try:
         report = work()
-    except (DataError, OSError) as error:
-        complain(f"ugc-videocap: {error}")
-        return BAD_INPUT
     except KeyboardInterrupt:
         complain("stopped: run the same command again to go on")
         return STOPPED
@@ -148,8 +145,8 @@ def _request(args: argparse.Namespace, *, make: bool) -> Request:
         environ.pop("UGC_VIDEOCAP_VIDEOS", None)
     if args.videos is not None:
         environ["UGC_VIDEOCAP_VIDEOS"] = str(args.videos)
-    if make and (named := environ.get("UGC_VIDEOCAP_HOME", "").strip()):
-        Path(named).expanduser().mkdir(parents=True, exist_ok=True)
+    if make and (named := folder_named(environ, "UGC_VIDEOCAP_HOME")):
+        named.mkdir(parents=True, exist_ok=True)
     home = Home.from_env(environ)
     options = (
         {"mapping": args.map, "archive": args.from_archive, "retry": args.retry} if make else {}

@@ -5,7 +5,6 @@ Where the Hub is asked, in a process of its own: its client reads the environmen
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -23,21 +22,18 @@ from tests.support import published
 from tests.support.hub_server import HubServer
 from tests.support.published import GITHUB, HUB, IDS, PROMPT
 from tests.support.web_host import MP4, Answer, WebHost
-from ugc_tasks.data import prepare_command
+from ugc_tasks.cli import main
 from ugc_tasks.data.annotations import REPO, REVISION
 
 COMMIT = REVISION + "5" * (40 - len(REVISION))
 MAIN = """
-import argparse, sys, time
+import sys, time
 import pytest
 from tests.support import published
-from ugc_tasks.data import prepare_command
+from ugc_tasks.cli import main
 time.sleep = lambda seconds: None  # the Hub's client waits between tries
 published.install(pytest.MonkeyPatch())
-parser = argparse.ArgumentParser()
-prepare_command.add_parsers(parser.add_subparsers())
-args = parser.parse_args()
-sys.exit(args.run(args))
+sys.exit(main())
 """
 Run = Callable[..., tuple[int, Any, str]]
 
@@ -104,13 +100,10 @@ def run(
         (cache / name).write_bytes(content)
 
     def call(*arguments: object) -> tuple[int, Any, str]:
-        parser = argparse.ArgumentParser()
-        prepare_command.add_parsers(parser.add_subparsers())
-        args = parser.parse_args(list(map(str, arguments)))
         capsys.readouterr()
-        code: int = args.run(args)
+        code = main([str(argument) for argument in arguments])
         printed, said = capsys.readouterr()
-        return code, json.loads(printed) if args.json and printed else printed, said
+        return code, json.loads(printed) if "--json" in arguments and printed else printed, said
 
     return call
 
