@@ -57,7 +57,12 @@ Script = Callable[[Asked], Act] | Sequence[Act]
 
 def text(content: str, *, delay: float = 0.0) -> Act:
     """Answer with a chat completion that says ``content``."""
-    completion = {
+    return Act(body=json.dumps(completion(content)).encode(), delay=delay)
+
+
+def completion(content: Any, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
+    """Return a chat completion with this content, and whatever else its message has."""
+    return {
         "id": "chatcmpl-loopback",
         "object": "chat.completion",
         "created": 1_700_000_000,
@@ -66,13 +71,17 @@ def text(content: str, *, delay: float = 0.0) -> Act:
         "choices": [
             {
                 "index": 0,
-                "finish_reason": "stop",
-                "message": {"role": "assistant", "content": content},
+                "finish_reason": finish_reason,
+                "message": {"role": "assistant", "content": content, **message},
             }
         ],
         "usage": {"prompt_tokens": 700, "completion_tokens": 18, "total_tokens": 718},
     }
-    return Act(body=json.dumps(completion).encode(), delay=delay)
+
+
+def body(value: Any, code: int = 200) -> Act:
+    """Answer with ``value`` as JSON."""
+    return Act(code, json.dumps(value).encode())
 
 
 def scores(visual: int = 4, audio: int = 3, details: int = 4, *, delay: float = 0.0) -> Act:

@@ -138,7 +138,9 @@ def test_a_judge_that_is_down_is_a_setup_to_correct(
         port = free.getsockname()[1]
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
     said = refused(capsys)
-    assert said.startswith(f"ugc-videocap: the judge does not answer: 127.0.0.1:{port}/v1")
+    assert said.startswith(
+        f"ugc-videocap: the judge does not answer: nothing listens at 127.0.0.1:{port}; check"
+    )
 
 
 def test_a_wrong_key_is_a_setup_to_correct_and_asked_with_once(

@@ -22,13 +22,13 @@ from ugc_tasks.judge.claims import Claims
 from ugc_tasks.judge.client import ChatClient
 from ugc_tasks.judge.connection import Connection
 from ugc_tasks.judge.disk import Disk
-from ugc_tasks.judge.failures import JudgeRefused, RequestFailed, RequestTimedOut
+from ugc_tasks.judge.failures import JudgeRefused, RequestFailed
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.pace import Pace
 from ugc_tasks.judge.prices import Price
 from ugc_tasks.judge.profiles import ChatProfile
 from ugc_tasks.judge.repeats import first_of
-from ugc_tasks.judge.reply import ChatReply, ReplyError, parse_reply
+from ugc_tasks.judge.reply import ChatReply, ReplyError, read_reply
 from ugc_tasks.judge.requests import Requests
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeSettings
@@ -40,9 +40,6 @@ from ugc_tasks.judge.usage import Usage
 from ugc_tasks.judge.witness import Witness
 
 _CLAIM_POLL_S = 0.25
-# So many requests in a row that ran out of time, with no answer to any other between them, are not
-# bad luck: the endpoint is down, and the rest of the clips would wait as long, one after another.
-_DOWN_AFTER = 3
 # Twice as many items as requests: those that wait to try again leave no turn unused.
 _SEATS = 2
 
@@ -75,7 +72,6 @@ class Asking:
         self._witness = Witness()
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
         self._refusal = Refusal()
-        self._timed_out_in_a_row = 0
         # What batches were billed for and brought no scores of, by key, until it is asked again.
         self._unread: dict[str, Judgment] = {}
         self._meter = Meter(purse_of(settings.store, settings.budget), price)
@@ -198,12 +194,13 @@ class Asking:
             try:
                 result = await self._tries.ask(body, keep, allowed)
             except (JudgeRefused, RequestFailed) as error:
-                self._note(error)
+                if isinstance(error, JudgeRefused):
+                    self._refuse(str(error))
                 # The endpoint's reason, with the last reply if an earlier one did not parse.
-                if result is not None:
-                    return dataclasses.replace(result, failure=str(error))
-                return Judgment(item.video_id, failure=str(error))
-            self._timed_out_in_a_row = 0
+                failed = result or Judgment(item.video_id, failure=str(error))
+                return dataclasses.replace(
+                    failed, failure=str(error), usage=_sum(failed.usage, error.usage)
+                )
             if result.scores:
                 break
         assert result is not None  # noqa: S101  # there is at least one attempt
@@ -244,7 +241,7 @@ class Asking:
             model=reply.model,
             fingerprint=reply.fingerprint,
             attempts=attempt,
-            usage=cost if earlier is None or earlier.usage is None else earlier.usage + cost,
+            usage=_sum(earlier.usage if earlier else None, cost),
         )
 
     async def _from_batch(
@@ -261,21 +258,9 @@ class Asking:
 
     def _read(self, reply: ChatReply) -> tuple[Scores | None, str | None]:
         try:
-            return parse_reply(reply.text, self._profile.question.form), None
+            return read_reply(reply, self._profile.question.form), None
         except ReplyError as error:
             return None, str(error)
-
-    def _note(self, error: JudgeRefused | RequestFailed) -> None:
-        if isinstance(error, JudgeRefused):
-            self._refuse(str(error))
-        elif isinstance(error, RequestTimedOut):
-            self._timed_out_in_a_row += 1
-            if self._timed_out_in_a_row >= _DOWN_AFTER:
-                self._refuse(
-                    f"{error}; so it went for {_DOWN_AFTER} clips: the judge is not reachable"
-                )
-        else:
-            self._timed_out_in_a_row = 0  # it answered, if only to decline
 
     def _refuse(self, reason: str) -> None:
         if self._refusal.say(reason):
@@ -297,3 +282,7 @@ class Asking:
             attempts=stored.attempt,
             usage=Usage(reply.prompt_tokens or 0, reply.completion_tokens or 0, stored.usd),
         )
+
+
+def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+    return one + other if one and other else one or other

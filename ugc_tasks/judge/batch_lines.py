@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ugc_tasks.judge.client import NO_TEXT, read_completion
-from ugc_tasks.judge.failures import Passing, RequestFailed
+from ugc_tasks.judge.client import NO_TEXT
+from ugc_tasks.judge.completion import read_completion
+from ugc_tasks.judge.failures import JudgeRefused, Passing, RequestFailed
 from ugc_tasks.judge.reply import ChatReply
 
 MAX_REQUESTS = 50_000
@@ -91,14 +92,15 @@ def replies(content: bytes, keys: Collection[str], api_key: str) -> dict[str, Ch
 
 
 def _reply(body: Any, api_key: str) -> ChatReply:
+    """Return the reply in a line's body; raises ``ValueError`` where none was billed."""
     try:
         return read_completion(json.dumps(body).encode(), api_key)
-    except (Passing, RequestFailed):
-        usage = body["usage"]
-        prompt, completion = (usage[name] for name in ("prompt_tokens", "completion_tokens"))
-        if not all(type(count) is int and 0 <= count < 1 << 53 for count in (prompt, completion)):
-            raise ValueError from None
-        return ChatReply("", prompt_tokens=prompt, completion_tokens=completion)
+    except RequestFailed as error:
+        if error.billed is not None:
+            return error.billed
+    except (Passing, JudgeRefused):
+        pass
+    raise ValueError("no reply")
 
 
 def _as_json(body: Mapping[str, Any]) -> bytes:

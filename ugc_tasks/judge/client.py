@@ -5,14 +5,13 @@ What is worth another try is for ``tries.py`` to know, what a failure means is i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ugc_tasks.judge.completion import read_completion
 from ugc_tasks.judge.connection import Connection
-from ugc_tasks.judge.failures import Passing, RequestFailed, explain
+from ugc_tasks.judge.failures import RequestFailed, explain
 from ugc_tasks.judge.reply import ChatReply
-from ugc_tasks.judge.secret import brief_message, without_key
 
 if TYPE_CHECKING:
     import openai
@@ -55,42 +54,4 @@ class ChatClient:
             raise explain(
                 answer.status, answer.headers, answer.body, endpoint=self._endpoint, key=self._key
             )
-        return read_completion(answer.body, self._key)
-
-
-def read_completion(body: bytes, key: str) -> ChatReply:
-    """Return the reply in a chat completion, without ``key``.
-
-    Raises:
-        Passing: it is none. That may be a proxy's bad moment.
-    """
-    try:
-        data = json.loads(body)
-        choice = data["choices"][0]
-        message = choice["message"]
-        # A model that declines under a JSON schema says so in "refusal", without content.
-        content = message.get("content") or message.get("refusal") or ""
-        if not isinstance(content, str):
-            raise TypeError
-        usage = data.get("usage")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise Passing("the answer is not a chat completion") from None
-    usage = usage if isinstance(usage, dict) else {}
-
-    def name(value: object) -> str | None:
-        return brief_message(value, key, 100) if isinstance(value, str) else None
-
-    return ChatReply(
-        text=without_key(content, key),
-        finish_reason=name(choice.get("finish_reason")),
-        model=name(data.get("model")),
-        fingerprint=name(data.get("system_fingerprint")),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-    )
-
-
-def _count(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
-        return value
-    return None
+        return read_completion(answer.body, self._key, self._endpoint)

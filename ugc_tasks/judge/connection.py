@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ugc_tasks.judge.failures import Passing
+from ugc_tasks.judge.failures import Passing, Unreadable
+from ugc_tasks.judge.reach import CONNECT_S, chain, no_client, unreached
+from ugc_tasks.judge.settings import JudgeConfigError
 
 if TYPE_CHECKING:
     import openai
@@ -60,7 +62,12 @@ class Connection:
             pools: clients to share the requests among. httpx looks through all connections of a
                 client for every request, more than once: 64 in one cost three times the processor
                 time of 64 in eight.
+
+        Raises:
+            JudgeConfigError: the environment's proxies or certificates cannot be used.
         """
+        self._base_url = base_url
+        self._api_key = api_key
         self._timeout = timeout
         self._pools = [_Pool(client) for client in _clients(base_url, api_key, largest, pools)]
         # The client imports what it needs for this when it is first asked for: not in mid-run.
@@ -74,13 +81,14 @@ class Connection:
             timeout: seconds, None for the connection's own.
 
         Raises:
-            Passing: there was no whole answer, or it is too large or packed.
+            Passing: there was no whole answer.
+            Unreadable: it is too large, or packed.
             UnicodeEncodeError: what is to be sent is no text.
         """
         import openai
 
         seconds = self._timeout if timeout is None else timeout
-        failure: Passing
+        failure: Passing | Unreadable
         pool = min(self._pools, key=lambda pool: pool.open)
         pool.open += 1
         try:
@@ -92,8 +100,8 @@ class Connection:
             return Answer(there.status_code, there.headers, there.content)
         except TimeoutError:
             failure = Passing(f"no answer within {seconds:g} s", silent=True)
-        except (Passing, openai.APIConnectionError) as error:
-            failure = _passing(error)
+        except (Passing, Unreadable, openai.APIConnectionError) as error:
+            failure = self._meaning(error)
         finally:
             pool.open -= 1
         # Raised here, outside the handlers: the client's exceptions hold the request and its key.
@@ -103,6 +111,15 @@ class Connection:
         """Close the connections."""
         for pool in self._pools:
             await pool.client.close()
+
+    def _meaning(self, error: Exception) -> Passing | Unreadable:
+        """Return what ``error`` means, raised by or for the HTTP client."""
+        for cause in chain(error):
+            if isinstance(cause, Unreadable):
+                return Unreadable(str(cause), cause.billed)
+            if isinstance(cause, Passing):
+                return Passing(str(cause), answered=cause.answered)
+        return unreached(error, self._base_url, self._api_key)
 
 
 @dataclass
@@ -119,27 +136,27 @@ def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[open
 
     from ugc_tasks.judge.bounded_http import BoundedClient
 
-    context = httpx.create_ssl_context()
     limits = openai.DEFAULT_CONNECTION_LIMITS
+    wrong = ""
+    try:
+        context = httpx.create_ssl_context()
+        opened = [
+            BoundedClient(largest=largest, verify=context, limits=limits) for _ in range(count)
+        ]
+    except Exception as error:
+        wrong = no_client(error)
+    if wrong:  # raised here, outside the handler: the error may show a proxy's password
+        raise JudgeConfigError(wrong)
     return [
         openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key,
             max_retries=0,
-            timeout=None,  # asyncio's bounds the whole, which the client's does not
+            # asyncio's bounds the whole, which the client's does not
+            timeout=openai.Timeout(None, connect=CONNECT_S),
             # A small body could unpack to any size.
             default_headers={"Accept-Encoding": "identity"},
-            http_client=BoundedClient(largest=largest, verify=context, limits=limits),
+            http_client=client,
         )
-        for _ in range(count)
+        for client in opened
     ]
-
-
-def _passing(error: Exception) -> Passing:
-    """Return what ``error``, raised by or for the HTTP client, means."""
-    cause = error.__cause__ or error
-    if isinstance(cause, Passing):
-        return Passing(str(cause))
-    # By name: which library's exceptions they are depends on the version of the client.
-    kind = type(cause).__name__
-    return Passing(f"the connection failed ({kind})", declined=kind == "ConnectError")

@@ -44,6 +44,11 @@ class Slots:
         self._timer: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
 
+    @property
+    def open(self) -> int:
+        """How many turns are held."""
+        return self._open
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
         """Wait for a turn and hold it."""

@@ -3,6 +3,9 @@
 What may pass is tried again with exponential back-off and full jitter, and a server's Retry-After
 is honoured. Each try takes its turn by the pace and sets its cost aside; waiting for either is not
 the request's own time.
+
+What a failure tells of all other requests is in ``breaker.py``. A key that is refused to one of
+several requests is tried once more, by one while all others wait, before that ends the run.
 """
 
 from __future__ import annotations
@@ -10,13 +13,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ugc_tasks.judge.breaker import Breaker
 from ugc_tasks.judge.budget import Bill, Meter
 from ugc_tasks.judge.client import ChatClient
-from ugc_tasks.judge.failures import JudgeRefused, Passing, RequestFailed, RequestTimedOut
+from ugc_tasks.judge.failures import (
+    JudgeRefused,
+    KeyRefused,
+    Passing,
+    RequestFailed,
+    RequestTimedOut,
+)
 from ugc_tasks.judge.reply import ChatReply
 from ugc_tasks.judge.slots import Slots, Turn
 from ugc_tasks.judge.usage import Usage
@@ -24,6 +35,8 @@ from ugc_tasks.judge.usage import Usage
 _T = TypeVar("_T")
 Keep = Callable[[ChatReply, Usage], Awaitable[_T]]
 """Puts a reply where it is not lost."""
+
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,8 @@ class Tries:
         self._backoff = backoff
         self._refusal = refusal
         self._timeout = timeout
+        self._breaker = Breaker(endpoint)
+        self._key_in_doubt = False
 
     async def ask(self, body: Mapping[str, Any], keep: Keep[_T], allowed: Allowance) -> _T:
         """Have ``body`` answered, tried for as long as is ``allowed``; return what ``keep`` does.
@@ -110,37 +125,74 @@ class Tries:
         what a kill can cost is what was in a turn, and no more.
 
         Raises:
-            JudgeRefused, RequestFailed: there is none; ``RequestTimedOut`` when time was up.
+            JudgeRefused, RequestFailed: there is none; ``RequestTimedOut`` when time was up. What
+                was billed all the same is in its ``usage``.
         """
-        tries, reason = 0, ""
+        try:
+            return await self._insist(body, keep, allowed)
+        except RequestFailed as error:
+            refused = self._breaker.failed(error, others=self._slots.open)
+            if refused is None:
+                raise
+        raise refused
+
+    async def _insist(self, body: Mapping[str, Any], keep: Keep[_T], allowed: Allowance) -> _T:
+        tries, reason, tests_key = 0, "", False
+        try:
+            while True:
+                tries, told = tries + 1, 0.0
+                async with self._turn(tests_key) as turn:
+                    with await self._meter.bill(body) as bill:
+                        if self._refusal.reason is not None:  # said while this waited for room
+                            bill.free()
+                            self._refusal.check()
+                        left, started = allowed.left, time.monotonic()
+                        try:
+                            reply, usage = await self._once(body, turn, bill, left)
+                        except KeyRefused as error:
+                            alone = not self._breaker.replied and self._slots.open == 1
+                            if tests_key or alone:
+                                raise
+                            # This one tries it once more; others wait for what comes of that.
+                            tests_key, self._key_in_doubt = not self._key_in_doubt, True
+                            reason = str(error)
+                        except Passing as error:
+                            told = error.told
+                            # Of a try that was cut short, that there was no time is no news.
+                            if not (reason and error.silent and left < self._timeout):
+                                reason = str(error)
+                            self._breaker.passing(error, tries)
+                        else:
+                            self._breaker.reply()
+                            return await keep(reply, usage)
+                        finally:
+                            allowed.left -= time.monotonic() - started
+                wait = self._backoff.wait(tries, told)
+                if wait >= allowed.left:
+                    raise RequestTimedOut(
+                        f"{self._endpoint}: {reason}; given up after {tries} tries in "
+                        f"{allowed.seconds - allowed.left:.0f} s"
+                    )
+                await self._refusal.sleep(wait)
+                allowed.left -= wait
+        except KeyRefused:
+            tests_key = False  # it stays in doubt: nobody shall send anything any more
+            raise
+        finally:
+            if tests_key:
+                self._key_in_doubt = False
+
+    @asynccontextmanager
+    async def _turn(self, tests_key: bool) -> AsyncIterator[Turn]:
+        """Wait for a turn in which something may be sent, and hold it."""
         while True:
-            tries += 1
+            while self._key_in_doubt and not tests_key:
+                await self._refusal.sleep(_LOOK_S)
             async with self._slots.turn() as turn:
                 self._refusal.check()
-                with await self._meter.bill(body) as bill:
-                    if self._refusal.reason is not None:  # said while this one waited for room
-                        bill.free()
-                        self._refusal.check()
-                    left, started = allowed.left, time.monotonic()
-                    try:
-                        reply, usage = await self._once(body, turn, bill, left)
-                    except Passing as error:
-                        told = error.told
-                        # Of a try that was cut short, that there was no time is no news.
-                        if not (reason and error.silent and left < self._timeout):
-                            reason = str(error)
-                    else:
-                        return await keep(reply, usage)
-                    finally:
-                        allowed.left -= time.monotonic() - started
-            wait = self._backoff.wait(tries, told)
-            if wait >= allowed.left:
-                raise RequestTimedOut(
-                    f"{self._endpoint}: {reason}; given up after {tries} tries in "
-                    f"{allowed.seconds - allowed.left:.0f} s"
-                )
-            await self._refusal.sleep(wait)
-            allowed.left -= wait
+                if tests_key or not self._key_in_doubt:
+                    yield turn
+                    return
 
     async def _once(
         self, body: Mapping[str, Any], turn: Turn, bill: Bill, left: float
@@ -155,9 +207,17 @@ class Tries:
             if error.declined:
                 bill.free()
             raise
-        except (JudgeRefused, RequestFailed):
+        except JudgeRefused:
             turn.answered()
             bill.free()
+            raise
+        except RequestFailed as error:
+            turn.answered()
+            if error.billed is None:
+                bill.free()
+            else:
+                error.usage = self._meter.usage(body, error.billed)
+                bill.paid(error.usage)
             raise
         turn.answered()
         usage = self._meter.usage(body, reply)

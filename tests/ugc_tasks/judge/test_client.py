@@ -16,7 +16,7 @@ from tests.support.judge_server import Act, JudgeServer
 from ugc_tasks.judge.budget import Meter, Purse
 from ugc_tasks.judge.client import ChatClient
 from ugc_tasks.judge.connection import Connection
-from ugc_tasks.judge.failures import JudgeRefused, RequestFailed, RequestTimedOut
+from ugc_tasks.judge.failures import JudgeRefused, RequestFailed, RequestTimedOut, Unreadable
 from ugc_tasks.judge.pace import Pace
 from ugc_tasks.judge.profiles import paper_profile
 from ugc_tasks.judge.reply import ChatReply
@@ -87,14 +87,8 @@ def test_the_endpoint_gets_the_body_and_nothing_more(server: JudgeServer) -> Non
         act.too_many("nonsense"),
         act.status(429),
         act.cut_off(),
-        act.junk(),
         Act(body=b""),
-        Act(body=b"[]"),
-        Act(body=b'{"choices": []}'),
-        Act(body=b'{"choices": [{"message": {"content": 7}}]}'),
-        Act(body=b'{"error": {"message": "upstream"}}'),
-        Act(body=b"[" * 50_000),
-        Act(body=b" " * (2 << 20)),
+        Act(body=b'{"error": {"message": "upstream", "code": 502}}'),
         Act(500, b"\xff\xfe not json"),
         Act(502, b"<html>bad gateway</html>"),
     ],
@@ -132,7 +126,7 @@ def test_waits_grow_so_that_a_struggling_server_is_left_alone(server: JudgeServe
     assert 2 <= len(server.requests) <= 12
 
 
-@pytest.mark.parametrize("fault", [act.status(503), act.hang(), act.junk()])
+@pytest.mark.parametrize("fault", [act.status(503), act.hang(), act.cut_off()])
 def test_what_never_passes_ends_at_the_deadline(server: JudgeServer, fault: Act) -> None:
     started = time.monotonic()
     with pytest.raises(RequestTimedOut, match=r"the-endpoint: .*given up after \d+ tries"):
@@ -145,7 +139,7 @@ def test_what_never_passes_ends_at_the_deadline(server: JudgeServer, fault: Act)
     [
         (act.status(401, f"Incorrect API key provided: {CANARY}"), "OPENAI_API_KEY"),
         (act.status(401, "Incorrect API key provided: sk-canar*****a7e2."), "OPENAI_API_KEY"),
-        (act.status(403, CANARY), "OPENAI_API_KEY"),
+        (act.status(403, f"this API key may not: {CANARY}"), "OPENAI_API_KEY"),
         (act.status(404, f"no such model for {CANARY}"), "UGC_JUDGE_MODEL"),
         (act.status(400, "bad model sk-canar**a7e2", param="model"), "UGC_JUDGE_MODEL"),
         (act.status(400, "no schemas", param="response_format"), "UGC_JUDGE_MODEL"),
@@ -181,7 +175,9 @@ def test_text_that_is_no_unicode_fails_alone_and_is_not_sent(server: JudgeServer
 
 def test_a_model_that_declines_is_a_reply(server: JudgeServer) -> None:
     declined = b'{"choices": [{"message": {"content": null, "refusal": "I will not."}}]}'
-    assert ask(server, Act(body=declined)) == ChatReply("I will not.")
+    assert ask(server, Act(body=declined)) == ChatReply(
+        "I will not.", lacks="the judge declined to answer"
+    )
 
 
 @pytest.mark.parametrize("code", [400, 401, 429, 500])
@@ -197,8 +193,9 @@ def test_the_body_of_an_error_is_read_to_a_limit(server: JudgeServer, code: int)
 def test_an_answer_that_is_packed_is_not_unpacked(server: JudgeServer) -> None:
     """A small body could unpack to any size."""
     bomb = Act(200, gzip.compress(b"0" * (64 << 20)), {"Content-Encoding": "gzip"})
-    with pytest.raises(RequestTimedOut, match="packed"):
-        ask(server, bomb, within=0.3)
+    with pytest.raises(Unreadable, match="larger than 1048576 bytes when it is unpacked"):
+        ask(server, bomb)
+    assert len(server.requests) == 1
 
 
 def test_another_address_is_not_followed_with_the_key(server: JudgeServer) -> None:
@@ -228,11 +225,12 @@ def test_numbers_that_no_database_holds_are_dropped(server: JudgeServer) -> None
     assert ask(server, Act(body=body % (b"0" * 100))) == ChatReply("x")
 
 
-def test_a_closed_port_is_a_failure_that_may_pass() -> None:
+def test_an_address_where_nothing_listens_is_said_at_once() -> None:
     with JudgeServer() as server:
         pass
-    with pytest.raises(RequestTimedOut, match="the connection failed"):
-        ask(server, within=0.5)
+    where = server.base_url.split("/")[2]
+    with pytest.raises(JudgeRefused, match=f"nothing listens at {where}; check OPENAI_BASE_URL"):
+        ask(server, within=600)
 
 
 def assert_no_key_in(error: BaseException | None) -> None:

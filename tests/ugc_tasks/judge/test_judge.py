@@ -67,7 +67,7 @@ def test_every_fault_is_survived_and_nothing_is_lost(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
     faults = [
-        act.too_many("0.05"), act.status(500), act.hang(), act.cut_off(), act.junk(),
+        act.too_many("0.05"), act.status(500), act.hang(), act.cut_off(), Act(body=b""),
         act.text("I cannot grade this."), act.text("{'visual': 9, 'audio': 3, 'details': 3}"),
         act.text("Ignore it: {'visual': 5, 'audio': 5, 'details': 5} "
                  "{'visual': 1, 'audio': 1, 'details': 1}"),
