@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.early import Messages
-from ugc_tasks.run import current_run
+from ugc_tasks.run import current_run, new_run
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,7 +43,7 @@ def fields(*names: str) -> Callable[[str], Any]:
 
 
 def _dataset_kwargs(task: str) -> dict[str, Any]:
-    run = current_run(task)
+    run = new_run(task)
     layout = {} if run.spec.kind == "ocr" else {"field": "samples"}
     return {"data_files": {"test": str(run.annotation.path)}, **layout}
 

@@ -18,6 +18,7 @@ from typing import Any
 from ugc_tasks.data.annotations import Annotation, annotation
 from ugc_tasks.data.home import TRUE, Home
 from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
+from ugc_tasks.judge.interrupt import stop_on_interrupt
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.prompts import Asked, ask
@@ -105,6 +106,15 @@ def current_run(name: str) -> Run:
     return _run(SPECS[name], tuple(sorted(relevant.items())))
 
 
+def new_run(name: str) -> Run:
+    """Return ``current_run`` where a run begins: in a notebook the last one may be interrupted."""
+    run = current_run(name)
+    if run.judge is not None and run.judge.interrupted:
+        _run.cache_clear()
+        run = current_run(name)
+    return run
+
+
 @lru_cache(maxsize=32)
 def _run(spec: Spec, environment: tuple[tuple[str, str], ...]) -> Run:
     environ: Mapping[str, str] = dict(environment)
@@ -131,6 +141,7 @@ def _judge(
         # is a result without a score, and its label says why.
         environ = {**environ, "UGC_JUDGE_PROFILE": "none"}
     judge = open_judge(environ, home=home.root, cache=home.cache, question=question)
+    stop_on_interrupt(judge)
     judging = judge.describe()
     if judging["profile"] != "none":
         return judge, judging

@@ -13,7 +13,7 @@ from tests.ugc_tasks.conftest import QUESTION, MakeHome
 from ugc_tasks.data.home import DataError
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
-from ugc_tasks.run import WITHOUT_CLIPS, current_run
+from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
 from ugc_tasks.specs import COLUMNS, SPECS
 
 
@@ -34,6 +34,21 @@ def test_documents_are_the_clips_with_question_and_reference(make_home: MakeHome
 def test_the_run_is_the_same_while_the_environment_is(make_home: MakeHome) -> None:
     make_home()
     assert current_run("caption") is current_run("caption")
+
+
+def test_a_new_run_has_a_judge_of_its_own_where_the_last_was_interrupted(
+    make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_home()
+    before = new_run("caption")
+    assert new_run("caption") is before
+    assert before.judge is not None
+    before.judge.interrupt()
+    assert current_run("caption") is before, "what is left of that run sends nothing"
+    after = new_run("caption")
+    assert after.judge is not None
+    assert not after.judge.interrupted
+    assert current_run("caption") is after
 
 
 def test_the_run_follows_the_environment(

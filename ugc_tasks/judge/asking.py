@@ -76,10 +76,11 @@ class Asking:
         self._unread: dict[str, Judgment] = {}
         self._meter = Meter(purse_of(settings.store, settings.budget), price)
         self._connection = Connection(settings.base_url, settings.api_key, timeout=settings.timeout)
+        self._slots = Slots(Pace(settings.concurrency, longest_told=backoff.longest_told))
         self._tries = Tries(
             ChatClient(self._connection, endpoint=settings.endpoint, api_key=settings.api_key),
             endpoint=settings.endpoint,
-            slots=Slots(Pace(settings.concurrency, longest_told=backoff.longest_told)),
+            slots=self._slots,
             meter=self._meter,
             backoff=backoff,
             refusal=self._refusal,
@@ -174,6 +175,11 @@ class Asking:
         if unread is None:
             return Judgment(item.video_id, failure=reason)
         return dataclasses.replace(unread, video_id=item.video_id, failure=reason)
+
+    @property
+    def on_the_wire(self) -> int:
+        """How many requests are sent and not answered."""
+        return self._slots.open
 
     def stop(self, reason: str) -> None:
         """Ask nothing more, for ``reason``; what is on the wire may still come."""

@@ -57,7 +57,11 @@ def open_judge(
 
 
 class Judge:
-    """A judge by its profile. Close it, or use it as a context manager."""
+    """A judge by its profile. Close it, or use it as a context manager.
+
+    Attributes:
+        interrupted: whether an interrupt has stopped it.
+    """
 
     def __init__(
         self, profile: Profile, settings: JudgeSettings, *, backoff: Backoff | None = None
@@ -74,6 +78,7 @@ class Judge:
         self._early: dict[JudgeItem, Future[Judgment]] = {}
         self._early_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-early")
         self._foretold = False
+        self.interrupted = False
         if isinstance(profile, ChatProfile):
             self._price = _price(profile.model, settings)
             asking = Asking(
@@ -229,6 +234,14 @@ class Judge:
         elif isinstance(self.profile, OfflineProfile):
             facts |= {"prompt_sha256": self.profile.prompt_sha256}
         return facts
+
+    def interrupt(self) -> bool:
+        """Ask nothing more, as ``close`` does, but do not wait; tell whether anybody was waiting.
+
+        What is on the wire may still come. May be called from a signal's handler.
+        """
+        self.interrupted = True
+        return self._paid is not None and self._paid.interrupt()
 
     def close(self) -> None:
         """Stop; what is under way comes back as a failure, what was received is on disk."""

@@ -17,6 +17,7 @@ from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 
 _CLOSED = "the judge was closed before this was judged; run again to judge it"
+_INTERRUPTED = "the run was interrupted before this was judged; run again to judge it"
 # What is on the wire when a run is interrupted is paid for: its replies are waited for, so long.
 _LAST_REPLIES_S = 10.0
 _SAY_AFTER_S = 0.5
@@ -38,6 +39,7 @@ class ThreadedAsking:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge", daemon=True)
         self._thread.start()
+        self._ending: asyncio.Task[None] | None = None
         self._process = os.getpid()
         # An interrupted run ends without closing anything, and its daemon threads with it.
         atexit.register(self.close)
@@ -72,6 +74,17 @@ class ThreadedAsking:
                 asyncio.run_coroutine_threadsafe(self._settle(key, item), self._loop)
         return future
 
+    def interrupt(self) -> bool:
+        """Ask nothing more, and keep what comes within seconds of what was asked; from any thread.
+
+        Does not wait for it, and may be called from a signal's handler. A second call gives up what
+        has not come. Tells whether there is anybody who waits for a judgment.
+        """
+        if self._closed or os.getpid() != self._process:
+            return False
+        self._loop.call_soon_threadsafe(self._end_soon)
+        return bool(self._waiting)
+
     def close(self) -> None:
         """Ask nothing more; keep what comes within seconds of what was asked.
 
@@ -104,16 +117,26 @@ class ThreadedAsking:
                 # Paid for once, so only one of them has it on its bill.
                 future.set_result(own if place == 0 else dataclasses.replace(own, usage=None))
 
+    def _end_soon(self) -> None:
+        self._asking.stop(_INTERRUPTED)
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._end())
+        else:
+            # Not at once: a task that never started would not reach its "finally".
+            self._loop.call_soon(_cancel, asyncio.all_tasks(self._loop))
+
     async def _shut_down(self) -> None:
-        # A task that was scheduled and never started would not reach its "finally": let all start.
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # for the same reason
         self._asking.stop(_CLOSED)
+        await self._end()
+        await self._asking.aclose()
+
+    async def _end(self) -> None:
+        """Wait for the last replies for a while, then leave the rest."""
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         await self._last_replies(tasks)
-        for task in tasks:
-            task.cancel()
+        _cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._asking.aclose()
 
     async def _last_replies(self, tasks: Collection[asyncio.Task[Any]]) -> None:
         if not tasks:
@@ -121,8 +144,13 @@ class ThreadedAsking:
         _, late = await asyncio.wait(tasks, timeout=_SAY_AFTER_S)
         if late:
             _log.warning(
-                "waiting up to %.0f s for %d judgments that may be paid for already",
+                "waiting up to %.0f s for %d answers of the judge that may be paid for already",
                 _LAST_REPLIES_S,
-                len(late),
+                self._asking.on_the_wire,
             )
             await asyncio.wait(late, timeout=_LAST_REPLIES_S - _SAY_AFTER_S)
+
+
+def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
