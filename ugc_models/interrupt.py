@@ -43,13 +43,13 @@ class Interrupts:
 
     def _first(self, number: int, frame: FrameType | None) -> None:
         self._restore()
-        if self._then is None:
-            raise KeyboardInterrupt
-        self.asked = True
         # Who had the signal before may have something to stop, too, which does not end the run.
         told = getattr(self._before, "interrupted", None)
         if callable(told):
             told()
+        if self._then is None:
+            raise KeyboardInterrupt
+        self.asked = True
         self._then()
         logger.warning(f"Interrupted: {self._what}. Once more to stop at once.")
 

@@ -63,6 +63,31 @@ def test_the_handler_before_is_there_again_afterwards() -> None:
     assert not interrupts.asked
 
 
+class Other:
+    """A handler that has something of its own to stop."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.told.append("ended")
+
+    def interrupted(self) -> None:
+        self.told.append("interrupted")
+
+
+def test_who_had_the_signal_before_may_stop_something_which_does_not_end_the_run() -> None:
+    other = Other()
+    signal.signal(signal.SIGINT, other)
+    with Interrupts("all is kept") as interrupts, pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+    with Interrupts("all is kept") as interrupts:
+        interrupts.then(lambda: other.told.append("asked"))
+        press_ctrl_c()
+    press_ctrl_c()
+    assert other.told == ["interrupted", "interrupted", "asked", "ended"]
+
+
 def test_a_run_in_the_background_of_a_shell_goes_on_ignoring_it() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Interrupts("all is kept") as interrupts:
