@@ -149,7 +149,7 @@ def _opened(environ: Mapping[str, str], home: Home, store: Path) -> Judge:
         "UGC_JUDGE_ATTEMPTS": "1",  # an unreadable reply shall be seen, not asked again
         "UGC_JUDGE_REPEATS": "1",
     }
-    judge = open_judge(settings, home=home.root, cache=home.cache)
+    judge = open_judge(settings, home=home.root, cache=home.cache, command="judge-check")
     if judge.profile.name not in PAID_PROFILES:
         judge.close()
         raise JudgeConfigError(

@@ -39,7 +39,11 @@ def score(request: Request) -> Report:
     answers = {video_id: saved.read(request.task) for video_id, saved in pairing.pairs}
     home = request.home
     with open_judge(
-        request.environ, home=home.root, cache=home.cache, question=asked.name
+        request.environ,
+        home=home.root,
+        cache=home.cache,
+        question=asked.name,
+        command="score",
     ) as judge:
         facts = judge.describe()
         if facts["profile"] == "none":

@@ -12,6 +12,7 @@ request, of which the last goes on for ever.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -152,8 +153,10 @@ def junk() -> Act:
 class JudgeServer:
     """The server; ``requests`` holds all that came, ``most_at_once`` how many were open at once."""
 
-    def __init__(self, script: Script | None = None) -> None:
-        """Listen on a free port of the loopback address."""
+    def __init__(
+        self, script: Script | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen on a port of the loopback address, a free one if none is given."""
         self.requests: list[Asked] = []
         self.most_at_once = 0
         self.script: Script = script or (lambda _: scores())
@@ -161,7 +164,10 @@ class JudgeServer:
         self._seen: Counter[bytes] = Counter()
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", port), _handler(self))
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
@@ -169,7 +175,7 @@ class JudgeServer:
     @property
     def base_url(self) -> str:
         """Return the value for OPENAI_BASE_URL."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def wait_for(self, count: int, timeout: float = 120.0) -> None:
         """Return when at least ``count`` requests have come."""

@@ -270,7 +270,9 @@ class Asking:
 
     def _refuse(self, reason: str) -> None:
         if self._refusal.say(reason):
-            _log.error("judging stops: %s", reason)
+            kept = self._settings.command != "judge-check" and "run again" not in reason
+            advice = "; what was judged is kept, run again for the rest" if kept else ""
+            _log.error("judging stops: %s%s", reason, advice)
 
     def _from_store(
         self, item: JudgeItem, stored: StoredReply, *, bought: bool = False

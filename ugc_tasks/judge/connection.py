@@ -147,8 +147,9 @@ def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[open
         wrong = no_client(error)
     if wrong:  # raised here, outside the handler: the error may show a proxy's password
         raise JudgeConfigError(wrong)
-    return [
-        openai.AsyncOpenAI(
+    clients = []
+    for http_client in opened:
+        client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key,
             max_retries=0,
@@ -156,7 +157,10 @@ def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[open
             timeout=openai.Timeout(None, connect=CONNECT_S),
             # A small body could unpack to any size.
             default_headers={"Accept-Encoding": "identity"},
-            http_client=client,
+            http_client=http_client,
         )
-        for client in opened
-    ]
+        # It takes these from the environment as they are, empty or with a line break at the end.
+        client.organization = (client.organization or "").strip() or None
+        client.project = (client.project or "").strip() or None
+        clients.append(client)
+    return clients

@@ -25,7 +25,7 @@ from ugc_tasks.judge.profiles import (
 )
 from ugc_tasks.judge.questions import question_named
 from ugc_tasks.judge.repeats import repeated, together
-from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, JudgeConfigError, JudgeSettings
+from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, Command, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.threaded import ThreadedAsking
 from ugc_tasks.judge.tries import Backoff
 
@@ -38,15 +38,19 @@ def open_judge(
     home: Path | None,
     cache: Path,
     question: str = "caption",
+    command: Command = "lmms-eval",
     backoff: Backoff | None = None,
 ) -> Judge:
     """Return the judge that ``environ`` asks for, to judge ``question`` (one of ``QUESTIONS``).
 
-    ``home`` may hold the official prompts, ``cache`` is where they and the judgments are kept.
-    Raises ``JudgeConfigError``, ``OfficialPromptError`` or ``JudgeStoreError``, before anything is
-    spent, and ``UnknownQuestionError``.
+    ``command`` is what it is asked by: advice in messages is for that. ``home`` may hold the
+    official prompts, ``cache`` is where they and the judgments are kept. Raises
+    ``JudgeConfigError``, ``OfficialPromptError`` or ``JudgeStoreError``, before anything is spent,
+    and ``UnknownQuestionError``.
     """
-    settings = JudgeSettings.from_env(environ, cache=cache, question=question_named(question))
+    settings = JudgeSettings.from_env(
+        environ, cache=cache, question=question_named(question), command=command
+    )
     try:
         profile = load_profile(
             settings.profile, home=home, cache=cache, model=settings.model, question=question

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.display import UserError
@@ -22,6 +24,14 @@ _MAX_BUDGET = 1e6
 _MAX_REPEATS = 64
 _DEFAULT_INTERVAL = 0.5
 _WIDEST_INTERVAL = 100.0
+_SHORTEST_SECRET = 8
+_ALONE = " \t\r\n\v\f\ufeff\u200b\u2060\xa0"  # around a value: of a file, or of copying
+_QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_ADDRESS = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
+
+Command = Literal["lmms-eval", "score", "judge-check"]
+"""What the judge is asked by: advice in messages is for that."""
 
 
 class JudgeConfigError(UserError, ValueError):
@@ -44,6 +54,7 @@ class JudgeSettings:
         repeats: how many independent judgments of each answer are asked for.
         interval: points (0-100) up or down that the judge's noise may move a mean; how many repeats
             would do for it is told.
+        command: what the judge is asked by.
     """
 
     store: Path
@@ -61,6 +72,7 @@ class JudgeSettings:
     early: bool = True
     repeats: int = 1
     interval: float = _DEFAULT_INTERVAL
+    command: Command = "lmms-eval"
 
     @property
     def endpoint(self) -> str:
@@ -75,13 +87,16 @@ class JudgeSettings:
         *,
         cache: Path,
         question: Question = QUESTIONS["caption"],
+        command: Command = "lmms-eval",
     ) -> JudgeSettings:
         """Read the settings from ``environ``; an empty variable counts as unset.
 
-        Raises ``JudgeConfigError`` for a value that cannot be used and for a missing key where the
-        profile needs one.
+        White space and quotation marks around a value do not belong to it. Raises
+        ``JudgeConfigError`` for a value that cannot be used and for a missing key where the profile
+        needs one.
         """
-        given = {name: value.strip() for name, value in environ.items() if value.strip()}
+        bare = {name: _bare(value) for name, value in environ.items()}
+        given = {name: value for name, value in bare.items() if value}
         try:
             profile = check_profile_name(given.get("UGC_JUDGE_PROFILE", cls.profile))
         except UnknownProfileError as error:
@@ -96,13 +111,14 @@ class JudgeSettings:
             deadline=_seconds(given, "UGC_JUDGE_DEADLINE", cls.deadline),
             attempts=_whole(given, "UGC_JUDGE_ATTEMPTS", cls.attempts, _MAX_ATTEMPTS),
             base_url=_base_url(given),
-            api_key=_api_key(given, profile, question),
+            api_key=_api_key(given, profile, question, command),
             budget=_budget(given),
             prices=_path("UGC_JUDGE_PRICES", prices) if prices else None,
             batch=_mode(given) == "batch",
             early=_switch(given, "UGC_JUDGE_EARLY", cls.early),
             repeats=_whole(given, "UGC_JUDGE_REPEATS", cls.repeats, _MAX_REPEATS),
             interval=interval_of(environ),
+            command=command,
         )
 
 
@@ -182,6 +198,17 @@ def _mode(given: Mapping[str, str]) -> str:
     return mode
 
 
+def _bare(value: str) -> str:
+    """Return a value without what stands around it by mistake."""
+    while True:
+        bare = value.strip(_ALONE)
+        if len(bare) > 1 and _QUOTES.get(bare[0]) == bare[-1]:
+            bare = bare[1:-1]
+        if bare == value:
+            return bare
+        value = bare
+
+
 def _base_url(given: Mapping[str, str]) -> str:
     # The value is not repeated: an address may have a password in it.
     url = given.get("OPENAI_BASE_URL", DEFAULT_BASE_URL)
@@ -190,7 +217,7 @@ def _base_url(given: Mapping[str, str]) -> str:
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable:
+    if not usable or not _ADDRESS.fullmatch(url):
         raise JudgeConfigError(
             f"OPENAI_BASE_URL must be an http or https address such as {DEFAULT_BASE_URL}"
         )
@@ -199,23 +226,64 @@ def _base_url(given: Mapping[str, str]) -> str:
             "OPENAI_BASE_URL must be an address without user name, password, query or fragment; "
             "the key belongs in OPENAI_API_KEY"
         )
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise JudgeConfigError(
+            "OPENAI_BASE_URL must be the address of the whole API, without /chat/completions"
+        )
     return url
 
 
-def _api_key(given: Mapping[str, str], profile: str, question: Question) -> str:
-    key = given.get("OPENAI_API_KEY", "")
+def _api_key(given: Mapping[str, str], profile: str, question: Question, command: Command) -> str:
     if profile not in PAID_PROFILES:
         return ""
+    key = given.get("OPENAI_API_KEY", "")
     if not key:
-        estimate = "UGC_JUDGE_PROFILE=offline for a free estimate, or "
+        ways = ", or ".join(_without_a_key(question, command))
         raise JudgeConfigError(
             f"the judge profile {profile!r} needs OPENAI_API_KEY: set it (any text for a server "
-            f"that asks for none), or choose {estimate if question.has_estimate else ''}"
-            f"UGC_JUDGE_PROFILE=none to write {question.subject}s only"
+            f"that asks for none){', or choose ' if ways else ''}{ways}"
         )
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not _sendable(key):
         raise JudgeConfigError(
             "OPENAI_API_KEY has spaces, line breaks or non-ASCII characters in it; set it to the "
             "key alone"
         )
+    _check_headers(given)
+    # All others are shown and stored; a header of the user's own may well have it.
+    own = {"OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS"}
+    for name, value in given.items() if len(key) >= _SHORTEST_SECRET else ():
+        if name.startswith(("UGC_", "OPENAI_")) and name not in own and key in value:
+            raise JudgeConfigError(f"{name} has the key in it, which belongs in OPENAI_API_KEY")
     return key
+
+
+def _without_a_key(question: Question, command: Command) -> list[str]:
+    """Return what can be done without a key."""
+    ways = []
+    if command == "score" and question.has_estimate:
+        ways.append("--profile offline for a free estimate")
+    if command == "lmms-eval":
+        if question.has_estimate:
+            ways.append("UGC_JUDGE_PROFILE=offline for a free estimate")
+        ways.append(f"UGC_JUDGE_PROFILE=none to write {question.subject}s only")
+    return ways
+
+
+def _check_headers(given: Mapping[str, str]) -> None:
+    """Refuse what the client would send in headers of its own accord, and could not."""
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        if not _sendable(given.get(name, "")):
+            raise JudgeConfigError(
+                f"{name} has spaces, line breaks or non-ASCII characters in it; correct or unset it"
+            )
+    for line in given.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if colon and not (_HEADER.fullmatch(name) and value.isascii() and value.isprintable()):
+            raise JudgeConfigError(
+                "OPENAI_CUSTOM_HEADERS has a header in it that cannot be sent; each of its lines "
+                "is to be 'Name: value' in plain ASCII"
+            )
+
+
+def _sendable(value: str) -> bool:
+    return value.isascii() and value.isprintable() and " " not in value

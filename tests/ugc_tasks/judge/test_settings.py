@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ugc_tasks.judge.questions import QUESTIONS
-from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
+from ugc_tasks.judge.settings import Command, JudgeConfigError, JudgeSettings
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
 CACHE = Path("cache")
@@ -83,7 +83,28 @@ def test_every_variable_is_heard() -> None:
         ("OPENAI_BASE_URL", "http://host:port"),
         ("OPENAI_BASE_URL", f"https://user:{CANARY}@example.org/v1"),
         ("OPENAI_BASE_URL", f"https://example.org/v1?key={CANARY}"),
+        ("OPENAI_BASE_URL", "http://two words/v1"),
+        ("OPENAI_BASE_URL", "http://host\\v1"),
+        ("OPENAI_BASE_URL", "http://host/v1\n/x"),
+        ("OPENAI_BASE_URL", "http://hôst/v1"),
+        ("OPENAI_BASE_URL", "http:///v1"),
+        ("OPENAI_BASE_URL", "http://[::1/v1"),
+        ("OPENAI_BASE_URL", "http://host:0/v1"),
+        ("OPENAI_BASE_URL", "http://host/v1/chat/completions"),
+        ("OPENAI_BASE_URL", "http://host/v1/chat/completions/"),
+        ("OPENAI_BASE_URL", f"http://gateway/{CANARY}/v1"),
+        ("UGC_JUDGE_MODEL", CANARY),
+        ("UGC_JUDGE_STORE", f"stores/{CANARY}.sqlite3"),
+        ("OPENAI_ORG_ID", "org-ü"),
+        ("OPENAI_ORG_ID", "two words"),
+        ("OPENAI_PROJECT_ID", "proj\nX-Evil: 1"),
+        ("OPENAI_CUSTOM_HEADERS", "X-Ö: 1"),
+        ("OPENAI_CUSTOM_HEADERS", "X-A: ö"),
+        ("OPENAI_CUSTOM_HEADERS", "X-A: 1\n: 2"),
+        ("OPENAI_CUSTOM_HEADERS", "X A: 1"),
+        ("OPENAI_CUSTOM_HEADERS", "X-A: 1\rX-B"),
         ("OPENAI_API_KEY", f"{CANARY} {CANARY}"),
+        ("OPENAI_API_KEY", f"Bearer {CANARY}"),
         ("OPENAI_API_KEY", f"{CANARY}\nX-Evil: 1"),
         ("OPENAI_API_KEY", f"{CANARY}é"),
     ],
@@ -97,20 +118,69 @@ def test_a_bad_value_is_named_in_one_sentence_that_shows_no_key(name: str, value
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        f'"{CANARY}"', f"'{CANARY}'", f"\ufeff{CANARY}", f"{CANARY}\r\n", f' " {CANARY} " ',
+        f"\u201c{CANARY}\u201d", f"'\"{CANARY}\"'", f"\u200b{CANARY}\xa0",
+    ],
+)  # fmt: skip
+def test_what_stands_around_a_key_by_mistake_is_not_a_part_of_it(written: str) -> None:
+    given = {"OPENAI_API_KEY": written, "OPENAI_BASE_URL": '"http://host/v1"\n'}
+    settings = JudgeSettings.from_env(given, cache=CACHE)
+    assert settings.api_key == CANARY
+    assert settings.base_url == "http://host/v1"
+
+
+@pytest.mark.parametrize("written", ['"', '"sk-only-one-quote', "sk-o'neill-0123"])
+def test_a_quotation_mark_without_its_other_is_left_alone(written: str) -> None:
+    assert JudgeSettings.from_env({"OPENAI_API_KEY": written}, cache=CACHE).api_key == written
+
+
+def test_headers_of_the_users_own_may_have_the_key() -> None:
+    given = {
+        "OPENAI_API_KEY": CANARY,
+        "OPENAI_CUSTOM_HEADERS": f"X-Key: {CANARY}\n\nno colon\nX-A-1: a b",
+        "OPENAI_ORG_ID": " org-1\n",
+        "OPENAI_PROJECT_ID": "",
+    }
+    assert JudgeSettings.from_env(given, cache=CACHE).api_key == CANARY
+
+
+def test_a_placeholder_for_a_key_may_be_a_part_of_other_values() -> None:
+    given = {"OPENAI_API_KEY": "EMPTY", "UGC_JUDGE_MODEL": "my-EMPTY-model"}
+    assert JudgeSettings.from_env(given, cache=CACHE).model == "my-EMPTY-model"
+
+
+WAYS = ("UGC_JUDGE_PROFILE=offline", "UGC_JUDGE_PROFILE=none", "--profile offline")
+
+
 @pytest.mark.parametrize("profile", ["paper", "rubric"])
-def test_a_paid_judge_without_a_key_says_what_can_be_done(profile: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "question", "offered"),
+    [
+        ("lmms-eval", "caption", WAYS[:2]),
+        ("lmms-eval", "objects", WAYS[1:2]),
+        ("score", "caption", WAYS[2:]),
+        ("score", "objects", ()),
+        ("judge-check", "caption", ()),
+    ],
+)
+def test_a_paid_judge_without_a_key_says_what_can_be_done_with_this_command(
+    profile: str, command: Command, question: str, offered: tuple[str, ...]
+) -> None:
+    given = {"UGC_JUDGE_PROFILE": profile, "OPENAI_API_KEY": " "}
     with pytest.raises(JudgeConfigError) as caught:
-        JudgeSettings.from_env({"UGC_JUDGE_PROFILE": profile, "OPENAI_API_KEY": " "}, cache=CACHE)
-    for way_out in ("OPENAI_API_KEY", "UGC_JUDGE_PROFILE=offline", "UGC_JUDGE_PROFILE=none"):
-        assert way_out in str(caught.value)
+        JudgeSettings.from_env(given, cache=CACHE, question=QUESTIONS[question], command=command)
+    said = str(caught.value)
+    assert f"the judge profile {profile!r} needs OPENAI_API_KEY: set it" in said
+    assert [way for way in WAYS if way in said] == list(offered)
+    assert ("or choose" in said) == bool(offered)
 
 
-def test_a_question_without_an_estimate_is_not_offered_one() -> None:
-    with pytest.raises(JudgeConfigError) as caught:
+def test_what_is_written_without_a_judge_is_named() -> None:
+    with pytest.raises(JudgeConfigError, match="UGC_JUDGE_PROFILE=none to write answers only"):
         JudgeSettings.from_env({}, cache=CACHE, question=QUESTIONS["objects"])
-    assert "OPENAI_API_KEY" in str(caught.value)
-    assert "offline" not in str(caught.value)
-    assert "UGC_JUDGE_PROFILE=none to write answers only" in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", ["offline", "none"])
