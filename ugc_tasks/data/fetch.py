@@ -143,13 +143,16 @@ def no_answer(url: str, why: str | Exception) -> NoConnection:
 
 def _refusal(url: str) -> str | None:
     """Return why no connection can be made, None where one can or where that is not told here."""
+    certificates = os.environ.get("SSL_CERT_FILE", "")
+    if certificates and not Path(certificates).is_file():
+        return f"SSL_CERT_FILE names {certificates}, which is no file"
     try:
         parts, of_proxy = urlsplit(url), ""
         if parts.hostname and not urllib.request.proxy_bypass(parts.hostname):
             proxies = urllib.request.getproxies()
             if proxy := proxies.get(parts.scheme) or proxies.get("all"):
                 parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-                of_proxy = f"the proxy {parts.hostname}: "
+                of_proxy = f"the proxy of {_proxy_variable(urlsplit(url).scheme)}: "
         port = parts.port or _PORTS.get(parts.scheme)
         if not parts.hostname or port is None:
             return None
@@ -161,6 +164,15 @@ def _refusal(url: str) -> str | None:
     except ValueError:  # no address; the client that is asked next says so
         return None
     return None
+
+
+def _proxy_variable(scheme: str) -> str:
+    """Return the environment's variable that names the proxy for a scheme."""
+    names = (f"{scheme}_proxy", "all_proxy")
+    return next(
+        (each for name in names for each in (name, name.upper()) if os.environ.get(each)),
+        "the system's settings",
+    )
 
 
 def _place(url: str) -> str:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from ugc_tasks.display import shown
 from ugc_tasks.judge.failures import Passing
 from ugc_tasks.judge.secret import brief_message
 
@@ -94,7 +95,8 @@ def no_client(error: Exception) -> str:
         name = next((n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)), "")
         reason = error.strerror or type(error).__name__
         if name:
-            return f"{name} names no certificates that can be read ({reason}): correct or unset it"
+            what = f"{shown(os.environ[name], 200)}: {reason}"
+            return f"{name} names no certificates that can be read ({what}): correct or unset it"
         return f"the certificates of this Python installation cannot be read ({reason})"
     for lower in _PROXIES:
         name, address = _variable(lower)

@@ -139,23 +139,27 @@ def test_the_environments_proxy_is_what_has_to_be_in_reach(
     assert unreachable(["http://nothing.invalid/"]) == {}
     monkeypatch.setenv(variable, "127.0.0.1:9")
     assert unreachable(["http://nothing.invalid/"]) == {
-        "http://nothing.invalid/": "no connection to nothing.invalid (the proxy 127.0.0.1: "
-        "Connection refused)"
+        "http://nothing.invalid/": "no connection to nothing.invalid "
+        f"(the proxy of {variable}: Connection refused)"
     }
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert unreachable([server.endpoint]) == {}
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("ALL_PROXY", "socks9://127.0.0.1"), ("SSL_CERT_FILE", "/absent.pem")]
+    ("variable", "value", "said"),
+    [
+        ("ALL_PROXY", "socks9://127.0.0.1", "check the environment's proxy and SSL variables"),
+        ("SSL_CERT_FILE", "/absent.pem", "SSL_CERT_FILE names /absent.pem, which is no file"),
+    ],
 )
 def test_an_environment_that_no_client_can_be_made_in_is_a_clause(
-    server: FileServer, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+    server: FileServer, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(FetchError, match="proxy and SSL variables"):
+    with pytest.raises(FetchError, match=said):
         get(server)
 
 
