@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import multiprocessing
+import multiprocessing.util  # its own exit handler waits for children: it must be registered first
 import os
 import signal
 import threading

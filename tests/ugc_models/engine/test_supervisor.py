@@ -248,6 +248,7 @@ class TestGivingUp:
         stage.failing_starts = 99
         with pytest.raises(EngineGivenUp, match="does not start again: no memory free yet"):
             supervisor.submit(harmless(0)).result(timeout=60)
+        assert stage.failing_starts == 99 - 3
 
     def test_a_first_start_that_fails_is_the_caller_s(self) -> None:
         def start() -> Scripted:
