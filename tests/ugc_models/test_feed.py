@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.clips import write_clip
-from ugc_models.captions import Caption
+from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.options import Handover
 from ugc_models.engine.request import Answer, Request
 from ugc_models.feed import Feed
 from ugc_models.job import Job
+from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import conversation
 from ugc_models.reading import Reader
@@ -75,9 +81,106 @@ def run(
             if (request := feed.next_request()) is not None:
                 asked.append(request)
                 if (finished := feed.caption(answer(request), "by hand")) is not None:
-                    captions |= [finished]
-            captions |= feed.without_engine()
+                    captions |= _only_once(captions, finished)
+            for finished in feed.without_engine():
+                captions |= _only_once(captions, finished)
     return captions, asked
+
+
+def _only_once(captions: dict[int, Caption], finished: tuple[int, Caption]) -> dict[int, Caption]:
+    assert finished[0] not in captions
+    return dict([finished])
+
+
+class TestTheRecord:
+    def test_says_how_the_caption_came_about(self, reader: Read, clip: Path) -> None:
+        captions, [request] = run([job(0, clip)], reader())
+        generation = captions[0].generation
+        assert request.frames is not None
+        assert request.sound is not None
+        size = (request.frames.shape[2], request.frames.shape[1])
+        assert {**generation, "sound_seconds": 0.0} == {
+            **asdict(Generation()),
+            "heard": True,
+            "finish_reason": "stop",
+            "prompt_tokens": 9,
+            "output_tokens": 2,
+            "frames": 8,
+            "fps": round(request.fps or 0.0, 6),
+            "size": size,
+            "seconds": generation["seconds"],
+            "decoding": "by hand",
+        }
+        assert generation["seconds"] == pytest.approx(5.0, abs=0.05)
+        assert generation["sound_seconds"] == round(len(request.sound) / 16_000, 3)
+
+    def test_says_why_nothing_was_heard(self, reader: Read, tmp_path: Path) -> None:
+        silent = write_clip(tmp_path / "silent.mp4", seconds=2, audio=None)
+        captions, [request] = run([job(0, silent)], reader())
+        assert request.sound is None
+        assert captions[0].generation["sound_seconds"] == 0.0
+        assert captions[0].generation["sound_missing"] == "no audio track"
+
+    def test_of_seconds_goes_to_the_thousandth(self, tmp_path: Path) -> None:
+        told = made_up_clip(duration=1.23456, fps=3.333333333, sound=1_234)
+        captions, _ = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
+        generation = captions[0].generation
+        assert (generation["seconds"], generation["fps"]) == (1.235, 3.333333)
+        assert generation["sound_seconds"] == 0.077
+
+
+def made_up_clip(*, duration: float = 1.0, fps: float = 2.0, sound: int = 16_000) -> Clip:
+    """Return a clip of four frames, as if it had been read."""
+    known: dict[str, Any] = {
+        "frames": np.zeros((4, 56, 84, 3), np.uint8),
+        "times": np.arange(4) / fps,
+        "fps": fps,
+        "duration": duration,
+        "sound": np.zeros(sound, np.float32),
+    }
+    wanted = [field for field in fields(Clip) if field.default is MISSING]
+    return Clip(**{field.name: known.get(field.name) for field in wanted})
+
+
+class TestBeforeTheEngine:
+    def test_the_processor_is_told_how_long_the_sound_is(self, tmp_path: Path) -> None:
+        told = made_up_clip(sound=16_000)
+        _, [request] = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
+        assert request.processor == Handover().options(2.0, (4, 56, 84, 3), samples=16_000)
+        assert request.processor["audio_kwargs"]["max_length"] == 16_480
+
+    def test_a_clip_is_not_kept_beside_what_was_made_of_it(self, tmp_path: Path) -> None:
+        """At any time as many clips as requests may be in the engine: one copy of each."""
+        clips: list[weakref.ref[Clip]] = []
+
+        def read(job: Job) -> Job:
+            clip = made_up_clip()
+            clips.append(weakref.ref(clip))
+            return replace(job, clip=clip)
+
+        handover = Handover(channels="bgr")
+        with Feed([job(0, tmp_path / "any.mp4")], read, handover=handover) as feed:
+            while (request := feed.next_request()) is None:
+                pass
+            gc.collect()
+            assert clips[0]() is None
+            assert request.frames is not None
+
+    def test_it_tells_whether_a_request_is_ready(self, tmp_path: Path) -> None:
+        gate = threading.Event()
+
+        def read(job: Job) -> Job:
+            gate.wait(120)
+            return replace(job, clip=made_up_clip())
+
+        jobs = [job(0, tmp_path / "any.mp4")]
+        with Feed(jobs, read, handover=Handover()) as feed:
+            assert not feed.look()
+            gate.set()
+            while not feed.look():
+                time.sleep(0.001)
+            assert feed.next_request() is not None
+            assert not feed.look()
 
 
 class TestFindingAgain:
@@ -211,6 +314,7 @@ class TestAPromptThatIsTooLong:
         generation = captions[0].generation
         assert (generation["frames"], generation["frames_dropped"]) == (2, 6)
         assert generation["flags"] == ("fewer_frames",)
+        assert generation["fps"] == pytest.approx(thin.fps, abs=1e-6)
         assert run([job(0, clip)], reader(), store=store)[0][0].generation["frames"] == 2
 
     def test_is_refused_when_no_frame_is_left_to_be_left_out(
