@@ -30,6 +30,18 @@ def test_is_the_string_itself() -> None:
     assert {"A dog barks.": 1}[caption] == 1
 
 
+def test_any_sound_was_heard_and_none_was_not() -> None:
+    assert Caption("", Generation(sound_seconds=0.02)).generation["heard"]
+    assert not Caption("", Generation(sound_seconds=0.0)).generation["heard"]
+
+
+def test_a_record_of_another_version_is_read_as_far_as_it_goes() -> None:
+    assert Generation.from_dict({"frames": 8, "colour": "red"}) == Generation(frames=8)
+    assert Generation.from_dict({"size": [4, 2], "flags": ["repetition"]}) == Generation(
+        size=(4, 2), flags=("repetition",)
+    )
+
+
 def test_an_empty_caption_is_false_and_still_tells_why() -> None:
     caption = Caption("", Generation(error="the clip cannot be read: the file is empty"))
     assert not caption

@@ -132,6 +132,19 @@ class TestTheTemplate:
         with pytest.raises(CheckpointError, match="nowhere' cannot be loaded"):
             template.render(conversation([user(VIDEO)], None))
 
+    @pytest.mark.parametrize(("revision", "asked"), [(None, "main"), ("v2", "v2")])
+    def test_is_that_of_the_revision_and_what_fails_is_said_in_one_line(
+        self, revision: str | None, asked: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from transformers import AutoProcessor
+
+        def fail(model: str, *, revision: str) -> None:
+            raise OSError(f"\n{model} has no {revision}.\nFurther lines\nof advice")
+
+        monkeypatch.setattr(AutoProcessor, "from_pretrained", fail)
+        with pytest.raises(CheckpointError, match=rf"\(OSError: lab/omni has no {asked}\.\)$"):
+            ChatTemplate("lab/omni", revision).render(conversation([user(text("?"))], None))
+
     def test_that_refuses_a_conversation_refuses_that_one_alone(
         self, checkpoint: Path, tmp_path: Path
     ) -> None:

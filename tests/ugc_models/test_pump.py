@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from ugc_models import pump
 from ugc_models.engine.request import Answer, Request
 from ugc_models.pump import answers
 
@@ -79,6 +80,12 @@ class Listed:
         return not self.ready and not self.later
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is not woken sleeps on: the second look comes too late for any test."""
+    monkeypatch.setattr(pump, "_LOOK_S", 3600.0)
+
+
 def test_all_are_answered_once() -> None:
     out = [a.index for a in answers(AtOnce(), Listed(range(20)), 4, threading.Event())]
     assert sorted(out) == list(range(20))
@@ -118,6 +125,31 @@ def test_a_request_that_becomes_ready_later_wakes_it() -> None:
 
     threading.Timer(0.05, ready).start()
     assert [a.index for a in answers(AtOnce(), source, 1, wake)] == [5]
+
+
+def test_a_call_that_is_missed_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "_LOOK_S", 0.01)
+    source = Listed([5], closed=True)
+    threading.Timer(0.05, source.release).start()
+    assert [a.index for a in answers(AtOnce(), source, 1, threading.Event())] == [5]
+
+
+def test_it_sleeps_while_there_is_nothing_to_do() -> None:
+    """Counted are its looks at a source that has nothing until a moment later."""
+    engine, source = Hand(), Listed([0, 1])
+    looks: list[bool] = []
+    next_request = source.next_request
+
+    def counted() -> Request | None:
+        looks.append(True)
+        return next_request()
+
+    source.next_request = counted  # type: ignore[method-assign]
+    threading.Timer(0.3, lambda: engine.answer_when_asked(1)).start()
+    threading.Timer(0.6, lambda: engine.answer_when_asked(0)).start()
+    out = [a.index for a in answers(engine, source, 8, threading.Event())]
+    assert out == [1, 0]
+    assert len(looks) <= 8
 
 
 def test_a_request_that_the_caller_adds_while_it_holds_an_answer_is_asked() -> None:

@@ -47,6 +47,17 @@ def test_every_result_is_one_that_vllm_takes() -> None:
     assert (params.max_tokens, params.stop, params.seed) == (7, ["###"], 1)
 
 
+def test_one_token_is_enough() -> None:
+    assert sampling_arguments({"max_new_tokens": 1})["max_tokens"] == 1
+
+
+def test_unknown_names_are_named_in_order() -> None:
+    unknown = dict.fromkeys([f"name_{letter}" for letter in "hcbgadfe"], 1)
+    named = ", ".join(f"'name_{letter}'" for letter in "abcdefgh")
+    with pytest.raises(ValueError, match=f"^unknown generation argument {named}$"):
+        sampling_arguments(unknown)
+
+
 @pytest.mark.parametrize("name", ["temperature", "top_p", "max_new_tokens", "until"])
 def test_none_is_as_good_as_nothing(name: str) -> None:
     assert sampling_arguments({name: None}) == sampling_arguments({})

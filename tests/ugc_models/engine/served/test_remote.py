@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -58,6 +59,12 @@ def clip_question(frames: int = 4, **processor: Any) -> Request:
 def first(act: Act) -> Script:
     """Do it with the first request, answer the others."""
     return lambda number: act if number == 0 else None
+
+
+def models(**card: object) -> Act:
+    """Return the list of models with the card of one changed."""
+    known = {"id": "tiny", "root": "/models/tiny-omni", "max_model_len": 8192}
+    return Act(body=json.dumps({"data": [known | card]}).encode())
 
 
 def nobody() -> str:
@@ -149,6 +156,32 @@ class TestStart:
         ):
             RemoteEngine([new.url, old.url])
 
+    def test_servers_of_two_lengths_are_not_one_engine(self) -> None:
+        with (
+            FakeVllm() as long,
+            FakeVllm(pages={"/v1/models": models(max_model_len=4096)}) as short,
+            pytest.raises(RemoteError, match=r"differs .* in its max_model_len"),
+        ):
+            RemoteEngine([long.url, short.url])
+
+    @pytest.mark.parametrize(
+        ("said", "understood"), [(1, 1), (8192, 8192), (0, None), (True, None), ("8192", None)]
+    )
+    def test_a_length_is_a_whole_number_from_1_up(
+        self, said: object, understood: int | None
+    ) -> None:
+        pages = {"/v1/models": models(max_model_len=said)}
+        with FakeVllm(pages=pages) as server, engine_at(server) as engine:
+            assert engine.facts.max_model_len == understood
+
+    @pytest.mark.parametrize("code", [429, 500, 503])
+    def test_one_that_does_not_tell_its_version_yet_is_not_there_yet(self, code: int) -> None:
+        with (
+            FakeVllm(pages={"/version": status(code)}) as server,
+            pytest.raises(RemoteError, match=f"answers {code}.*; start the server"),
+        ):
+            RemoteEngine(server.url, start_patience=0.0)
+
     def test_one_of_two_may_be_away(self, caplog: pytest.LogCaptureFixture) -> None:
         with FakeVllm() as server, engine_at(nobody(), server) as engine:
             assert ask(engine, [question()])[0].text == "caption of question 0"
@@ -161,6 +194,10 @@ class TestKey:
         with FakeVllm() as server, engine_at(server) as engine:
             ask(engine, [question()])
             assert len(server.headers) == 4
+            assert [headers.get("Content-Type") for headers in server.headers] == [
+                *(None, None),
+                *("application/json", "application/json"),
+            ]
             assert not any("Authorization" in headers for headers in server.headers)
         monkeypatch.setenv("VLLM_API_KEY", "for-the-servers")
         with FakeVllm() as server, engine_at(server) as engine:
@@ -183,6 +220,16 @@ class TestKey:
             assert SECRET not in repr(error)
             error = error.__cause__ or error.__context__
         assert SECRET not in caplog.text
+
+    @pytest.mark.parametrize("code", [401, 403])
+    def test_one_that_is_no_longer_taken_ends_the_run(self, code: int) -> None:
+        with FakeVllm(lambda _: status(code, "Unauthorized")) as server:
+            with (
+                engine_at(server) as engine,
+                pytest.raises(RemoteError, match=f"answers {code}: set its key as VLLM_API_KEY"),
+            ):
+                ask(engine, [question()])
+            assert len(server.asked) == 1
 
     def test_a_server_that_repeats_it_is_not_quoted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("VLLM_API_KEY", SECRET)

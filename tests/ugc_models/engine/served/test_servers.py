@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ugc_models.engine.served.servers import BadAddress, Server, Servers, addresses
@@ -18,6 +20,9 @@ class TestAddresses:
             ('["http://a:1", "http://b:2"]', ["http://a:1", "http://b:2"]),
             (["http://a:1", "http://a:1/v1"], ["http://a:1"]),
             ("http://[::1]:8000", ["http://[::1]:8000"]),
+            ("http://a:1; ;http://b:2; ", ["http://a:1", "http://b:2"]),
+            (' ["http://a:1"]', ["http://a:1"]),
+            ("http://a:1//v1//", ["http://a:1"]),
         ],
     )
     def test_are_one_or_several(self, value: str | list[str], expected: list[str]) -> None:
@@ -26,9 +31,9 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "value",
         ["", ";", "[]", "[1]", '["http://a"', "a:8000", "ftp://a", "http://", "http://a:99999",
-         "http://a b", "file:///etc/passwd"],
+         "http://a b", "file:///etc/passwd", [], [" "], ["http://a", ""], ["http://a", 1]],
     )  # fmt: skip
-    def test_of_another_form_are_refused(self, value: str) -> None:
+    def test_of_another_form_are_refused(self, value: Any) -> None:
         with pytest.raises(BadAddress, match=r"^base_url"):
             addresses(value)
 
@@ -59,6 +64,16 @@ class TestChoice:
         with a.taken(), a.taken(), b.taken(), c.taken(), c.taken():
             assert servers.pick() == (b, 0.0)
         assert (a.in_flight, b.in_flight, c.in_flight) == (0, 0, 0)
+
+    def test_may_fall_on_any_at_the_very_start_and_at_the_end_of_a_rest(self) -> None:
+        clock = Clock()
+        clock.now = 0.0
+        servers = Servers(["http://a"], clock)
+        [a] = servers.all
+        assert servers.pick() == (a, 0.0)
+        servers.failed(a)
+        clock.now = 0.5
+        assert servers.pick() == (a, 0.0)
 
     def test_leaves_one_that_failed_alone_for_longer_each_time(self) -> None:
         clock = Clock()
