@@ -1,4 +1,4 @@
-"""Whether a file is a whole clip, found by decoding its beginning and its end.
+"""Whether a file is a whole clip, found by decoding its beginning and its end, or all of it.
 
 What is looked at may be hostile: only self-contained media files on this machine are opened, in
 bounded time and size. That their tracks decode without damage all along is for whoever reads them.
@@ -6,15 +6,19 @@ bounded time and size. That their tracks decode without damage all along is for 
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -52,7 +56,7 @@ def admit(temporary: Path, target: Path) -> float:
 
 
 def check_clip(path: Path) -> float:
-    """Return a clip's length in seconds, as its container says.
+    """Return a clip's length in seconds, as its container says, or else as its picture lasts.
 
     Raises:
         ClipFault: it is no video file, has no picture that decodes at its beginning or in its last
@@ -91,24 +95,80 @@ def check_clip(path: Path) -> float:
 def _check(container: InputContainer, give_up: float) -> float:
     import av
 
-    pictures = [s for s in container.streams.video if not _is_cover(s)]
-    if not pictures:
-        raise ClipFault("it has no picture")
-    picture = pictures[0]
+    picture = _picture(container)
     if max(picture.codec_context.width, picture.codec_context.height) > _MAX_SIDE:
         raise ClipFault(f"its picture is larger than {_MAX_SIDE} pixels a side")
-    picture.thread_count = 1  # clips are checked side by side
-    seconds = _length(container, picture)
+    seconds, start = _length(container, picture)
     if next(_frames(container, picture, give_up), None) is None:
         raise ClipFault("its picture does not decode")
-    start = container.start_time or 0
-    # Where only the whole file's length is known, its sound may last longer than its picture.
-    tail = min(_TAIL_S if picture.duration is not None else 4 * _TAIL_S, seconds / 4)
-    container.seek(start + int((seconds - tail) * av.time_base), backward=True)
-    last = max((_end(frame) for frame in _frames(container, picture, give_up)), default=0.0)
-    if last - start / av.time_base < seconds - tail:
+    if seconds is not None:
+        # Where only the whole file's length is known, its sound may last longer than its picture.
+        tail = min(_TAIL_S if picture.duration is not None else 4 * _TAIL_S, seconds / 4)
+        container.seek(int((start + seconds - tail) * av.time_base), backward=True)
+        last = max((_end(frame) for frame in _frames(container, picture, give_up)), default=start)
+        if last - start >= seconds - tail:
+            return seconds
+    # A picture may need what is long before it, and other tracks may end later than it does.
+    ends = _read_all(container, picture, give_up)
+    if seconds is None:
+        seconds = _plausible(ends.picture - start)
+        tail = min(_TAIL_S, seconds / 4)
+    whole = ends.decoded >= ends.picture - tail and ends.file - start >= seconds - tail
+    if picture.duration is not None:
+        whole = ends.decoded - start >= seconds - tail
+    if not whole:
         raise ClipFault(f"it is cut short: its picture ends before {seconds:.1f} s, as it says")
     return seconds
+
+
+@dataclass
+class _Ends:
+    """Where things end, in seconds on the file's clock."""
+
+    decoded: float = -math.inf
+    """The last picture that decodes."""
+    picture: float = -math.inf
+    """The last picture that is there."""
+    file: float = -math.inf
+    """The last of all tracks."""
+
+
+def _read_all(container: InputContainer, picture: VideoStream, give_up: float) -> _Ends:
+    """Read the file from its start to its end, decoding the picture."""
+    ends = _Ends()
+    container.seek(0)
+    picture.codec_context.flush_buffers()
+    for packet in container.demux():
+        end = -math.inf
+        if packet.pts is not None:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        ends.file = max(ends.file, end)
+        if packet.stream.index == picture.index:
+            ends.picture = max(ends.picture, end)
+            for frame in _decoded(packet, picture, give_up):
+                ends.decoded = max(ends.decoded, _end(frame))
+    return ends
+
+
+def _picture(container: InputContainer) -> VideoStream:
+    """Return the track that is looked at: the best of those that can be decoded."""
+    import av.error
+
+    tracks = [track for track in container.streams.video if not _is_cover(track)]
+    if not tracks:
+        raise ClipFault("it has no picture")
+    best = container.streams.best("video")
+    for track in sorted(tracks, key=lambda track: track is not best):
+        context = track.codec_context
+        if context is None:  # PyAV's stubs leave out that there may be no decoder
+            continue
+        context.thread_count = 1  # clips are checked side by side
+        try:
+            context.open(strict=False)
+        except (av.error.FFmpegError, ValueError):
+            continue
+        return track
+    raise ClipFault("its picture does not decode")
 
 
 def _end(frame: VideoFrame) -> float:
@@ -123,15 +183,21 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _length(container: InputContainer, picture: VideoStream) -> float:
+def _length(container: InputContainer, picture: VideoStream) -> tuple[float | None, float]:
+    """Return the length that the file states, None where it states none, and when it begins."""
     import av
 
+    start = (container.start_time or 0) / av.time_base
     if picture.duration is not None and picture.time_base is not None:
-        seconds = float(picture.duration * picture.time_base)
-    elif container.duration is not None:
-        seconds = container.duration / av.time_base
-    else:
-        raise ClipFault("it does not say how long it is")
+        if picture.start_time is not None:
+            start = float(picture.start_time * picture.time_base)
+        return _plausible(float(picture.duration * picture.time_base)), start
+    if container.duration is not None:
+        return _plausible(container.duration / av.time_base), start
+    return None, start
+
+
+def _plausible(seconds: float) -> float:
     if not SHORTEST_S <= seconds <= LONGEST_S:
         raise ClipFault(f"it lasts {seconds:.1f} s, which is not {SHORTEST_S:g} to {LONGEST_S:g} s")
     return seconds
@@ -140,13 +206,16 @@ def _length(container: InputContainer, picture: VideoStream) -> float:
 def _frames(
     container: InputContainer, picture: VideoStream, give_up: float
 ) -> Iterator[VideoFrame]:
-    """Yield decoded pictures; damage in one of them is for the reader, the next may be whole."""
+    """Yield decoded pictures from here on."""
+    for packet in container.demux(picture):
+        yield from _decoded(packet, picture, give_up)
+
+
+def _decoded(packet: Packet, picture: VideoStream, give_up: float) -> Iterator[VideoFrame]:
+    """Decode a packet; damage in one of them is for the reader, the next may be whole."""
     import av.error
 
-    for packet in container.demux(picture):
-        if time.monotonic() > give_up:
-            raise ClipFault(f"it takes more than {_BUDGET_S:g} s to look at")
-        try:
-            yield from picture.decode(packet)
-        except av.error.InvalidDataError:
-            continue
+    if time.monotonic() > give_up:
+        raise ClipFault(f"it takes more than {_BUDGET_S:g} s to look at")
+    with suppress(av.error.InvalidDataError, av.error.EOFError):
+        yield from picture.decode(packet)

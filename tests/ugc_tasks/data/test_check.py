@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
+import av
+import numpy as np
 import pytest
 
 from tests.support.clips import write_clip, write_song
 from ugc_tasks.data.check import ClipFault, admit, check_clip
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 
 @pytest.mark.parametrize(
@@ -33,6 +40,54 @@ def test_a_clip_is_as_long_as_its_picture(tmp_path: Path, how: dict[str, object]
 def test_another_container_under_the_name_of_a_clip_will_do(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mkv", seconds=2).rename(tmp_path / "clip.mp4")
     assert check_clip(path) == pytest.approx(2.0, abs=0.25)
+
+
+@pytest.mark.parametrize("how", [{"audio_seconds": 9.0}, {"codec": "libvpx", "audio": None}])
+def test_the_length_of_the_file_is_not_taken_for_that_of_its_picture(
+    tmp_path: Path, how: dict[str, object]
+) -> None:
+    """Matroska states one length, its longest track's."""
+    check_clip(write_clip(tmp_path / "a.mkv", seconds=3.0, **how))  # type: ignore[arg-type]
+
+
+def test_a_picture_that_starts_late_is_cut_where_it_is_cut(tmp_path: Path) -> None:
+    times = [3.0 + k / 25 for k in range(100)]
+    path = write_clip(tmp_path / "a.mp4", times=times, audio=None, faststart=True, gop=5)
+    assert check_clip(path) == pytest.approx(4.0, abs=0.1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
+    with pytest.raises(ClipFault, match="it is cut short"):
+        check_clip(path)
+
+
+REFRESH = {
+    "intra refresh": "intra-refresh=1:bframes=0:keyint=60",
+    "intra refresh with B-frames": "intra-refresh=1:bframes=3:keyint=60",
+    "a refresh that ends after the file": "intra-refresh=1:bframes=3:keyint=190",
+    "open groups": "open-gop=1:bframes=3:keyint=25",
+}
+
+
+@pytest.mark.parametrize("name", REFRESH)
+def test_a_whole_clip_is_not_cut_short_however_late_its_last_entry_is(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = cast("VideoStream", container.add_stream("libx264", rate=25))
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        parameters = f"log-level=-1:{REFRESH[name]}"
+        stream.codec_context.options = {"preset": "veryfast", "x264-params": parameters}
+        noise = np.random.default_rng(0).integers(0, 255, (360, 840, 3), dtype=np.uint8)
+        for index in range(200):
+            picture = np.ascontiguousarray(noise[:, index : index + 640])
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert check_clip(path) == pytest.approx(8.0, abs=0.1)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
+    with pytest.raises(ClipFault, match="it is cut short"):
+        check_clip(path)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 121.0])
