@@ -86,7 +86,7 @@ def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) ->
         if place:
             timeline = read_timeline(path, budget, track)
         try:
-            return _picture(job, timeline, track if len(tracks) > 1 else None)
+            return _picture(job, timeline, track if timeline.several else None)
         except _NoFrames:
             continue
     raise MediaError("zero frames: nothing of its picture can be decoded")

@@ -38,7 +38,8 @@ _REORDERED = 16
 LEAST_LOST = 0.1
 """Seconds. Headers are rounded."""
 _OF_ALL_TRACKS = frozenset({"asf"})
-"""Demuxers that take the length of the file, its longest track's, for that of every track."""
+"""Demuxers that take the length of the file, its longest track's, for that of every track. (ASF's
+gives none where the file is cut off.)"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Timeline:
     tracks: tuple[int, ...] = ()
     """The picture tracks that can be decoded, the one that this is of first, by their place among
     all tracks of the file."""
+    several: bool = False
+    """Whether the file has other picture tracks, decodable or not."""
     joins: Joins = NO_JOINS
     """Where the file was joined from several; ``ticks`` are on its common clock."""
 
@@ -130,6 +133,7 @@ def read_timeline(
     with open_media(path, budget) as container:
         tracks = picture_tracks(container, budget.limits, track)
         stream, able = tracks[0], tuple(each.index for each in tracks)
+        several = len(_moving(container)) > 1
         tick = stream.time_base
         if tick is None or tick <= 0:
             raise MediaError("damaged: its picture has no unit of time")
@@ -153,11 +157,11 @@ def read_timeline(
                     decoded.append(packet.dts)
                 anew = anew or begins_anew(float(before * tick), float(packet.dts * tick))
                 before = packet.dts
-        announced = max(stream.duration or 0, 0)
         of_all = container.format.name in _OF_ALL_TRACKS
+        announced = 0 if of_all else max(stream.duration or 0, 0)
         from_zero = container.format.name == "avi"
         needed = _READ * container.size if container.format.name in _IN_ORDER else 0
-    if reached < needed and _ends(path, budget)[1] < needed:
+    if reached < needed and _end(path, budget) < needed:
         raise MediaError("joined from several files, of which only the first can be read")
     if anew and not joins.positions and (found := read_joins(path, budget)).positions:
         return read_timeline(path, budget, track, found)
@@ -170,25 +174,18 @@ def read_timeline(
         course=course if known and not damage.count else None,
         decoded=() if known else tuple(decoded),
         tracks=able,
+        several=several,
         joins=joins,
     )
     timeline.check(budget.limits)
-    if of_all and timeline.lost:
-        missing = timeline.announced - _ends(path, budget)[0]
-        timeline = replace(timeline, announced=timeline.duration + max(missing, 0.0))
     return timeline
 
 
-def _ends(path: Path, budget: Budget) -> tuple[float, int]:
-    """Return where the last of all tracks ends, in seconds and in bytes of the file."""
-    seconds, position = 0.0, 0
+def _end(path: Path, budget: Budget) -> int:
+    """Return where the last packet of all tracks ends, in bytes of the file."""
     with open_media(path, budget) as container:
-        for packet in packets(container, None, budget, Damage()):
-            position = max(position, (packet.pos or 0) + packet.size)
-            if packet.pts is not None:
-                end = packet.pts + (packet.duration or 0)
-                seconds = max(seconds, float(end * packet.time_base))
-    return seconds, position
+        found = packets(container, None, budget, Damage())
+        return max(((packet.pos or 0) + packet.size for packet in found), default=0)
 
 
 def _kind_reader(path: Path, container: InputContainer, stream: VideoStream) -> KindReader:
@@ -218,11 +215,7 @@ def picture_tracks(
     Cover pictures are none. Raises ``MediaError`` where there is no track, or where the first is
     over the limit.
     """
-    moving = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & Disposition.attached_pic
-    ]
+    moving = _moving(container)
     if not moving:
         raise MediaError("no picture: the file has no video track")
     for stream in moving:
@@ -241,3 +234,8 @@ def picture_tracks(
             f"{limits.source_pixels} pixels"
         )
     return able
+
+
+def _moving(container: InputContainer) -> list[VideoStream]:
+    streams = container.streams.video
+    return [each for each in streams if not each.disposition & Disposition.attached_pic]

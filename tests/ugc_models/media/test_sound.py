@@ -14,6 +14,7 @@ import soxr
 from tests.support.clips import write_clip
 from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.limits import Limits
+from ugc_models.media.sound import mono
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,6 +230,23 @@ def test_pcm_keeps_its_level_and_channels_are_averaged(tmp_path: Path) -> None:
     two = read_clip(write_clip(tmp_path / "2.mov", audio="stereo", **settings)).sound
     assert one is not None and two is not None
     assert two == pytest.approx(one * (1 + 0.25) / 2, abs=1 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("kind", "levels", "expected"),
+    [
+        ("u8", np.array([0, 64, 128, 192, 255], np.uint8), [-1, -0.5, 0, 0.5, 127 / 128]),
+        ("s16", np.array([-32768, 0, 16384], np.int16), [-1, 0, 0.5]),
+        ("s32", np.array([-(1 << 31), 0, 1 << 30], np.int32), [-1, 0, 0.5]),
+        ("flt", np.array([-1.5, 0, 0.5], np.float32), [-1.5, 0, 0.5]),
+    ],
+)
+@pytest.mark.parametrize("planar", ["", "p"])
+def test_levels_of_every_size_lie_around_zero(
+    kind: str, levels: NDArray[Any], expected: list[float], planar: str
+) -> None:
+    block = av.AudioFrame.from_ndarray(levels[None], kind + planar, "mono")
+    assert mono(block).tolist() == expected
 
 
 def test_sound_is_cut_at_the_limit(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_an_edit_list_is_kept_to(plans: list[bytes | None], tmp_path: Path) -> N
         assert np.array_equal(frame, whole[round(at * 25)])
 
 
-@pytest.mark.parametrize("name", ["B-pyramid", "HEVC, open groups", "in MPEG-TS", "VP9"])
+@pytest.mark.parametrize("name", ["B-pyramid", "HEVC", "HEVC, open groups", "in MPEG-TS", "VP9"])
 def test_a_damaged_file_gives_what_a_full_decode_gives(
     name: str, no_plans: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -165,7 +165,7 @@ def test_a_damaged_file_gives_what_a_full_decode_gives(
     path = encode(tmp_path / f"a.{suffix}", codec, parameters)
     whole = path.read_bytes()
     damaged = []
-    for seed in range(12):
+    for seed in (*range(12), 55):  # HEVC's 55 is concealed without a word, unless told otherwise
         choose = random.Random(seed)
         data = bytearray(whole)
         for _ in range(choose.choice([1, 2, 8])):
