@@ -111,6 +111,29 @@ def test_a_server_that_asks_for_time_gets_it(server: JudgeServer) -> None:
     assert time.monotonic() - started >= 0.6
 
 
+def test_what_a_server_asks_for_is_a_part_of_what_a_request_may_take(server: JudgeServer) -> None:
+    """It is not waited for where no time would be left afterwards."""
+    started = time.monotonic()
+    patient = Backoff(first=0.01, longest=0.02, longest_told=100.0)
+    with pytest.raises(
+        RequestTimedOut, match=r"answered 429 \(slow down\); given up after 1 tries"
+    ):
+        ask(server, act.too_many("50"), within=20.0, backoff=patient)
+    assert time.monotonic() - started < 20
+    assert len(server.requests) == 1
+
+
+def test_a_wait_is_what_was_told_and_then_some_and_both_have_a_most() -> None:
+    backoff = Backoff(first=1.0, longest=4.0, longest_told=10.0)
+    waits = [[backoff.wait(tries, told) for _ in range(200)] for tries, told in
+             ((1, 0.0), (2, 0.0), (3, 0.0), (50, 0.0), (1, 7.0), (1, 99.0))]  # fmt: skip
+    least, most = zip(*((min(w), max(w)) for w in waits), strict=True)
+    assert all(low >= told for low, told in zip(least, (0, 0, 0, 0, 7, 10), strict=True))
+    assert all(h <= m for h, m in zip(most, (1, 2, 4, 4, 8, 11), strict=True))
+    assert most[1] > 1
+    assert most[2] > 2, "twice as long each time"
+
+
 def test_a_server_that_asks_for_a_day_does_not_get_it(server: JudgeServer) -> None:
     started = time.monotonic()
     quick = Backoff(first=0.01, longest=0.02, longest_told=0.1)

@@ -144,6 +144,68 @@ def test_the_ten_thousand_are_of_every_kind() -> None:
         assert sum(needed in reply for reply, _ in replies) > 20, needed
 
 
+# ---- thinking aloud ----
+
+OTHER = "{'visual': 1, 'audio': 1, 'details': 1}"
+ONE = "{'visual': 4, 'audio': 3, 'details': 5}"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"<think>perhaps {OTHER}, or {{'visual': 9}}</think>{ONE}",
+        f" \n<THINK>{OTHER}</THINK>\n\n```json\n{ONE}\n```",
+        f"<thinking>{OTHER}</thinking> {ONE}",
+        f"<thought>{OTHER}</thought> {ONE}",
+        f"<reasoning>{OTHER}</reasoning> {ONE}",
+        f"[THINK]{OTHER}[/THINK]{ONE}",
+        f"<think>{'{' * 100}{'x' * 40_000}</think>{ONE}",
+        # The opening mark is a part of the prompt.
+        f"the picture is {{'visual': 2}} or so </think> {ONE}",
+        f"perhaps {ONE}</think>{ONE}",
+        # No thinking at all: the caption is quoted.
+        '{"why": "it says </think>", "visual": 4, "audio": 3, "details": 5}',
+        f"{ONE} (the caption has <think> in it)",
+    ],
+    ids=lambda reply: reply[:30],
+)
+def test_the_object_after_the_thinking_counts(reply: str) -> None:
+    assert parse_reply(reply) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (f"<think>{ONE}", "ends while the judge thinks"),
+        (f"<think>{ONE} and so", "ends while the judge thinks"),
+        (f"<think>{ONE}</think>", "the reply is empty"),
+        (f"<think>{ONE}</think>no", "no object"),
+        # What looks like the end of thinking may be a caption's, which the judge quotes.
+        (f"<think>it says </think>{OTHER}</think>{ONE}", "different scores"),
+        (f'{OTHER} because it says "</think>{ONE}"', "different scores"),
+        (f'{OTHER} for {"{" * 20} "</think>{ONE}"', "opening braces"),
+        (f'{{"visual": 1, "visual": 1}} "</think>{ONE}"', "twice"),
+        (f"<think>x</think>{ONE}{' ' * 40_000}", "longer than 32768"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_thinking_that_hides_an_answer_or_has_none_after_it_is_a_failure(
+    reply: str, reason: str
+) -> None:
+    with pytest.raises(ReplyError, match=reason):
+        parse_reply(reply)
+
+
+def test_a_reply_may_have_so_many_characters_and_braces_and_no_more() -> None:
+    prose = "{ " * 15
+    assert parse_reply(prose + ONE) == GOOD
+    with pytest.raises(ReplyError, match="more than 16 opening braces"):
+        parse_reply("{ " + prose + ONE)
+    assert parse_reply(ONE + " " * (32_768 - len(ONE))) == GOOD
+    with pytest.raises(ReplyError, match="longer than 32768"):
+        parse_reply(ONE + " " * (32_769 - len(ONE)))
+
+
 # ---- the other questions ----
 
 
