@@ -44,9 +44,7 @@ class Asking:
             fps=clip.fps,
             sound=sound,
             sampling=self.sampling,
-            processor=self.handover.options(
-                clip.fps, frames.shape, samples=0 if sound is None else len(sound)
-            ),
+            processor=self.handover.options(clip.fps, frames.shape, sound=sound),
         )
 
     def jobs(self, clips: Sequence[Path]) -> Iterator[Job]:

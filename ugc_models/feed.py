@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy.typing as npt
 
 from ugc_models.ahead import Ahead
 from ugc_models.captions import Caption, Generation
@@ -153,7 +150,7 @@ class Feed:
         if frames is None or len(frames) < 2 or self._stopped:
             return False
         fewer, fps = frames[::2], (request.fps or 2.0) / 2
-        options = self._handover.options(fps, fewer.shape, samples=_samples(request.sound))
+        options = self._handover.options(fps, fewer.shape, sound=request.sound)
         generation = replace(
             asked.generation,
             frames=len(fewer),
@@ -180,13 +177,9 @@ def _request(job: Job, handover: Handover) -> Request:
         fps=clip.fps,
         sound=sound,
         sampling=job.sampling,
-        processor=handover.options(clip.fps, frames.shape, samples=_samples(sound)),
+        processor=handover.options(clip.fps, frames.shape, sound=sound),
         messages=job.chat.messages,
     )
-
-
-def _samples(sound: npt.NDArray[Any] | None) -> int:
-    return 0 if sound is None else len(sound)
 
 
 def _generation(clip: Clip | None) -> Generation:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FIT, NOT_FIT = 0, 1
 
 _EXAMPLES = """examples:
-  OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; about 5 cents
+  OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
   ugc-videocap judge-check --profile rubric --model gpt-4o-mini
   OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none \\
     ugc-videocap judge-check --profile rubric --model my-model --json

@@ -88,13 +88,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    from ugc_tasks.saved.answers import read_answers
-
     scorer = SCORERS[arguments.task]
     if arguments.profile and not scorer.judged:
         raise DataError(f"--profile: no judge is asked about {arguments.task}; leave it out")
     if arguments.mode and arguments.mode not in scorer.modes:
         raise DataError(f"--mode: {arguments.task} has no modes; leave it out")
+    return request_of(arguments, arguments.mode or (scorer.modes[0] if scorer.modes else ""))
+
+
+def request_of(arguments: argparse.Namespace, mode: str = "") -> Request:
+    """Return what is asked for by ``task``, ``answers``, ``references`` and ``profile``.
+
+    Raises ``DataError`` for a file or folder that cannot be used.
+    """
+    from ugc_tasks.saved.answers import read_answers
+
     if arguments.references is not None and not arguments.references.is_dir():
         raise DataError(f"--references: {arguments.references} is not a folder")
     environ = dict(os.environ)
@@ -106,7 +114,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         home=Home.from_env(environ),
         environ=environ,
         references=arguments.references,
-        mode=arguments.mode or (scorer.modes[0] if scorer.modes else ""),
+        mode=mode,
     )
 
 

@@ -29,9 +29,7 @@ def request_about(
         fps=clip.fps,
         sound=sound,
         sampling=sampling,
-        processor=handover.options(
-            clip.fps, clip.frames.shape, samples=0 if sound is None else len(sound)
-        ),
+        processor=handover.options(clip.fps, clip.frames.shape, sound=sound),
     )
 
 

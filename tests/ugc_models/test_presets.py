@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.parity import QUESTION, Case, read_case, write
@@ -53,7 +54,7 @@ class TestPaper:
     def test_gives_even_sides_and_leaves_the_rest_to_the_processor(self, family: Any) -> None:
         paper = settings(preset="paper")
         assert paper.sampling(family).factor == 2
-        options = paper.handover(family).options(1.3, (32, 422, 236, 3), samples=1000)
+        options = paper.handover(family).options(1.3, (32, 422, 236, 3), sound=np.zeros(1000))
         options.pop("audio_kwargs", None)  # how sound is padded, which changes nothing
         assert options == {
             "use_audio_in_video": True,

@@ -162,12 +162,17 @@ class Handover:
         return samples[: len(samples) // HOP * HOP]
 
     def options(
-        self, fps: float | None, shape: tuple[int, ...] | None, *, samples: int = 0
+        self,
+        fps: float | None,
+        shape: tuple[int, ...] | None,
+        *,
+        sound: NDArray[np.float32] | None = None,
     ) -> dict[str, Any]:
         """Return :func:`processor_options` for them, and :func:`padding_options` for the sound.
 
-        ``samples`` is how many there are of sound, 0 for none.
+        ``sound`` is as :meth:`sound` returned it: one-dimensional, at 16 kHz; None for none.
         """
+        samples = 0 if sound is None else len(sound)
         options = processor_options(
             fps,
             shape,

@@ -136,18 +136,22 @@ class Meter:
         if self._purse.limit is None:
             self._purse.set_aside(0.0)
             return Bill(self, self._purse, body, 0.0)
+        ours = self.counter.request(body)  # once: room is looked for many times
         while True:
-            usd = self.at_most(body)
+            usd = self._at_most(ours, body, batched=False)
             if self._purse.set_aside(usd, alone=not self._longest):
                 return Bill(self, self._purse, body, usd)
             await asyncio.sleep(_LOOK_S)
 
     def at_most(self, body: Mapping[str, Any], *, batched: bool = False) -> float:
         """Return what a request can cost, in US dollars; 0.0 where no price is known."""
+        return self._at_most(self.counter.request(body), body, batched=batched)
+
+    def _at_most(self, ours: int, body: Mapping[str, Any], *, batched: bool) -> float:
         if self.price is None:
             return 0.0
         margin = _MARGIN_EXACT if self.counter.exact else _MARGIN_ESTIMATED
-        prompt = self.counter.request(body) * max(margin, self._excess * _MARGIN_EXACT)
+        prompt = ours * max(margin, self._excess * _MARGIN_EXACT)
         return self.price.usd(round(prompt), self._reply_at_most(body), batched=batched)
 
     def usage(self, body: Mapping[str, Any], reply: ChatReply) -> Usage:

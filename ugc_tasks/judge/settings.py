@@ -125,10 +125,7 @@ class JudgeSettings:
 def interval_of(environ: Mapping[str, str]) -> float:
     """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
     text = environ.get("UGC_JUDGE_INTERVAL", "").strip() or str(_DEFAULT_INTERVAL)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value <= _WIDEST_INTERVAL:
         raise JudgeConfigError(
             "UGC_JUDGE_INTERVAL must be a number of points above 0 and up to "
@@ -145,12 +142,17 @@ def _whole(given: Mapping[str, str], name: str, default: int, largest: int) -> i
     return int(text)
 
 
+def _number(text: str) -> float:
+    """Return the number that ``text`` is, NaN for none: it is in no range."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
     text = given.get(name, str(default))
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value <= _MAX_SECONDS:
         raise JudgeConfigError(
             f"{name} must be a number of seconds above 0 and up to {_MAX_SECONDS:.0f}, not {text!r}"
@@ -172,10 +174,7 @@ def _budget(given: Mapping[str, str]) -> float | None:
     text = given.get("UGC_JUDGE_BUDGET")
     if text is None:
         return None
-    try:
-        value = float(text.removeprefix("$"))
-    except ValueError:
-        value = math.nan
+    value = _number(text.removeprefix("$"))
     if not 0 < value <= _MAX_BUDGET:
         raise JudgeConfigError(
             f"UGC_JUDGE_BUDGET must be a number of US dollars above 0, not {text!r:.40}"

@@ -112,7 +112,7 @@ class TestThePaddingOfSound:
         ],
     )
     def test_is_half_a_window_at_each_side_in_whole_frames(self, samples: int, padded: int) -> None:
-        options = Handover().options(2.0, SHAPE, samples=samples)
+        options = Handover().options(2.0, SHAPE, sound=np.zeros(samples, np.float32))
         assert options["audio_kwargs"] == {"padding": "max_length", "max_length": padded}
         assert options["use_audio_in_video"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import pytest
 
 from tests.support.parity import QUESTION, UNTOLD, Case, read_case, seen
@@ -83,7 +84,7 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     given = seen(given, handover)
     prompt = both.reference.chat(QUESTION)
 
-    options = handover.options(given.fps, given.frames.shape, samples=length(given))
+    options = handover.options(given.fps, given.frames.shape, sound=sound_of(given))
     ours = processed(both, prompt, given, options)
     theirs = both.reference.inputs(prompt, given, reference_options)
 
@@ -97,9 +98,9 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     assert torch.equal(mel, theirs["input_features"][0][:, heard])
 
 
-def length(clip: Clip) -> int:
+def sound_of(clip: Clip) -> npt.NDArray[Any]:
     assert clip.sound is not None
-    return len(clip.sound)
+    return clip.sound
 
 
 def test_the_sides_of_a_token_are_those_of_the_checkpoint(both: Both) -> None:
@@ -123,7 +124,7 @@ def test_without_the_correction_the_order_of_tokens_differs(
     method, fps = CORRECTED[both.family.model_type]
     handover = Handover(both.family)
     given = seen(replace(whole_tokens(both, clip), fps=fps), handover)
-    options = handover.options(fps, given.frames.shape, samples=length(given))
+    options = handover.options(fps, given.frames.shape, sound=sound_of(given))
     prompt = both.reference.chat(QUESTION)
     expected = both.reference.inputs(prompt, given)["input_ids"][0].tolist()
 
@@ -147,7 +148,7 @@ def test_vllm_makes_a_mel_frame_too_many_of_what_handover_leaves_out(
     handover = Handover(both.family)
     whole = clip.sound[: len(clip.sound) // 160 * 160]
     uneven = replace(whole_tokens(both, clip), sound=np.pad(whole, (0, 7)))
-    options = handover.options(clip.fps, uneven.frames.shape, samples=length(uneven))
+    options = handover.options(clip.fps, uneven.frames.shape, sound=sound_of(uneven))
     prompt = both.reference.chat(QUESTION)
 
     def heard(given: Clip) -> int:
