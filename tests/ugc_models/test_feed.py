@@ -110,6 +110,7 @@ class TestTheRecord:
             "size": size,
             "seconds": generation["seconds"],
             "decoding": "by hand",
+            "sound_offset": 0.0,
         }
         assert generation["seconds"] == pytest.approx(5.0, abs=0.05)
         assert generation["sound_seconds"] == round(len(request.sound) / 16_000, 3)
@@ -146,7 +147,8 @@ class TestBeforeTheEngine:
     def test_the_processor_is_told_how_long_the_sound_is(self, tmp_path: Path) -> None:
         told = made_up_clip(sound=16_000)
         _, [request] = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
-        assert request.processor == Handover().options(2.0, (4, 56, 84, 3), samples=16_000)
+        assert request.processor == Handover().options(2.0, (4, 56, 84, 3), sound=request.sound)
+        assert request.sound is not None and len(request.sound) == 16_000
         assert request.processor["audio_kwargs"]["max_length"] == 16_480
 
     def test_a_clip_is_not_kept_beside_what_was_made_of_it(self, tmp_path: Path) -> None:
