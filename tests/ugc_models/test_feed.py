@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support.clips import write_clip
+from ugc_models import reading
 from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.options import Handover
@@ -109,6 +110,7 @@ class TestTheRecord:
             "fps": round(request.fps or 0.0, 6),
             "size": size,
             "seconds": generation["seconds"],
+            "sound_offset": 0.0,
             "decoding": "by hand",
             "sound_offset": 0.0,
         }
@@ -121,6 +123,19 @@ class TestTheRecord:
         assert request.sound is None
         assert captions[0].generation["sound_seconds"] == 0.0
         assert captions[0].generation["sound_missing"] == "no audio track"
+
+    def test_says_how_the_sound_lay_beside_the_picture(self, tmp_path: Path) -> None:
+        told = replace(
+            made_up_clip(duration=2.0, fps=4.0, sound=32_000),
+            sound_offset=-0.123456,
+            sound_gaps=1.23456,
+            sound_track=2,
+            picture_track=0,
+        )
+        captions, _ = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
+        generation = captions[0].generation
+        assert (generation["sound_offset"], generation["sound_gaps"]) == (-0.1235, 1.2346)
+        assert (generation["sound_track"], generation["picture_track"]) == (2, 0)
 
     def test_of_seconds_goes_to_the_thousandth(self, tmp_path: Path) -> None:
         told = made_up_clip(duration=1.23456, fps=3.333333333, sound=1_234)
@@ -232,6 +247,26 @@ class TestFindingAgain:
     ) -> None:
         run([job(0, clip)], reader(), store=store)
         assert len(run([job(0, clip, **what)], reader(**made_of), store=store)[1]) == 1
+
+    def test_another_way_of_reading_clips_is_another_caption(
+        self, reader: Read, store: CaptionStore, clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run([job(0, clip), job(1, None)], reader(), store=store)
+        monkeypatch.setattr(reading, "READING", reading.READING + 1)
+        captions, asked = run([job(0, clip), job(1, None)], reader(), store=store)
+        assert [request.index for request in asked] == [0]
+        assert captions[1].generation["stored"]
+
+    @pytest.mark.parametrize(("sound", "asked"), [(True, 1), (False, 0)])
+    def test_sound_that_is_not_aligned_is_another_caption_where_there_is_sound(
+        self, sound: bool, asked: int, store: CaptionStore, clip: Path
+    ) -> None:
+        with DecodePool(1) as pool:
+            for align, expected in ((True, 1), (False, asked)):
+                read = Reader(
+                    pool, EIGHT, sound=sound, align_sound=align, store=store, made_of=MADE_OF
+                )
+                assert len(run([job(0, clip)], read, store=store)[1]) == expected
 
     def test_a_question_without_a_clip_is_kept_too(self, reader: Read, store: CaptionStore) -> None:
         run([job(0, None)], reader(), store=store)

@@ -138,9 +138,10 @@ def test_a_file_whose_sound_outlasts_its_picture_is_not_cut_off(
     assert clip.duration == pytest.approx(2.0, abs=0.1)
 
 
-def test_an_avi_whose_picture_comes_late_is_not_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_an_avi_whose_picture_comes_late_is_not_cut_off(codec: str, tmp_path: Path) -> None:
+    """Its header counts the frames that are left out in front."""
     times = [3.0 + k / 25 for k in range(25)]
-    path = write_clip(
-        tmp_path / "a.avi", codec="mjpeg", pix_fmt="yuvj420p", times=times, audio=None
-    )
-    assert read_clip(path).lost_seconds == 0
+    path = write_clip(tmp_path / "a.avi", codec=codec, b_frames=2, times=times, audio=None)
+    clip = read_clip(path)
+    assert clip.lost_seconds == 0 and len(clip.frames) == 25
