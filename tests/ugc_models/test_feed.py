@@ -110,7 +110,6 @@ class TestTheRecord:
             "fps": round(request.fps or 0.0, 6),
             "size": size,
             "seconds": generation["seconds"],
-            "sound_offset": 0.0,
             "decoding": "by hand",
             "sound_offset": 0.0,
         }
