@@ -21,6 +21,9 @@ _TIMED_OUT, _UNREADABLE = 3, 3
 # are under way come on top of the first number. Once there was a reply, the key and the address are
 # right, and only a long row tells of something new.
 _DECLINED_AT_FIRST, _DECLINED_LATER = 3, 40
+# Where a model has answered, an answer that is none and cost nothing may be a proxy's bad moment:
+# so many tries of one request are worth it.
+_MOMENTS = 6
 
 
 class Breaker:
@@ -43,17 +46,21 @@ class Breaker:
         self.replied = self._reached = True
         self._kind, self._in_a_row = None, 0
 
-    def passing(self, error: Passing, tries: int) -> None:
+    def passing(self, error: Passing | Unreadable, tries: int) -> None:
         """Note a failure that may pass, the ``tries``-th of its request.
 
         Raises:
             JudgeRefused: it is the address that is wrong.
             Unreadable: it does not pass.
         """
+        if isinstance(error, Unreadable):
+            if error.billed is not None or not self.replied or tries >= _MOMENTS:
+                raise error
+            return
         self._reached = self._reached or error.answered
         if error.tries and tries >= error.tries and not self._reached:
             raise JudgeRefused(str(error)) from None
-        if error.most and tries >= error.most:
+        if error.most and tries >= (_MOMENTS if self.replied else error.most):
             raise Unreadable(f"{self._endpoint}: {error}; so it went {tries} times") from None
 
     def failed(self, error: RequestFailed, *, others: int) -> JudgeRefused | None:

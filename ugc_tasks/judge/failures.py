@@ -81,7 +81,12 @@ class Declined(RequestFailed):
 
 
 class Unreadable(RequestFailed):
-    """The endpoint answered, and not with a chat completion; asked again it would do the same."""
+    """The endpoint answered, and not with a chat completion; asked again it would do the same.
+
+    Only where a model has answered before, and this cost nothing, it may be a proxy's bad moment.
+    """
+
+    told, silent = 0.0, False  # as of ``Passing``
 
 
 class Passing(Exception):

@@ -27,6 +27,7 @@ from ugc_tasks.judge.failures import (
     Passing,
     RequestFailed,
     RequestTimedOut,
+    Unreadable,
 )
 from ugc_tasks.judge.reply import ChatReply
 from ugc_tasks.judge.slots import Slots, Turn
@@ -156,7 +157,7 @@ class Tries:
                             # This one tries it once more; others wait for what comes of that.
                             tests_key, self._key_in_doubt = not self._key_in_doubt, True
                             reason = str(error)
-                        except Passing as error:
+                        except (Passing, Unreadable) as error:
                             told = error.told
                             # Of a try that was cut short, that there was no time is no news.
                             if not (reason and error.silent and left < self._timeout):

@@ -303,14 +303,34 @@ def test_a_budget_counts_answers_that_cannot_be_read(
     assert "UGC_JUDGE_BUDGET" in str(judgments[-1].failure)
 
 
-def test_an_empty_answer_is_asked_for_three_times(
+def test_a_page_between_answers_is_a_proxys_bad_moment(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    """Before a model has answered, it would have been said at once."""
+    page = Act(200, b"<html>try again</html>")
+    server.script = lambda asked: page if number(asked) == 1 and not asked.seen else act.scores()
+    judgments = open_judge(concurrency=1).judge_many(clips(3), progress=False)
+    assert failed(judgments) == []
+    assert len(server.requests) == 4
+
+
+def test_a_page_again_and_again_is_said(server: JudgeServer, open_judge: OpenJudge) -> None:
+    page = Act(200, b"<html>try again</html>")
+    server.script = lambda asked: page if number(asked) == 1 else act.scores()
+    judgments = open_judge(concurrency=1).judge_many(clips(3), progress=False)
+    assert failed(judgments) == ["clip-1"]
+    assert "the answer is a web page: <html>try again</html>" in str(judgments[1].failure)
+    assert len(server.requests) == 2 + 6
+
+
+def test_an_empty_answer_is_asked_for_a_few_times(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
     server.script = lambda asked: Act(200, b" \n") if number(asked) == 0 else act.scores()
     judgments = open_judge(concurrency=1).judge_many(clips(3), progress=False)
     assert failed(judgments) == ["clip-0"]
-    assert "the answer is empty; so it went 3 times" in str(judgments[0].failure)
-    assert len(server.requests) == 3 + 2
+    assert "the answer is empty; so it went 6 times" in str(judgments[0].failure)
+    assert len(server.requests) == 2 + 6
 
 
 @pytest.mark.parametrize("packing", ["gzip", "deflate", "x-gzip", " GZIP"])
