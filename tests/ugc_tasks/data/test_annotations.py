@@ -153,7 +153,7 @@ WAY_OUT = "; connect to the Hub, or put the file into a folder and set UGC_VIDEO
         ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE forbids downloading it"),
         (
             {"HTTP_PROXY": "http://user:hunter2@127.0.0.1:9", "NO_PROXY": ""},
-            " (the proxy 127.0.0.1: Connection refused)",
+            " (the proxy of HTTP_PROXY: Connection refused)",
         ),
         ({"HTTP_PROXY": "socks9://127.0.0.1", "NO_PROXY": ""}, "socks9"),
     ],
