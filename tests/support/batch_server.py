@@ -91,6 +91,7 @@ class BatchServer(JudgeServer):
         self.batches: dict[str, Batch] = {}
         self.paid: Counter[str] = Counter()
         self.exchanges: list[str] = []
+        self._made: dict[str, str] = {}  # batches by the Idempotency-Key of their making
         super().__init__(script)
         single = self._server.RequestHandlerClass
         self._server.RequestHandlerClass = _handler(self, single)
@@ -232,8 +233,12 @@ def _handler(
                 return 400, {"error": {"message": "no such file"}}
             assert asked["endpoint"] == "/v1/chat/completions"
             assert asked["completion_window"] == "24h"
+            key = self.headers.get("Idempotency-Key") or f"none {len(server.batches)}"
+            if key in server._made:
+                return 200, server.batches[server._made[key]].as_json()
             with server._lock:
                 name = f"batch_{len(server.batches)}"
+                server._made[key] = name
                 batch = Batch(name, asked["input_file_id"], asked["metadata"])
                 server.batches[name] = batch
             batch.total = len(server.lines(batch))

@@ -196,6 +196,36 @@ def test_an_answer_that_was_lost_does_not_make_a_second_batch(
     assert paid_once(server, 6)
 
 
+def test_a_batch_that_is_not_listed_yet_is_not_made_twice(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    """The answer of the first making is lost, and the list does not know of it for a while."""
+    lost: list[str] = []
+    server.rules.lost = lambda done: done == "POST /batches" and not lost and not lost.append(done)
+    nothing = Act(200, b'{"object": "list", "data": [], "has_more": false}')
+    server.rules.fault = lambda name: nothing if name == "GET /batches" else None
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    assert all(j.scores for j in judgments)
+    assert lost
+    assert len(server.batches) == 1
+    assert paid_once(server, 4)
+
+
+def test_a_batch_at_another_endpoint_is_none_of_this_ones(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.rules.looks = 10**9
+    with open_judge(batch=True) as judge:
+        judge.begin(clips(2))
+        while "GET /batches/ID" not in server.exchanges:
+            time.sleep(0.01)
+    with BatchServer() as other:
+        there = open_judge(base_url=other.base_url).judge_many(clips(2), progress=False)
+        assert all(j.scores for j in there)
+        assert not other.exchanges
+        assert len(other.requests) == 2
+
+
 def test_an_id_that_is_a_path_is_not_followed(server: BatchServer, open_judge: OpenJudge) -> None:
     server.rules.fault = lambda name: (
         Act(body=json.dumps({"id": "../../admin?x="}).encode()) if name == "POST /files" else None
