@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ugc_models.display import shown
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -51,6 +53,12 @@ class Generation:
     flags: tuple[str, ...] = ()
     decoding: str | None = None
     stored: bool = False
+
+    def __post_init__(self) -> None:
+        """Make what others said of a failure harmless to show."""
+        for name in ("error", "sound_missing"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, shown(getattr(self, name), limit=1_000))
 
     @property
     def heard(self) -> bool:

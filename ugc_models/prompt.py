@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ugc_models.display import shown
+
 _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
 
 
@@ -86,7 +88,9 @@ class ChatTemplate:
                 chat.messages, add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:
-            raise PromptError(f"the checkpoint's chat template refuses it: {error}") from error
+            raise PromptError(
+                f"the checkpoint's chat template refuses it: {shown(error)}"
+            ) from error
         return prompt[0] if isinstance(prompt, list) else str(prompt)
 
     @cached_property
@@ -108,7 +112,7 @@ class ChatTemplate:
 
 
 def _first_sentence(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    return shown(str(error).strip().partition("\n")[0])
 
 
 def _role(message: Mapping[str, Any]) -> str:

@@ -18,12 +18,13 @@ from typing import Any
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 from lmms_eval.models.model_utils.gen_metrics import log_metrics
-from loguru import logger
+from loguru import logger as _loguru
 from tqdm import tqdm
 
 from ugc_models.backend import Backend, backend_for
 from ugc_models.captions import Caption
 from ugc_models.decoding.pool import DecodePool
+from ugc_models.display import harmless_record
 from ugc_models.engine.local import engine_argument_names
 from ugc_models.engine.options import family_of
 from ugc_models.feed import Feed
@@ -37,6 +38,8 @@ from ugc_models.response_cache import bypass
 from ugc_models.sampling import sampling_arguments
 from ugc_models.settings import Settings
 from ugc_models.store import CaptionStore, open_store
+
+logger = _loguru.patch(harmless_record)
 
 
 class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types

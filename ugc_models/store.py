@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import sqlite3
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_models.captions import Generation, plain
+from ugc_models.display import logger, shown
 
 _SCHEMA = 1
 _APPLICATION_ID = 0x55474350  # "UGCP": tells this file from another program's database
@@ -52,7 +52,7 @@ _MOST = 1 << 53  # of any number in the facts of a caption
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ELSEWHERE = "name another file with store="
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 class CaptionStoreError(RuntimeError):
@@ -109,7 +109,7 @@ class CaptionStore:
         reason = _why_no_place(path)
         if reason is not None:
             raise CaptionStoreError(
-                f"the caption store {_printable(path)} cannot be used: {reason}; {_ELSEWHERE}"
+                f"the caption store {shown(path)} cannot be used: {reason}; {_ELSEWHERE}"
             )
         with self._reporting("cannot be opened"):
             self._file = sqlite3.connect(
@@ -153,7 +153,7 @@ class CaptionStore:
         tables = {name for kind, name in kinds if kind == "table"}
         if owner == _APPLICATION_ID and layout != _SCHEMA:
             raise CaptionStoreError(
-                f"the caption store {_printable(self.path)} was written by another version (layout "
+                f"the caption store {shown(self.path)} was written by another version (layout "
                 f"{layout}, this one knows {_SCHEMA}): {_ELSEWHERE}"
             )
         programs = any(kind in {"trigger", "view"} for kind, _ in kinds)
@@ -163,7 +163,7 @@ class CaptionStore:
         new = not layout and not kinds
         if owner or programs or not (old or new):
             raise CaptionStoreError(
-                f"the caption store {_printable(self.path)} cannot be used: it is another "
+                f"the caption store {shown(self.path)} cannot be used: it is another "
                 f"program's database; {_ELSEWHERE}"
             )
         return False
@@ -206,7 +206,7 @@ class CaptionStore:
             _log.warning(
                 "%d captions in %s were not as this program writes them, and are made anew",
                 len(self._ignored),
-                _printable(self.path),
+                shown(self.path),
             )
             self._ignored = set()
 
@@ -273,7 +273,7 @@ class CaptionStore:
             advice = "make room on its disk and run the same command again: it goes on from there"
         elif "locked" in str(error):
             advice = "another process holds it; run the same command again when that has ended"
-        return f"the caption store {_printable(self.path)} {what} ({error}): {advice}"
+        return f"the caption store {shown(self.path)} {what} ({shown(error)}): {advice}"
 
 
 def _why_no_place(path: Path) -> str | None:
@@ -363,7 +363,3 @@ def _storable(path: Path) -> str | bytes:
         return str(path).encode().decode()
     except UnicodeEncodeError:
         return os.fsencode(path)
-
-
-def _printable(path: Path) -> str:
-    return "".join(c if c.isprintable() else "?" for c in str(path))

@@ -279,7 +279,7 @@ class TestWhatIsNoPlace:
         (tmp_path / "a\n\x1b[2Jb").mkdir()
         with pytest.raises(CaptionStoreError) as caught:
             CaptionStore(tmp_path / "a\n\x1b[2Jb")
-        assert "a??[2Jb cannot be used" in str(caught.value)
+        assert r"a \x1b[2Jb cannot be used" in str(caught.value)
 
 
 class TestOtherPrograms:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -114,3 +116,63 @@ def test_an_error_for_the_user_is_one_harmless_sentence() -> None:
     error = UserError("\x1b]0;title\x07: no file\nof answers; " + "id " * 5_000)
     assert str(error).startswith(r"\x1b]0;title\x07: no file of answers; id id")
     assert len(str(error)) == 4_000
+
+
+# --- everything goes through it -------------------------------------------------------------------
+
+PROJECT = Path(__file__).parents[2]
+SHOWING = {"display.py", "register.py", "cli.py"}  # register: at interpreter start, its own words
+OWN_WORDS = {"response_cache.py", "interrupt.py", "backend.py"}  # loguru, and nothing foreign
+
+
+def modules() -> list[Path]:
+    """Return the modules whose output a user sees: all but those that make data and checkpoints."""
+    found = [p for name in ("ugc_tasks", "ugc_models") for p in (PROJECT / name).rglob("*.py")]
+    return [p for p in found if not {"sample", "testing"} & set(p.parts)]
+
+
+def test_nothing_is_printed_or_logged_past_it() -> None:
+    past = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and path.name not in SHOWING:
+                called = ast.unparse(node.func)
+                if called in {"print", "logging.getLogger", "sys.stdout.write", "sys.stderr.write"}:
+                    past.append(f"{path}:{node.lineno}: {called}")
+            if isinstance(node, ast.ImportFrom) and node.module == "loguru":
+                patched = ".patch(harmless_record)" in path.read_text()
+                if not patched and path.name not in OWN_WORDS:
+                    past.append(f"{path}:{node.lineno}: loguru")
+    assert past == []
+    assert len(modules()) > 100
+
+
+def test_every_error_that_a_user_reads_is_one() -> None:
+    from ugc_tasks.data.home import DataError
+    from ugc_tasks.data.official import OfficialPromptError
+    from ugc_tasks.judge.prices import PriceError
+    from ugc_tasks.judge.profiles import UnknownProfileError
+    from ugc_tasks.judge.settings import JudgeConfigError
+    from ugc_tasks.judge.store import JudgeStoreError
+    from ugc_tasks.judge_check import JudgeUnreachableError
+
+    for error in (
+        DataError,
+        OfficialPromptError,
+        PriceError,
+        UnknownProfileError,
+        JudgeConfigError,
+        JudgeStoreError,
+        JudgeUnreachableError,
+    ):
+        assert issubclass(error, UserError)
+        assert str(error("a\x1b[31m\nb")) == r"a\x1b[31m b"
+
+
+def test_what_a_judge_or_its_server_says_of_a_failure_is_harmless_in_the_judgment() -> None:
+    from ugc_tasks.judge.judgment import Judgment
+
+    judgment = Judgment("PI-1", failure="503: \x1b[2J\nall is well" + "!" * 2_000)
+    assert judgment.failure is not None
+    assert judgment.failure.startswith(r"503: \x1b[2J all is well!")
+    assert len(judgment.failure) == 1_000

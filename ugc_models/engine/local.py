@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import logging
 import os
 import signal
 import time
@@ -18,13 +17,14 @@ from contextlib import ExitStack, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
+from ugc_models.display import logger, shown
 from ugc_models.engine import orphans, positions
 from ugc_models.engine.environment import environment
 from ugc_models.engine.loop import LoopThread
 from ugc_models.engine.options import QWEN2_5
 from ugc_models.engine.request import Answer, Request
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 DEFAULTS: dict[str, Any] = {
     "limit_mm_per_prompt": {"video": 1, "audio": 1, "image": 0},
@@ -66,7 +66,7 @@ def engine_argument_names() -> set[str]:
     except Exception as error:
         raise EngineMissing(
             "vLLM cannot be imported: install the engine with \"pip install 'ugc-videocap[vllm]'\" "
-            f"({type(error).__name__}: {error})"
+            f"({_short(error)})"
         ) from error
     return set(AsyncEngineArgs.__dataclass_fields__)
 
@@ -252,6 +252,4 @@ def _is_overflow(error: Exception) -> bool:
 
 
 def _short(error: Exception) -> str:
-    # Some of vLLM's messages print whole arrays.
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}{'…' if len(text) > 300 else ''}"
+    return f"{type(error).__name__}: {shown(error)}"  # some of vLLM's messages are whole arrays

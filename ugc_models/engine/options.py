@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ugc_models.display import shown
 from ugc_models.prompt import CheckpointError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def family_of(model: str, revision: str | None = None) -> Family:
     try:
         config = AutoConfig.from_pretrained(model, revision=revision or "main")
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:300]
+        reason = shown(str(error).strip().partition("\n")[0])
         raise CheckpointError(
             f"the configuration of model={model!r} cannot be loaded: check the folder or the "
             f"Hugging Face name ({type(error).__name__}: {reason})"

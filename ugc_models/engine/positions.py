@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ugc_models.display import logger
 from ugc_models.engine import plugins
 from ugc_models.engine.interleave import (
     Clock,
@@ -61,7 +62,7 @@ SWITCH = "UGC_OMNI_POSITIONS"
 PLUGIN = "ugc_omni_positions"
 """Name of :func:`install` among vLLM's plugins."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 def install() -> None:

@@ -8,7 +8,6 @@ started again when there is something to ask it, not before.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections import deque
@@ -18,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ugc_models.display import logger
 from ugc_models.engine.request import Answer, Engine, Request
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 DEATHS = 2
 """After how many deaths that a request took part in it is set aside."""

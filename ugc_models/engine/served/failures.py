@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from ugc_models.display import shown
+
 
 class RemoteError(RuntimeError):
     """The servers are of no use as things are; what to do, in one sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shown(sentence, limit=1_000))
 
 
 class Passing(Exception):
@@ -20,7 +25,7 @@ class Passing(Exception):
     gone = False
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
+        super().__init__(shown(reason, limit=1_000))
         self.wait = wait
 
 

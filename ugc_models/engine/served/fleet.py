@@ -7,15 +7,15 @@ correction of positions. Its captions would be mixed among the others', and noth
 from __future__ import annotations
 
 import asyncio
-import logging
 
+from ugc_models.display import logger
 from ugc_models.engine.options import Family
 from ugc_models.engine.request import Answer
 from ugc_models.engine.served.client import Client, Facts
 from ugc_models.engine.served.failures import Away, Passing, RemoteError
 from ugc_models.engine.served.servers import Server, Servers
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Answered = tuple[Answer, tuple[int, ...] | None]
 """An answer, and its prompt's tokens where the server shows them."""

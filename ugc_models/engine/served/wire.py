@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ugc_models.display import shown
 from ugc_models.engine.request import Answer, Request
 from ugc_models.engine.served.movie import MEDIA_TYPE, pack
 
@@ -145,8 +146,7 @@ def message(body: bytes) -> str:
         said = None
     if not isinstance(said, str):
         return ""
-    line = " ".join("".join(c if c.isprintable() else " " for c in said[:2000]).split())
-    return f"{line[:300]}…" if len(line) > 300 else line
+    return shown(said)
 
 
 def picture_tokens(shape: tuple[int, ...], side: int) -> int:
