@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.answer_text import ModelAnswer, plain_json
+from ugc_tasks.display import shown
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import SEVERAL
 from ugc_tasks.noise import entries
@@ -153,12 +154,12 @@ def count_flags(items: Sequence[str]) -> str:
     if not flags:
         return "0"
     each = ", ".join(f"{count} {flag}" for flag, count in flags.most_common())
-    return f"{sum(bool(item) and item != 'unknown' for item in items)}: {each}"
+    return f"{sum(bool(item) and item != 'unknown' for item in items)}: {shown(each)}"
 
 
 def one_label(items: Sequence[str]) -> str:
     """Return the label that all share; several in one result are a mixture, and all named."""
-    names = {name for item in items for name in item.split(SEVERAL)}
+    names = {shown(name) for item in items for name in item.split(SEVERAL)}
     return SEVERAL.join(sorted(names - {""})) or "unknown"
 
 

@@ -92,6 +92,11 @@ def test_a_label_of_a_mixed_result_names_all_in_it() -> None:
     assert one_label(["a + b", "b", "a"]) == "a + b", "a clip's own mixture is no third judge"
 
 
+def test_names_that_others_chose_are_harmless_in_the_results_table() -> None:
+    assert one_label(["gpt\x1b[2J\nfp", "gpt\x1b[2J\nfp"]) == r"gpt\x1b[2J fp"
+    assert count_flags(["cut\x1b[2J\u202e x"]) == r"1: 1 cut\x1b[2J\u202e, 1 x"
+
+
 # --- what a row says of its clip ------------------------------------------------------------------
 
 
