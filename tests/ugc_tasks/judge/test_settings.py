@@ -132,6 +132,13 @@ def test_what_stands_around_a_key_by_mistake_is_not_a_part_of_it(written: str) -
     assert settings.base_url == "http://host/v1"
 
 
+@pytest.mark.parametrize("part", ["user@host", "user:pw@host", ":pw@host", "host/v1?a=b", "host#a"])
+def test_an_address_is_an_address_alone(part: str) -> None:
+    given = {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": f"https://{part}"}
+    with pytest.raises(JudgeConfigError, match="without user name, password, query or fragment"):
+        JudgeSettings.from_env(given, cache=CACHE)
+
+
 @pytest.mark.parametrize("written", ['"', '"sk-only-one-quote', "sk-o'neill-0123"])
 def test_a_quotation_mark_without_its_other_is_left_alone(written: str) -> None:
     assert JudgeSettings.from_env({"OPENAI_API_KEY": written}, cache=CACHE).api_key == written

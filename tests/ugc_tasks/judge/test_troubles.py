@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support import judge_server as act
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
+from ugc_tasks.judge.budget import purse_of
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.profiles import paper_profile
 from ugc_tasks.judge.settings import JudgeConfigError
@@ -113,6 +115,24 @@ def test_what_is_stored_says_what_it_cost_then(server: JudgeServer, open_judge: 
     open_judge().judge_many(clips(2), progress=False)
     again = open_judge().judge_many(clips(2), progress=False)
     assert [j.usage.usd for j in again if j.usage and j.stored] == [EACH, EACH]
+
+
+def test_what_is_declined_costs_nothing_of_the_budget(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    server.script = [act.status(503), act.too_many(), act.scores()]
+    judge = open_judge(budget=1.0)
+    assert judge.judge_many(clips(1), progress=False)[0].scores
+    assert purse_of(tmp_path / "judgments.sqlite3", 1.0).spent == pytest.approx(EACH)
+
+
+def test_who_waits_for_room_when_the_key_is_refused_costs_nothing_of_the_budget(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    server.script = lambda _: replace(act.status(401), delay=0.2)
+    judgments = open_judge(budget=2.0, concurrency=4).judge_many(clips(4), progress=False)
+    assert all("401" in str(judgment.failure) for judgment in judgments)
+    assert purse_of(tmp_path / "judgments.sqlite3", 2.0).spent == 0.0
 
 
 # ---- the key ----

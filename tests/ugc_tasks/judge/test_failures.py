@@ -1,0 +1,76 @@
+"""What an error status means: for one request, for all, or for a while."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ugc_tasks.judge.failures import (
+    Declined,
+    JudgeRefused,
+    KeyRefused,
+    Passing,
+    RequestFailed,
+    explain,
+)
+
+
+def meant(status: int, error: Any, headers: dict[str, str] | None = None) -> Exception:
+    body = json.dumps({"error": error}).encode()
+    return explain(status, headers or {}, body, endpoint="the-endpoint", key="sk-0123456789")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "said"),
+    [
+        (400, {"code": "content_filter", "message": "no"}, RequestFailed, "400 (no)"),
+        (400, {"message": "no", "type": "invalid_request_error"}, Declined, "400 (no)"),
+        (451, {"message": "no"}, RequestFailed, "451 (no)"),
+        (400, {"message": "Your credit balance is too low"}, JudgeRefused, "add credit"),
+        (403, {"message": "Insufficient balance"}, JudgeRefused, "add credit"),
+        (402, {"message": "pay"}, JudgeRefused, "402 (pay): the account has no quota left"),
+        (429, {"message": "pay", "type": "insufficient_quota"}, JudgeRefused, "add credit"),
+        (429, {"message": "your credit balance refills"}, Passing, "429 (your credit"),
+        (404, {"message": "what?"}, JudgeRefused, "404 (what?): it does not serve this judge"),
+        (405, {"message": "what?"}, JudgeRefused, "405 (what?): it does not serve this judge"),
+        (400, {"message": "m", "param": "model"}, JudgeRefused, "it does not serve this judge"),
+        (400, {"message": "m", "param": "messages"}, Declined, "400 (m)"),
+        (401, {"message": "m"}, KeyRefused, "401 (m): it does not accept the key"),
+        (403, {"message": "m"}, Declined, "if it declines all, check OPENAI_API_KEY"),
+        (302, {}, JudgeRefused, "correct OPENAI_BASE_URL"),
+        (408, {"message": "m"}, Passing, "answered 408 (m)"),
+        (409, {"message": "m"}, Passing, "answered 409 (m)"),
+        (529, {"message": "m"}, Passing, "answered 529 (m)"),
+    ],
+)
+def test_a_status_and_what_is_said_with_it(
+    status: int, error: Any, kind: type[Exception], said: str
+) -> None:
+    failure = meant(status, error)
+    assert type(failure) is kind
+    assert said in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "told", "throttled"),
+    [
+        (429, {}, 0.0, True),
+        (503, {}, 0.0, False),
+        (503, {"retry-after": "2"}, 2.0, True),
+        (500, {"retry-after-ms": "500", "retry-after": "9"}, 0.5, True),
+        (503, {"retry-after": "-3"}, 0.0, False),
+        (503, {"retry-after": "1e9"}, 0.0, False),
+        (503, {"retry-after": "nan"}, 0.0, False),
+        (429, {"retry-after": "soon"}, 0.0, True),
+    ],
+)
+def test_what_may_pass_costs_nothing_and_says_how_long_to_wait(
+    status: int, headers: dict[str, str], told: float, throttled: bool
+) -> None:
+    failure = meant(status, {"message": "m"}, headers)
+    assert isinstance(failure, Passing)
+    assert (failure.told, failure.throttled) == (told, throttled)
+    assert failure.declined
+    assert failure.answered
