@@ -32,6 +32,7 @@ class Asked:
     authorization: str
     path: str
     seen: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def user(self) -> str:
@@ -194,12 +195,18 @@ class JudgeServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _arrived(self, raw: bytes, authorization: str, path: str) -> Asked:
+    def _arrived(self, raw: bytes, headers: Mapping[str, str], path: str) -> Asked:
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
             asked = Asked(
-                len(self.requests), raw, json.loads(raw), authorization, path, self._seen[raw]
+                number=len(self.requests),
+                raw=raw,
+                body=json.loads(raw),
+                authorization=headers.get("authorization", ""),
+                path=path,
+                seen=self._seen[raw],
+                headers=headers,
             )
             self._seen[raw] += 1
             self.requests.append(asked)
@@ -235,7 +242,9 @@ def _handler(judge: JudgeServer) -> type[BaseHTTPRequestHandler]:
             if len(raw) < length:  # the client was killed while it sent this
                 self.close_connection = True
                 return
-            asked = judge._arrived(raw, self.headers.get("Authorization", ""), self.path)
+            asked = judge._arrived(
+                raw, {name.lower(): value for name, value in self.headers.items()}, self.path
+            )
             try:
                 act = judge._act_on(asked)
                 judge._closing.wait(act.delay)

@@ -50,7 +50,7 @@ def unreached(error: BaseException, base_url: str, key: str) -> Passing:
         what if answered else f"{what}; {check}",
         declined=declined,
         answered=answered,
-        tries=0 if answered else _UNCLEAR,
+        tries=_UNCLEAR,
     )
 
 

@@ -80,7 +80,7 @@ class ThreadedAsking:
         Does not wait for it, and may be called from a signal's handler. A second call gives up what
         has not come. Tells whether there is anybody who waits for a judgment.
         """
-        if self._closed or os.getpid() != self._process:
+        if self._closed:
             return False
         self._loop.call_soon_threadsafe(self._end_soon)
         return bool(self._waiting)

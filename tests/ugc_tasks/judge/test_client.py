@@ -7,6 +7,10 @@ import datetime
 import email.utils
 import gzip
 import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,8 +210,8 @@ def test_a_model_that_declines_is_a_reply(server: JudgeServer) -> None:
 @pytest.mark.parametrize("code", [400, 401, 429, 500])
 def test_the_body_of_an_error_is_read_to_a_limit(server: JudgeServer, code: int) -> None:
     """Its beginning is enough to tell what is wrong, and a server may go on for ever."""
-    endless = Act(code, b'{"error": {"message": "' + b"x" * (8 << 20))
-    with pytest.raises((JudgeRefused, RequestFailed)) as caught:
+    endless = Act(code, b'{"error": {"message": "' + b"x" * (64 << 20))
+    with at_most(32 << 20), pytest.raises((JudgeRefused, RequestFailed)) as caught:
         ask(server, endless, within=0.5)
     assert str(code) in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -216,9 +220,36 @@ def test_the_body_of_an_error_is_read_to_a_limit(server: JudgeServer, code: int)
 def test_an_answer_that_is_packed_is_not_unpacked(server: JudgeServer) -> None:
     """A small body could unpack to any size."""
     bomb = Act(200, gzip.compress(b"0" * (64 << 20)), {"Content-Encoding": "gzip"})
-    with pytest.raises(Unreadable, match="larger than 1048576 bytes when it is unpacked"):
+    larger = "larger than 1048576 bytes when it is unpacked"
+    with at_most(32 << 20), pytest.raises(Unreadable, match=larger):
         ask(server, bomb)
     assert len(server.requests) == 1
+    bomb = replace(bomb, status=400)
+    with at_most(32 << 20), pytest.raises(RequestFailed, match="400"):
+        ask(server, bomb)
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """Fail where more than ``size`` bytes of memory are taken."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_is_asked_for_unpacked_and_for_whom_the_environment_says(
+    server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1\n")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", " ")
+    ask(server)
+    (asked,) = server.requests
+    assert asked.headers["accept-encoding"] == "identity"
+    assert asked.headers["openai-organization"] == "org-1"
+    assert "openai-project" not in asked.headers
 
 
 def test_another_address_is_not_followed_with_the_key(server: JudgeServer) -> None:

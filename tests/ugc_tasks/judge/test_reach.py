@@ -18,6 +18,9 @@ from tests.support import judge_server as act
 from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
+from ugc_tasks.judge.breaker import Breaker
+from ugc_tasks.judge.budget import purse_of
+from ugc_tasks.judge.failures import JudgeRefused, Passing
 from ugc_tasks.judge.settings import JudgeConfigError
 
 PASSWORD = "pw-canary-77"
@@ -99,6 +102,24 @@ def test_an_address_where_nothing_listens(open_judge: OpenJudge) -> None:
     where = closed_port()
     said = reason(open_judge, f"http://{where}/v1")
     assert said == f"nothing listens at {where}; check OPENAI_BASE_URL"
+
+
+def test_an_address_where_nothing_listens_costs_nothing_of_the_budget(
+    open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    judge = open_judge(base_url=f"http://{closed_port()}/v1", budget=3.0)
+    assert judge.judge_many(clips(1), progress=False)[0].failure
+    assert purse_of(tmp_path / "judgments.sqlite3", 3.0).spent == 0.0
+
+
+def test_an_endpoint_that_has_answered_with_an_error_has_the_right_address() -> None:
+    nothing = Passing("nothing listens", tries=3)
+    breaker = Breaker("the-endpoint")
+    breaker.passing(nothing, 2)
+    with pytest.raises(JudgeRefused, match="nothing listens"):
+        breaker.passing(nothing, 3)
+    breaker.passing(Passing("answered 503", answered=True), 1)
+    breaker.passing(nothing, 3)
 
 
 @pytest.mark.parametrize(
