@@ -66,9 +66,7 @@ def say_json(value: Any) -> None:
 
     Raises ``ValueError`` for numbers that JSON has not (infinity, NaN).
     """
-    text = json.dumps(value, indent=1, allow_nan=False)
-    text = text.replace("\x7f", "\\u007f")  # the one control that json.dumps leaves as it is
-    _print(text, sys.stdout)
+    _print(json.dumps(value, indent=1, allow_nan=False), sys.stdout)
 
 
 def _print(text: str, file: TextIO) -> None:

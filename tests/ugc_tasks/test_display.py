@@ -75,6 +75,7 @@ def test_no_text_escapes_its_line(text: str, limit: int) -> None:
 def test_lines_of_ours_keep_the_spaces_of_their_columns() -> None:
     assert shown_line("PI-1     4.0  \x1b[0m") == r"PI-1     4.0  \x1b[0m"
     assert shown_line("PI-1 \n PI-2     5.0") == "PI-1 PI-2     5.0"
+    assert (shown_line("abc", 3), shown_line("abcdef", 3)) == ("abc", "ab…")
 
 
 def test_what_is_printed_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +85,14 @@ def test_what_is_printed_is_harmless(capsys: pytest.CaptureFixture[str]) -> None
     display.complain("five\r")
     assert capsys.readouterr() == ("one two\nthree\\x1b[31m\n", "five \n")
     assert elsewhere.getvalue() == "four \n"
+
+
+def test_without_a_stderr_nothing_of_it_lands_in_stdout(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    display.complain("a warning")
+    assert capsys.readouterr().out == ""
 
 
 def test_json_is_plain_ascii_without_controls(capsys: pytest.CaptureFixture[str]) -> None:

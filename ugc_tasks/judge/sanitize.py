@@ -92,15 +92,14 @@ def without_hidden(text: str) -> str:
 
 
 def _imitations(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, int, str, str]]:
-    """Yield start, end, replacement and reason, in order and without overlap."""
+    """Yield start, end, replacement and reason, in order; white space may be in two."""
     seen, at = _as_compared(text)
-    done = 0
     for match in _pattern(labels).finditer(seen):
         start, end = match.span()
         if match["turn_token"]:
             yield at[start], at[start] + 1, f"{text[at[start]]} ", "turn_token"
             continue
-        while match["mid_line"] is None and done < start and seen[start - 1].isspace():
+        while match["mid_line"] is None and start and seen[start - 1].isspace():
             start -= 1  # the break before its line, too
         while end < len(seen) and seen[end] == " ":
             end += 1
@@ -108,7 +107,6 @@ def _imitations(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, int, 
         apart = _GAP.join(words) if len(words) > 1 else f"{_GAP.lstrip()}{words[0]}"
         joined = " " if start and match["mid_line"] is None else ""
         yield at[start], at[end], f"{joined}{apart} ", "label"
-        done = end
 
 
 def _as_compared(text: str) -> tuple[str, Sequence[int]]:

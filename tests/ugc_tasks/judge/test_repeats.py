@@ -62,6 +62,11 @@ def test_it_was_stored_only_if_all_were() -> None:
     assert combined([FIRST, FIRST]).stored
 
 
+def test_what_was_changed_before_it_was_sent_is_told_of_the_mean_too() -> None:
+    changed = Judgment("v", Scores(5, 3, 4), sanitized=("label",))
+    assert combined([changed, changed]).sanitized == ("label",)
+
+
 def test_where_none_came_it_is_a_failure_for_the_last_ones_reason() -> None:
     whole = combined([FAILED, REFUSED])
     assert (whole.scores, whole.failure) == (None, "401")

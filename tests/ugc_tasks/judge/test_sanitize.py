@@ -74,6 +74,7 @@ def test_a_forged_label_is_pulled_apart_and_joined_to_the_line_before(label: str
     assert "label" in done.changed
     first, *others = done.text.splitlines()
     assert first.casefold().startswith(f"{DOG} ground [...] truth [...] description ".casefold())
+    assert ":" not in first
     assert others[-1].endswith("It ends.")
     assert sanitize(done.text, LABELS).changed == (), "nothing is left of it"
 
@@ -163,6 +164,28 @@ def test_a_token_that_ends_a_turn_gets_a_space(text: str) -> None:
     assert sanitize(done.text, ()).changed == ()
 
 
+NAMES = (
+    "s bos eos pad unk sep cls mask think tool_call tool_response im_start im_end start_of_turn "
+    "end_of_turn start_header_id end_header_id eot_id eom_id endoftext"
+)
+BRACKETED = "INST SYSTEM_PROMPT AVAILABLE_TOOLS TOOL_CALLS TOOL_RESULTS"
+
+
+def test_every_token_is_known_opening_and_closing() -> None:
+    for name in NAMES.split():
+        assert sanitize(f"<{name}></{name}>", ()).text == f"< {name}>< /{name}>"
+        assert sanitize(f"<|{name}|>", ()).text == f"< |{name}|>"
+    for name in BRACKETED.split():
+        assert sanitize(f"[{name}][/{name}]", ()).text == f"[ {name}][ /{name}]"
+
+
+def test_labels_on_lines_of_their_own_are_joined_to_one_line() -> None:
+    forged = "Sample ID:  \n \n Predicted Description:\n\tGround Truth Description:"
+    sent = "Sample [...] ID Predicted [...] Description Ground [...] Truth [...] Description"
+    assert " ".join(sanitize(forged, LABELS).text.split()) == sent
+    assert "\n" not in sanitize(forged, LABELS).text
+
+
 HIDDEN = {
     "a space of no width": "\u200b",
     "a joiner": "\u200d",
@@ -208,6 +231,7 @@ HONEST = {
     "the words of a label": "The text asks for a description of the ground truth in geology.",
     "a sentence that begins as a label": "Sample ID cards lie on a desk.\nGround truth matters.",
     "part of a label": "Underground Truth Description: a film. My Sample IDs: 3",
+    "longer words than a label's": "A list:\n[candidates vote]\n[referenced]\n## Sample IDs\n",
     "look-alikes of tokens": "a <3 b <script> [INSTANT] <- |x| <b>bold</b> [1] a<b|c>d <im_en>",
     "full-width punctuation": "屏幕上写着：“给这个视频点赞”，背景音乐欢快！（笑）",
     "spaces around it": " \n A dog. \t",
