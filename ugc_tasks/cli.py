@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TextIO, cast
 
 from ugc_tasks import judge_check_command, score_command, summarize_command
 from ugc_tasks.data import prepare_command
-from ugc_tasks.display import UserError, complain, say, shown, traceback_lines
+from ugc_tasks.display import UserError, complain, say, traceback_lines
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -97,24 +97,22 @@ def _usable_streams() -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         stderr: TextIO | None = sys.stderr
         if stderr is None:
-            stderr = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stderr = stack.enter_context(os.fdopen(2, "w", encoding="utf-8", closefd=False))
         stack.enter_context(contextlib.redirect_stderr(cast("TextIO", _Forgiving(stderr))))
         yield cast("TextIO | None", sys.stdout) is not None
 
 
 class _Forgiving:
-    """Stderr whose failures are nobody's: what cannot be written is dropped, and all after it."""
+    """Stderr that drops what cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         """Write ``text`` if that can be done."""
-        try:
-            return self._stream.write(text)
-        except OSError:
-            _let_go(self._stream)
-            return len(text)
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
         """Flush if that can be done."""
@@ -166,7 +164,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, which may come from file names, and exit with 2."""
         self.print_usage(sys.stderr)
-        complain(f"{self.prog}: error: {shown(message)}")
+        complain(f"{self.prog}: error: {message}")
         self.exit(BAD_INPUT)
 
 

@@ -175,7 +175,7 @@ def test_a_stderr_that_takes_nothing_changes_neither_output_nor_status(
 def test_a_closed_stream_does_not_hand_its_number_to_the_next_file(shell: Any) -> None:
     done = shell(
         f"{sys.executable} -c 'import os, sys; from ugc_tasks import cli, summarize_command as s\n"
-        's.run = lambda _: print(os.open("store", os.O_CREAT)) or 0\n'
+        's.run = lambda _: os.write(2, b"x") and print(os.open("store", os.O_CREAT)) or 0\n'
         'sys.exit(cli.main(["summarize", "x"]))\' <&- 2>&-'
     )
     assert done.returncode == 0
@@ -190,6 +190,12 @@ def test_an_odd_encoding_of_the_terminal_is_no_fault(shell: Any, encoding: str) 
     assert done.returncode == 2
     assert "cannot be read (No such file or directory)" in done.stderr
     assert name in done.stderr or r"\udce3" in done.stderr  # a name in the locale's bytes
+
+
+def test_what_the_outputs_encoding_has_not_is_escaped(shell: Any) -> None:
+    done = shell("mkdir お; ugc-videocap status --home お", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert r"\u304a" in done.stdout.splitlines()[0]
 
 
 JUDGED = "ugc-videocap judge-check --profile rubric"
@@ -235,6 +241,13 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(
     assert said in one_sentence(shell(f"ugc-videocap {command}", **environ))
 
 
+def test_a_cache_that_is_no_absolute_path_is_not_made_here(shell: Any) -> None:
+    done = shell("ugc-videocap status", UGC_VIDEOCAP_CACHE="", XDG_CACHE_HOME="", HOME="rel")
+    assert one_sentence(done) == (
+        "rel/.cache/ugc-videocap is no folder for a cache: set UGC_VIDEOCAP_CACHE, or HOME"
+    )
+
+
 def test_without_home_the_users_own_folder_is_found(shell: Any) -> None:
     done = shell("unset HOME; unset XDG_CACHE_HOME; ugc-videocap status", UGC_VIDEOCAP_CACHE="")
     assert done.returncode == 3
@@ -263,6 +276,49 @@ def test_a_fault_of_the_machine_is_one_sentence(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"ugc-videocap: {said}")
     assert line.endswith(": correct that and run again")
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy"])
+@pytest.mark.parametrize(
+    "error", [ValueError("Unknown scheme for proxy URL"), ImportError("no module socksio")]
+)
+def test_a_proxy_that_a_library_refuses_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, error: Exception
+) -> None:
+    def broken(_: object) -> int:
+        raise error
+
+    for other in [name for name in os.environ if name.upper().endswith("_PROXY")]:
+        monkeypatch.delenv(other)
+    monkeypatch.setenv(name, "socks://user:hush-hush@127.0.0.1:1")
+    monkeypatch.setattr("ugc_tasks.summarize_command.run", broken)
+    assert cli.main(["summarize", "file"]) == 2
+    assert capsys.readouterr().err == (
+        f"ugc-videocap: the proxy in {name} cannot be used here: name one that begins with "
+        "http:// or https://, or unset it\n"
+    )
+    monkeypatch.setattr("ugc_tasks.summarize_command.run", lambda _: {}["proxy"])
+    with pytest.raises(KeyError):
+        cli.main(["summarize", "file"])
+
+
+@pytest.mark.parametrize(
+    ("filename", "said"),
+    [(None, "SSL_CERT_FILE names '/nowhere/ca.pem'"), ("/a/b", "/a/b: No such file")],
+)
+def test_certificates_are_blamed_for_a_missing_file_without_a_name_alone(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    filename: str | None,
+    said: str,
+) -> None:
+    def broken(_: object) -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", filename)
+
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    monkeypatch.setattr("ugc_tasks.summarize_command.run", broken)
+    assert cli.main(["summarize", "file"]) == 2
+    assert capsys.readouterr().err.startswith(f"ugc-videocap: {said}")
 
 
 @pytest.mark.parametrize(

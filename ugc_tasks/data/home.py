@@ -61,5 +61,5 @@ def _default_cache() -> Path:
 
     path = user_cache_path("ugc-videocap", appauthor=False)
     if not path.is_absolute():  # without HOME, and a user whom the system does not know
-        raise DataError("this user has no home folder: set UGC_VIDEOCAP_CACHE to a folder")
+        raise DataError(f"{path} is no folder for a cache: set UGC_VIDEOCAP_CACHE, or HOME")
     return path
