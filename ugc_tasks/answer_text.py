@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ugc_tasks.display import storable
 from ugc_tasks.failure_markers import failure_in
 from ugc_tasks.specs import SPECS
 
@@ -122,12 +123,7 @@ def _as_text(value: Any) -> str:
             value = json.dumps(value, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):
             return f"({type(value).__name__})"
-    return _without_half_characters(str(value))
-
-
-def _without_half_characters(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can spell and nothing can send or store."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return storable(str(value))
 
 
 def _without_reasoning(text: str) -> tuple[str, bool, bool]:
@@ -181,7 +177,7 @@ def _reason(error: Any) -> str:
     if not error:
         return ""
     text = error if isinstance(error, str) else _as_text(error)
-    return _without_half_characters(text).strip()[:_MAX_REASON]
+    return storable(text).strip()[:_MAX_REASON]
 
 
 def _generation(value: Any) -> dict[str, Any] | None:
@@ -199,7 +195,7 @@ def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return _without_half_characters(str(value))
+        return storable(str(value))
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))
     small = isinstance(value, int) and abs(value) < _MAX_INTEGER
@@ -213,4 +209,4 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _key(key: Any) -> str:
-    return _without_half_characters(key) if isinstance(key, str) else str(_plain(key, 0))
+    return storable(key) if isinstance(key, str) else str(_plain(key, 0))

@@ -46,6 +46,11 @@ def shown_line(text: str, limit: int = _LINE_LIMIT) -> str:
     return _cut(_escaped(part), limit, more=len(text) > limit)
 
 
+def storable(text: str) -> str:
+    """Return ``text`` with ``?`` for lone surrogates: JSON can spell them, a file cannot."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def say(*lines: str, file: TextIO | None = None) -> None:
     """Print each of ``lines`` as one line, on stdout or ``file``.
 

@@ -152,7 +152,7 @@ def _refusal(url: str) -> str | None:
             proxies = urllib.request.getproxies()
             if proxy := proxies.get(parts.scheme) or proxies.get("all"):
                 parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-                of_proxy = f"the proxy of {_proxy_variable(urlsplit(url).scheme)}: "
+                of_proxy = f"the proxy of {proxy_variable(urlsplit(url).scheme) or 'the system'}: "
         port = parts.port or _PORTS.get(parts.scheme)
         if not parts.hostname or port is None:
             return None
@@ -166,13 +166,11 @@ def _refusal(url: str) -> str | None:
     return None
 
 
-def _proxy_variable(scheme: str) -> str:
-    """Return the environment's variable that names the proxy for a scheme."""
+def proxy_variable(scheme: str) -> str:
+    """Return the environment's variable that names the proxy for a scheme; empty for none."""
     names = (f"{scheme}_proxy", "all_proxy")
-    return next(
-        (each for name in names for each in (name, name.upper()) if os.environ.get(each)),
-        "the system's settings",
-    )
+    spelled = (each for name in names for each in (name, name.upper()))
+    return next((name for name in spelled if os.environ.get(name)), "")
 
 
 def _place(url: str) -> str:

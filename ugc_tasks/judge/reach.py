@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from ugc_tasks.data.fetch import proxy_variable
 from ugc_tasks.display import shown
 from ugc_tasks.judge.failures import Passing
 from ugc_tasks.judge.secret import brief_message
@@ -138,5 +139,4 @@ def _proxy_for(base_url: str) -> str:
     parts = urlsplit(base_url)
     if urllib.request.proxy_bypass_environment(parts.hostname or ""):  # type: ignore[attr-defined]
         return ""
-    named = map(_variable, (f"{parts.scheme}_proxy", "all_proxy"))
-    return next((name for name, value in named if value), "")
+    return proxy_variable(parts.scheme)

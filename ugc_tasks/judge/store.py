@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.database import why_no_place
-from ugc_tasks.display import UserError, logger
+from ugc_tasks.display import UserError, logger, storable
 from ugc_tasks.judge import schema
 from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.questions import QUESTIONS
@@ -295,8 +295,7 @@ class JudgmentStore:
 
 
 def _text(value: str | None) -> str | None:
-    """Return ``value`` without lone surrogates, which JSON can carry and SQLite cannot."""
-    return None if value is None else value.encode("utf-8", "replace").decode()
+    return None if value is None else storable(value)
 
 
 def _decoded(stored: bytes) -> str | bytes:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ugc_tasks.display import storable
+
 _FETCH_S = 10.0
 # Source: OpenAI's cookbook on counting tokens: three for each message, three to prime the reply.
 _EACH_MESSAGE, _REPLY = 3, 3
@@ -69,7 +71,7 @@ def estimating(reason: str) -> TokenCounter:
 def _encode(encoding: Any, text: str) -> list[int]:
     # Nothing in a caption is a control token, whatever it looks like. Lone surrogates are sent
     # nowhere; here they only must not break the count.
-    tokens: list[int] = encoding.encode_ordinary(text.encode("utf-8", "replace").decode())
+    tokens: list[int] = encoding.encode_ordinary(storable(text))
     return tokens
 
 

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from typing import Any
 from ugc_tasks.answer_text import ModelAnswer, model_answer
 from ugc_tasks.data.home import DataError
 from ugc_tasks.data.questions import clip_id
+from ugc_tasks.display import storable
 from ugc_tasks.saved.files import quoted, read_values, rows_of
 from ugc_tasks.saved.layout import (
     RESPONSES,
@@ -41,7 +41,6 @@ _MAX_REASON = 1000
 _FAILED = ("caption_failed", "answer_failed")
 """Why a clip has no answer, in samples files of ours."""
 
-_HALF = re.compile("[\ud800-\udfff]")
 _NO_ERROR = frozenset(("", "none", "null", "nan", "false"))
 
 NO_ANSWER = "the file has no answer"
@@ -253,9 +252,9 @@ def _first(responses: Any) -> Any:
 
 
 def _writable(value: Any) -> Any:
-    """Replace halves of surrogate pairs, which JSON can spell and nothing can send or store."""
+    """Return a JSON value whose texts can be sent and stored."""
     if isinstance(value, str):
-        return _HALF.sub("?", value)
+        return storable(value)
     if isinstance(value, list):
         return [_writable(item) for item in value]
     if isinstance(value, dict):

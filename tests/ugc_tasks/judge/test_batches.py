@@ -49,6 +49,13 @@ def paid_once(server: BatchServer, count: int) -> bool:
     return len(server.paid) == count and set(server.paid.values()) == {1}
 
 
+def lose_once(server: BatchServer, name: str) -> list[str]:
+    """Have the answer of the first such exchange lost; return what was."""
+    lost: list[str] = []
+    server.rules.lost = lambda done: done == name and not lost and not lost.append(done)
+    return lost
+
+
 def ledger(store: Path) -> list[tuple[str | None, str | None]]:
     with sqlite3.connect(store) as db:
         return db.execute("SELECT batch, closed FROM batch ORDER BY created_at").fetchall()
@@ -187,8 +194,7 @@ def test_exchanges_that_fail_are_repeated(
 def test_an_answer_that_was_lost_does_not_make_a_second_batch(
     server: BatchServer, open_judge: OpenJudge, name: str
 ) -> None:
-    lost: list[str] = []
-    server.rules.lost = lambda done: done == name and not lost and not lost.append(done)
+    lost = lose_once(server, name)
     judgments = open_judge(batch=True).judge_many(clips(6), progress=False)
     assert all(j.scores for j in judgments)
     assert lost
@@ -200,8 +206,7 @@ def test_a_batch_that_is_not_listed_yet_is_not_made_twice(
     server: BatchServer, open_judge: OpenJudge
 ) -> None:
     """The answer of the first making is lost, and the list does not know of it for a while."""
-    lost: list[str] = []
-    server.rules.lost = lambda done: done == "POST /batches" and not lost and not lost.append(done)
+    lost = lose_once(server, "POST /batches")
     nothing = Act(200, b'{"object": "list", "data": [], "has_more": false}')
     server.rules.fault = lambda name: nothing if name == "GET /batches" else None
     judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
