@@ -88,10 +88,10 @@ def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
     except av.error.ExitError:
         budget.check_time()
         raise MediaError("timed out: a read from the file did not come back") from None
+    except MemoryError:  # libav's own, too, which is an FFmpegError
+        raise MediaError("too large: there is not enough memory to read it") from None
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(_unreadable(located, error)) from None
-    except MemoryError:
-        raise MediaError("too large: there is not enough memory to read it") from None
 
 
 def decodable(tracks: Sequence[Track], best: object) -> list[Track]:
@@ -111,6 +111,8 @@ def _opens(track: VideoStream | AudioStream) -> bool:
         return False
     try:
         track.codec_context.open(strict=False)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, ValueError):
         return False
     return True
@@ -140,7 +142,7 @@ def packets(
         budget.check_time()
         try:
             packet = next(walk, None)
-        except av.error.ExitError:
+        except (av.error.ExitError, MemoryError):
             raise
         except av.error.FFmpegError as error:
             damage.note(error)
@@ -216,6 +218,8 @@ def _decoded(
             frames = stream.decode(packet)
         except av.error.EOFError:
             continue  # a decoder that took this packet for the end
+        except MemoryError:
+            raise
         except av.error.FFmpegError as error:
             damage.note(error)
             continue

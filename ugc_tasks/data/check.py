@@ -84,11 +84,11 @@ def check_clip(path: Path) -> float:
             timeout=_BUDGET_S,
         ) as container:
             seconds = _check(container, give_up)
+    except MemoryError:  # libav's own, too, which is an FFmpegError
+        raise ClipFault("there is not enough memory to read it") from None
     except (av.error.FFmpegError, OSError) as error:
         said = (str(error.strerror or "") or type(error).__name__)[:100]
         raise ClipFault(f"it is not a readable video file ({said})") from None
-    except MemoryError:
-        raise ClipFault("there is not enough memory to read it") from None
     return seconds
 
 
@@ -165,6 +165,8 @@ def _picture(container: InputContainer) -> VideoStream:
         context.thread_count = 1  # clips are checked side by side
         try:
             context.open(strict=False)
+        except MemoryError:
+            raise
         except (av.error.FFmpegError, ValueError):
             continue
         return track

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import av
+import av.error
 import pytest
 
 from tests.support.clips import write_clip, write_song
@@ -134,3 +136,15 @@ def test_a_file_that_may_not_be_read_is_refused(clip: Path) -> None:
     if os.access(clip, os.R_OK):
         pytest.skip("this user may read everything")
     assert refused(clip) == "the file may not be read by this user"
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libav's own lack of it is an error of libav's like any other."""
+
+    def lacking(*_: object, **__: object) -> None:
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(av, "open", lacking)
+    assert refused(clip) == "too large: there is not enough memory to read it"

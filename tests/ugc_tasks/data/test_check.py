@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import av
+import av.error
 import numpy as np
 import pytest
 
@@ -134,6 +136,18 @@ def test_sound_with_a_cover_has_no_picture(tmp_path: Path) -> None:
     song = write_song(tmp_path / "song.m4a").rename(tmp_path / "song.mp4")
     with pytest.raises(ClipFault, match="it has no picture"):
         check_clip(song)
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(
+    tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    (tmp_path / "clip.mp4").write_bytes(clip_bytes)
+    monkeypatch.setattr(av, "open", lacking)
+    with pytest.raises(ClipFault, match="there is not enough memory to read it"):
+        check_clip(tmp_path / "clip.mp4")
 
 
 def test_only_files_are_looked_at(tmp_path: Path) -> None:
