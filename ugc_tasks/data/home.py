@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def folder_named(environ: Mapping[str, str], name: str) -> Path | None:
 def _default_cache() -> Path:
     from platformdirs import user_cache_path
 
-    path = user_cache_path("ugc-videocap", appauthor=False)
-    if not path.is_absolute():  # without HOME, and a user whom the system does not know
-        raise DataError(f"{path} is no folder for a cache: set UGC_VIDEOCAP_CACHE, or HOME")
-    return path
+    with suppress(RuntimeError):  # without HOME, and a user whom the system does not know
+        path = user_cache_path("ugc-videocap", appauthor=False)
+        if path.is_absolute():
+            return path
+    raise DataError("no folder for a cache is known: set UGC_VIDEOCAP_CACHE, or HOME")

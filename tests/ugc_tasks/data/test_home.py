@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,21 @@ def test_without_any_setting_all_is_in_the_users_cache_folder() -> None:
     assert home.cache.name == "ugc-videocap"
     assert home.videos == home.cache / "videos"
     assert not home.allow_partial
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for home in ("relative", None):
+        if home is None:
+            monkeypatch.delenv("HOME", raising=False)
+        else:
+            monkeypatch.setenv("HOME", home)
+        with pytest.raises(DataError, match="no folder for a cache is known: set UGC_VIDEOCAP_C"):
+            Home.from_env({})
 
 
 def test_a_home_has_the_clips_beside_its_annotations(tmp_path: Path) -> None:
