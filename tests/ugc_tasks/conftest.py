@@ -21,6 +21,12 @@ MakeHome = Callable[..., Path]
 LoadTask = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def no_server_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port of a server that was out of reach in one test may be another's in the next."""
+    monkeypatch.setattr("ugc_tasks.data.fetch._out_of_reach", {})
+
+
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of the user's is read or written; the runs that a test opened are closed."""
