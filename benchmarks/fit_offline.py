@@ -40,10 +40,10 @@ from benchmarks.offline_report import (
     summary,
     table,
 )
+from ugc_tasks.estimate import vocabulary, weights
+from ugc_tasks.estimate.features import AGREEMENT, KIND, STYLE, features
+from ugc_tasks.estimate.words import read
 from ugc_tasks.judge.forms import DIMENSIONS
-from ugc_tasks.judge.offline import vocabulary, weights
-from ugc_tasks.judge.offline.features import AGREEMENT, KIND, STYLE, features
-from ugc_tasks.judge.offline.words import read
 
 VERSION = "v2"
 _COMMON = 15  # references with a stem from which on it is common

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ugc_models.settings import Settings
-from ugc_tasks.specs import SPECS
+from ugc_tasks.benchmark import SPECS
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 PUBLISHED_ROWS = {

@@ -8,7 +8,7 @@ from typing import Any
 CHAT_MODELS: dict[str, str] = {
     "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
     # Saved answers are in the benchmark's layouts, so this one lives in the other wing.
-    "ugc_replay": "ugc_tasks.saved.replay.UgcReplay",
+    "ugc_replay": "ugc_tasks.results.replay.UgcReplay",
 }
 """Model name on lmms-eval's command line -> path of the chat class."""
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.choice.questions import read_choice_questions
+from ugc_tasks.benchmark import Spec
+from ugc_tasks.data.choice_questions import read_choice_questions
+from ugc_tasks.data.ocr_references import read_ocr_references
 from ugc_tasks.data.questions import content_digest, read_questions
-from ugc_tasks.ocr.references import read_ocr_references
-from ugc_tasks.specs import Spec
 
 
 @dataclass(frozen=True)

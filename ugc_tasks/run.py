@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.benchmark import SPECS, Spec
 from ugc_tasks.data.annotations import Annotation, annotation
 from ugc_tasks.data.home import TRUE, Home
 from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
@@ -22,7 +23,6 @@ from ugc_tasks.judge.interrupt import stop_on_interrupt
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.prompts import Asked, ask
-from ugc_tasks.specs import SPECS, Spec
 
 VERSION = 1.0
 WITHOUT_CLIPS = "UGC_VIDEOCAP_WITHOUT_CLIPS"

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.annotations import video_ids, write_annotations
+from tests.support.clips import write_clip
 from tests.support.judge_server import JudgeServer
+from tests.support.web_host import WebHost
 from ugc_tasks import run
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.register import TASK_DIR
@@ -25,6 +27,19 @@ LoadTask = Callable[..., Any]
 def no_server_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The port of a server that was out of reach in one test may be another's in the next."""
     monkeypatch.setattr("ugc_tasks.data.fetch._out_of_reach", {})
+
+
+@pytest.fixture(scope="session")
+def clip_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A clip of 2 s with picture and sound."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return write_clip(path, seconds=2, faststart=True).read_bytes()
+
+
+@pytest.fixture
+def host() -> Iterator[WebHost]:
+    with WebHost().running() as running:
+        yield running
 
 
 @pytest.fixture

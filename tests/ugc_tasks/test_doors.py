@@ -15,11 +15,11 @@ from tests.support.annotations import ocr_texts, video_ids
 from tests.support.judge_server import JudgeServer
 from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.home import Home
-from ugc_tasks.saved.answers import read_answers
-from ugc_tasks.saved.replay import UgcReplay
-from ugc_tasks.scoring import Report, Request, score
-from ugc_tasks.specs import SPECS
+from ugc_tasks.results.answers import read_answers
+from ugc_tasks.results.replay import UgcReplay
+from ugc_tasks.results.scoring import Report, Request, score
 
 FAILED = "[LMMS_EVAL_REQUEST_FAILED after 5 retries] Error code: 429"
 TEXTS = json.dumps({"ocr": ocr_texts(0)})

@@ -17,9 +17,9 @@ from tests.support.annotations import ocr_texts, video_ids
 from tests.support.judge_server import Act, Asked, JudgeServer, scores, text
 from tests.support.reference import reference_dir
 from tests.ugc_tasks.conftest import MakeHome
+from ugc_tasks.benchmark import COLUMNS
 from ugc_tasks.register import TASK_DIR
 from ugc_tasks.run import WITHOUT_CLIPS
-from ugc_tasks.specs import COLUMNS
 
 GROUP = "ugc_videocap_full"
 IDS = video_ids(4)

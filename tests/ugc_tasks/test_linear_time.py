@@ -14,16 +14,16 @@ import pytest
 
 from tests.support.growth import assert_linear
 from ugc_models.repetition import is_repetitive
-from ugc_tasks.answer_text import model_answer
 from ugc_tasks.choice.matching import match_option
-from ugc_tasks.display import shown
-from ugc_tasks.judge.offline import estimate, unlike
+from ugc_tasks.common.display import shown
+from ugc_tasks.estimate import estimate, unlike
 from ugc_tasks.judge.protocols import CHAT_PROFILES, protocol
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.reply import ReplyError, parse_reply
 from ugc_tasks.judge.sanitize import sanitize
 from ugc_tasks.judge.secret import brief_message
 from ugc_tasks.ocr.overlap import ocr_overlap
+from ugc_tasks.results.answer_text import model_answer
 
 SHORT, LONG = 4_000, 32_000
 MOMENT_S = 0.1

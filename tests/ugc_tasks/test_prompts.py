@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.annotations import TONES, ocr_texts, video_ids, write_annotations
 from tests.support.reference import reference_dir
+from ugc_tasks.benchmark import OCR_QUESTION, SPECS
 from ugc_tasks.data.home import DataError
 from ugc_tasks.prompts import Asked, ask, with_options
-from ugc_tasks.specs import OCR_QUESTION, SPECS
 
 
 def asked(folder: Path, name: str, clips: int = 3) -> Asked:

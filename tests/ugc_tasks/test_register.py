@@ -23,14 +23,14 @@ import pytest
 
 from tests.support.small_lmms_eval import link_small_lmms_eval
 from ugc_tasks import register
-from ugc_tasks.specs import SPECS
+from ugc_tasks.benchmark import SPECS
 
 PROJECT = Path(register.TASK_DIR).parent
 TASKS = sorted(spec.task for spec in SPECS.values())
 GROUP = "ugc_videocap_full"
 MODELS = {
     "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
-    "ugc_replay": "ugc_tasks.saved.replay.UgcReplay",
+    "ugc_replay": "ugc_tasks.results.replay.UgcReplay",
 }
 HEAVY = {"torch", "vllm", "lmms_eval", "transformers", "datasets", "numpy", "av", "openai"}
 
@@ -159,8 +159,8 @@ def test_the_wheel_has_all_that_a_run_needs(wheel: Path) -> None:
         "ugc_tasks/detail/ugc_videocap_objects.yaml",
         "ugc_tasks/judge/rubric_system.txt",
         "ugc_tasks/judge/check_pairs.json",
-        "ugc_tasks/judge/offline/vocabulary.json",
-        "ugc_tasks/judge/offline/weights.json",
+        "ugc_tasks/estimate/vocabulary.json",
+        "ugc_tasks/estimate/weights.json",
         "ugc_tasks/judge/prices.toml",
         "ugc_tasks/judge/profile_paper.toml",
         "ugc_tasks/judge/profile_rubric.toml",

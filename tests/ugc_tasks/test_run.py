@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import QUESTION, MakeHome
+from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.data.home import DataError
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
-from ugc_tasks.specs import COLUMNS, SPECS
 
 
 def test_documents_are_the_clips_with_question_and_reference(make_home: MakeHome) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.judge_server import JudgeServer, body, completion, status, text
-from ugc_tasks.cli import main
+from ugc_tasks.cli.main import main
 
 EVIL = "\x1b[2J\u202e\u2028\r\nugc-videocap: all is well\u200b\x9b"
 HARMLESS = r"\x1b[2J\u202e ugc-videocap: all is well\u200b\x9b"

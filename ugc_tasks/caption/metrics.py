@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.answer_text import ModelAnswer
 from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.forms import DIMENSIONS
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.settings import interval_of
-from ugc_tasks.noise import measured, paragraph
-from ugc_tasks.rows import judged_row
+from ugc_tasks.lmms.metrics import judged_row
+from ugc_tasks.results.answer_text import ModelAnswer
+from ugc_tasks.results.reliability import measured, paragraph
 
 __all__ = [
     "DIMENSIONS",
@@ -89,7 +89,7 @@ def clip_metrics(
 
 def average_interval(items: Sequence[str]) -> str:
     """Return the 95 % interval of the estimated average: ``estimate 57.3 to 66.9``."""
-    from ugc_tasks.judge.offline import interval
+    from ugc_tasks.estimate import interval
 
     values = [float(item) for item in items]
     low, high = interval("average", fmean(values), len(values))
@@ -97,7 +97,7 @@ def average_interval(items: Sequence[str]) -> str:
 
 
 def noise(items: Sequence[str]) -> str:
-    """Return how noisy the judge is: ``ugc_tasks.noise.paragraph``; an aggregation."""
+    """Return how noisy the judge is (``results.reliability.paragraph``); an aggregation."""
     return paragraph(noise_figures(items, interval_of(os.environ)))
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ugc_tasks.answers import judge_answer, received
 from ugc_tasks.caption.metrics import clip_metrics
-from ugc_tasks.fields import fields
-from ugc_tasks.rows import columns
+from ugc_tasks.lmms.hooks import fields
+from ugc_tasks.lmms.metrics import columns
+from ugc_tasks.lmms.prefetch import judge_answer, received
 from ugc_tasks.run import current_run
 
 __getattr__ = fields("caption", "audio_caption", "visual_caption")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.choice.accuracy import accuracy
 from ugc_tasks.choice.matching import match_option
-from ugc_tasks.choice.questions import read_choice_questions
-from ugc_tasks.saved.likeness import refuse_descriptions
-from ugc_tasks.saved.pairing import pair
-from ugc_tasks.scoring import Report, Request, failure_of
-from ugc_tasks.specs import SPECS
-from ugc_tasks.stats import share_estimate
+from ugc_tasks.data.choice_questions import read_choice_questions
+from ugc_tasks.results.likeness import refuse_descriptions
+from ugc_tasks.results.pairing import pair
+from ugc_tasks.results.scoring import Report, Request, failure_of
+from ugc_tasks.results.statistics import share_estimate
 
 _SHOWN_CHARS = 200
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ugc_tasks.answers import received
 from ugc_tasks.choice.accuracy import accuracy
 from ugc_tasks.choice.matching import match_option
-from ugc_tasks.fields import fields
-from ugc_tasks.rows import base_row, columns
+from ugc_tasks.lmms.hooks import fields
+from ugc_tasks.lmms.metrics import base_row, columns
+from ugc_tasks.lmms.prefetch import received
 from ugc_tasks.run import current_run
 
 __getattr__ = fields("voice_source", "tone", "bgm")

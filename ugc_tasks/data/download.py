@@ -17,8 +17,8 @@ import yt_dlp
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import DownloadError, UnsupportedError
 
+from ugc_tasks.common.display import logger
 from ugc_tasks.data.check import MAX_CLIP_BYTES
-from ugc_tasks.display import logger
 
 TIKTOK = ("tiktok", "vm.tiktok")
 ANY_HOST = (*TIKTOK, "generic", "html5")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_tasks.display import UserError
+from ugc_tasks.common.display import UserError
 
 TRUE = {"1", "true", "yes", "on"}
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ugc_tasks.common.database import without_locks
+from ugc_tasks.common.display import logger
 from ugc_tasks.data.home import DataError
-from ugc_tasks.database import without_locks
-from ugc_tasks.display import logger
 
 LEDGER = "downloads.sqlite3"
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
+from ugc_tasks.common.display import UserError, logger
 from ugc_tasks.data.fetch import FetchError, fetch, keep
-from ugc_tasks.display import UserError, logger
 
 REPOSITORY = "WPR001/UGC_VideoCaptioner"
 COMMIT = "a783e7ca37c5280cf7dc8520e6eb9ebe4021c473"

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.common.display import shown
 from ugc_tasks.data.home import DataError
-from ugc_tasks.display import shown
 
 Row = list[tuple[str, str]]
 

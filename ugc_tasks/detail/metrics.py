@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ugc_tasks.answer_text import ModelAnswer
 from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.settings import interval_of
-from ugc_tasks.noise import measured, paragraph
-from ugc_tasks.rows import judged_row
+from ugc_tasks.lmms.metrics import judged_row
+from ugc_tasks.results.answer_text import ModelAnswer
+from ugc_tasks.results.reliability import measured, paragraph
 
 PERCENT = 100
 """A judgment of 0-1 on the published scale of 0-100."""
@@ -73,7 +73,7 @@ def answer_metrics(
 
 
 def noise(items: Sequence[str]) -> str:
-    """Return how noisy the judge is: ``ugc_tasks.noise.paragraph``; an aggregation."""
+    """Return how noisy the judge is (``results.reliability.paragraph``); an aggregation."""
     return paragraph(noise_figures(items, interval_of(os.environ)))
 
 

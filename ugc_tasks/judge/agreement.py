@@ -6,8 +6,9 @@ different numbers of judgments, because some of them failed.
 
 What is told of the mean, its standard error, interval and the repeats that would do, is of ``e``
 alone: what another pass of the same judge over the same answers would change. It is not how far
-the mean of *other* clips would be, which more repeats do not shrink (``ugc_tasks.stats`` has that),
-and not whether the judge is right: an error that it makes every time is in no variance.
+the mean of *other* clips would be, which more repeats do not shrink
+(``ugc_tasks.results.statistics`` has that), and not whether the judge is right: an error that it
+makes every time is in no variance.
 
 Sources:
     Searle, Casella, McCulloch: Variance Components (1992), chapter 3: the ANOVA estimators of the
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from ugc_tasks.stats import LEVEL
+from ugc_tasks.results.statistics import LEVEL
 
 Table = Sequence[Sequence[float]]
 """The judgments of each clip on 0-100, in order; a clip has at least one, not all as many."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from ugc_tasks.display import shown_line
+from ugc_tasks.common.display import shown_line
 from ugc_tasks.judge.budget import TYPICAL_REPLY
 from ugc_tasks.judge.prices import Price
 

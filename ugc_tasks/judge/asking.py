@@ -14,7 +14,7 @@ import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ugc_tasks.display import logger
+from ugc_tasks.common.display import logger
 from ugc_tasks.judge.announcement import Announcement
 from ugc_tasks.judge.batches import Batches
 from ugc_tasks.judge.budget import Meter, purse_of

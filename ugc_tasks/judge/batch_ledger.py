@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ugc_tasks.display import logger
+from ugc_tasks.common.display import logger
 from ugc_tasks.judge.batch_api import is_id
 from ugc_tasks.judge.store import JudgmentStore
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ugc_tasks.display import logger
+from ugc_tasks.common.display import logger
 
 _OFFSET_HEX_DIGITS = 15  # 60 bits: file offsets are signed 64-bit numbers
 _TAKEN = {errno.EACCES, errno.EAGAIN}

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ugc_tasks.display import logger
+from ugc_tasks.common.display import logger
 from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.store import JudgeStoreError, JudgmentStore
 

@@ -14,7 +14,7 @@ import weakref
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ugc_tasks.display import complain
+from ugc_tasks.common.display import complain
 
 if TYPE_CHECKING:
     from ugc_tasks.judge.judge import Judge

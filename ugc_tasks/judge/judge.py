@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.display import shown
+from ugc_tasks.common.display import shown
 from ugc_tasks.judge.announcement import tell
 from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
@@ -153,7 +153,7 @@ class Judge:
         if reason is not None:
             done.set_result(Judgment(item.video_id, failure=reason))
         elif isinstance(self.profile, OfflineProfile):
-            from ugc_tasks.judge.offline import estimate, unlike
+            from ugc_tasks.estimate import estimate, unlike
 
             scores = estimate(item.prediction, item.reference)
             why = unlike(item.prediction, item.reference)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ugc_tasks.display import shown
+from ugc_tasks.common.display import shown
 from ugc_tasks.judge.sanitize import without_hidden
 from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.usage import Usage

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.display import UserError
+from ugc_tasks.common.display import UserError
 
 _OURS = Path(__file__).with_name("prices.toml")
 _MAX_BYTES = 1 << 20

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.common.display import UserError
 from ugc_tasks.data.official import official_text
-from ugc_tasks.display import UserError
 from ugc_tasks.judge.protocols import CHAT_PROFILES, Protocol, protocol
 from ugc_tasks.judge.questions import QUESTIONS, Question, question_named
 from ugc_tasks.judge.sanitize import sanitize
@@ -201,7 +201,7 @@ def _offline_profile(question: Question) -> OfflineProfile:
             f"there is no free estimate for the question {question.name!r}, only for captions; "
             "choose paper or rubric, or none to write answers only"
         )
-    from ugc_tasks.judge.offline import load_weights
+    from ugc_tasks.estimate import load_weights
 
     weights = load_weights()
     return OfflineProfile(version=weights.version, prompt_sha256=weights.sha256)

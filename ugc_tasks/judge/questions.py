@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ugc_tasks.display import UserError
+from ugc_tasks.common.display import UserError
 from ugc_tasks.judge.forms import CAPTION, FRACTION, YES_NO, Form
 
 

@@ -12,8 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from ugc_tasks.common.display import shown
 from ugc_tasks.data.fetch import proxy_variable
-from ugc_tasks.display import shown
 from ugc_tasks.judge.failures import Passing
 from ugc_tasks.judge.secret import brief_message
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ugc_tasks.display import UserError
+from ugc_tasks.common.display import UserError
 from ugc_tasks.judge.profiles import PAID_PROFILES, UnknownProfileError, check_profile_name
 from ugc_tasks.judge.questions import QUESTIONS, Question
 

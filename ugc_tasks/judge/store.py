@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.database import why_no_place
-from ugc_tasks.display import UserError, logger, storable
+from ugc_tasks.common.database import why_no_place
+from ugc_tasks.common.display import UserError, logger, storable
 from ugc_tasks.judge import schema
 from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.questions import QUESTIONS

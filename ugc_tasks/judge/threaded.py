@@ -11,7 +11,7 @@ from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from ugc_tasks.display import logger
+from ugc_tasks.common.display import logger
 from ugc_tasks.judge.announcement import Announcement
 from ugc_tasks.judge.asking import Asking
 from ugc_tasks.judge.judgment import JudgeItem, Judgment

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ugc_tasks.display import storable
+from ugc_tasks.common.display import storable
 
 _FETCH_S = 10.0
 # Source: OpenAI's cookbook on counting tokens: three for each message, three to prime the reply.

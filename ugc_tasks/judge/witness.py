@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ugc_tasks.display import logger
+from ugc_tasks.common.display import logger
 from ugc_tasks.judge.reply import ChatReply
 
 _log = logger(__name__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, cast
 
+from ugc_tasks.benchmark import SPECS
+from ugc_tasks.data.ocr_references import ocr_reference, read_ocr_references
 from ugc_tasks.ocr.answers import Mode
 from ugc_tasks.ocr.overlap import MEASURES, Overlap, ocr_overlap
-from ugc_tasks.ocr.references import ocr_reference, read_ocr_references
-from ugc_tasks.saved.pairing import pair
-from ugc_tasks.scoring import Report, Request, failure_of, means
-from ugc_tasks.specs import SPECS
+from ugc_tasks.results.pairing import pair
+from ugc_tasks.results.scoring import Report, Request, failure_of, means
 
 
 def score(request: Request) -> Report:

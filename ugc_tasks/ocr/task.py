@@ -6,12 +6,12 @@ import os
 from dataclasses import asdict
 from typing import Any, cast, get_args
 
-from ugc_tasks.answers import received
 from ugc_tasks.data.home import DataError
-from ugc_tasks.fields import fields
+from ugc_tasks.lmms.hooks import fields
+from ugc_tasks.lmms.metrics import base_row, columns
+from ugc_tasks.lmms.prefetch import received
 from ugc_tasks.ocr.answers import Mode
 from ugc_tasks.ocr.overlap import ocr_overlap
-from ugc_tasks.rows import base_row, columns
 from ugc_tasks.run import current_run
 
 _fields = fields("ocr")

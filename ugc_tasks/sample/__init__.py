@@ -1,7 +1,7 @@
 """Eight short clips with captions, made for this project: something to run on without downloads.
 
 The files are in the benchmark's own layout (`final_caption_qa.json`, `videos/<video_id>.mp4`).
-`python -m ugc_tasks.sample.render` draws the clips again; nothing else needs the modules here.
+`python -m tests.drawing.render` draws the clips again; nothing else needs the modules here.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.answer_text import model_answer
 from ugc_tasks.caption.metrics import (
     DIMENSIONS,
     average_interval,
@@ -16,7 +15,8 @@ from ugc_tasks.caption.metrics import (
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
 from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
-from ugc_tasks.rows import count, count_flags, count_heard, one_label, share
+from ugc_tasks.lmms.metrics import count, count_flags, count_heard, one_label, share
+from ugc_tasks.results.answer_text import model_answer
 
 SCORES = Scores(visual=5, audio=3, details=4)
 SCORED = Judgment("PI-1", scores=SCORES, reply="{...}", model="gpt", fingerprint="fp", attempts=1)

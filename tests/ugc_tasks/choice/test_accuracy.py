@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.reference import reference_dir
 from ugc_tasks.choice.accuracy import accuracy
-from ugc_tasks.choice.questions import read_choice_questions
+from ugc_tasks.data.choice_questions import read_choice_questions
 
 
 def test_accuracy_is_over_all_questions_and_unanswered_ones_are_wrong() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from ugc_tasks.choice.scorer import score
 from ugc_tasks.data.home import Home
-from ugc_tasks.saved.answers import SavedAnswer, SavedAnswers
-from ugc_tasks.scoring import Report, Request
+from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
+from ugc_tasks.results.scoring import Report, Request
 
 LABELS = {"PI-1": "positive", "PI-2": "Positive", "PI-3": "negative", "PI-4": "Neutral"}
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.answer_text import model_answer
 from ugc_tasks.detail.metrics import VALUES, answer_metrics, noise, score_of
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
+from ugc_tasks.results.answer_text import model_answer
 
 FAILED = Judgment("PI-1", failure="the reply is empty", reply="", attempts=3)
 BLANK = Judgment("PI-1", failure="empty answer")

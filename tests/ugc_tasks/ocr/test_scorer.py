@@ -10,8 +10,8 @@ import pytest
 
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.ocr.scorer import score
-from ugc_tasks.saved.answers import SavedAnswer, SavedAnswers
-from ugc_tasks.scoring import Report, Request
+from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
+from ugc_tasks.results.scoring import Report, Request
 
 ANSWERS = {
     "PI-1": SavedAnswer({"ocr": ["one two"]}, reference=["one two"]),

@@ -14,8 +14,8 @@ from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.ocr.overlap import MEASURES
 from ugc_tasks.ocr.scorer import score
-from ugc_tasks.saved.answers import read_answers
-from ugc_tasks.scoring import Request
+from ugc_tasks.results.answers import read_answers
+from ugc_tasks.results.scoring import Request
 
 TASK = "ugc_videocap_ocr"
 ANSWERS = [

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.drawing.scene import Scene
+from tests.drawing.scenes import SCENES
 from ugc_tasks.sample import sample_home
-from ugc_tasks.sample.scene import Scene
-from ugc_tasks.sample.scenes import SCENES
 
 BY_NAME = {scene.name: scene for scene in SCENES}
 each_scene = pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)

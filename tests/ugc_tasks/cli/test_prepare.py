@@ -1,0 +1,471 @@
+"""``prepare`` and ``status`` as a user runs them, against a Hub, a GitHub and a file host.
+
+Where the Hub is asked, in a process of its own: its client reads the environment once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import published
+from tests.support.hub_server import HubServer
+from tests.support.published import GITHUB, HUB, IDS, PROMPT
+from tests.support.web_host import MP4, Answer, WebHost
+from ugc_tasks.cli.main import main
+from ugc_tasks.data.annotations import REPO, REVISION
+
+COMMIT = REVISION + "5" * (40 - len(REVISION))
+MAIN = """
+import sys, time
+import pytest
+from tests.support import published
+from ugc_tasks.cli.main import main
+time.sleep = lambda seconds: None  # the Hub's client waits between tries
+published.install(pytest.MonkeyPatch())
+sys.exit(main())
+"""
+Run = Callable[..., tuple[int, Any, str]]
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer(REPO, COMMIT, HUB).running() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(tmp_path: Path, host: WebHost, hub: HubServer) -> dict[str, str]:
+    """The environment of a user who has nothing yet; the host is GitHub and has clips."""
+    for path, content in published.raw_pages().items():
+        host.add(path, Answer(content))
+    return {
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_ENDPOINT": hub.endpoint,
+        "UGC_VIDEOCAP_CACHE": str(tmp_path / "cache"),
+        "UGC_VIDEOCAP_RAW_ENDPOINT": host.endpoint,
+        "NO_PROXY": "*",
+    }
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "UGC_"))}
+    return kept | settings
+
+
+@pytest.fixture
+def run_apart(settings: dict[str, str]) -> Run:
+    """Run in a process of its own: (exit code, the object printed, stderr)."""
+
+    def run(*arguments: object, **more: str) -> tuple[int, Any, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, *map(str, arguments), "--json"],
+            env=environment(settings | more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return done.returncode, json.loads(done.stdout or "null"), done.stderr
+
+    return run
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run here, with all files but the clips in the cache folder already."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    published.install(monkeypatch)
+    cache = tmp_path / "cache"
+    (cache / "prompts").mkdir(parents=True)
+    (cache / "prompts" / "judge.txt").write_text(PROMPT)
+    for name, content in (HUB | GITHUB).items():
+        (cache / name).write_bytes(content)
+
+    def call(*arguments: object) -> tuple[int, Any, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        printed, said = capsys.readouterr()
+        return code, json.loads(printed) if "--json" in arguments and printed else printed, said
+
+    return call
+
+
+@pytest.fixture
+def links(tmp_path: Path, host: WebHost, clip_bytes: bytes) -> Path:
+    """A user's list of links to a clip of each id."""
+    lines = [f"{i},{host.add(f'/clips/{i}', Answer(clip_bytes, headers=MP4))}" for i in IDS]
+    path = tmp_path / "links.csv"
+    path.write_text("\n".join(["id,link", *lines]))
+    return path
+
+
+def test_everything_comes_is_found_without_a_variable_and_is_not_asked_for_again(
+    *,
+    run_apart: Run,
+    settings: dict[str, str],
+    hub: HubServer,
+    host: WebHost,
+    links: Path,
+    tmp_path: Path,
+) -> None:
+    code, report, said = run_apart("prepare", "--map", links)
+    assert code == 0, said
+    cache = tmp_path / "cache"
+    assert report["complete"] is True
+    assert (report["home"], report["videos"]) == (str(cache), str(cache / "videos"))
+    assert report["coverage"] == {
+        "wanted": 5,
+        "present": 5,
+        "gone": 0,
+        "broken": 0,
+        "missing": 0,
+    }
+    assert report["tasks"]["ugc_videocap"] == {"wanted": 4, "present": 4, "complete": True}
+    assert report["links"] == {
+        "id_column": "id",
+        "link_column": "link",
+        "links": 5,
+        "conflicts": [],
+    }
+    assert report["downloaded"] == 5
+    for name, content in (HUB | GITHUB).items():
+        assert (cache / name).read_bytes() == content
+    assert (cache / "prompts" / "judge.txt").read_text() == PROMPT
+
+    hub.asked.clear()
+    host.asked.clear()
+    code, again, _ = run_apart("prepare", "--map", links, HF_HUB_OFFLINE="1")
+    assert (code, again["coverage"]) == (0, report["coverage"])
+    assert (hub.asked, host.asked) == ([], [])
+
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, pytest; from tests.support import published\n"
+            "from ugc_tasks.data.annotations import annotation\n"
+            "from ugc_tasks.data.home import Home\n"
+            "published.install(pytest.MonkeyPatch())\n"
+            "home = Home.from_env(os.environ)\n"
+            "for name in ('tone.json', 'BGM.json'): print(annotation(name, home).path)\n",
+        ],
+        env=environment(settings | {"HF_HUB_OFFLINE": "1"}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == [str(cache / "tone.json"), str(cache / "BGM.json")]
+
+
+def test_a_file_with_another_digest_is_not_kept_and_the_others_are(
+    run_apart: Run, hub: HubServer, host: WebHost, tmp_path: Path
+) -> None:
+    raw = next(path for path in host.pages if path.endswith("BGM.json"))
+    host.pages[raw] = [Answer(b"[]")]
+    right = HUB["tone.json"], HUB["meta.parquet"]
+    hub.spoiled = {"tone.json": b"x" * len(right[0]), "meta.parquet": b"x" * len(right[1])}
+    code, report, _ = run_apart("prepare")
+    assert code == 3
+    faults = {file["name"]: file["fault"] for file in report["files"] if file["fault"]}
+    assert set(faults) == {"tone.json", "meta.parquet", "BGM.json"}
+    assert "what the Hub gave is not the published file" in faults["tone.json"]
+    assert "SHA-256 is not" in faults["BGM.json"]
+    kept = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert not {"tone.json", "meta.parquet", "BGM.json"} & kept
+    assert "ugc_videocap_tone" not in report["tasks"]
+
+    hub.spoiled = {}
+    host.pages[raw] = [Answer(GITHUB["BGM.json"])]
+    report = run_apart("prepare")[1]
+    assert [file["fault"] for file in report["files"]] == [None] * 7
+
+
+def test_no_network_and_nothing_here_is_one_sentence(run_apart: Run) -> None:
+    code, report, said = run_apart("prepare", HF_HUB_OFFLINE="1")
+    assert (code, report) == (2, None)
+    assert said.startswith("ugc-videocap: no annotation file is there: final_caption_qa.json")
+    assert said.count("\n") == 1
+
+
+def test_a_network_that_is_not_there_is_said_with_what_to_do(
+    run_apart: Run, tmp_path: Path
+) -> None:
+    nowhere = "http://nothing.invalid"
+    code, report, said = run_apart(
+        "prepare", HF_ENDPOINT=nowhere, UGC_VIDEOCAP_RAW_ENDPOINT=nowhere
+    )
+    assert (code, report) == (2, None)
+    assert said.startswith(
+        "ugc-videocap: no annotation file is there: final_caption_qa.json could not be had from "
+        "the Hub: no connection to nothing.invalid ("
+    )
+    assert said.endswith(
+        "; run it again where there is a network, or put the dataset's files into "
+        f"{tmp_path / 'cache'}\n"
+    )
+    assert said.count("\n") == 1
+
+
+def test_clips_are_not_asked_for_where_no_site_is_in_reach(
+    run: Run, links: Path, host: WebHost, tmp_path: Path
+) -> None:
+    content = links.read_text()
+    links.write_text(content.replace(host.endpoint, "http://nothing.invalid"))
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (code, report["downloaded"], report["coverage"]["missing"]) == (3, 0, 5)
+    (note,) = report["notes"]
+    assert note.startswith("5 clips were not downloaded: no connection to nothing.invalid (")
+    assert not (tmp_path / "cache" / "videos").exists(), "nothing was tried"
+    # One site of several is in reach.
+    links.write_text(content.replace(host.endpoint, "http://nothing.invalid", 1))
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (report["downloaded"], report["coverage"]["missing"]) == (4, 1)
+
+
+def test_a_run_that_is_interrupted_goes_on_where_it_stopped(
+    run_apart: Run, settings: dict[str, str], host: WebHost, links: Path, tmp_path: Path
+) -> None:
+    videos = tmp_path / "cache" / "videos"
+    host.add(f"/clips/{IDS[2]}", Answer(b"x" * 1000, headers=MP4, endless=True))
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, "prepare", "--map", str(links), "--workers", "1"],
+        env=environment(settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while f"/clips/{IDS[2]}" not in host.asked:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert said == "stopped: run the same command again to go on\n"
+    assert {path.name for path in videos.iterdir()} == {f"{i}.mp4" for i in IDS[:2]}
+
+    host.pages[f"/clips/{IDS[2]}"] = list(host.pages[f"/clips/{IDS[0]}"])
+    host.asked.clear()
+    code, report, _ = run_apart("prepare", "--map", links)
+    assert (code, report["downloaded"]) == (0, 3)
+    assert not {f"/clips/{i}" for i in IDS[:2]} & set(host.asked)
+
+
+def test_a_dead_link_is_asked_again_only_if_asked_to_or_changed(
+    run: Run, host: WebHost, links: Path, clip_bytes: bytes
+) -> None:
+    page = f"/clips/{IDS[0]}"
+    alive = host.pages[page]
+    host.pages[page] = [Answer(status=404)]
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert code == 3
+    assert report["coverage"]["gone"] == 1
+    assert report["clips"] == {
+        IDS[0]: {"state": "gone", "reason": "the server answered with status 404"}
+    }
+    assert report["tasks"]["ugc_videocap"] == {"wanted": 4, "present": 3, "complete": False}
+
+    host.asked.clear()
+    assert run("prepare", "--map", links)[0] == 3
+    assert run("status", "--json")[1]["coverage"] == report["coverage"]
+    assert host.asked == []
+
+    host.pages[page] = alive
+    assert run("prepare", "--map", links, "--retry")[0] == 0
+
+    host.pages[page] = [Answer(status=404)]
+    Path(report["videos"], f"{IDS[0]}.mp4").unlink()
+    assert run("prepare", "--map", links)[0] == 3
+    elsewhere = host.add("/elsewhere.mp4", Answer(clip_bytes, headers=MP4))
+    links.write_text(links.read_text().replace(host.endpoint + page, elsewhere))
+    assert run("prepare", "--map", links)[0] == 0
+
+
+def test_a_limit_takes_the_first_clips(run: Run, links: Path, tmp_path: Path) -> None:
+    code, report, _ = run("prepare", "--map", links, "--limit", 2, "--json")
+    assert (code, report["coverage"]["wanted"]) == (0, 2)
+    assert {p.stem for p in (tmp_path / "cache" / "videos").iterdir()} == set(IDS[:2])
+    assert report["tasks"]["ugc_videocap_tone"]["complete"] is True
+    assert report["tasks"]["ugc_videocap"] == {"wanted": 4, "present": 2, "complete": False}
+
+
+def test_links_of_the_dataset_without_ids_are_not_guessed(run: Run, host: WebHost) -> None:
+    code, text, _ = run("prepare")
+    assert code == 3
+    assert "'video' has the ids, but no column has links" in text
+    assert "not paired by order" in text
+    assert "5 missing" in text
+    assert host.asked == []
+
+
+def test_clips_of_an_archive_take_the_place_of_downloads(
+    run: Run, host: WebHost, clip_bytes: bytes, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        for video_id in IDS[:4]:
+            archive.writestr(f"videos/{video_id}.mp4", clip_bytes)
+        archive.writestr(f"../{IDS[4]}.mp4", clip_bytes)
+    code, report, _ = run("prepare", "--from-archive", tmp_path / "clips.zip", "--json")
+    assert code == 3
+    assert (report["archive"]["taken"], report["archive"]["refused_count"]) == (4, 1)
+    assert report["archive"]["refused"][0]["name"] == f"../{IDS[4]}.mp4"
+    assert report["coverage"]["present"] == 4
+    assert host.asked == []
+
+
+def test_an_archive_of_other_clips_says_what_it_has_and_what_is_wanted(
+    run: Run, clip_bytes: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "clips.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("clips/video_0001.mp4", clip_bytes)
+        archive.writestr("clips/video_0002.mp4", clip_bytes)
+    code, report, _ = run("prepare", "--from-archive", path, "--json")
+    assert code == 3
+    assert report["notes"] == [
+        f"{path}: no file in it is a clip of this benchmark: it has for example video_0001.mp4, "
+        f"and wanted is for example {IDS[0]}.mp4"
+    ]
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"clips/{IDS[1].upper()}.MP4", clip_bytes)
+    for _ in range(2):
+        assert run("prepare", "--from-archive", path, "--json")[1]["notes"] == []
+
+
+def test_a_clip_in_upper_case_counts_as_there(run: Run, tmp_path: Path, clip_bytes: bytes) -> None:
+    videos = tmp_path / "own"
+    videos.mkdir()
+    (videos / f"{IDS[1]}.MP4").write_bytes(clip_bytes)
+    assert run("status", "--videos", videos, "--json")[1]["coverage"]["present"] == 1
+
+
+def test_clips_that_came_before_show_whether_the_site_still_answers(
+    run: Run, host: WebHost, links: Path, tmp_path: Path
+) -> None:
+    assert run("prepare", "--map", links, "--limit", 3)[0] == 0
+    for video_id in IDS[3:]:
+        host.add(f"/clips/{video_id}", Answer(status=404))
+    alive = {f"/clips/{i}": host.pages[f"/clips/{i}"] for i in IDS[:3]}
+    host.pages |= {page: [Answer(status=404)] for page in alive}  # so a ban looks
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (code, report["coverage"]["gone"], report["coverage"]["missing"]) == (3, 0, 2)
+    host.pages |= alive
+    code, report, _ = run("prepare", "--map", links, "--json")
+    assert (code, report["coverage"]["gone"], report["coverage"]["missing"]) == (3, 2, 0)
+
+
+def test_lists_of_links_are_not_missed_where_the_clips_are_there(
+    run: Run, links: Path, tmp_path: Path
+) -> None:
+    assert run("prepare", "--map", links)[0] == 0
+    (tmp_path / "cache" / "meta.parquet").unlink()
+    assert run("status")[0] == 0
+    (tmp_path / "cache" / "tone.json").unlink()
+    code, text, _ = run("status")
+    assert code == 3
+    assert "tone.json is absent: run `ugc-videocap prepare`" in text
+
+
+def test_a_broken_file_counts_as_broken_and_is_replaced(
+    run: Run, links: Path, tmp_path: Path, clip_bytes: bytes
+) -> None:
+    videos = tmp_path / "own"
+    videos.mkdir()
+    (videos / f"{IDS[1]}.mp4").write_bytes(clip_bytes[:5000])
+    _, report, _ = run("status", "--videos", videos, "--json")
+    assert report["clips"][IDS[1]]["state"] == "broken"
+    assert report["clips"][IDS[1]]["reason"].startswith(f"{IDS[1]}.mp4: it is cut short")
+    assert (videos / f"{IDS[1]}.mp4").read_bytes() == clip_bytes[:5000], "status changes nothing"
+    code, text, _ = run("prepare", "--videos", videos, "--map", links)
+    assert code == 0
+    assert (videos / f"{IDS[1]}.mp4").read_bytes() == clip_bytes
+    assert f"export UGC_VIDEOCAP_VIDEOS={videos}" in text
+
+
+def test_a_users_own_file_is_not_written_over_and_a_wrong_one_of_ours_is(
+    run: Run, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name, content in (HUB | GITHUB).items():
+        (home / name).write_bytes(content)
+    own = HUB["tone.json"].replace(b"yes", b"no")
+    (home / "tone.json").write_bytes(own)
+    code, report, _ = run("prepare", "--home", home, "--json")
+    assert code == 3
+    (fault,) = [file["fault"] for file in report["files"] if file["fault"]]
+    assert "tone.json is not the published file" in fault
+    assert "move it away" in fault
+    assert (home / "tone.json").read_bytes() == own
+    assert report["videos"] == str(home / "videos")
+
+    ours = tmp_path / "cache" / "BGM.json"
+    ours.write_bytes(b"damaged")
+    run("prepare")
+    assert ours.read_bytes() == GITHUB["BGM.json"]
+
+
+def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, report, _ = run("status", "--home", tmp_path / "empty", "--json")
+    assert (code, report["complete"], report["tasks"]) == (3, False, {})
+    assert all("absent" in file["fault"] for file in report["files"])
+    code, _, said = run("status", "--home", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere is not a folder" in said
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--limit", "0"),
+        ("--workers", "many"),
+        ("--map", "a", "--from-archive", "b"),
+        ("--hoem", "x"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_is_bad_input(
+    run: Run, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("prepare", *arguments)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("option", ["--map", "--from-archive"])
+def test_a_file_that_is_not_there_is_bad_input(run: Run, option: str, tmp_path: Path) -> None:
+    code, printed, said = run("prepare", option, tmp_path / "absent")
+    assert (code, printed) == (2, "")
+    assert (
+        said == f"ugc-videocap: {tmp_path / 'absent'}: cannot be read (No such file or directory)\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["prepare", "status"])
+def test_help_has_examples_and_exit_codes(
+    run: Run, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(command, "--help")
+    assert caught.value.code == 0
+    told = capsys.readouterr().out
+    assert f"  ugc-videocap {command}" in told
+    assert "exit code: 0 all is there; 2 bad input; 3 something is missing" in told

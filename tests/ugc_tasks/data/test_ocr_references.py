@@ -1,0 +1,47 @@
+"""Reading the OCR annotations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.reference import reference_dir
+from ugc_tasks.data.home import DataError
+from ugc_tasks.data.ocr_references import MAX_CHARS, read_ocr_references
+
+
+def written(folder: Path, *rows: Any) -> Path:
+    path = folder / "ocr.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    return path
+
+
+def test_references_are_lists_of_texts_by_clip(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, {"video_id": "PI-1", "ocr": ["a", "b"]}, {"video_id": "PI-2", "ocr": ["c"]}
+    )
+    assert read_ocr_references(path) == {"PI-1": ["a", "b"], "PI-2": ["c"]}
+
+
+def test_the_published_file_is_read() -> None:
+    assert len(read_ocr_references(reference_dir() / "questions" / "ocr.jsonl")) == 826
+
+
+@pytest.mark.parametrize("ocr", [None, "text", [], [""], ["a", 1], {"ocr": ["a"]}])
+def test_a_reference_without_text_is_refused(tmp_path: Path, ocr: Any) -> None:
+    with pytest.raises(DataError, match="row 1: PI-1 needs a list of texts in 'ocr'"):
+        read_ocr_references(written(tmp_path, {"video_id": "PI-1", "ocr": ocr}))
+
+
+def test_a_clip_named_twice_is_refused(tmp_path: Path) -> None:
+    row = {"video_id": "PI-1", "ocr": ["a"]}
+    with pytest.raises(DataError, match="row 2: PI-1 is there twice"):
+        read_ocr_references(written(tmp_path, row, row))
+
+
+def test_an_endless_reference_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"more than {MAX_CHARS} characters"):
+        read_ocr_references(written(tmp_path, {"video_id": "PI-1", "ocr": ["a" * MAX_CHARS]}))

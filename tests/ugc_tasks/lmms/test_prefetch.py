@@ -1,0 +1,275 @@
+"""All answers are on their way to the judge as soon as two documents agree where they belong."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lmms_eval.api.reasoning import strip_reasoning_tags
+
+from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text, together
+from ugc_tasks.judge.judge import Judge, open_judge
+from ugc_tasks.judge.judgment import JudgeItem, Judgment
+from ugc_tasks.judge.profiles import load_profile
+from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.lmms.prefetch import Answer, KeepPlaces, judge_answer, received
+
+Document = dict[str, str]
+
+LMMS_EVALS_TAGS = [["<think>", "</think>"], ["<analysis>", "</analysis>"]]
+
+
+class RecordingJudge(Judge):
+    """The free judge, remembering what it was asked in which order."""
+
+    def __init__(self, store: Path) -> None:
+        profile = load_profile("offline", home=None, cache=store.parent)
+        super().__init__(profile, JudgeSettings(store=store, profile="offline"))
+        self.asked: list[str] = []
+
+    def submit(self, item: JudgeItem) -> Future[Judgment]:
+        self.asked.append(item.video_id)
+        return super().submit(item)
+
+
+class Told(str):
+    """An answer as our model gives it: text, and how it came about."""
+
+    generation: dict[str, Any]
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Iterator[RecordingJudge]:
+    recording = RecordingJudge(tmp_path / "store")
+    yield recording
+    recording.close()
+
+
+def documents(count: int) -> list[Document]:
+    return [
+        {"video_id": f"v{i}", "answer": f"reference {i}", "question": "?"} for i in range(count)
+    ]
+
+
+def filtered(texts: Sequence[str], docs: Sequence[Document]) -> list[Answer]:
+    return KeepPlaces().apply([[text] for text in texts], docs)
+
+
+def captions(docs: Sequence[Document]) -> list[Answer]:
+    """Answers to ``docs``, of which lmms-eval knows ten."""
+    return filtered([f"caption of {doc['video_id']}" for doc in docs], documents(10))
+
+
+def test_the_second_document_starts_all_the_others_in_order(judge: RecordingJudge) -> None:
+    docs = documents(10)
+    answers = captions(docs)
+    judge_answer(docs[0], answers[0], judge)
+    assert judge.asked == ["v0"], "one document does not tell where the others are"
+    judge_answer(docs[1], answers[1], judge)
+    assert judge.asked == [f"v{i}" for i in range(10)]
+
+
+def test_each_document_gets_the_judgment_of_its_own_answer(judge: RecordingJudge) -> None:
+    docs = documents(3)
+    answers = filtered(["reference 0", "something else", "reference 2"], docs)
+    judgments = [judge_answer(d, a, judge) for d, a in zip(docs, answers, strict=True)]
+    assert [judgment.video_id for judgment in judgments] == ["v0", "v1", "v2"]
+    items = [JudgeItem(d["video_id"], a, d["answer"]) for d, a in zip(docs, answers, strict=True)]
+    alone = [judge.submit(item).result().scores for item in items]
+    assert [judgment.scores for judgment in judgments] == alone
+    assert alone[0] != alone[1]
+
+
+def test_every_answer_is_asked_about_once(judge: RecordingJudge) -> None:
+    docs = documents(10)
+    answers = captions(docs)
+    for _ in range(2):  # lmms-eval scores again where there are several responses
+        for doc, answer in zip(docs, answers, strict=True):
+            judge_answer(doc, answer.strip(), judge)
+    assert judge.asked == [f"v{i}" for i in range(10)]
+
+
+def test_an_offset_and_a_limit_leave_the_other_documents_alone(judge: RecordingJudge) -> None:
+    mine = documents(10)[4:8]
+    answers = captions(mine)
+    judge_answer(mine[3], answers[3], judge)
+    judge_answer(mine[1], answers[1], judge)
+    assert sorted(judge.asked) == ["v4", "v5", "v6", "v7"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_asks_about_its_own_documents_only(
+    judge: RecordingJudge, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    mine = documents(10)[rank::2]
+    answers = captions(mine)
+    for place in (2, 0):
+        judge_answer(mine[place], answers[place], judge)
+    assert sorted(judge.asked) == [doc["video_id"] for doc in mine]
+
+
+def test_documents_that_disagree_are_judged_one_by_one(judge: RecordingJudge) -> None:
+    docs = documents(10)
+    answers = captions(docs)
+    shuffled = [docs[i] for i in (7, 2, 9, 0, 1, 3, 4, 5, 6, 8)]
+    for doc, answer in zip(shuffled, answers, strict=True):
+        judgment = judge_answer(doc, answer, judge)
+        assert judgment.video_id == doc["video_id"]
+    assert judge.asked == [doc["video_id"] for doc in shuffled]
+
+
+def test_an_agreement_on_documents_that_do_not_exist_starts_nothing(judge: RecordingJudge) -> None:
+    docs = documents(10)
+    answers = captions(docs)  # ten answers cannot begin at the second of ten documents
+    judge_answer(docs[1], answers[0], judge)
+    judge_answer(docs[2], answers[1], judge)
+    assert judge.asked == ["v1", "v2"]
+
+
+def test_the_same_document_twice_is_no_agreement(judge: RecordingJudge) -> None:
+    docs = documents(10)
+    answers = captions(docs)
+    for _ in range(3):
+        judge_answer(docs[0], answers[0], judge)
+    assert judge.asked == ["v0"]
+
+
+def test_a_rewritten_answer_is_judged_as_it_reads_now(judge: RecordingJudge) -> None:
+    # As after a filter of the user's: a bare string, without a place.
+    doc = documents(1)[0]
+    judgment = judge_answer(doc, received(["reference 0"], ""), judge)
+    assert judgment.scores is not None
+    assert judge.asked == ["v0"]
+
+
+def test_four_threads_keep_the_judge_as_busy_as_it_may_be(tmp_path: Path) -> None:
+    docs = documents(24)
+    answers = filtered([f"caption {i}" for i in range(24)], docs)
+    with (
+        JudgeServer(together(12, scores(delay=0.02))) as server,
+        paid_judge(server, tmp_path, UGC_JUDGE_CONCURRENCY="12") as judge,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        judgments = list(threads.map(lambda d, a: judge_answer(d, a, judge), docs, answers))
+        assert server.most_at_once == 12
+        assert len(server.requests) == 24
+    assert [judgment.video_id for judgment in judgments] == [doc["video_id"] for doc in docs]
+    assert all(judgment.scores for judgment in judgments)
+
+
+def test_a_failed_judgment_is_not_asked_for_again_by_the_same_run(tmp_path: Path) -> None:
+    docs = documents(3)
+    answers = filtered(["a", "b", "c"], docs)
+    with (
+        JudgeServer(lambda asked: junk() if "reference 1" in asked.user else scores()) as server,
+        paid_judge(server, tmp_path, UGC_JUDGE_ATTEMPTS="1", UGC_JUDGE_DEADLINE="1") as judge,
+    ):
+        first = [judge_answer(d, a, judge) for d, a in zip(docs, answers, strict=True)]
+        asked = len(server.requests)
+        again = [judge_answer(d, a, judge) for d, a in zip(docs, answers, strict=True)]
+        assert len(server.requests) == asked
+    assert [judgment.failure is not None for judgment in first] == [False, True, False]
+    assert again == first
+
+
+def test_answers_about_the_background_are_judged_wide_as_captions_are(tmp_path: Path) -> None:
+    docs = documents(8)
+    answers = filtered([f"It stays in room {i}." for i in range(8)], docs)
+
+    def script(asked: Asked) -> Act:
+        return text('{"consistent": "yes"}' if "room 3" in asked.user else '{"consistent": "no"}')
+
+    with (
+        JudgeServer(script) as server,
+        paid_judge(server, tmp_path, "background") as judge,
+    ):
+        judgments = [judge_answer(d, a, judge) for d, a in zip(docs, answers, strict=True)]
+        assert len(server.requests) == 8
+    scores = [judgment.scores for judgment in judgments]
+    assert scores == [Scores(consistent=float(i == 3)) for i in range(8)]
+
+
+def paid_judge(
+    server: JudgeServer, folder: Path, question: str = "caption", **settings: str
+) -> Judge:
+    environment = {
+        "UGC_JUDGE_PROFILE": "rubric",
+        "OPENAI_API_KEY": "sk-loopback-0123456789",
+        "OPENAI_BASE_URL": server.base_url,
+    }
+    return open_judge(environment | settings, home=None, cache=folder, question=question)
+
+
+def test_every_repeat_of_every_answer_is_on_its_way_at_once(tmp_path: Path) -> None:
+    docs = documents(6)
+    answers = filtered([f"caption {i}" for i in range(6)], docs)
+    many = together(4 * 3 + 1, scores())  # more than four documents' at a time
+
+    def script(asked: Asked) -> Act:
+        many(asked)
+        return scores(3 + asked.seen)
+
+    with (
+        JudgeServer(script) as server,
+        paid_judge(server, tmp_path, UGC_JUDGE_REPEATS="3") as judge,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        judgments = list(threads.map(lambda d, a: judge_answer(d, a, judge), docs, answers))
+        assert len(server.requests) == 18
+        assert server.most_at_once > 4 * 3
+    assert [judgment.video_id for judgment in judgments] == [doc["video_id"] for doc in docs]
+    assert all(judgment.scores and judgment.scores.visual == 4 for judgment in judgments)
+
+
+def test_an_answer_keeps_its_place_and_story_when_stripped() -> None:
+    told = Told(" caption \n")
+    told.generation = {"heard": True}
+    answer = filtered(["first", told], documents(2))[1]
+    stripped = answer.strip()
+    assert (stripped, stripped.place, stripped.batch) == ("caption", 1, answer.batch)
+    assert stripped.read.generation == {"heard": True}
+
+
+def test_lmms_evals_own_stripping_leaves_an_answer_an_answer() -> None:
+    answer = filtered(["<think>Hm. A cat?</think> A cat sleeps. "], documents(1))[0]
+    scored = strip_reasoning_tags(answer, LMMS_EVALS_TAGS)
+    assert isinstance(scored, Answer)
+    assert scored == "A cat sleeps."
+
+
+def test_reasoning_never_reaches_the_judge(tmp_path: Path) -> None:
+    docs = documents(5)
+    plain, thought = ["caption 0", "caption 1"], ["<think>secret</think>caption"] * 3
+    answers = filtered(plain + thought, docs)  # the first two start the others
+    with JudgeServer() as server, paid_judge(server, tmp_path) as judge:
+        for doc, answer in zip(docs, answers, strict=True):
+            judge_answer(doc, received([strip_reasoning_tags(answer, LMMS_EVALS_TAGS)], ""), judge)
+        assert len(server.requests) == 5
+        assert not any("secret" in asked.user for asked in server.requests)
+
+
+def test_a_model_that_returns_nothing_gave_no_answer(judge: RecordingJudge) -> None:
+    docs = documents(2)
+    for nothing in ([None], []):
+        answers = KeepPlaces().apply([nothing, ["caption"]], docs)
+        assert answers[0] == ""
+        assert judge_answer(docs[0], answers[0], judge).failure == "the model gave no answer"
+    assert judge.asked == []
+
+
+def test_the_first_of_several_responses_counts() -> None:
+    assert KeepPlaces(unused=1).apply([["first", "second"]], documents(1)) == ["first"]
+
+
+def test_an_answer_crosses_to_other_processes_and_files_as_text() -> None:
+    answer = filtered(["Ein Büro."], documents(1))[0]
+    copied = pickle.loads(pickle.dumps(answer))  # noqa: S301
+    assert (type(copied), copied) == (str, "Ein Büro.")
+    assert json.dumps([answer], ensure_ascii=False) == '["Ein Büro."]'

@@ -1,0 +1,132 @@
+"""Which answers belong to which questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ugc_tasks.data.home import DataError
+from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer
+from ugc_tasks.results.pairing import by_task_id, pair
+
+SAVED = SavedAnswers(Path("file"), {i: SavedAnswer(i.lower()) for i in ("C", "A", "X")})
+
+
+def references(*ids: str) -> dict[str, str]:
+    return {video_id: f"reference of {video_id}" for video_id in ids}
+
+
+def saved(**values: Any) -> SavedAnswers:
+    return SavedAnswers(Path("file"), {i: SavedAnswer(value) for i, value in values.items()})
+
+
+def unnamed(*rows: tuple[int, str]) -> SavedAnswers:
+    """Answers without an id: number of the document and reference."""
+    made = [
+        UnnamedAnswer(f"file, row {i}", document, target, SavedAnswer(f"answer {i}"))
+        for i, (document, target) in enumerate(rows, 1)
+    ]
+    return SavedAnswers(Path("file"), {}, tuple(made))
+
+
+def test_pairs_come_in_the_tasks_order_and_the_rest_is_named() -> None:
+    pairing = pair(SAVED, references("A", "B", "C"))
+    assert [video_id for video_id, _ in pairing.pairs] == ["A", "C"]
+    assert pairing.pairs[1][1].value == "c"
+    assert (pairing.missing, pairing.unknown, pairing.wanted) == (("B",), ("X",), 3)
+    assert pairing.notes == ()
+
+
+def test_a_file_of_another_benchmark_is_refused_with_an_id_of_each() -> None:
+    with pytest.raises(
+        DataError,
+        match="file: none of its clips is one that this task asks about: it has for example C, "
+        "the task D",
+    ):
+        pair(SAVED, references("D", "E"))
+
+
+def test_upper_and_lower_case_are_one_id() -> None:
+    pairing = pair(saved(a="one", PI="two"), references("A", "pi"))
+    assert [(i, answer.value) for i, answer in pairing.pairs] == [("A", "one"), ("pi", "two")]
+    assert pairing.unknown == ()
+    with pytest.raises(DataError, match="file: answered more than once: A"):
+        pair(saved(a="one", A="two"), references("A"))
+
+
+def test_answers_without_an_id_are_found_by_number_where_all_references_fit() -> None:
+    asked = {"A": "positive", "B": "negative", "C": "positive"}
+    found = by_task_id(unnamed((2, "positive"), (0, "positive"), (1, "negative")), asked)
+    assert {i: answer.value for i, answer in found.items()} == {
+        "C": "answer 1",
+        "A": "answer 2",
+        "B": "answer 3",
+    }
+    texts = {"A": ["one", "two"], "B": ["é"]}
+    found = by_task_id(unnamed((1, '["é"]'), (0, '["one", "two"] ')), texts)
+    assert found["B"].value == "answer 1"
+
+
+def test_a_number_below_zero_is_no_document() -> None:
+    asked = {"A": "one", "B": "same", "C": "same"}
+    with pytest.raises(DataError, match="neither its doc_id nor its target"):
+        by_task_id(unnamed((-1, "same")), asked)
+
+
+def test_failures_are_no_answers_that_could_be_references() -> None:
+    asked = {i: f"A long reference, about the clip that is called {i}." for i in "AB"}
+    failed = {i: SavedAnswer(text, error="blocked") for i, text in asked.items()}
+    assert pair(SavedAnswers(Path("file"), failed), asked).notes == ()
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, -1, 3, 10**400])
+def test_where_one_number_does_not_fit_references_alone_tell(first: int) -> None:
+    """The run left out clips: all numbers may be of others."""
+    asked = {"A": "one", "B": "two", "C": "three"}
+    found = by_task_id(unnamed((first, "three"), (1, "one")), asked)
+    assert {i: answer.value for i, answer in found.items()} == {"C": "answer 1", "A": "answer 2"}
+
+
+def test_where_neither_tells_the_answer_is_refused() -> None:
+    asked = {"A": "positive", "B": "negative", "C": "positive"}
+    for rows in ([(1, "positive")], [(0, "positive"), (0, "negative")], [(0, "other")]):
+        with pytest.raises(
+            DataError, match=r"file, row 1: it has no video_id.* neither its doc_id"
+        ):
+            by_task_id(unnamed(*rows), asked)
+    with pytest.raises(DataError, match="answered more than once: B"):
+        by_task_id(unnamed((1, "negative"), (1, "negative")), asked)
+
+
+def test_long_answers_that_are_their_references_are_told() -> None:
+    asked = {i: f"A long reference, about the clip that is called {i}." for i in "ABCDE"}
+    pairing = pair(saved(A=asked["A"], B=asked["B"] + " ", C="a cat", D="", E=None), asked)
+    (note,) = pairing.notes
+    assert note.startswith("2 of 5 answers are the same as their references, letter for letter")
+    assert "--answer-field" in note
+    assert pair(saved(A=asked["A"], B="a cat"), asked).notes == ()
+    short = dict.fromkeys("ABCDE", "x" * 39)
+    assert pair(saved(A="x" * 39, B="x" * 39, C="y"), short).notes == ()
+
+
+def test_labels_that_are_all_right_are_told_and_one_wrong_is_a_model_s() -> None:
+    asked = dict.fromkeys("ABC", "Positive")
+    (note,) = pair(saved(A="positive", B="Positive", C="Positive"), asked).notes
+    assert note.startswith("3 of 3 answers")
+    assert pair(saved(A="Positive", B="Positive", C="B"), asked).notes == ()
+    assert pair(saved(A="Positive", B="Positive"), asked).notes == (), "too few to tell"
+
+
+def test_half_of_the_texts_on_screen_being_the_references_is_told() -> None:
+    asked = {i: [f"text of {i}"] for i in "ABCDEF"}
+    right = {i: asked[i] for i in "ABC"}
+    assert pair(saved(**right, D=["a"], E=["b"], F=["c"]), asked).notes
+    assert pair(saved(**right, D=["a"], E=["b"], F=["c"], G=["d"]), asked).notes
+    assert not pair(
+        saved(A=asked["A"], B={"ocr": asked["B"]}, C=["a"], D=["b"], E=["c"]), asked
+    ).notes
+    assert not pair(saved(**right, D=["a"], E=["b"], F=["c"], H=["x"]), asked | {"H": ["h"]}).notes
+    nested = {i: {"ocr": asked[i]} for i in "ABC"}
+    assert pair(saved(**nested), asked).notes

@@ -1,0 +1,146 @@
+"""``ugc_replay`` in the whole command, beside another suite, with ``--limit`` and its results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lmms_eval.entrypoints.job_scheduler import JobScheduler
+
+from tests.support.annotations import write_annotations
+from tests.support.small_lmms_eval import link_small_lmms_eval
+from ugc_tasks.cli.main import main
+
+pytestmark = pytest.mark.timeout(300)
+
+OTHER = """
+task: other_suite
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_visual: !function utils.nothing
+doc_to_text: question
+doc_to_target: answer
+metric_list:
+  - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
+"""
+
+
+class Run:
+    """A run on four clips, of which the file of answers has the second and the last."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.home.mkdir()
+        write_annotations(self.home, 4)
+        rows = [{"video": f"/clips/{i}.MP4", "response": "Positive"} for i in ("PI-001", "PI-003")]
+        (folder / "my model.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        self._add_suite()
+        self._small = link_small_lmms_eval(folder / "small")
+
+    def _add_suite(self) -> None:
+        suite = self.folder / "others"
+        suite.mkdir()
+        rows = [{"question": f"{i}?", "answer": "a"} for i in range(3)]
+        data = suite / "data.jsonl"
+        data.write_text("\n".join(map(json.dumps, rows)))
+        (suite / "utils.py").write_text("def nothing(doc):\n    return []\n")
+        (suite / "suite.yaml").write_text(OTHER.format(data=data))
+
+    def run(self, *arguments: str, tasks: str) -> tuple[str, Path]:
+        """Run lmms-eval; return what it said and the folder of its results."""
+        output = self.folder / f"results-{len(list(self.folder.iterdir()))}"
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "lmms_eval", "--model", "ugc_replay", "--tasks", tasks),
+                *("--include_path", str(self.folder / "others"), "--output_path", str(output)),
+                *arguments,
+            ],
+            env=os.environ
+            | {
+                "PYTHONPATH": str(self._small),
+                "UGC_VIDEOCAP_HOME": str(self.home),
+                "UGC_VIDEOCAP_CACHE": str(self.folder / "cache"),
+                "UGC_JUDGE_PROFILE": "offline",
+                "HF_HOME": str(self.folder / "huggingface"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+        return done.stdout + done.stderr, output
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("replay"))
+
+
+def rows_of(folder: Path, task: str) -> list[dict[str, Any]]:
+    (path,) = folder.glob(f"*/*_samples_{task}.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def beside(run: Run) -> tuple[str, Path]:
+    """Our task beside another suite's, on the first three documents of each."""
+    return run.run(
+        *("--model_args", f"answers={run.folder / 'my model.jsonl'},name=org/mine"),
+        *("--limit", "3", "--log_samples"),
+        tasks="ugc_videocap_tone,other_suite",
+    )
+
+
+def test_another_suite_costs_ours_nothing(beside: tuple[str, Path]) -> None:
+    said, output = beside
+    (results,) = output.glob("*/*_results.json")
+    row = json.loads(results.read_text())["results"]["ugc_videocap_tone"]
+    assert (row["n,none"], row["answer_failed,none"], row["tone,none"]) == (2, 1, 50.0), said
+    assert said.count("no answers are saved for tasks of other suites: other_suite") == 1
+    assert "to no clip that it asks about" not in said
+
+
+def test_a_limit_takes_the_clips_that_the_file_has(beside: tuple[str, Path]) -> None:
+    said, output = beside
+    rows = rows_of(output, "ugc_videocap_tone")
+    assert [row["video_id"] for row in rows] == ["PI-001", "PI-003", "PI-000"]
+    assert [row["answer_failed"] for row in rows] == [
+        "", "", "there is no saved answer for this clip"
+    ]  # fmt: skip
+    assert "ugc_videocap_tone: 1 of 3 clips have none: PI-000" in said
+
+
+def test_the_results_are_found_under_the_model_s_name(beside: tuple[str, Path]) -> None:
+    said, output = beside
+    (found,) = JobScheduler._parse_output_directory(str(output)).items()
+    assert found[0] == "org__mine"
+    assert Path(found[1]["results"]).is_file()
+    assert len(found[1]["samples"]) == 2
+    assert json.loads(Path(found[1]["results"]).read_text())["model_name"] == "org/mine", said
+
+
+def test_what_predict_only_writes_finds_its_clips_again(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = run.folder / "all.json"
+    answers.write_text(json.dumps({f"PI-{i:03}": f"A cat, clip {i}." for i in range(4)}))
+    said, output = run.run(
+        "--model_args", f"answers={answers}", "--predict_only", tasks="ugc_videocap"
+    )
+    (path,) = output.glob("all/*_samples_ugc_videocap.jsonl")
+    assert "video_id" not in rows_of(output, "ugc_videocap")[0], said
+    arguments = ["--references", str(run.home), "--profile", "offline", "--json"]
+    assert main(["score", "caption", str(path), *arguments]) == 0
+    by_number = json.loads(capsys.readouterr().out)
+    assert main(["score", "caption", str(answers), *arguments]) == 0
+    by_id = json.loads(capsys.readouterr().out)
+    assert by_number["metrics"] == by_id["metrics"]
+    assert by_number["n"] == 4

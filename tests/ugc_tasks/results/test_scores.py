@@ -1,0 +1,167 @@
+"""Score files, the authors' and ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ugc_tasks.data.home import DataError
+from ugc_tasks.results.answers import NOT_SAVED
+from ugc_tasks.results.scores import ClipScores, read_scores
+from ugc_tasks.results.summary import References, doubts, summarize
+
+
+def written(folder: Path, content: Any) -> Path:
+    path = folder / "scores.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+    return path
+
+
+def evaluation(visual: Any = 4, audio: Any = 3, details: Any = 5) -> dict[str, Any]:
+    return {"visual_score": visual, "audio_score": audio, "details_score": details}
+
+
+def sample(video_id: str, *, suffix: str = "", judge: str = "a judge", **more: Any) -> Any:
+    names = {"visual": 80.0, "audio": 60.0, "details": 100.0, "average": 80.0}
+    scored = {name + suffix: value for name, value in names.items()}
+    return {"video_id": video_id, "judge": judge, "coverage": "1/9", **scored, **more}
+
+
+def failure(video_id: str, **reasons: str) -> Any:
+    empty = {"caption_failed": "", "judge_failed": ""}
+    return {"video_id": video_id, "judge": "a judge", "coverage": "0/9", **empty, **reasons}
+
+
+def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> None:
+    content = {"evaluations": {"PI-1": evaluation()}, "overall_average_percent": 80.0}
+    scores = read_scores(written(tmp_path, content))
+    assert scores.clips == {"PI-1": ClipScores(visual=80.0, audio=60.0, details=100.0)}
+    assert scores.clips["PI-1"].average == 80.0
+    assert (scores.judge, scores.estimate, scores.wanted) == (None, False, None)
+    assert scores.stated_average == 80.0
+
+
+def test_a_stored_zero_counts_and_is_told(tmp_path: Path) -> None:
+    content = {
+        "evaluations": {
+            "PI-1": evaluation(),
+            "PI-2": evaluation(0, 0, 0),
+            "PI-3": evaluation(5, 0, 1),
+        }
+    }
+    scores = read_scores(written(tmp_path, content))
+    assert len(scores.clips) == 3
+    assert scores.zeros == ("PI-2", "PI-3")
+
+
+def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
+    rows = [
+        sample("PI-1"),
+        failure("PI-2", caption_failed="broken clip"),
+        failure("PI-3", judge_failed="no reply"),
+        failure("PI-4"),
+    ]
+    scores = read_scores(written(tmp_path, "\n".join(json.dumps(row) for row in rows)))
+    assert scores.clips == {"PI-1": ClipScores(80.0, 60.0, 100.0)}
+    assert scores.failed == {"PI-2": "broken clip", "PI-3": "no reply", "PI-4": "not judged"}
+    assert (scores.judge, scores.estimate, scores.wanted) == ("a judge", False, 9)
+
+
+def test_who_really_judged_is_read_from_the_rows(tmp_path: Path) -> None:
+    rows = [sample("PI-1", judge_ran="m fp_1"), sample("PI-2", judge_ran="m fp_1 + m fp_2"),
+            sample("PI-3", judge_ran=""), sample("PI-4", judge_ran=7), sample("PI-5")]  # fmt: skip
+    scores = read_scores(written(tmp_path, "\n".join(json.dumps(row) for row in rows)))
+    assert scores.ran == {"m fp_1", "m fp_2"}
+
+
+@pytest.mark.parametrize("ran", [" + ", "+", "  ", "", 5, [], {"a": 1}, None])
+def test_a_judge_that_ran_and_has_no_name_is_none(tmp_path: Path, ran: Any) -> None:
+    scores = read_scores(written(tmp_path, [sample("PI-1", judge_ran=ran)]))
+    assert scores.ran == frozenset()
+    (row,) = [summarize(scores, References())]
+    assert row["average"] == 80.0
+    assert doubts([scores, scores]) == []
+
+
+@pytest.mark.parametrize(
+    ("coverage", "wanted"),
+    [("1/9", 9), ("1/0", None), ("1/-9", None), ("1/1e5", None), ("1/" + "9" * 400, None),
+     (5, None), ([], None), (None, None), ("", None)],
+)  # fmt: skip
+def test_a_share_that_is_none_tells_no_number_of_clips(
+    tmp_path: Path, coverage: Any, wanted: int | None
+) -> None:
+    scores = read_scores(written(tmp_path, [sample("PI-1", coverage=coverage)]))
+    assert scores.wanted == wanted
+
+
+def test_a_reason_of_another_type_is_a_failure_still(tmp_path: Path) -> None:
+    rows = [
+        failure("PI-1") | {"judge_failed": {"code": 5}},
+        failure("PI-2") | {"caption_failed": 5},
+    ]
+    scores = read_scores(written(tmp_path, rows))
+    assert scores.failed == {"PI-1": "an object", "PI-2": "the number 5"}
+    assert scores.unanswered == ()
+    missing = failure("PI-3", caption_failed=NOT_SAVED)
+    assert read_scores(written(tmp_path, [*rows, missing])).unanswered == ("PI-3",)
+
+
+def test_an_average_that_is_no_number_is_not_stated(tmp_path: Path) -> None:
+    for stated in ("80", None, [80.0], True, 10**400):
+        content = {"evaluations": {"PI-1": evaluation()}, "overall_average_percent": stated}
+        assert read_scores(written(tmp_path, content)).stated_average is None
+
+
+def test_an_estimate_is_known_as_one(tmp_path: Path) -> None:
+    path = written(tmp_path, [sample("PI-1", suffix="_estimate"), failure("PI-2")])
+    assert read_scores(path).estimate
+
+
+def test_what_our_score_command_prints_is_a_score_file(tmp_path: Path) -> None:
+    path = written(tmp_path, {"task": "caption", "n": 1, "items": [sample("PI-1")]})
+    assert list(read_scores(path).clips) == ["PI-1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"evaluations": {}}, "'evaluations' is to be an object"),
+        ({"evaluations": {"PI-1": None}}, '"PI-1" has no scores'),
+        ({"evaluations": {"PI-1": evaluation(6)}}, "no visual score from 0 to 5, but the number 6"),
+        ({"evaluations": {"PI-1": evaluation(-1)}}, "no visual score from 0 to 5, but the number"),
+        ({"evaluations": {"PI-1": evaluation(10**400)}}, "no visual score from 0 to 5, but the nu"),
+        ({"evaluations": {"PI-1": evaluation([5])}}, "no visual score from 0 to 5, but a list"),
+        ({"evaluations": {"PI-1": evaluation(audio=True)}}, "no audio score from 0 to 5, but true"),
+        ({"evaluations": {"PI-1": evaluation(details="4")}}, "no details score"),
+        ({"evaluations": {"PI-1": {"visual_score": 1}}}, "no audio score from 0 to 5, but null"),
+        ('{"evaluations": {"PI-1": {"visual_score": NaN}}}', "no visual score from 0 to 5, but n"),
+        ('{"evaluations": {"PI-1": {"visual_score": 1e999}}}', "no visual score from 0 to 5, but"),
+        ('{"evaluations": {"PI-1": {}, "PI-1": {}}}', '"PI-1" is there twice'),
+        ({"evaluations": []}, "'evaluations' is to be an object"),
+        ([sample("PI-1", judge=["a"])], "row 1: 'judge' is to be the judge's label, .* a list"),
+        ([sample("PI-1", judge=5)], "row 1: 'judge' is to be the judge's label, .* the number 5"),
+        ([5], "row 1: a row is an object"),
+        ([{"video_id": None}], "row 1: there is no usable video_id: null"),
+        ([{"audio": 5.0}], "row 1: there is no usable video_id: none is there"),
+        ([sample("PI-1"), sample("PI-1")], "row 2: PI-1 is there twice"),
+        ([sample("PI-1") | {"audio": 101}], "PI-1 has no audio score from 0 to 100, but the n"),
+        ([sample("PI-1"), sample("PI-2", judge="b")], "several judges in one file"),
+        ([sample("PI-1"), sample("PI-2", suffix="_estimate")], "several judges in one file"),
+        ([{"video_id": "PI-1", "caption": "text"}], "row 1: neither scores nor a failure"),
+        ({"task": "ocr", "items": []}, 'scores of the task the text "ocr", not of captions'),
+        ({"task": [], "items": []}, "scores of the task a list, not of captions"),
+        ({"results": {}}, "expected is a score file"),
+        ([], "expected is a score file"),
+    ],
+)
+def test_what_is_no_score_file_is_refused_in_one_sentence(
+    tmp_path: Path, content: Any, reason: str
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(DataError, match=reason) as error:
+        read_scores(path)
+    assert str(error.value).startswith(str(path))

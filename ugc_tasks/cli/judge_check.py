@@ -1,0 +1,83 @@
+"""``ugc-videocap judge-check``: is the configured judge fit for a long run?
+
+Exit status 0 for yes, 1 for no, 2 where it could not be asked (settings, key, endpoint).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from ugc_tasks.common.display import say, say_json
+from ugc_tasks.data.home import Home
+
+if TYPE_CHECKING:
+    from ugc_tasks.judge.check import Check
+
+FIT, NOT_FIT = 0, 1
+
+_EXAMPLES = """examples:
+  OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
+  ugc-videocap judge-check --profile rubric --model gpt-4o-mini
+  OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none \\
+    ugc-videocap judge-check --profile rubric --model my-model --json
+
+18 captions of known quality are judged, as a run would: perfect, good, partial, of another clip,
+saying nothing, in another language, and with an order to the judge in it. Nothing is stored.
+exit status: 0 the judge is fit, 1 it is not, 2 it could not be asked
+"""
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add the command to the console script's ``subparsers``."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "judge-check",
+        help="find out whether the judge is fit before a long run",
+        description="Send captions of known quality to the judge that the environment configures, "
+        "and say whether it ranks them, can be read, is stable and withstands orders.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--profile",
+        choices=("paper", "rubric"),
+        help="the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)",
+    )
+    parser.add_argument("--model", help="the judge's model (default: UGC_JUDGE_MODEL)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check as the arguments say and return the exit status; errors are raised."""
+    from ugc_tasks.judge.check import check_judge
+
+    environ = dict(os.environ)
+    if arguments.profile:
+        environ["UGC_JUDGE_PROFILE"] = arguments.profile
+    if arguments.model:
+        environ["UGC_JUDGE_MODEL"] = arguments.model
+    check = check_judge(environ, Home.from_env(environ))
+    if arguments.json:
+        say_json(check.as_json())
+    else:
+        say(*_lines(check))
+    return FIT if check.fit else NOT_FIT
+
+
+def _lines(check: Check) -> list[str]:
+    cost = "" if check.usage.usd is None else f", {check.usage.usd:.4f} US dollars"
+    lines = [f"judge: {check.judge['label']}", ""]
+    for kind, mean in check.means.items():
+        lines.append(f"  {kind.replace('_', ' '):<16} {'-' if mean is None else f'{mean:.2f}'}")
+    lines.append("")
+    for finding in check.findings:
+        lines.append(f"{'yes' if finding.holds else 'NO ':<4} {finding.name}: {finding.said}")
+    lines += [f"note: {remark}" for remark in check.remarks]
+    lines.append(
+        f"asked {check.asked} times: {check.usage.prompt_tokens} prompt tokens, "
+        f"{check.usage.completion_tokens} completion tokens{cost}"
+    )
+    verdict = "fit for a run" if check.fit else "NOT fit for a run"
+    return [*lines, "", f"verdict: {verdict}"]

@@ -1,0 +1,1 @@
+"""lmms-eval's side of the benchmark: what its YAML files name, and how its metrics are made."""

@@ -1,0 +1,203 @@
+"""JSON, JSONL and CSV from disk, bounded in size, with errors that say which line of which file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.common.display import shown
+from ugc_tasks.data.home import DataError
+from ugc_tasks.data.questions import clip_id
+
+MAX_BYTES = 256 << 20
+"""Twenty times the largest samples file that 999 clips have come to."""
+
+MAX_DEPTH = 64
+"""Levels of lists and objects in one value; what writes JSON again fails at a few hundred."""
+
+_TABLES = {".csv", ".tsv"}
+_DELIMITERS = ",\t;"
+_SHOWN = 80
+
+
+def read_values(path: Path) -> Any:
+    """Return the value of a JSON file, or the list of the values of a JSONL or CSV file.
+
+    In JSONL the first line is a value of its own, and another one follows. A CSV or TSV file is
+    known by its suffix, or by a first line that is no JSON and names several columns; its rows are
+    objects of texts. Infinity and NaN, which JSON has not and some write for "nothing", are None.
+
+    Raises:
+        DataError: the file cannot be read, is no regular file, is too large, or is none of these;
+            an object has the same key twice; a value is nested too deeply.
+    """
+    text = _read(path)
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: the file is empty")
+    if path.suffix.lower() in _TABLES or _is_head(lines[0][1]):
+        return _table(path, text)
+    if len(lines) > 1 and _is_complete(lines[0][1]):
+        return [_parsed(line, f"{path}, line {number}") for number, line in lines]
+    return _parsed(text, str(path))
+
+
+def rows_of(path: Path, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield ``values`` with where they stand; ``DataError`` for one that is no object."""
+    for number, row in enumerate(values, 1):
+        where = f"{path}, row {number}"
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: a row is an object with the clip's id; this is {kind(row)}")
+        yield where, row
+
+
+def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield rows of ours, each with where it stands and its ``video_id``; else ``DataError``."""
+    for where, row in rows_of(path, values):
+        if (video_id := clip_id(row.get("video_id"))) is None:
+            given = kind(row.get("video_id")) if "video_id" in row else "none is there"
+            raise DataError(f"{where}: there is no usable video_id: {given}")
+        yield where, video_id, row
+
+
+def kind(value: Any) -> str:
+    """Return what a JSON value is, for a message; short, however large the value is."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int | float):
+        return f"the number {shown(value, _SHOWN)}"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, for a message."""
+    return shown(json.dumps(text[:_SHOWN], ensure_ascii=False), _SHOWN)
+
+
+def _read(path: Path) -> str:
+    """Return the text of a regular file; no pipe is waited for, no device is opened."""
+    try:
+        _require_file(path, path.stat())
+        # A file of /proc may block and tells no size: hence no waiting, and a bounded read.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            _require_file(path, os.fstat(file.fileno()))
+            data = file.read(MAX_BYTES + 1) or b""
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:  # a null character
+        raise DataError(f"{path}: is no path of a file") from None
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{path}: is larger than the {MAX_BYTES} bytes that are read")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not text in UTF-8") from None
+
+
+def _require_file(path: Path, status: os.stat_result) -> None:
+    mode = status.st_mode
+    if stat.S_ISREG(mode):
+        if status.st_size > MAX_BYTES:
+            raise DataError(
+                f"{path}: {status.st_size} bytes are more than the {MAX_BYTES} that are read"
+            )
+        return
+    names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    what = names.get(stat.S_IFMT(mode), "a device")
+    raise DataError(f"{path}: is {what}, not a file: give the path of a file")
+
+
+def _is_complete(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_head(line: str) -> bool:
+    """Tell whether a file's first line names several columns, and is no JSON."""
+    if line.lstrip()[:1] in ("{", "[") or _is_complete(line):
+        return False
+    return max(line.count(delimiter) for delimiter in _DELIMITERS) > 0
+
+
+def _table(path: Path, text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV or TSV file; which of the delimiters it has, its head tells."""
+    head = text.lstrip("\n").split("\n", 1)[0]
+    delimiter = max(_DELIMITERS, key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[dict[str, str]] = []
+    names: list[str] = []
+    try:
+        for cells in reader:
+            if not any(cells):
+                continue
+            if not names:
+                names = [cell.strip() for cell in cells]
+                if (twice := _twice(names)) is not None:
+                    raise DataError(f"{path}: column {quoted(twice)} is there twice: rename one")
+                continue
+            if len(cells) != len(names):
+                raise DataError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells, but its head has "
+                    f"{len(names)} columns: quote cells that hold the delimiter or a line break"
+                )
+            rows.append(dict(zip(names, cells, strict=True)))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from None
+    return rows
+
+
+def _parsed(text: str, where: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = _twice([key for key, _ in pairs])
+            raise DataError(f"{where}: {quoted(str(twice))} is there twice: remove one of them")
+        return content
+
+    try:
+        value = json.loads(
+            text, object_pairs_hook=unique, parse_float=_finite, parse_constant=lambda _: None
+        )
+        if not _is_shallow(value):
+            raise RecursionError
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
+        raise DataError(f"{where}: not valid JSON ({reason})") from None
+    return value
+
+
+def _twice(names: list[str]) -> str | None:
+    """Return the first name that is there more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [v for v in level if isinstance(v, dict | list)]
+        if not inner:
+            return True
+        level = [item for v in inner for item in (v.values() if isinstance(v, dict) else v)]
+    return False

@@ -1,0 +1,305 @@
+"""The lmms-eval model ``ugc_replay``: answers that exist already, given again.
+
+No GPU, no clips: scores of saved answers through lmms-eval's own command, beside other models'.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lmms_eval.api.instance import GenerationResult, Instance
+from lmms_eval.api.model import lmms
+from loguru import logger as _loguru
+
+from ugc_tasks.benchmark import SPECS
+from ugc_tasks.common.display import harmless_record, shown
+from ugc_tasks.data.home import DataError
+from ugc_tasks.register import bypass_cache
+from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
+from ugc_tasks.results.likeness import refuse_descriptions, refuse_options
+from ugc_tasks.results.pairing import pair
+from ugc_tasks.run import WITHOUT_CLIPS, put_in_order
+
+logger = _loguru.patch(harmless_record)
+_NAMED = 5
+_MAX_NAME = 100
+_OTHER_SUITE = "no answers are saved for tasks of other suites"
+
+_Answers = tuple[Mapping[str, SavedAnswer], str]
+"""Answers by ``video_id``, and why there are none; empty where that needs no reason."""
+
+
+class Replayed(str):
+    """A saved answer, and what was saved of how it came about."""
+
+    generation: dict[str, Any] | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # lmms-eval gathers answers of several ranks by pickling them.
+        return (replayed, (str(self), self.generation))
+
+
+def replayed(text: str, generation: dict[str, Any] | None) -> Replayed:
+    """Return an answer with its ``generation``."""
+    answer = Replayed(text)
+    answer.generation = generation
+    return answer
+
+
+class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
+    """Gives saved answers, by ``video_id``; the clips that have one come first (``--limit``).
+
+    Requests of other suites' tasks, which run beside ours, get an empty answer and one warning.
+
+    Args:
+        answers: a file of answers, for every task of the run; or a folder with one file a task,
+            named after it (``ugc_videocap_ocr.jsonl``); or JSON, ``{"ugc_videocap_ocr": FILE}``.
+        answer_field: the field of a row that holds the model's text, where several could.
+        name: what lmms-eval calls the model in its results and their folder; None: as the file of
+            answers is called.
+        model, model_name, pretrained: the same by lmms-eval's own names.
+        batch_size, max_batch_size, device: lmms-eval's; without effect.
+
+    Raises:
+        DataError: a file cannot be used, or answers a clip twice; the name cannot be a folder's.
+    """
+
+    is_simple = False
+    keeps_answers = True  # see ugc_models.response_cache
+    _alive: ClassVar[weakref.WeakSet[UgcReplay]] = weakref.WeakSet()
+
+    def __init__(
+        self,
+        answers: str | Mapping[str, str],
+        answer_field: str | None = None,
+        *,
+        name: str | None = None,
+        model: str | None = None,
+        model_name: str | None = None,
+        pretrained: str | None = None,
+        batch_size: int | str | None = None,
+        max_batch_size: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = _name(answers, name or model or model_name or pretrained)
+        self._files = _files(answers)
+        self._field = None if answer_field is None else str(answer_field)
+        self._read: dict[Path, SavedAnswers] = {}
+        self._matched: dict[str, _Answers] = {}
+        self._ours: dict[str, bool] = {}
+        for path in self._files.values():  # bad files are reported before the tasks are loaded
+            self._answers(path)
+        # This model is made before the tasks are: they need no clips then, from their loading to
+        # their last score. (``clean`` comes before the scores; a later model in this process has
+        # its clips looked for again, as this one is gone by then.)
+        os.environ[WITHOUT_CLIPS] = "1"
+        self._alive.add(self)
+        weakref.finalize(self, _want_clips, self._alive)
+        put_in_order(self._answered_first)
+        bypass_cache()
+        _name_results()
+
+    @property
+    def device(self) -> str:
+        """Where lmms-eval gathers its counts across ranks."""
+        return "cpu"
+
+    @classmethod
+    def name_of(cls, source: object) -> str | None:
+        """Return the name of what lmms-eval calls ``source``: this model's, or its name for it."""
+        if isinstance(source, cls):
+            return source.name
+        alive = [model.name for model in cls._alive]
+        return alive[0] if source == "ugc_replay" and len(alive) == 1 else None
+
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """Return the saved answer of each request's clip; a missing one is a failure."""
+        results = []
+        asked: dict[str, set[str]] = {}
+        others: set[str] = set()
+        for request in requests:
+            doc_id, task, split = request.arguments[-3:]
+            documents = self.task_dict[task][split]
+            if not self._is_ours(task, documents):
+                others.add(task)
+                results.append(GenerationResult(replayed("", {"error": _OTHER_SUITE})))
+                continue
+            video_id = documents[doc_id]["video_id"]
+            asked.setdefault(task, set()).add(video_id)
+            answers, refused = self._answers_to(task, documents)
+            answer = answers.get(video_id, SavedAnswer(None, error=refused or NOT_SAVED))
+            results.append(GenerationResult(_answer(answer, task)))
+        _warn_of_others(others)
+        for task, ids in asked.items():
+            answers, refused = self._answers_to(task, ())
+            if not refused and (missing := ids - set(answers)):
+                named = _named(sorted(missing))
+                logger.warning(f"{task}: {len(missing)} of {len(ids)} clips have none: {named}")
+        return results
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Return nothing: no task of this benchmark asks so."""
+        _warn_of_others({request.arguments[-2] for request in requests})
+        return [""] * len(requests)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Return zeros: no task of this benchmark asks so."""
+        _warn_of_others({request.arguments[-2] for request in requests})
+        return [(0.0, False)] * len(requests)
+
+    def _is_ours(self, task: str, documents: Any) -> bool:
+        """Tell whether a task asks about clips that answers can be saved for."""
+        if task not in self._ours:
+            # A document of another suite may have large pictures in it: one is looked at.
+            self._ours[task] = task in _SHORT_NAMES or "video_id" in documents[0]
+        return self._ours[task]
+
+    def _answered_first(self, task: str, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        answers, _ = self._answers_to(task, documents)
+        return sorted(documents, key=lambda document: document["video_id"] not in answers)
+
+    def _answers_to(self, task: str, documents: Iterable[Any]) -> _Answers:
+        """Return the answers to a task by its ids, and why there are none if that has a reason.
+
+        What is wrong with a file is said once, and costs this task alone.
+        """
+        if task not in self._matched:
+            path = self._files.get(task) or self._files.get("")
+            if path is None:
+                self._matched[task] = {}, "no file of answers was given for this task"
+            else:
+                self._matched[task] = _matched(task, self._answers(path), list(documents))
+            if refused := self._matched[task][1]:
+                logger.warning(f"{task}: {refused}")
+        return self._matched[task]
+
+    def _answers(self, path: Path) -> SavedAnswers:
+        if path not in self._read:
+            self._read[path] = read_answers(path, self._field)
+        return self._read[path]
+
+
+def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
+    """Return the answers to a task's documents, with a warning of what is to be known of them."""
+    references = {each["video_id"]: each.get("answer", "") for each in documents}
+    options = dict.fromkeys(o for each in documents for o in each.get("options") or ())
+    try:
+        pairing = pair(saved, references)
+        if options:
+            texts = [a.value for _, a in pairing.pairs if isinstance(a.value, str)]
+            refuse_descriptions(saved.path, texts, list(options))
+        elif (name := _SHORT_NAMES.get(task)) is not None and SPECS[name].judged:
+            refuse_options(saved.path, saved.values)
+    except DataError as error:
+        return {}, shown(error)
+    if pairing.unknown:
+        count, named = len(pairing.unknown), _named(pairing.unknown)
+        logger.warning(f"{task}: {count} answers are to no clip that it asks about: {named}")
+    for note in pairing.notes:
+        logger.warning(f"{task}: {note}")
+    return dict(pairing.pairs), ""
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(map(shown, ids[:_NAMED])) + (", …" if len(ids) > _NAMED else "")
+
+
+def _want_clips(alive: Iterable[UgcReplay]) -> None:
+    """Have clips looked for again, unless another model that answers from files is at work.
+
+    An ended one goes when Python collects it, which can be in the middle of the next one's run.
+    """
+    if not list(alive):
+        os.environ.pop(WITHOUT_CLIPS, None)
+
+
+def _warn_of_others(tasks: set[str]) -> None:
+    if tasks:
+        logger.warning(
+            f"ugc_replay: {_OTHER_SUITE}: {shown(', '.join(sorted(tasks)))}; they get empty "
+            "answers, and their figures mean nothing"
+        )
+
+
+def _name_results() -> None:
+    """Have lmms-eval file the results of this model under its name.
+
+    It takes a name from the arguments, by names of its own, and without one writes into the bare
+    output folder, where ``lmms-eval serve`` does not look.
+    """
+    from lmms_eval.loggers.evaluation_tracker import GeneralConfigTracker
+    from lmms_eval.utils import sanitize_model_name
+
+    original = GeneralConfigTracker.log_experiment_args
+    if getattr(original, "names_replays", False):
+        return
+
+    @functools.wraps(original)
+    def log_experiment_args(self: Any, model_source: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, model_source, *args, **kwargs)
+        if (name := UgcReplay.name_of(model_source)) is not None:
+            self.model_name, self.model_name_sanitized = name, sanitize_model_name(name)
+
+    log_experiment_args.names_replays = True  # type: ignore[attr-defined]
+    GeneralConfigTracker.log_experiment_args = log_experiment_args
+
+
+def _name(answers: str | Mapping[str, str], given: object) -> str:
+    """Return the model's name: as given, else as the file or folder of answers is called."""
+    if given is not None:
+        name = str(given)
+        if not name.strip("./ ") or not name.isprintable() or len(name) > _MAX_NAME:
+            raise DataError(f"name={shown(name, _MAX_NAME)}: this cannot be the name of a folder")
+        return name
+    several = not isinstance(answers, str) or answers.lstrip().startswith("{")
+    stem = "" if several else Path(str(answers)).absolute().stem
+    return shown(stem, _MAX_NAME).strip("./ ") or "ugc_replay"
+
+
+def _files(answers: str | Mapping[str, str]) -> dict[str, Path]:
+    """Return the file of each task; under the empty name one for all tasks."""
+    if isinstance(answers, str) and answers.lstrip().startswith("{"):
+        try:
+            answers = json.loads(answers)
+        except ValueError as error:
+            raise DataError(f"answers={answers!r:.200} is not valid JSON ({error})") from None
+    if isinstance(answers, Mapping):
+        if not answers or not all(isinstance(file, str) for file in answers.values()):
+            raise DataError(f'answers={answers!r:.200} is not {{"TASK": FILE, ...}}')
+        return {task: Path(file) for task, file in answers.items()}
+    path = Path(answers)
+    if not path.is_dir():
+        return {"": path}
+    files: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        if file.suffix.lower() in _SUFFIXES:
+            if file.stem in files:
+                raise DataError(f"{path}: both {files[file.stem].name} and {file.name} are in it")
+            files[file.stem] = file
+    if not files:
+        raise DataError(f"{path}: there is no file of answers (.json, .jsonl, .csv) in it")
+    return files
+
+
+_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv"}
+_SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
+
+
+def _answer(saved: SavedAnswer, task: str) -> Replayed:
+    """Return a saved answer as it was given, and why it is none where it is none."""
+    value, error = saved.value, saved.error
+    generation = dict(saved.generation) if saved.generation is not None else None
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if task in _SHORT_NAMES:  # of another suite's tasks, only the file can say what failed
+        read = saved.read(_SHORT_NAMES[task])
+        error, generation = read.failure, dict(read.generation) if read.generation else generation
+    if error or value is None:
+        generation = {**(generation or {}), "error": error or NOT_SAVED}
+    return replayed("" if value is None else text, generation)

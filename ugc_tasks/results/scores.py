@@ -1,0 +1,192 @@
+"""Reading files of caption scores: the authors', and ours.
+
+* The authors': ``{"evaluations": {video_id: {"visual_score": 1-5, "audio_score": 1-5,
+  "details_score": 1-5, "average_score": their mean}}, "overall_average_percent": 0-100, ...}``.
+  They say no judge. A 0 is off the judge's scale: their script stored it where a request or a reply
+  failed, and counted it, so it counts here too and is told.
+* Ours: lmms-eval's samples file of ``ugc_videocap``, and what ``ugc-videocap score caption --json``
+  prints. Both hold rows with ``video_id``, the scores on 20-100, the judge, and the failures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
+from ugc_tasks.data.home import DataError
+from ugc_tasks.judge.repeats import SEVERAL
+from ugc_tasks.results.answers import NOT_SAVED
+from ugc_tasks.results.files import clip_rows, kind, quoted, read_values
+
+_HIGHEST = 5
+_SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """The scores of one clip, each on 0-100."""
+
+    visual: float
+    audio: float
+    details: float
+
+    @property
+    def average(self) -> float:
+        """Mean of the three."""
+        return (self.visual + self.audio + self.details) / 3
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """The scores of one file.
+
+    Attributes:
+        clips: by ``video_id``, in the file's order.
+        failed: why a clip of the file has no score, by ``video_id``.
+        judge: the judge's label, None where the file says none.
+        estimate: whether the scores are the offline estimate.
+        wanted: clips in the whole benchmark as the file says; None where it does not.
+        stated_average: the average that the file itself states, on 0-100, if any.
+        ran: what the judge's endpoint said it was, model and fingerprint; several where it changed.
+    """
+
+    path: Path
+    clips: Mapping[str, ClipScores]
+    failed: Mapping[str, str]
+    judge: str | None
+    estimate: bool
+    wanted: int | None
+    stated_average: float | None
+    ran: frozenset[str] = frozenset()
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Failed clips to which the scored file of answers has none."""
+        return tuple(video_id for video_id, why in self.failed.items() if why == NOT_SAVED)
+
+    @property
+    def zeros(self) -> tuple[str, ...]:
+        """Clips with a 0 among their scores: failures that were stored as scores."""
+        return tuple(
+            video_id
+            for video_id, clip in self.clips.items()
+            if min(clip.visual, clip.audio, clip.details) == 0
+        )
+
+
+def read_scores(path: Path) -> ScoreFile:
+    """Read a score file.
+
+    Raises:
+        DataError: the file cannot be read, has none of the layouts above, has a clip twice, or a
+            score off its scale.
+    """
+    content = read_values(path)
+    if isinstance(content, dict) and "evaluations" in content:
+        return _authors(path, content)
+    if isinstance(content, dict) and "items" in content:
+        if (task := content.get("task")) != "caption":
+            raise DataError(f"{path}: scores of the task {kind(task)}, not of captions")
+        content = content["items"]
+    elif isinstance(content, dict) and "video_id" in content:
+        content = [content]  # a samples file of one line
+    if not isinstance(content, list) or not content:
+        raise DataError(f"{path}: {_SCORES}")
+    return _ours(path, content)
+
+
+def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
+    evaluations = content["evaluations"]
+    if not isinstance(evaluations, dict) or not evaluations:
+        raise DataError(f"{path}: 'evaluations' is to be an object with the scores by video_id")
+    clips = {}
+    for video_id, scores in evaluations.items():
+        if not isinstance(scores, dict):
+            raise DataError(f"{path}: {quoted(video_id)} has no scores")
+        where = f"{path}: {quoted(video_id)}"
+        values = [_score(scores.get(f"{name}_score"), _HIGHEST, where, name) for name in DIMENSIONS]
+        clips[video_id] = ClipScores(*(value * SCALE for value in values))
+    return ScoreFile(
+        path=path,
+        clips=clips,
+        failed={},
+        judge=None,
+        estimate=False,
+        wanted=None,
+        stated_average=_number(content.get("overall_average_percent")),
+    )
+
+
+def _ours(path: Path, rows: list[Any]) -> ScoreFile:
+    clips: dict[str, ClipScores] = {}
+    failed: dict[str, str] = {}
+    judges: set[str] = set()
+    estimates: set[bool] = set()
+    wanted: set[int | None] = set()
+    ran: set[str] = set()
+    for where, video_id, row in clip_rows(path, rows):
+        if video_id in clips or video_id in failed:
+            raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
+        suffix = next((s for s in ("", ESTIMATE) if DIMENSIONS[0] + s in row), None)
+        if suffix is not None:
+            values = (
+                _score(row.get(n + suffix), 100, f"{where}: {video_id}", n) for n in DIMENSIONS
+            )
+            clips[video_id] = ClipScores(*values)
+            estimates.add(suffix == ESTIMATE)
+        elif "caption_failed" in row or "judge_failed" in row:
+            why = row.get("caption_failed") or row.get("judge_failed") or "not judged"
+            failed[video_id] = why if isinstance(why, str) else kind(why)
+        else:
+            raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
+        judges.add(_judge(where, row.get("judge")))
+        if isinstance(who := row.get("judge_ran"), str):
+            ran.update(name.strip() for name in who.split(SEVERAL.strip()) if name.strip())
+        wanted.add(_wanted(row.get("coverage")))
+    if len(judges) > 1 or len(estimates) > 1:
+        raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
+    return ScoreFile(
+        path=path,
+        clips=clips,
+        failed=failed,
+        judge=judges.pop() or None,
+        estimate=True in estimates,
+        wanted=wanted.pop() if len(wanted) == 1 else None,
+        stated_average=None,
+        ran=frozenset(ran),
+    )
+
+
+def _wanted(coverage: Any) -> int | None:
+    """Return how many clips there are in all, from a row's share of them ("1/999")."""
+    total = coverage.partition("/")[2] if isinstance(coverage, str) else ""
+    return int(total) if total.isdecimal() and len(total) < 10 and int(total) > 0 else None
+
+
+def _judge(where: str, label: Any) -> str:
+    """Return the judge's label in a row; empty where it says none."""
+    if label is None or isinstance(label, str):
+        return label or ""
+    raise DataError(f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}")
+
+
+def _score(value: Any, highest: int, where: str, name: str) -> float:
+    number = _number(value)
+    if number is None or not 0 <= number <= highest:
+        raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    """Return a JSON number; None for anything else, and where it is beyond all bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
