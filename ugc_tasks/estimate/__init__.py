@@ -1,13 +1,25 @@
 """A free estimate of a caption's GPT-4o scores from the two texts alone: never a judgment.
 
-``estimate`` is the door; ``interval`` says how far off the mean of estimates may be, ``unlike``
-which captions the fit knows nothing of. ``benchmarks/fit_offline.py`` makes the figures behind all
-three, and prints how far off they are on models that they were not fitted to.
+Begin with ``model.py``. How its figures were fitted, and how far off they are on models that they
+were not fitted to: ``ugc_tasks/judge/README.md``.
 """
 
-from ugc_tasks.estimate.interval import difference_interval, interval
-from ugc_tasks.estimate.model import estimate
-from ugc_tasks.estimate.unlike import unlike
-from ugc_tasks.estimate.weights import Weights, load_weights
+from ugc_tasks.estimate.model import (
+    Weights,
+    difference_interval,
+    doubts,
+    estimate,
+    interval,
+    load_weights,
+    unlike,
+)
 
-__all__ = ["Weights", "difference_interval", "estimate", "interval", "load_weights", "unlike"]
+__all__ = [
+    "Weights",
+    "difference_interval",
+    "doubts",
+    "estimate",
+    "interval",
+    "load_weights",
+    "unlike",
+]

@@ -12,7 +12,7 @@ from ugc_tasks.data.questions import read_questions
 from ugc_tasks.detail import metrics as detail
 from ugc_tasks.detail.metrics import VALUES, answer_metrics
 from ugc_tasks.estimate import interval
-from ugc_tasks.estimate.unlike import doubts
+from ugc_tasks.estimate.model import doubts
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.questions import question_named

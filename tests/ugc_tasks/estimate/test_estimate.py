@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.reference import reference_dir
 from ugc_tasks.estimate import estimate, load_weights, unlike
-from ugc_tasks.estimate.features import AGREEMENT, KIND, STYLE, features
-from ugc_tasks.estimate.vocabulary import load_vocabulary
+from ugc_tasks.estimate.features import AGREEMENT, KIND, STYLE, features, load_vocabulary
 from ugc_tasks.judge.forms import DIMENSIONS
 from ugc_tasks.judge.scores import Scores
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.reference import reference_dir
 from ugc_tasks.estimate import difference_interval, interval, load_weights, unlike
-from ugc_tasks.estimate.unlike import REASONS, doubts
+from ugc_tasks.estimate.model import REASONS, doubts
 
 COLUMNS = ("visual", "audio", "details", "average")
 REFERENCE = (
