@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ugc_tasks.judge.agreement import Noise
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.settings import interval_of
 from ugc_tasks.lmms.metrics import judged_row
 from ugc_tasks.results.answer_text import ModelAnswer
-from ugc_tasks.results.reliability import measured, paragraph
+from ugc_tasks.results.reliability import Noise, measured, paragraph
 
 PERCENT = 100
 """A judgment of 0-1 on the published scale of 0-100."""

@@ -1,21 +1,39 @@
-"""The judge's noise, as it stands in rows and results where ``UGC_JUDGE_REPEATS`` is above 1.
+"""How far a judge agrees with itself, where ``UGC_JUDGE_REPEATS`` is above 1.
 
-A row has two entries, both texts: ``judge_repeats``, how many of the clip's judgments came (``3 of
-3``, or ``2 of 3: why the other did not``), and ``judge_noise``, what each of them said on the
-judge's own scale (``visual 4 4 5; audio 3 3 3; details 5 4 5``). A clip that was judged once has
-neither, so nothing of this is in a result of single judgments.
+First the statistics. The judgments of clip ``i`` are taken for ``m + c_i + e_ij``: clips differ
+(``c``), and the judge differs from itself (``e``). Both variances come from one analysis of
+variance. Clips may have different numbers of judgments, because some of them failed. The mean's
+standard error, its interval and the repeats that are enough are of ``e`` alone: what another pass
+of the same judge over the same answers would change. They do not say how far the mean of *other*
+clips would be (``statistics.py`` does), nor whether the judge is right: an error that it makes every
+time is in no variance.
+
+Then the rows and results. A row has two entries, both texts: ``judge_repeats``, how many of the
+clip's judgments came (``3 of 3``, or ``2 of 3: why the other did not``), and ``judge_noise``, what
+each of them said on the judge's own scale (``visual 4 4 5; audio 3 3 3; details 5 4 5``). A clip
+that was judged once has neither, so nothing of this is in a result of single judgments.
+
+Sources:
+    Searle, Casella, McCulloch: Variance Components (1992), chapter 3: the ANOVA estimators of the
+    one-way random model with unequal numbers of observations.
+    Krippendorff: Computing Krippendorff's Alpha-Reliability (2011), for the interval level: scores
+    whose mean is reported are taken to be equally far from one to the next. There both
+    disagreements are sums of squares, so no table of all pairs of values is needed; such a table
+    grows with the square of the number of different values, which a judge of shares can choose.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from dataclasses import dataclass
+from statistics import NormalDist, fmean
 from typing import Any
 
-from ugc_tasks.judge.agreement import Noise, noise_of
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import SEVERAL
+from ugc_tasks.results.statistics import LEVEL
 
 REPEATS = "judge_repeats"
 NOISE = "judge_noise"
@@ -26,6 +44,139 @@ _HEADING = (
     "variance of the judge / of the clips / alpha / exact / within one / of the mean "
     "(judge's share) / repeats enough for ±{interval:g}"
 )
+Table = Sequence[Sequence[float]]
+"""The judgments of each clip on 0-100, in order; a clip has at least one, not all as many."""
+
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+_SAME = 1e-9  # points: means of the same grades may differ in their last bit
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How noisy judgments are. Variances are in squared points of 0-100, shares on 0-1.
+
+    A figure is None where nothing tells it: where no clip has two judgments, for ``clip_variance``
+    and ``share_of_mean`` also where there are no two clips.
+
+    Attributes:
+        clips: clips with a judgment.
+        judgments: of all clips together.
+        judge_variance: of the judgments of one clip about that clip's own level.
+        clip_variance: of the clips' levels; 0 where the judge's noise explains all that is seen.
+        alpha: Krippendorff's, interval level; 1 is agreement, 0 is chance. None also where all
+            judgments are the same: there is nothing to tell apart.
+        exact: pairs of judgments of one clip that are equal, of all such pairs.
+        within_one: those at most a point of the judge's scale apart; None for a scale without.
+        standard_error: of the mean over the clips, by the judge's noise alone; points.
+        half_width: the mean lies within so many points of what endless repeats would give, in 95 of
+            100 runs (normal; the variance is taken for known, which it is not for a few clips).
+        share_of_mean: the judge's share of the mean's whole variance, the clips being a sample.
+        enough: judgments a clip, at least 1, at which ``half_width`` is at most ``interval``.
+        interval: points.
+    """
+
+    clips: int
+    judgments: int
+    judge_variance: float | None
+    clip_variance: float | None
+    alpha: float | None
+    exact: float | None
+    within_one: float | None
+    standard_error: float | None
+    half_width: float | None
+    share_of_mean: float | None
+    enough: int | None
+    interval: float
+
+
+def noise_of(table: Table, *, point: float | None, interval: float) -> Noise:
+    """Return how noisy the judgments of ``table`` are.
+
+    Args:
+        table: see :data:`Table`.
+        point: a point of the judge's scale, in those of ``table``; None where it has none.
+        interval: the half-width, in points, that ``enough`` is for.
+
+    Raises:
+        ValueError: no clip, a clip without a judgment, or a value that is not finite.
+    """
+    if not table or not all(table) or not all(math.isfinite(x) for row in table for x in row):
+        raise ValueError("noise is told from at least one clip, each with finite judgments")
+    clips, total = len(table), sum(map(len, table))
+    judge, between = _variances(table)
+    exact, within = _agreeing(table, point)
+    error = share = enough = None
+    if judge is not None:
+        # The mean over clips of their means: a clip with fewer judgments is as heavy and noisier.
+        a_clip = judge * sum(1 / len(row) for row in table) / clips
+        error = math.sqrt(a_clip / clips)
+        enough = max(1, math.ceil(judge * (_Z / interval) ** 2 / clips))
+        if between is not None and a_clip + between > 0:
+            share = a_clip / (a_clip + between)
+    return Noise(
+        clips=clips,
+        judgments=total,
+        judge_variance=judge,
+        clip_variance=between,
+        alpha=_alpha([row for row in table if len(row) > 1]),
+        exact=exact,
+        within_one=within,
+        standard_error=error,
+        half_width=None if error is None else _Z * error,
+        share_of_mean=share,
+        enough=enough,
+        interval=interval,
+    )
+
+
+def _variances(table: Table) -> tuple[float | None, float | None]:
+    """Return the variance within clips and between them; see the module for the source."""
+    clips, total = len(table), sum(map(len, table))
+    if total == clips:
+        return None, None
+    within = sum(map(_squares, table)) / (total - clips)
+    if clips < 2:
+        return within, None
+    mean = math.fsum(x for row in table for x in row) / total
+    between = math.fsum(len(row) * (math.fsum(row) / len(row) - mean) ** 2 for row in table)
+    size = (total - sum(len(row) ** 2 for row in table) / total) / (clips - 1)
+    return within, max(0.0, (between / (clips - 1) - within) / size)
+
+
+def _alpha(table: Table) -> float | None:
+    """Return alpha of clips with two judgments or more; None where it is not defined."""
+    values = [x for row in table for x in row]
+    if not values or max(values) - min(values) < _SAME:
+        return None
+    # Mean squared differences of pairs are twice the variances: of one clip, and of all values.
+    observed = math.fsum(len(row) * _squares(row) / (len(row) - 1) for row in table) / len(values)
+    expected = _squares(values) / (len(values) - 1)
+    return 1 - observed / expected
+
+
+def _agreeing(table: Table, point: float | None) -> tuple[float | None, float | None]:
+    """Return the shares of pairs that are equal, and at most ``point`` apart."""
+    import numpy as np
+
+    most = max(map(len, table))
+    grid = np.full((len(table), most), np.nan)
+    for row, values in zip(grid, table, strict=True):
+        row[: len(values)] = values
+    pairs = equal = near = 0
+    for first in range(most - 1):
+        apart = np.abs(grid[:, first + 1 :] - grid[:, first, None])  # nan where one is missing
+        pairs += int(np.count_nonzero(~np.isnan(apart)))
+        equal += int(np.count_nonzero(apart <= _SAME))
+        near += int(np.count_nonzero(apart <= (point or 0.0) + _SAME))
+    if not pairs:
+        return None, None
+    return equal / pairs, None if point is None else near / pairs
+
+
+def _squares(values: Sequence[float]) -> float:
+    """Return the sum of squared distances from the mean."""
+    mean = math.fsum(values) / len(values)
+    return math.fsum((x - mean) ** 2 for x in values)
 
 
 def came(judgment: Judgment) -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ugc_tasks.judge.agreement import Noise, noise_of
+from ugc_tasks.results.reliability import Noise, noise_of
 
 Z = 1.959964
 GRADES = [20.0, 40.0, 60.0, 80.0, 100.0]
