@@ -5,8 +5,8 @@ First the statistics. The judgments of clip ``i`` are taken for ``m + c_i + e_ij
 variance. Clips may have different numbers of judgments, because some of them failed. The mean's
 standard error, its interval and the repeats that are enough are of ``e`` alone: what another pass
 of the same judge over the same answers would change. They do not say how far the mean of *other*
-clips would be (``statistics.py`` does), nor whether the judge is right: an error that it makes every
-time is in no variance.
+clips would be (``statistics.py`` does), nor whether the judge is right: an error that it makes
+every time is in no variance.
 
 Then the rows and results. A row has two entries, both texts: ``judge_repeats``, how many of the
 clip's judgments came (``3 of 3``, or ``2 of 3: why the other did not``), and ``judge_noise``, what
