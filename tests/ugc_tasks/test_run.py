@@ -12,6 +12,7 @@ from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import QUESTION, MakeHome
 from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.data.home import DataError
+from ugc_tasks.data.official import OfficialPromptError
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
@@ -145,6 +146,18 @@ def test_a_judge_that_cannot_be_asked_stops_the_run(
     monkeypatch.delenv("UGC_JUDGE_PROFILE")  # the published judge, then
     with pytest.raises(JudgeConfigError, match="OPENAI_API_KEY"):
         current_run("caption")
+
+
+def test_a_prompt_of_the_home_that_is_not_the_official_one_stops_the_run(
+    make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = make_home() / "prompts" / "caption_judge_system.txt"
+    own.parent.mkdir()
+    own.write_text("Be kind.")
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "paper")
+    with pytest.raises(OfficialPromptError, match=f"{own} is not the official prompt"):
+        current_run("caption")
+    assert not judge_server.requests
 
 
 def test_the_results_state_how_the_numbers_came_about_and_not_the_key(

@@ -78,14 +78,10 @@ class Batch:
     def judgment(self, document: dict[str, Any], text: str, place: int, judge: Judge) -> Judgment:
         """Return the judgment of a document's answer, asking for the others' meanwhile."""
         self._announce(document, place, judge)
-        mine = self._ask(item_of(document, text), judge)
         origin = self._agreed_origin(document, place)
         if origin is not None:
-            items = self._items(origin)
-            judge.begin(items)
-            for item in items:  # in the order in which lmms-eval will want them
-                self._ask(item, judge)
-        return mine.result()
+            self._ask_all(self._items(origin), judge)
+        return self._ask(item_of(document, text), judge).result()
 
     def _announce(self, document: dict[str, Any], place: int, judge: Judge) -> None:
         """Have the judge say what it will take before it is asked for anything.
@@ -97,6 +93,14 @@ class Batch:
                 return
             self._announced = True
             judge.announce(self._items(self._origin(document, place)))
+
+    def _ask_all(self, items: Sequence[JudgeItem], judge: Judge) -> None:
+        # What was asked by itself must not be in a batch as well, and so be paid for twice; nor
+        # may another thread ask for anything before the batch has it.
+        with self._lock:
+            judge.begin([item for item in items if item not in self._asked])
+        for item in items:  # in the order in which lmms-eval will want them
+            self._ask(item, judge)
 
     def _ask(self, item: JudgeItem, judge: Judge) -> Future[Judgment]:
         # Once each, also those that failed: the judge has tried again already.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.annotations import video_ids
+from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.benchmark import SPECS, Spec
 from ugc_tasks.data.home import DataError
@@ -75,6 +76,7 @@ def test_a_reference_that_is_a_list_is_a_text_in_the_samples_file(
     task = load_task("ugc_videocap_ocr")
     document = task.test_docs()[1]
     assert json.loads(task.doc_to_target(document)) == document["answer"]
+    assert task.doc_to_target({"answer": ["Grüße", "你好"]}) == '["Grüße", "你好"]'
     caption = load_task("ugc_videocap")
     assert caption.doc_to_target(caption.test_docs()[1]) == "Reference 1 of final_caption_qa."
 
@@ -101,3 +103,18 @@ def test_a_task_file_has_the_fields_of_its_own_tasks_only(make_full_home: MakeHo
     for unknown in ("ocr__metadata", "tone__nothing", "tone", "tone__", "__path__"):
         with pytest.raises(AttributeError, match=unknown):
             attribute(unknown)
+
+
+def test_a_task_that_is_loaded_again_after_an_interruption_has_a_judge_that_asks(
+    make_home: MakeHome, judge_server: JudgeServer
+) -> None:
+    make_home()
+    attribute = fields("caption")
+    attribute("caption__dataset_kwargs")
+    judge = current_run("caption").judge
+    assert judge is not None
+    judge.interrupt()
+    attribute("caption__dataset_kwargs")
+    again = current_run("caption").judge
+    assert again is not None
+    assert not again.interrupted

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
 import pytest
 
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.usage import Usage
 from ugc_tasks.lmms.metrics import (
     base_row,
     columns,
@@ -117,6 +120,20 @@ def test_what_the_model_told_of_its_answer_is_in_the_row() -> None:
     assert row["generation"] == told
 
 
+@pytest.mark.parametrize(
+    ("heard", "counted"), [(True, "heard"), (False, "no"), ("yes", "no"), (1, "no"), (None, "no")]
+)
+def test_only_a_plain_yes_counts_as_heard(heard: object, counted: str) -> None:
+    told = ModelAnswer("text", generation={"heard": heard})
+    assert base_row("PI-1", told, scored=True, wanted=4)["clips_heard"] == counted
+
+
+@pytest.mark.parametrize("flags", ["token_limit", None, [1], ["cut", None]])
+def test_flags_of_another_form_tell_nothing(flags: object) -> None:
+    told = ModelAnswer("text", generation={"flags": flags})
+    assert base_row("PI-1", told, scored=True, wanted=4)["flagged"] == "unknown"
+
+
 def test_what_is_suspicious_of_an_answer_is_in_the_row_and_counted() -> None:
     told = {"flags": ["token_limit", "repetition"]}
     flagged = base_row("PI-1", ModelAnswer("text", generation=told), scored=True, wanted=4)[
@@ -128,6 +145,7 @@ def test_what_is_suspicious_of_an_answer_is_in_the_row_and_counted() -> None:
     silent = base_row("PI-3", TEXT, scored=True, wanted=4)["flagged"]
     assert (flagged, clean, silent) == ("token_limit repetition", "", "unknown")
     assert count_flags([flagged, clean, "token_limit"]) == "2: 2 token_limit, 1 repetition"
+    assert count_flags(["repetition", *["token_limit"] * 2]) == "3: 2 token_limit, 1 repetition"
     assert count_flags([clean, clean]) == "0"
     assert count_flags([silent, silent]) == "unknown"
     assert count_flags([silent, flagged]) == "1: 1 token_limit, 1 repetition"
@@ -153,24 +171,47 @@ def test_a_judged_row_says_who_judged_and_what_was_said() -> None:
     assert (row["n"], row["judge_failed"]) == ("PI-1", "")
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_judged_row_says_whether_it_was_paid_for_in_this_run(stored: bool) -> None:
+    usage = Usage(700, 18, 0.002)
+    judgment = Judgment("PI-1", Scores(consistent=1.0), stored=stored, usage=usage)
+    row = judged_row("PI-1", TEXT, judgment, label="paper", wanted=2)
+    assert row["judge_stored"] is stored
+    assert row["judge_spent"] == f"{'stored' if stored else 'new'} 700 18 0.002"
+
+
+def test_a_failure_without_a_word_is_counted_as_one() -> None:
+    row = judged_row("PI-1", TEXT, Judgment("PI-1", failure=""), label="paper", wanted=2)
+    assert count([row["judge_failed"]]) == 1
+
+
+def test_whatever_an_endpoint_says_the_row_can_be_written_down() -> None:
+    judgment = Judgment("PI-1", Scores(consistent=1.0), reply="half \ud800", model="m\udfff")
+    row = judged_row("PI-1", TEXT, judgment, label="paper", wanted=2)
+    assert "half ?" in json.dumps(row, ensure_ascii=False, allow_nan=False).encode().decode()
+
+
 def test_a_clip_that_was_judged_several_times_has_all_of_it_in_its_row() -> None:
+    ran: dict[str, Any] = {"model": "m", "usage": Usage(700, 18, 0.002)}
     parts = (
-        Judgment("PI-1", Scores(match_score=0.5), reply="half", model="m", fingerprint="fp_2"),
-        Judgment("PI-1", failure="no object: {", reply="?", model="m", fingerprint="fp_1"),
-        Judgment("PI-1", Scores(match_score=1.0), reply="all", model="m", fingerprint="fp_2"),
+        Judgment("PI-1", Scores(match_score=0.5), reply="half", fingerprint="fp_2", **ran),
+        Judgment("PI-1", failure="no object: {", reply="?", fingerprint="fp_1", **ran),
+        Judgment("PI-1", Scores(match_score=1.0), reply="all", fingerprint="fp_2", **ran),
     )
     row = judged_row("PI-1", TEXT, combined(parts), label="paper", wanted=2, value="objects")
     assert row["judge_repeats"] == "2 of 3: no object: {"
     assert row["judge_noise"] == "objects 0.5 1"
     assert row["judge_reply"] == ["half", "?", "all"]
     assert row["judge_ran"] == "m fp_1 + m fp_2"
+    assert row["judge_spent"] == "new 700 18 0.002; new 700 18 0.002; new 700 18 0.002"
     assert (row["n"], row["judge_failed"]) == ("PI-1", "")
 
 
 def test_a_clip_of_which_no_repeat_came_failed_and_has_no_noise() -> None:
-    parts = [Judgment("PI-1", failure=why) for why in ("no object", "401")]
+    parts = [Judgment("PI-1", failure="no object", model="m"), Judgment("PI-1", failure="401")]
     row = judged_row("PI-1", TEXT, combined(parts), label="paper", wanted=2)
     assert (row["judge_failed"], row["judge_repeats"]) == ("401", "0 of 2: 401 + no object")
+    assert row["judge_ran"] == "m", "of the other nobody said what ran"
     assert "judge_noise" not in row
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from lmms_eval.api.reasoning import strip_reasoning_tags
 
+from tests.support.batch_server import BatchServer
 from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text, together
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
@@ -125,12 +128,30 @@ def test_documents_that_disagree_are_judged_one_by_one(judge: RecordingJudge) ->
     assert judge.asked == [doc["video_id"] for doc in shuffled]
 
 
+def test_no_answer_is_judged_by_another_documents_reference_where_documents_disagree(
+    judge: RecordingJudge,
+) -> None:
+    docs = documents(10)
+    answers = captions(docs[:4])
+    for place, doc in enumerate((docs[5], docs[3], docs[4], docs[6])):  # each order would fit
+        judge_answer(doc, answers[place], judge)
+    assert judge.asked == ["v5", "v3", "v4", "v6"]
+
+
 def test_an_agreement_on_documents_that_do_not_exist_starts_nothing(judge: RecordingJudge) -> None:
     docs = documents(10)
     answers = captions(docs)  # ten answers cannot begin at the second of ten documents
     judge_answer(docs[1], answers[0], judge)
     judge_answer(docs[2], answers[1], judge)
     assert judge.asked == ["v1", "v2"]
+
+
+def test_nor_does_one_on_a_document_before_the_first(judge: RecordingJudge) -> None:
+    docs = documents(10)
+    answers = captions(docs[:3])
+    judge_answer(docs[0], answers[1], judge)
+    judge_answer(docs[1], answers[2], judge)
+    assert judge.asked == ["v0", "v1"]
 
 
 def test_the_same_document_twice_is_no_agreement(judge: RecordingJudge) -> None:
@@ -147,6 +168,23 @@ def test_a_rewritten_answer_is_judged_as_it_reads_now(judge: RecordingJudge) -> 
     judgment = judge_answer(doc, received(["reference 0"], ""), judge)
     assert judgment.scores is not None
     assert judge.asked == ["v0"]
+
+
+def test_an_answer_that_a_later_filter_cut_is_judged_as_it_reads_now() -> None:
+    told = Told("'A cat.'")
+    told.generation = {"heard": True}
+    answer = filtered([told], documents(1))[0]
+    now = received([answer.strip("'")], "")
+    assert (now, now.read.text) == ("A cat.", "A cat.")
+    assert now.read.generation == {"heard": True}
+
+
+def test_what_is_no_answer_is_not_asked_about_with_the_others(judge: RecordingJudge) -> None:
+    docs = documents(4)
+    answers = filtered(["a", "b", "[LMMS_EVAL_REQUEST_FAILED after 5 attempts]", "d"], docs)
+    for doc, answer in zip(docs, answers, strict=True):
+        judge_answer(doc, answer, judge)
+    assert judge.asked == ["v0", "v1", "v3"]
 
 
 def test_four_threads_keep_the_judge_as_busy_as_it_may_be(tmp_path: Path) -> None:
@@ -242,6 +280,64 @@ def test_lmms_evals_own_stripping_leaves_an_answer_an_answer() -> None:
     scored = strip_reasoning_tags(answer, LMMS_EVALS_TAGS)
     assert isinstance(scored, Answer)
     assert scored == "A cat sleeps."
+
+
+def test_what_it_will_take_is_said_once_for_all_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = documents(5)
+    answers = filtered([f"caption {i}" for i in range(5)], docs)
+    with JudgeServer() as server, paid_judge(server, tmp_path) as judge:
+        for doc, answer in zip(docs, answers, strict=True):
+            judge_answer(doc, answer, judge)
+    said = capsys.readouterr().err
+    assert said.count("judgments are needed") == 1
+    assert "5 judgments are needed" in said
+
+
+def test_in_batch_mode_one_batch_has_all_that_was_not_asked_before_and_nothing_is_paid_twice(
+    tmp_path: Path,
+) -> None:
+    docs = documents(8)
+    answers = filtered([f"caption {i}" for i in range(8)], docs)
+    with (
+        BatchServer() as server,
+        paid_judge(server, tmp_path, UGC_JUDGE_MODE="batch") as judge,
+    ):
+        judgments = [judge_answer(d, a, judge) for d, a in zip(docs, answers, strict=True)]
+        assert all(judgment.scores for judgment in judgments)
+        (batch,) = server.batches.values()
+        asked = [line["body"] for line in server.lines(batch)]
+        asked += [request.body for request in server.requests]
+    users = [body["messages"][-1]["content"] for body in asked]
+    about = [re.findall(r"^reference (\d)$", user, re.MULTILINE) for user in users]
+    assert sorted(about) == [[str(i)] for i in range(8)]
+    assert len(server.requests) == 1, "only until it is known which answer is whose"
+
+
+def test_what_is_on_the_wire_when_the_batch_is_made_is_not_in_the_batch_too(
+    tmp_path: Path,
+) -> None:
+    docs = documents(4)
+    answers = filtered([f"caption {i}" for i in range(4)], docs)
+
+    def script(asked: Asked) -> Act:
+        while not server.batches:  # the only single request waits until the batch is there
+            time.sleep(0.01)
+        return scores()
+
+    with (
+        BatchServer(script) as server,
+        paid_judge(server, tmp_path, UGC_JUDGE_MODE="batch") as judge,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        first = thread.submit(judge_answer, docs[0], answers[0], judge)
+        server.wait_for(1)
+        assert judge_answer(docs[1], answers[1], judge).scores
+        assert first.result().scores
+        (batch,) = server.batches.values()
+        assert len(server.lines(batch)) == 3
+        assert len(server.requests) == 1
 
 
 def test_reasoning_never_reaches_the_judge(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.judge_server import Asked, JudgeServer, scores, text
 from ugc_tasks.data.home import Home
+from ugc_tasks.data.official import OfficialPromptError
 from ugc_tasks.estimate import interval
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
@@ -179,10 +180,32 @@ def test_a_profile_that_judges_nothing_scores_nothing(
         scored(CAPTIONS)
 
 
+def test_answers_about_objects_are_judged_by_their_own_question(paid: JudgeServer) -> None:
+    home = Path(os.environ["UGC_VIDEOCAP_HOME"])
+    (home / "final_caption_qa.json").rename(home / "object.json")
+    paid.script = lambda _: text('{"match_score": 0.5}')
+    report = scored({"PI-000": SavedAnswer("A red cup.")}, task="objects")
+    assert report.metrics == {"objects": 50.0}
+    assert report.facts["judge"]["question"] == "objects"
+
+
+def test_a_prompt_of_the_home_that_is_not_the_official_one_is_refused(
+    paid: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Path(os.environ["UGC_VIDEOCAP_HOME"], "prompts", "caption_judge_system.txt")
+    own.parent.mkdir()
+    own.write_text("Be kind.")
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "paper")
+    with pytest.raises(OfficialPromptError, match=f"{own} is not the official prompt"):
+        scored(CAPTIONS)
+    assert not paid.requests
+
+
 def test_captions_of_one_modality_have_its_dimension_alone(paid: JudgeServer) -> None:
     home = Path(os.environ["UGC_VIDEOCAP_HOME"])
     (home / "final_caption_qa.json").rename(home / "audio_caption_qa.json")
     paid.script = lambda _: text('{"visual": 1, "audio": 4, "details": 1}')
     report = scored({"PI-000": CAPTIONS["PI-000"]}, task="audio_caption")
     assert report.metrics == {"audio": 80.0}
+    assert report.facts["judge"]["question"] == "audio_caption"
     assert any("the authors published no score" in note for note in report.notes)

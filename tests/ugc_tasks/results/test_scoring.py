@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.support import published
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.data.home import Home
+from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.results.answers import SavedAnswers
-from ugc_tasks.results.scoring import SCORERS, Report, Request
+from ugc_tasks.results.scoring import SCORERS, Report, Request, means
 
 
 def report(**changed: Any) -> Report:
@@ -58,3 +59,46 @@ def test_a_request_does_not_show_the_key(tmp_path: Path) -> None:
     home = Home(root=None, videos=tmp_path, cache=tmp_path, allow_partial=False)
     request = Request("ocr", SavedAnswers(tmp_path, {}), home, {"OPENAI_API_KEY": "sk-secret"})
     assert "sk-secret" not in repr(request)
+
+
+def request(cache: Path, *, root: Path | None = None, references: Path | None = None) -> Request:
+    home = Home(root=root, videos=cache, cache=cache, allow_partial=False)
+    return Request("tone", SavedAnswers(cache, {}), home, {}, references)
+
+
+def test_the_references_that_a_user_names_go_before_those_of_the_home(tmp_path: Path) -> None:
+    home, named = tmp_path / "home", tmp_path / "named"
+    for folder in (home, named):
+        folder.mkdir()
+        (folder / "tone.json").write_text("{}")
+    asked = request(tmp_path, root=home, references=named)
+    assert asked.annotation("tone.json") == (named / "tone.json", str(named))
+    assert request(tmp_path, root=home).annotation("tone.json") == (home / "tone.json", "local")
+
+
+def test_a_file_that_the_named_references_lack_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
+    home, named = tmp_path / "home", tmp_path / "named"
+    home.mkdir()
+    named.mkdir()
+    (home / "tone.json").write_text("{}")
+    with pytest.raises(DataError, match=r"tone\.json is not in .*named: put it there as published"):
+        request(tmp_path, root=home, references=named).annotation("tone.json")
+
+
+def test_annotations_are_at_hand_where_they_are_named_at_home_or_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.install(monkeypatch)
+    home, empty = tmp_path / "home", tmp_path / "empty"
+    home.mkdir()
+    (home / "tone.json").write_text("{}")
+    assert request(empty, references=home).has_annotation("tone.json")
+    assert request(empty, root=home).has_annotation("tone.json")
+    assert not request(empty, root=home).has_annotation("ocr.jsonl")
+    assert not request(home).has_annotation("tone.json"), "another file than the published one"
+    (home / "tone.json").write_bytes(published.HUB["tone.json"])
+    assert request(home).has_annotation("tone.json")
+
+
+def test_a_figure_that_no_clip_has_is_none_and_has_no_interval() -> None:
+    assert means({"score": [], "one": [0.5]}) == ({"score": None, "one": 0.5}, {"one": None})
