@@ -113,6 +113,10 @@ class Supervisor:
         except Exception as error:
             # Nobody would ever hear from the requests otherwise.
             self._fail_all(error)
+        while not self._events.empty():  # what came last was not looked at any more
+            event = self._events.get()
+            if isinstance(event, _Case):
+                self._new.append(event)
         for case in self._all():
             case.future.cancel()
 

@@ -6,6 +6,7 @@ which PyTorch's CPU generator cannot do, and takes vLLM's engine process with it
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
@@ -81,16 +82,19 @@ class TestWithTheRealEngine:
 
 
 class Scripted:
-    """An engine that does with each request what the test says: answer it, die of it, or nothing.
+    """An engine that does with each request what the test says.
+
+    It answers it, dies of it, stops it as an engine does that is going away, or does nothing.
 
     It stands in where the real one would take half a minute for each death.
     """
 
-    def __init__(self, behaviour: Callable[[Request], str]) -> None:
+    def __init__(self, behaviour: Callable[[Request], str], asked: list[int]) -> None:
         self._behaviour = behaviour
+        self.asked = asked
         self._open: dict[Future[Answer], Request] = {}
         self.at_once: list[int] = []
-        self.closed = False
+        self.closed = self.killed = False
         self._since = time.monotonic()
 
     def submit(self, request: Request) -> Future[Answer]:
@@ -98,21 +102,34 @@ class Scripted:
         self._since = time.monotonic()
         self._open[future] = request
         self.at_once.append(len(self._open))
+        self.asked.append(request.index)
         what = self._behaviour(request)
         if what == "answer":
             del self._open[future]
             future.set_result(Answer(request.index, text=f"caption {request.index}"))
         elif what == "die":
-            self.kill()
+            self._end()
+        elif what == "stop":
+            del self._open[future]
+            future.cancel()
         return future
+
+    def open(self) -> list[int]:
+        """Return the numbers of what somebody still waits for."""
+        return [r.index for future, r in self._open.items() if not future.cancelled()]
 
     def stalled(self) -> float:
         return time.monotonic() - self._since if self._open else 0.0
 
     def kill(self) -> None:
+        self.killed = True
+        self._end()
+
+    def _end(self) -> None:
         while self._open:
             future, _ = self._open.popitem()
-            future.set_exception(RuntimeError("out of memory"))
+            if not future.cancelled():
+                future.set_exception(RuntimeError("out of memory"))
 
     def decoding(self) -> str:
         return "scripted"
@@ -127,13 +144,16 @@ class Stage:
     def __init__(self, behaviour: Callable[[Request], str]) -> None:
         self.engines: list[Scripted] = []
         self.failing_starts = 0
+        self.tried: list[float] = []
+        self.asked: list[int] = []
         self._behaviour = behaviour
 
     def start(self) -> Scripted:
+        self.tried.append(time.monotonic())
         if self.engines and self.failing_starts:
             self.failing_starts -= 1
             raise RuntimeError("no memory free yet")
-        self.engines.append(Scripted(self._behaviour))
+        self.engines.append(Scripted(self._behaviour, self.asked))
         return self.engines[-1]
 
 
@@ -202,10 +222,30 @@ class TestSuspects:
         assert answer.error is None
         assert supervisor.restarts == 1
 
+    def test_so_is_an_engine_that_stops_by_itself(self, supervise: Any) -> None:
+        stops = iter([True])
+        supervisor, _ = supervise(lambda _: "stop" if next(stops, False) else "answer")
+        [answer] = ask(supervisor, [harmless(0)], timeout=60)
+        assert (answer.text, supervisor.restarts) == ("caption 0", 1)
+
+    def test_a_dead_engine_is_not_started_for_what_nobody_waits_for(self, supervise: Any) -> None:
+        """The only suspect is given up while the dead engine is cleared away."""
+        deaths = iter([True])
+        supervisor, stage = supervise(lambda _: "die" if next(deaths, False) else "answer")
+        given_up: Future[bool] = Future()
+        stage.engines[0].kill = lambda: given_up.set_result(suspect.cancel())
+        suspect = supervisor.submit(harmless(0))
+        assert given_up.result(timeout=60)
+        time.sleep(0.3)
+        assert len(stage.engines) == 1
+        assert ask(supervisor, [harmless(1)])[0].text == "caption 1"
+        assert stage.asked == [0, 1]
+
     def test_a_dead_engine_is_started_again_when_it_is_asked(self, supervise: Any) -> None:
         supervisor, stage = supervise(lambda request: "answer" if request.index else "die")
         [answer] = ask(supervisor, [harmless(0)])
         assert "was set aside" in answer.error
+        time.sleep(0.3)
         assert supervisor.restarts == 1
         assert ask(supervisor, [harmless(1)])[0].text == "caption 1"
         assert [engine.closed for engine in stage.engines] == [True, True, False]
@@ -243,6 +283,17 @@ class TestGivingUp:
         assert ask(supervisor, [harmless(0)], timeout=60)[0].error is None
         assert (supervisor.restarts, stage.failing_starts) == (1, 0)
 
+    def test_and_waited_for_twice_as_long_each_time(self, supervise: Any) -> None:
+        deaths = iter([True])
+        supervisor, stage = supervise(
+            lambda _: "die" if next(deaths, False) else "answer", wait=0.2
+        )
+        stage.failing_starts = 2
+        assert ask(supervisor, [harmless(0)], timeout=60)[0].error is None
+        _, *again = stage.tried
+        waits = [later - earlier for earlier, later in itertools.pairwise(again)]
+        assert waits[0] >= 0.2 and waits[1] >= 0.4
+
     def test_one_that_fails_for_good_ends_the_run(self, supervise: Any) -> None:
         supervisor, stage = supervise(lambda _: "die")
         stage.failing_starts = 99
@@ -267,7 +318,15 @@ class TestHanging:
         [answer] = ask(supervisor, [harmless(0)], timeout=60)
         assert answer.error is None
         assert len(stage.engines) == 2
-        assert stage.engines[0].closed
+        # Asked to close, one that hangs would not, and would keep the GPU's memory.
+        assert stage.engines[0].killed and stage.engines[0].closed
+
+    def test_an_engine_that_owes_nothing_may_be_silent(self, supervise: Any) -> None:
+        supervisor, stage = supervise(lambda _: "answer", patience=0.05)
+        assert ask(supervisor, [harmless(0)])[0].error is None
+        time.sleep(0.3)
+        assert ask(supervisor, [harmless(1)])[0].error is None
+        assert len(stage.engines) == 1
 
 
 class TestLeaving:
@@ -276,6 +335,63 @@ class TestLeaving:
         assert supervisor.submit(harmless(0)).cancel()
         assert ask(supervisor, [harmless(1)], timeout=60)[0].error is None
         assert len(stage.engines) == 1
+
+    def test_what_was_given_up_is_taken_off_the_engine(self, supervise: Any) -> None:
+        supervisor, stage = supervise(lambda _: "wait")
+        futures = [supervisor.submit(harmless(n)) for n in range(3)]
+        while len(stage.engines[0].open()) < 3:
+            time.sleep(0.001)
+        assert futures[1].cancel()
+        assert stage.engines[0].open() == [0, 2]
+
+    def test_what_was_given_up_before_its_turn_is_never_asked(self, supervise: Any) -> None:
+        """Number 0 dies once and is tried again; the others wait for it."""
+        deaths = iter([True])
+        tried_again = threading.Event()
+
+        def behaviour(request: Request) -> str:
+            if request.index:
+                return "answer"
+            if next(deaths, False):
+                return "die"
+            tried_again.set()
+            return "wait"
+
+        supervisor, stage = supervise(behaviour)
+        suspect = supervisor.submit(harmless(0))
+        assert tried_again.wait(60)
+        given_up, wanted = supervisor.submit(harmless(1)), supervisor.submit(harmless(2))
+        assert given_up.cancel()
+        assert suspect.cancel()
+        assert wanted.result(timeout=60).text == "caption 2"
+        assert stage.asked == [0, 0, 2]
+
+    def test_closing_cancels_what_waits_behind_a_suspect_too(self, supervise: Any) -> None:
+        deaths = iter([True])
+        tried_again = threading.Event()
+
+        def behaviour(request: Request) -> str:
+            if next(deaths, False):
+                return "die"
+            tried_again.set()
+            return "wait"
+
+        supervisor, _ = supervise(behaviour)
+        futures = [supervisor.submit(harmless(0))]
+        assert tried_again.wait(60)
+        futures += [supervisor.submit(harmless(n)) for n in (1, 2)]
+        supervisor.close()
+        assert all(future.cancelled() for future in futures)
+
+    def test_closing_does_not_wait_for_a_restart(self, supervise: Any) -> None:
+        supervisor, stage = supervise(lambda _: "die", wait=3600.0)
+        stage.failing_starts = 1
+        future = supervisor.submit(harmless(0))
+        while len(stage.tried) < 2:
+            time.sleep(0.001)
+        supervisor.close()
+        assert future.cancelled()
+        assert len(stage.tried) == 2
 
     def test_closing_stops_the_engine_and_cancels_what_is_open(self, supervise: Any) -> None:
         supervisor, stage = supervise(lambda _: "wait")
