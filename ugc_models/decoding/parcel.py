@@ -66,7 +66,7 @@ def receive(source: BinaryIO) -> Clip | str:
         clip |= dict(_arrays(clip, source))
         clip["source_size"] = tuple(clip["source_size"])
         return Clip(**clip)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BrokenParcel(f"not a clip: {error}") from error
 
 

@@ -163,6 +163,9 @@ class _Worker:
             if too_slow.is_set():
                 return f"timed out: reading it took more than {seconds:g} s"
             return f"damaged: its decoder {_end(self._process.returncode, error)}"
+        except BaseException:  # what it still writes would be taken for the next clip
+            self.stop()
+            raise
         finally:
             watch.cancel()
 

@@ -136,6 +136,21 @@ class TestWorkers:
             ):
                 pool.read(clip, many, sound=False)
 
+    def test_one_whose_answer_was_not_read_to_its_end_is_asked_nothing_more(
+        self, clip: Path, silent: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its next answer would begin with the rest of this one."""
+
+        def lacking(_: object) -> Clip:
+            raise MemoryError
+
+        with DecodePool(1) as pool:
+            with monkeypatch.context() as here:
+                here.setattr(module, "receive", lacking)
+                with pytest.raises(MemoryError):
+                    pool.read(clip, FEW, sound=True)
+            assert same(pool.read(silent, FEW, sound=True), read_clip(silent, FEW))
+
     def test_closing_ends_one_in_the_middle_of_a_clip(self, clip: Path) -> None:
         pool = DecodePool(1)
         pool.read(clip, FEW, sound=False)
