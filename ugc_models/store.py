@@ -8,7 +8,6 @@ a temperature above 0, and knows a document by its number.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -47,7 +46,6 @@ _COLUMNS = {
     "files": ["path", "size", "modified", "digest"],
 }
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
-_TAKEN = {errno.EACCES, errno.EAGAIN}
 _MOST = 1 << 53  # of any number in the facts of a caption
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ELSEWHERE = "name another file with store="
@@ -311,11 +309,10 @@ def _without_locks(folder: Path) -> str | None:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno not in _TAKEN:
-                return (
-                    f"its file system has no locks ({error.strerror}), without which two programs "
-                    "can spoil it"
-                )
+            return (
+                f"its file system has no locks ({error.strerror}), without which two programs "
+                "can spoil it"
+            )
     return None  # if nothing can be written there, SQLite has the words for it
 
 

@@ -102,6 +102,12 @@ def test_what_strings_are_made_of_it_are_plain_ones() -> None:
     assert type(Caption(" x ", MADE).strip()) is str
 
 
+def test_what_others_say_of_a_failure_is_one_harmless_line_of_bounded_length() -> None:
+    said = "no\n\x1b[2Jsound" + "!" * 2_000
+    made = Caption("", Generation(error=said, sound_missing=said)).generation
+    assert made["error"] == made["sound_missing"] == r"no \x1b[2Jsound" + "!" * 984 + "…"
+
+
 def test_lone_surrogates_which_no_file_can_hold_are_question_marks() -> None:
     """A server's JSON can spell them, in its answers and in its errors."""
     caption = Caption("half \udc80 a pair \N{DOG FACE}", Generation(error="\ud800 failed"))

@@ -93,6 +93,16 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class TestTheKey:
+    def test_is_that_of_the_captions_which_are_on_users_disks(self) -> None:
+        """Whoever changes this has every stored caption made anew."""
+        made_of = {
+            **{"prompt": "Describe it.", "clip": "ab12", "model": Path("tiny"), "reading": 2},
+            **{"sampling": {"temperature": 0.2, "seed": 42}, "sound": True, "frames": None},
+        }
+        assert caption_key(made_of) == (
+            "de7a981c5650e6f058515c80cb9447b6a70bff764e94fa2cb5d455d742aacba6"
+        )
+
     def test_does_not_depend_on_the_order_of_names(self) -> None:
         assert caption_key(MADE_OF) == caption_key(dict(reversed(MADE_OF.items())))
 
@@ -139,6 +149,52 @@ class TestDigests:
         os.utime(file, ns=times)
         assert store.digest(file) != before
 
+    @pytest.mark.parametrize(
+        ("content", "later"), [(b"behind", 1), (b"longer than before", 0), (b"short", 0)]
+    )
+    def test_follow_a_change_of_the_size_alone_and_of_the_time_alone(
+        self, store: CaptionStore, tmp_path: Path, content: bytes, later: int
+    ) -> None:
+        file = tmp_path / "clip.mp4"
+        file.write_bytes(b"before")
+        os.utime(file, (1e9, 1e9))
+        before = store.digest(file)
+        file.write_bytes(content)
+        os.utime(file, (1e9 + later, 1e9 + later))
+        assert store.digest(file) == hashlib.sha256(content).hexdigest() != before
+
+    def test_follow_a_link_that_is_laid_to_another_file_of_the_same_size_and_time(
+        self, store: CaptionStore, tmp_path: Path
+    ) -> None:
+        link = tmp_path / "clip.mp4"
+        for content in (b"before", b"behind"):
+            file = tmp_path / content.decode()
+            file.write_bytes(content)
+            os.utime(file, (1e9, 1e9))
+            link.unlink(missing_ok=True)
+            link.symlink_to(file)
+            assert store.digest(link) == hashlib.sha256(content).hexdigest()
+
+    @pytest.mark.parametrize(("seconds", "followed"), [(1.9, True), (2.1, False)])
+    def test_are_looked_at_again_for_two_seconds_after_a_change(
+        self,
+        store: CaptionStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        seconds: float,
+        followed: bool,
+    ) -> None:
+        """A file system may tell times to two seconds only."""
+        file = tmp_path / "clip.mp4"
+        file.write_bytes(b"before")
+        os.utime(file, (1e9, 1e9))
+        with monkeypatch.context() as clock:
+            clock.setattr(time, "time_ns", lambda: round((1e9 + seconds) * 1e9))
+            before = store.digest(file)
+            file.write_bytes(b"behind")
+            os.utime(file, (1e9, 1e9))
+            assert (store.digest(file) != before) == followed
+
     def test_are_computed_once_for_a_file_that_stays(
         self, store: CaptionStore, tmp_path: Path
     ) -> None:
@@ -153,8 +209,9 @@ class TestDigests:
 
 
 class TestItsPlace:
-    def test_none_is_no_store(self) -> None:
-        assert open_store("none") is None
+    @pytest.mark.parametrize("word", ["none", "None", "NONE"])
+    def test_none_is_no_store(self, word: str) -> None:
+        assert open_store(word) is None
 
     def test_a_folder_holds_it_under_its_own_name(self, tmp_path: Path) -> None:
         store = open_store(str(tmp_path))
@@ -172,6 +229,16 @@ class TestItsPlace:
         monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path))
         assert default_path() == tmp_path / "captions.sqlite3"
 
+    @pytest.mark.parametrize("named", [None, ""])
+    def test_which_is_the_user_s_where_none_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.delenv("UGC_VIDEOCAP_CACHE")
+        if named is not None:
+            monkeypatch.setenv("UGC_VIDEOCAP_CACHE", named)
+        assert default_path() == tmp_path / "ugc-videocap" / "captions.sqlite3"
+
 
 class TestTrouble:
     def test_another_file_is_not_taken_for_a_store(self, tmp_path: Path) -> None:
@@ -181,12 +248,14 @@ class TestTrouble:
             CaptionStore(path)
         assert path.read_text() == "my notes\n" * 200
 
-    def test_a_store_of_another_version_is_left_alone(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("layout", [0, 99])
+    def test_a_store_of_another_version_is_left_alone(self, tmp_path: Path, layout: int) -> None:
         path = tmp_path / "captions.sqlite3"
         with sqlite3.connect(path) as file:
-            file.execute("PRAGMA user_version=99")
+            file.execute(f"PRAGMA user_version={layout}")
             file.execute("PRAGMA application_id=1430733648")
-        with pytest.raises(CaptionStoreError, match=r"layout 99, this one knows 1\): name another"):
+        said = rf"layout {layout}, this one knows 1\): name another"
+        with pytest.raises(CaptionStoreError, match=said):
             CaptionStore(path)
 
     def test_a_full_disk_is_named_and_what_was_kept_stays(self, store: CaptionStore) -> None:
@@ -200,6 +269,28 @@ class TestTrouble:
         store._file.execute("PRAGMA max_page_count=100000")
         store.put("l", MADE_OF, "x" * 100_000, GENERATION)
         assert store.get("l") == ("x" * 100_000, GENERATION)
+
+    def test_a_put_that_breaks_off_leaves_the_store_as_it_was_and_open_to_all(
+        self, store: CaptionStore
+    ) -> None:
+        """A second Ctrl-C, say: it comes anywhere."""
+
+        class Interrupting:
+            def __str__(self) -> str:
+                raise KeyboardInterrupt
+
+        store.put("k", MADE_OF, "kept", GENERATION)
+        with pytest.raises(KeyboardInterrupt):
+            store.put("l", {"model": Interrupting()}, "never made", GENERATION)
+        assert store.get("l") is None
+        other = sqlite3.connect(store.path, isolation_level=None, timeout=0)
+        other.execute("BEGIN IMMEDIATE")  # it holds no lock
+        other.close()
+        store.put("l", MADE_OF, "made", GENERATION)
+        assert [store.get(key) for key in "kl"] == [("kept", GENERATION), ("made", GENERATION)]
+
+    def test_another_process_that_writes_is_waited_for_a_minute(self, store: CaptionStore) -> None:
+        assert store._file.execute("PRAGMA busy_timeout").fetchone() == (60_000,)
 
     def test_a_folder_that_may_not_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
@@ -260,7 +351,8 @@ class TestWhatIsNoPlace:
         [
             ("pipe", "a device or a pipe"), ("/dev/null", "a device or a pipe"),
             ("x" * 300, "File name too long"), ("a\0b", "null"), ("one", "not a database"),
-            ("short", "not a database"), ("~nobody-of-that-name/c", "home directory"),
+            ("short", "not a database"), ("longer", "not a database"),
+            ("~nobody-of-that-name/c", "home directory"),
         ],
     )  # fmt: skip
     def test_a_place_for_no_database_is_one_sentence(
@@ -270,6 +362,7 @@ class TestWhatIsNoPlace:
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "one").write_text("1")
         (tmp_path / "short").write_text("my notes")
+        (tmp_path / "longer").write_text("my notes\n" * 11)
         with pytest.raises(CaptionStoreError, match=f"cannot be used: .*{said}") as caught:
             open_store(name)
         assert "\n" not in str(caught.value)
@@ -281,6 +374,20 @@ class TestWhatIsNoPlace:
             CaptionStore(tmp_path / "a\n\x1b[2Jb")
         assert r"a \x1b[2Jb cannot be used" in str(caught.value)
 
+    def test_a_table_with_escapes_in_its_name_forges_none_either(self, tmp_path: Path) -> None:
+        """SQLite repeats what it finds in a file."""
+        path = tmp_path / "captions.sqlite3"
+        other = sqlite3.connect(path)
+        other.execute('CREATE TABLE "a\n\x1b[2Jb" (x)')
+        other.execute("PRAGMA writable_schema=ON")
+        other.execute("UPDATE sqlite_master SET sql = 'CREATE nothing'")
+        other.commit()
+        other.close()
+        with pytest.raises(CaptionStoreError) as caught:
+            CaptionStore(path)
+        assert r"a \x1b[2Jb" in str(caught.value)
+        assert str(caught.value).isprintable()
+
 
 class TestOtherPrograms:
     @pytest.mark.parametrize(
@@ -290,6 +397,7 @@ class TestOtherPrograms:
             "PRAGMA application_id=1430735428; CREATE TABLE reply (x)",
             "PRAGMA application_id=7",
             "PRAGMA user_version=1",
+            "PRAGMA user_version=1; PRAGMA application_id=1430733648",
             "PRAGMA user_version=1; CREATE TABLE captions (id, body); CREATE TABLE files (id)",
             f"{OLD}; CREATE TABLE theirs (x)",
             f"{OLD}; CREATE TRIGGER t AFTER INSERT ON captions BEGIN SELECT 1; END",
@@ -327,6 +435,15 @@ class TestOtherPrograms:
             assert file.execute("PRAGMA application_id").fetchone() == (0x55474350,)
             assert file.execute("PRAGMA user_version").fetchone() == (1,)
 
+    def test_a_store_that_somebody_has_analyzed_is_still_one(self, store: CaptionStore) -> None:
+        """SQLite's own statistics are a further table."""
+        store.put("k", MADE_OF, "made", GENERATION)
+        with sqlite3.connect(store.path) as other:
+            other.execute("ANALYZE")
+        again = CaptionStore(store.path)
+        assert again.get("k") == ("made", GENERATION)
+        again.close()
+
     def test_several_that_open_a_new_file_at_once_make_one_store(self, tmp_path: Path) -> None:
         path = tmp_path / "captions.sqlite3"
         with ThreadPoolExecutor(6) as threads:
@@ -345,7 +462,8 @@ class TestWhatSomebodyHasChanged:
             ("generation", '{"frames": "many"}'), ("generation", '{"frames": -1}'),
             ("generation", '{"frames": true}'), ("generation", '{"frames": 1' + "0" * 5000 + "}"),
             ("generation", '{"fps": NaN}'), ("generation", '{"fps": Infinity}'),
-            ("generation", '{"prompt_tokens": 1e300}'), ("generation", '{"output_tokens": [1]}'),
+            ("generation", '{"prompt_tokens": 1e300}'), ("generation", f'{{"frames": {1 << 53}}}'),
+            ("generation", '{"output_tokens": [1]}'),
             ("generation", '{"sound_seconds": null}'), ("generation", '{"sound_seconds": -1}'),
             ("generation", '{"frames_dropped": "0"}'), ("generation", '{"seconds": "1"}'),
             ("generation", '{"size": 5}'), ("generation", '{"size": [1]}'),
@@ -374,7 +492,18 @@ class TestWhatSomebodyHasChanged:
         store.put("k", MADE_OF, "made anew", GENERATION)
         assert store.get("k") == ("made anew", GENERATION)
 
-    @pytest.mark.parametrize("digest", ["", "ab12", "x" * 64, "A" * 64, b"\xff", None])
+    def test_is_said_at_the_latest_when_the_store_is_closed(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = CaptionStore(tmp_path / "captions.sqlite3")
+        store.put("k", MADE_OF, "caption", GENERATION)
+        with sqlite3.connect(store.path) as file:
+            file.execute("UPDATE captions SET generation = '5'")
+        assert store.get("k") is None
+        store.close()
+        assert f"1 captions in {store.path} were not as this program writes them" in caplog.text
+
+    @pytest.mark.parametrize("digest", ["", "ab12", "x" * 64, "A" * 64, "a" * 65, b"\xff", None])
     def test_a_digest_that_is_none_is_computed_again(
         self, store: CaptionStore, tmp_path: Path, digest: object
     ) -> None:
