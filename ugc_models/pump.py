@@ -57,7 +57,7 @@ def answers(
                 in_flight.add(future)
                 future.add_done_callback(done)
             # The caller may have given the source something new while it held an answer.
-            if not in_flight and not finished and source.exhausted():
+            if not in_flight and source.exhausted():
                 return
             if not finished:
                 wake.wait(_LOOK_S)

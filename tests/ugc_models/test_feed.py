@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -18,15 +20,16 @@ from tests.support.clips import write_clip
 from ugc_models import reading
 from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.options import Handover
+from ugc_models.engine.options import QWEN3, Handover
 from ugc_models.engine.request import Answer, Request
 from ugc_models.feed import Feed
 from ugc_models.job import Job
 from ugc_models.media.clip import Clip
+from ugc_models.media.errors import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import conversation
 from ugc_models.reading import Reader
-from ugc_models.store import CaptionStore
+from ugc_models.store import CaptionStore, CaptionStoreError
 
 EIGHT = Sampling(frames=8, max_pixels=12 * 28 * 28)
 MADE_OF = {"model": "sha256:1", "engine": {"dtype": "float32"}}
@@ -46,15 +49,19 @@ def store(tmp_path: Path) -> Iterator[CaptionStore]:
     store.close()
 
 
-@pytest.fixture
-def reader(store: CaptionStore) -> Iterator[Read]:
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
     with DecodePool(1) as pool:
+        yield pool
 
-        def reader(**made_of: Any) -> Callable[[Job], Job]:
-            merged = {**MADE_OF, **made_of}
-            return Reader(pool, EIGHT, sound=True, store=store, made_of=merged)
 
-        yield reader
+@pytest.fixture
+def reader(store: CaptionStore, pool: DecodePool) -> Read:
+    def reader(**made_of: Any) -> Callable[[Job], Job]:
+        merged = {**MADE_OF, **made_of}
+        return Reader(pool, EIGHT, sound=True, store=store, made_of=merged)
+
+    return reader
 
 
 def job(index: int, clip: Path | None, *, prompt: str = "Describe it.", **sampling: Any) -> Job:
@@ -83,9 +90,18 @@ def run(
                 asked.append(request)
                 if (finished := feed.caption(answer(request), "by hand")) is not None:
                     captions |= _only_once(captions, finished)
+            else:
+                time.sleep(0.001)
             for finished in feed.without_engine():
                 captions |= _only_once(captions, finished)
     return captions, asked
+
+
+def first_of(feed: Feed) -> Request:
+    """Return the first request that is ready, when it is."""
+    while (request := feed.next_request()) is None:
+        time.sleep(0.001)
+    return request
 
 
 def _only_once(captions: dict[int, Caption], finished: tuple[int, Caption]) -> dict[int, Caption]:
@@ -152,12 +168,78 @@ def made_up_clip(*, duration: float = 1.0, fps: float = 2.0, sound: int = 16_000
         "fps": fps,
         "duration": duration,
         "sound": np.zeros(sound, np.float32),
+        "lost_seconds": 0.0,
     }
     wanted = [field for field in fields(Clip) if field.default is MISSING]
     return Clip(**{field.name: known.get(field.name) for field in wanted})
 
 
 class TestBeforeTheEngine:
+    @pytest.mark.parametrize("clip", [None, Path("any.mp4")])
+    def test_a_request_carries_what_was_asked(self, clip: Path | None) -> None:
+        asked = job(5, clip, prompt="What is heard?", top_p=0.5)
+        read = made_up_clip(sound=1_759) if clip else None
+        _, [request] = run([asked], lambda job: replace(job, clip=read))
+        assert asked.chat is not None
+        assert (request.index, request.prompt) == (5, "What is heard?")
+        assert request.messages == asked.chat.messages
+        assert request.sampling == {"temperature": 0.2, "seed": 1, "top_p": 0.5}
+        assert (request.fps, request.frames is None) == ((2.0, False) if clip else (None, True))
+
+    def test_a_clip_is_handed_over_as_its_checkpoint_wants_it(self, tmp_path: Path) -> None:
+        """Blue before red, and whole mel frames of sound."""
+        clip = made_up_clip(sound=1_759)
+        clip.frames[..., 0] = 200
+        jobs = [job(0, tmp_path / "any.mp4")]
+        with Feed(
+            jobs, lambda job: replace(job, clip=clip), handover=Handover(QWEN3, channels="bgr")
+        ) as feed:
+            request = first_of(feed)
+        assert request.frames is not None and request.sound is not None
+        assert request.frames[0, 0, 0].tolist() == [0, 0, 200]
+        assert len(request.sound) == 1_600
+
+    def test_so_many_clips_are_read_at_once_and_that_is_told(self, tmp_path: Path) -> None:
+        both, told = threading.Barrier(2), threading.Event()
+
+        def read(job: Job) -> Job:
+            both.wait(120)
+            return replace(job, clip=made_up_clip())
+
+        jobs = [job(n, tmp_path / "any.mp4") for n in range(2)]
+        with Feed(jobs, read, handover=Handover(), workers=2, window=2, notify=told.set) as feed:
+            feed.look()
+            assert told.wait(120)
+
+    def test_so_many_are_read_ahead_of_the_engine(self, tmp_path: Path) -> None:
+        read: list[int] = []
+        third = threading.Event()
+
+        def note(job: Job) -> Job:
+            read.append(job.index)
+            if len(read) == 3:
+                third.set()
+            return replace(job, clip=made_up_clip())
+
+        jobs = [job(n, tmp_path / "any.mp4") for n in range(9)]
+        with Feed(jobs, note, handover=Handover(), workers=1, window=3) as feed:
+            feed.exhausted()  # looks for the first ones, and asks nothing
+            assert third.wait(120)
+        assert read == [0, 1, 2]
+
+    def test_what_was_answered_is_let_go(self, tmp_path: Path) -> None:
+        """Frames of a thousand clips would not fit into memory."""
+        jobs = [job(0, tmp_path / "any.mp4")]
+        with Feed(
+            jobs, lambda job: replace(job, clip=made_up_clip()), handover=Handover(), thin=True
+        ) as feed:
+            request = first_of(feed)
+            answer, kept = answered(request), weakref.ref(request)
+            feed.caption(answer, "by hand")
+            del request
+            gc.collect()
+            assert kept() is None
+
     def test_the_processor_is_told_how_long_the_sound_is(self, tmp_path: Path) -> None:
         told = made_up_clip(sound=16_000)
         _, [request] = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
@@ -176,8 +258,7 @@ class TestBeforeTheEngine:
 
         handover = Handover(channels="bgr")
         with Feed([job(0, tmp_path / "any.mp4")], read, handover=handover) as feed:
-            while (request := feed.next_request()) is None:
-                pass
+            request = first_of(feed)
             gc.collect()
             assert clips[0]() is None
             assert request.frames is not None
@@ -258,14 +339,18 @@ class TestFindingAgain:
 
     @pytest.mark.parametrize(("sound", "asked"), [(True, 1), (False, 0)])
     def test_sound_that_is_not_aligned_is_another_caption_where_there_is_sound(
-        self, sound: bool, asked: int, store: CaptionStore, clip: Path
+        self, sound: bool, asked: int, store: CaptionStore, clip: Path, pool: DecodePool
     ) -> None:
-        with DecodePool(1) as pool:
-            for align, expected in ((True, 1), (False, asked)):
-                read = Reader(
-                    pool, EIGHT, sound=sound, align_sound=align, store=store, made_of=MADE_OF
-                )
-                assert len(run([job(0, clip)], read, store=store)[1]) == expected
+        for align, expected in ((True, 1), (False, asked)):
+            read = Reader(pool, EIGHT, sound=sound, align_sound=align, store=store, made_of=MADE_OF)
+            assert len(run([job(0, clip)], read, store=store)[1]) == expected
+
+    def test_an_answer_of_no_words_is_an_answer(
+        self, reader: Read, store: CaptionStore, clip: Path
+    ) -> None:
+        run([job(0, clip)], reader(), lambda request: answered(request, ""), store=store)
+        captions, asked = run([job(0, clip)], reader(), store=store)
+        assert (captions[0], captions[0].generation["error"], asked) == ("", None, [])
 
     def test_a_question_without_a_clip_is_kept_too(self, reader: Read, store: CaptionStore) -> None:
         run([job(0, None)], reader(), store=store)
@@ -284,8 +369,7 @@ class TestFindingAgain:
         self, reader: Read, store: CaptionStore, clip: Path
     ) -> None:
         with Feed([job(0, clip)], reader(), handover=Handover(), store=store) as feed:
-            while (request := feed.next_request()) is None:
-                pass
+            request = first_of(feed)
             feed.caption(answered(request), "by hand")
             assert run([job(0, clip)], reader(), store=store)[1] == []
 
@@ -304,6 +388,77 @@ class TestFailures:
         captions, asked = run([Job(3, None, error="two videos")], reader())
         assert captions[3].generation["error"] == "two videos"
         assert asked == []
+
+    def test_so_is_one_that_asks_nothing(self, reader: Read) -> None:
+        captions, asked = run([Job(3, None)], reader())
+        assert captions[3].generation["error"] == "nothing was asked"
+        assert asked == []
+
+
+class TestReading:
+    """What one clip does is that clip's; what the store does is the run's."""
+
+    @pytest.mark.parametrize(("lost", "refused"), [(0.5, False), (0.6, True)])
+    def test_a_clip_may_lack_half_a_second_of_what_it_announces(
+        self, store: CaptionStore, clip: Path, lost: float, refused: bool
+    ) -> None:
+        read = by_hand(lambda **_: replace(made_up_clip(duration=5.4), lost_seconds=lost), store)
+        error = "the clip is cut off: 0.6 of 6.0 s are missing" if refused else None
+        assert read(job(0, clip)).error == error
+
+    @pytest.mark.parametrize(
+        ("failure", "said"),
+        [
+            (MediaError("not a video"), "the clip cannot be read: not a video"),
+            (RuntimeError("what?"), "the clip cannot be read: RuntimeError: what?"),
+        ],
+    )
+    def test_whatever_a_clip_does_takes_no_run_along(
+        self, store: CaptionStore, clip: Path, failure: Exception, said: str
+    ) -> None:
+        def fail(**_: bool) -> Clip:
+            raise failure
+
+        assert by_hand(fail, store)(job(0, clip)).error == said
+
+    def test_a_store_that_cannot_be_used_is_no_matter_of_one_clip(
+        self, store: CaptionStore, clip: Path
+    ) -> None:
+        with sqlite3.connect(store.path) as other:
+            other.execute("DROP TABLE captions")
+        with pytest.raises(CaptionStoreError, match="no such table"):
+            by_hand(lambda **_: made_up_clip(), store)(job(0, clip))
+
+    @pytest.mark.parametrize("sound", [True, False])
+    @pytest.mark.parametrize("align_sound", [True, False])
+    def test_sound_is_read_as_it_was_asked_for(
+        self, clip: Path, sound: bool, align_sound: bool
+    ) -> None:
+        told: list[dict[str, bool]] = []
+
+        def note(**asked: bool) -> Clip:
+            told.append(asked)
+            return made_up_clip()
+
+        by_hand(note, None, sound=sound, align_sound=align_sound)(job(0, clip))
+        assert told == [{"sound": sound, "align_sound": align_sound}]
+
+    def test_a_pipe_is_not_waited_for(self, reader: Read, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe.mp4")
+        done = reader()(job(0, tmp_path / "pipe.mp4"))
+        assert done.error == "the clip cannot be read: it is not a regular file"
+
+
+def by_hand(
+    read: Callable[..., Clip], store: CaptionStore | None, *, sound: bool = True, **more: Any
+) -> Reader:
+    """Return a reader whose clips come from ``read``, which is told what is asked of the sound."""
+
+    class Pool(DecodePool):
+        def read(self, path: Path, sampling: Sampling, **asked: bool) -> Clip:
+            return read(**asked)
+
+    return Reader(Pool(0), EIGHT, sound=sound, store=store, made_of=MADE_OF, **more)
 
 
 class TestFlags:
@@ -353,6 +508,14 @@ class TestAPromptThatIsTooLong:
         assert generation["fps"] == pytest.approx(thin.fps, abs=1e-6)
         assert run([job(0, clip)], reader(), store=store)[0][0].generation["frames"] == 2
 
+    def test_is_told_apart_from_other_refusals(self, reader: Read, clip: Path) -> None:
+        def refuse(request: Request) -> Answer:
+            return Answer(request.index, error="the engine refused it: no such mark")
+
+        captions, asked = run([job(0, clip)], reader(), refuse, thin=True)
+        assert captions[0].generation["error"] == "the engine refused it: no such mark"
+        assert len(asked) == 1
+
     def test_is_refused_when_no_frame_is_left_to_be_left_out(
         self, reader: Read, clip: Path
     ) -> None:
@@ -367,10 +530,20 @@ class TestStopping:
     ) -> None:
         jobs = [job(n, clip, seed=n) for n in range(4)]
         with Feed(jobs, reader(), handover=Handover(), store=store, window=4) as feed:
-            while (request := feed.next_request()) is None:
-                pass
+            request = first_of(feed)
             feed.stop()
             assert feed.next_request() is None
             assert feed.exhausted()
             assert feed.caption(answered(request), "by hand") is not None
         assert len(run(jobs, reader(), store=store)[1]) == 3
+
+    def test_a_prompt_that_is_too_long_is_not_asked_again(self, tmp_path: Path) -> None:
+        jobs = [job(0, tmp_path / "any.mp4")]
+        with Feed(
+            jobs, lambda job: replace(job, clip=made_up_clip()), handover=Handover(), thin=True
+        ) as feed:
+            first_of(feed)
+            feed.stop()
+            finished = feed.caption(Answer(0, error="long", overflow=True), "by hand")
+        assert finished is not None
+        assert finished[1].generation["error"] == "long"

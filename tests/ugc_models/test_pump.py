@@ -86,9 +86,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump, "_LOOK_S", 3600.0)
 
 
-def test_all_are_answered_once() -> None:
+def test_all_are_answered_once_and_leave_in_the_order_in_which_they_are_finished() -> None:
     out = [a.index for a in answers(AtOnce(), Listed(range(20)), 4, threading.Event())]
-    assert sorted(out) == list(range(20))
+    assert out == list(range(20))
 
 
 def test_nothing_asked_is_nothing_answered() -> None:
