@@ -46,6 +46,7 @@ class TestPaper:
         paper = settings(preset="paper")
         assert (paper.frames, paper.fps, paper.spread) == (32, None, "count")
         assert (paper.max_pixels, paper.channels, paper.tell_fps) == (100_176, "bgr", False)
+        assert (paper.min_pixels, paper.scaling, paper.processor_resize) == (1, "opencv", True)
         assert paper.align_sound is False and settings().align_sound is True
         assert paper.engine == {"max_model_len": 20_000, "seed": 42}
         assert paper.generation({}) == {"temperature": 0.2, "max_new_tokens": 1024}

@@ -75,6 +75,10 @@ class TestTheSystemPrompt:
         assert chat.messages[0] == {"role": "system", "content": [text("Be long.")]}
         assert len(chat.messages) == 2
 
+    def test_gives_way_to_one_that_comes_later_too(self) -> None:
+        messages = [user(VIDEO), {"role": "system", "content": "Be long."}]
+        assert len(conversation(messages, "Be brief.").messages) == 2
+
     @pytest.mark.parametrize("nothing", [None, ""])
     def test_is_left_to_the_checkpoint_where_there_is_none(self, nothing: str | None) -> None:
         assert conversation([user(VIDEO)], nothing).messages[0]["role"] == "user"
@@ -139,11 +143,41 @@ class TestTheTemplate:
         from transformers import AutoProcessor
 
         def fail(model: str, *, revision: str) -> None:
-            raise OSError(f"\n{model} has no {revision}.\nFurther lines\nof advice")
+            raise OSError(f"\n{model} has\x1b[2J no {revision}.\nFurther lines\nof advice")
 
         monkeypatch.setattr(AutoProcessor, "from_pretrained", fail)
-        with pytest.raises(CheckpointError, match=rf"\(OSError: lab/omni has no {asked}\.\)$"):
+        said = rf"\(OSError: lab/omni has\\x1b\[2J no {asked}\.\)$"
+        with pytest.raises(CheckpointError, match=said):
             ChatTemplate("lab/omni", revision).render(conversation([user(text("?"))], None))
+
+    def test_is_loaded_once_and_may_give_a_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Which of the two transformers gives has changed from release to release."""
+        from transformers import AutoProcessor
+
+        loaded: list[str] = []
+
+        class Processor:
+            chat_template = "any"
+
+            def apply_chat_template(self, messages: Any, **_: Any) -> list[str] | str:
+                return ["rendered"] if len(messages) == 1 else "rendered too"
+
+        def load(model: str, **_: Any) -> Processor:
+            loaded.append(model)
+            return Processor()
+
+        monkeypatch.setattr(AutoProcessor, "from_pretrained", load)
+        template = ChatTemplate("lab/omni")
+        assert template.render(conversation([user(VIDEO)], None)) == "rendered"
+        assert template.render(conversation([user(VIDEO)], "Be brief.")) == "rendered too"
+        assert loaded == ["lab/omni"]
+
+    def test_that_is_not_there_is_said_to_be_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from transformers import AutoProcessor
+
+        monkeypatch.setattr(AutoProcessor, "from_pretrained", lambda *_, **__: object())
+        with pytest.raises(CheckpointError, match="model='lab/omni' has no chat template"):
+            ChatTemplate("lab/omni").render(conversation([user(VIDEO)], None))
 
     def test_that_refuses_a_conversation_refuses_that_one_alone(
         self, checkpoint: Path, tmp_path: Path
@@ -154,9 +188,10 @@ class TestTheTemplate:
             (strict / file.name).symlink_to(file)
         (strict / "chat_template.jinja").unlink()
         (strict / "chat_template.jinja").write_text(
-            "{%- if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif -%}ok"
+            "{%- if messages | length > 1 %}{{ raise_exception('one\x1b[2J turn only') }}"
+            "{% endif -%}ok"
         )
         template = ChatTemplate(str(strict))
-        with pytest.raises(PromptError, match="one turn only"):
+        with pytest.raises(PromptError, match=r"one\\x1b\[2J turn only"):
             template.render(conversation([user(VIDEO)], "Be brief."))
         assert template.render(conversation([user(VIDEO)], None)) == "ok"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_a_model_that_keeps_its_answers_is_asked_each_time(cache: ResponseCache)
 
 def test_another_model_is_answered_for_by_the_document_s_number(cache: ResponseCache) -> None:
     assert answers(cache, Asked(keeps_answers=False)) == ["answer 1", "answer 1"]
+
+
+def test_it_is_taken_round_once_however_many_models_there_are(cache: ResponseCache) -> None:
+    before = ResponseCache.execute
+    bypass()
+    assert ResponseCache.execute is before
+
+
+def test_an_lmms_eval_without_that_cache_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lmms_eval.caching.response_cache", None)
+    bypass()
 
 
 def test_ours_is_of_the_first_kind() -> None:

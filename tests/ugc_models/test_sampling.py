@@ -93,9 +93,16 @@ def test_unknown_names_are_refused_all_at_once() -> None:
         sampling_arguments({"temprature": 0.2, "max_tokens": 5})
 
 
-def test_beam_search_is_refused() -> None:
+@pytest.mark.parametrize("beams", [2, 4])
+def test_beam_search_is_refused(beams: int) -> None:
     with pytest.raises(ValueError, match="beam search is not offered"):
-        sampling_arguments({"num_beams": 4})
+        sampling_arguments({"num_beams": beams})
+
+
+@pytest.mark.parametrize("name", ["top_p", "top_k", "min_p", "repetition_penalty"])
+def test_nought_is_said_and_not_nothing(name: str) -> None:
+    """vLLM says what it does not take; left out, it would be sampled otherwise than was asked."""
+    assert sampling_arguments({name: 0})[name] == 0
 
 
 @pytest.mark.parametrize("beams", [1, None])

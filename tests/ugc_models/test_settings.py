@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from lmms_eval.utils import simple_parse_args_string
 
 from ugc_models.engine.local import engine_argument_names
+from ugc_models.engine.options import QWEN3, Handover
+from ugc_models.media.sampling import Sampling
 from ugc_models.settings import DEFAULT_MODEL, Settings
 
 ENGINE = {
@@ -39,8 +42,42 @@ class TestDefaults:
         assert (plain.frames, plain.fps, plain.use_audio_in_video) == (32, None, True)
         assert plain.engine == {}
 
-    def test_decode_at_least_one_clip_at_a_time(self) -> None:
-        assert settings().decode_workers >= 1
+    def test_are_those_that_the_documentation_states(self) -> None:
+        plain = settings()
+        assert (plain.max_frames, plain.min_pixels, plain.max_pixels) == (768, 3136, 100_352)
+        assert (plain.max_in_flight, plain.engine_timeout) == (32, 300.0)
+        assert (plain.on_overflow, plain.store, plain.base_url) == ("refuse", None, None)
+        assert (plain.align_sound, plain.tell_fps, plain.processor_resize) == (True, True, False)
+
+    @pytest.mark.parametrize(("cores", "workers"), [(None, 1), (1, 1), (6, 6), (64, 8)])
+    def test_decode_a_clip_a_core_and_eight_at_most(
+        self, monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int
+    ) -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        assert settings().decode_workers == workers
+
+
+class TestWhatTheyBecome:
+    def test_frames_are_taken_as_the_arguments_say(self) -> None:
+        stated = settings(
+            frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
+            min_pixels=5000, max_pixels=60_000,
+        )  # fmt: skip
+        assert stated.sampling(QWEN3) == Sampling(
+            frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
+            min_pixels=5000, max_pixels=60_000, factor=32,
+        )  # fmt: skip
+        assert settings(processor_resize=True).sampling(QWEN3).factor == 2
+
+    @pytest.mark.parametrize("tell_fps", [True, False])
+    @pytest.mark.parametrize("resize", [True, False])
+    def test_they_are_handed_over_as_the_arguments_say(self, tell_fps: bool, resize: bool) -> None:
+        stated = settings(channels="bgr", tell_fps=tell_fps, processor_resize=resize)
+        expected = Handover(QWEN3, channels="bgr", tell_fps=tell_fps, resize=resize)
+        assert stated.handover(QWEN3) == expected
+
+    def test_a_rate_is_recorded_as_it_is(self) -> None:
+        assert settings(fps=1.5).decoding().startswith("default: 1.5 fps ")
 
 
 class TestSorting:
@@ -88,6 +125,9 @@ class TestValuesFromTheCommandLine:
         assert parsed.fps is None
         assert parsed.system_prompt is None
         assert parsed.engine == {"quantization": None}
+
+    def test_but_for_the_store_it_is_a_word(self) -> None:
+        assert from_command_line("store=none").store == "none"
 
     def test_true_and_false_are_themselves(self) -> None:
         parsed = from_command_line("use_audio_in_video=False,enforce_eager=True")
@@ -147,11 +187,27 @@ class TestBounds:
     def test_max_pixels_is_not_below_min_pixels(self) -> None:
         with pytest.raises(ValueError, match=r"max_pixels=5000: .* not below min_pixels=6000"):
             settings(min_pixels=6000, max_pixels=5000)
+        assert settings(min_pixels=6000, max_pixels=6000).max_pixels == 6000
 
     @pytest.mark.parametrize("rate", [0, -2.0, float("nan"), float("inf"), "fast", True])
     def test_fps_is_a_number_above_zero(self, rate: object) -> None:
         with pytest.raises(ValueError, match=r"fps=.*: a number of frames per second above 0"):
             settings(fps=rate)
+
+    @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "long", True, None])
+    def test_engine_timeout_is_a_number_above_zero(self, seconds: object) -> None:
+        with pytest.raises(ValueError, match=r"engine_timeout=.*: seconds above 0 are needed"):
+            settings(engine_timeout=seconds)
+        assert settings(engine_timeout=0.5).engine_timeout == 0.5
+
+    def test_on_overflow_is_one_of_two_words(self) -> None:
+        assert settings(on_overflow="fewer_frames").on_overflow == "fewer_frames"
+        with pytest.raises(ValueError, match="on_overflow='drop': refuse or fewer_frames"):
+            settings(on_overflow="drop")
+
+    def test_store_is_a_place(self) -> None:
+        with pytest.raises(ValueError, match="store=7: a file, a folder or none is needed"):
+            settings(store=7)
 
     @pytest.mark.parametrize("value", ["yes", 1, None])
     @pytest.mark.parametrize("name", ["use_audio_in_video", "align_sound"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,14 @@ class TestOptions:
         options = processor_options(4.0, SHAPE, sound=False)
         assert options["do_resize"] is False
         assert options["size"] == {"shortest_edge": 94_080, "longest_edge": 846_720}
+
+    def test_bound_a_single_frame_as_the_pair_that_it_becomes(self) -> None:
+        options = processor_options(4.0, (1, *SHAPE[1:]), sound=False)
+        assert options["size"] == {"shortest_edge": 94_080, "longest_edge": 188_160}
+
+    def test_tell_two_frames_a_second_where_a_clip_has_no_rate(self) -> None:
+        options = processor_options(None, SHAPE, sound=False)
+        assert (options["fps"], options["second_per_grid_ts"]) == (2.0, [1.0])
 
     def test_leave_size_and_bounds_to_a_processor_that_scales(self) -> None:
         options = processor_options(4.0, SHAPE, sound=False, resize=True)
@@ -93,6 +102,20 @@ class TestFamilyOf:
         with pytest.raises(CheckpointError, match="is a 'gpt2': this adapter knows qwen2_5_omni"):
             family_of(str(tmp_path))
 
+    @pytest.mark.parametrize(("revision", "asked"), [(None, "main"), ("v2", "v2")])
+    def test_reads_that_of_the_revision_and_says_what_fails_in_one_harmless_line(
+        self, revision: str | None, asked: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from transformers import AutoConfig
+
+        def fail(model: str, *, revision: str) -> None:
+            raise OSError(f"\n{model} has\x1b[2J no {revision}.\nFurther lines\nof advice")
+
+        monkeypatch.setattr(AutoConfig, "from_pretrained", fail)
+        said = rf"\(OSError: lab/omni has\\x1b\[2J no {asked}\.\)$"
+        with pytest.raises(CheckpointError, match=said):
+            family_of("lab/omni", revision)
+
     def test_says_where_it_looked(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"configuration of model=.*nowhere"):
             family_of(str(tmp_path / "nowhere"))
@@ -116,6 +139,12 @@ class TestThePaddingOfSound:
         assert options["audio_kwargs"] == {"padding": "max_length", "max_length": padded}
         assert options["use_audio_in_video"]
 
-    def test_is_not_spoken_of_where_there_is_none(self) -> None:
-        options = Handover().options(2.0, SHAPE)
+    @pytest.mark.parametrize("sound", [None, np.zeros(0, np.float32)])
+    def test_is_not_spoken_of_where_there_is_none(self, sound: Any) -> None:
+        options = Handover().options(2.0, SHAPE, sound=sound)
         assert {"audio_kwargs", "use_audio_in_video"}.isdisjoint(options)
+
+    def test_is_left_to_qwen3(self) -> None:
+        options = Handover(QWEN3).options(2.0, SHAPE, sound=np.zeros(16_000, np.float32))
+        assert options["use_audio_in_video"] is True
+        assert "audio_kwargs" not in options

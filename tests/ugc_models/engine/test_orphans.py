@@ -112,7 +112,29 @@ def test_only_what_is_started_meanwhile_is_owned(monkeypatch: pytest.MonkeyPatch
     assert os.environ["VLLM_PLUGINS"] == "mine,ugc_engine_owner"
 
 
-def test_a_run_that_ends_does_not_wait_for_an_engine_that_hangs(tmp_path: Path) -> None:
+def test_a_run_is_known_by_its_start_whatever_its_name(tmp_path: Path) -> None:
+    """The kernel's line on a process begins with its name, which may look like the rest of it."""
+    odd = tmp_path / "a) Z 1 (b"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "600"]) as run:
+        while "a) Z 1 (b" not in (line := Path(f"/proc/{run.pid}/stat").read_text()):
+            time.sleep(0.01)
+        owner = f"{run.pid} {line.rpartition(')')[2].split()[19]}"
+        with subprocess.Popen(
+            [sys.executable, "-c", ENGINE],
+            stdout=subprocess.PIPE,
+            env={**os.environ, OWNER: owner},
+        ) as engine:
+            assert engine.stdout is not None
+            assert engine.stdout.readline()
+            time.sleep(1.5)  # it has looked two or three times
+            assert lives(engine.pid)
+            run.kill()
+            assert ends(engine.pid)
+
+
+@pytest.mark.parametrize("name", ["EngineCore_0", "VLLM_Worker_1"])
+def test_a_run_that_ends_does_not_wait_for_an_engine_that_hangs(tmp_path: Path, name: str) -> None:
     """Its children end too. What is not an engine's is waited for, as Python does it."""
     program = tmp_path / "run.py"
     program.write_text(
@@ -132,7 +154,7 @@ def work():
 
 if __name__ == "__main__":
     with orphans.owned():
-        engine = multiprocessing.Process(target=hang, name="EngineCore_0")
+        engine = multiprocessing.Process(target=hang, name=sys.argv[1])
         engine.start()
     multiprocessing.Process(target=work, name="a worker").start()
     while not (Path("child").exists() and Path("child").read_text()):
@@ -141,7 +163,7 @@ if __name__ == "__main__":
 """
     )
     done = subprocess.run(
-        [sys.executable, str(program)],
+        [sys.executable, str(program), name],
         cwd=tmp_path,
         capture_output=True,
         text=True,

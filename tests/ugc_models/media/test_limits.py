@@ -1,0 +1,42 @@
+"""What one file may use of the machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+
+import pytest
+
+from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import Budget, Limits
+
+
+def test_the_bounds_are_those_that_are_documented() -> None:
+    """Larger ones take memory and time that nobody reckons with; smaller ones refuse clips."""
+    limits = Limits()
+    assert limits.source_pixels == 4096 * 4096
+    assert (limits.duration, limits.sound_seconds) == (600.0, 300.0)
+    assert (limits.decode_seconds, limits.packets) == (120.0, 500_000)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+@pytest.mark.parametrize("bound", [0, -1, float("nan")])
+def test_a_bound_that_is_none_is_refused(name: str, bound: float) -> None:
+    with pytest.raises(ValueError, match=f"the limit {name} must be above 0"):
+        Limits(**{name: bound})
+
+
+def test_time_that_is_up_is_up() -> None:
+    budget = Budget(Limits(decode_seconds=60))
+    assert 0 < budget.left() <= 60
+    budget.check_time()
+    over = Budget(Limits(decode_seconds=1e-6))
+    time.sleep(0.001)
+    with pytest.raises(MediaError, match="timed out: reading it took more than 1e-06 s"):
+        over.check_time()
+
+
+def test_what_is_left_is_never_nothing_which_libav_takes_for_at_once() -> None:
+    over = Budget(Limits(decode_seconds=1e-6))
+    time.sleep(0.001)
+    assert over.left() > 0
