@@ -16,6 +16,7 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import complain, say, say_json, shown
 from ugc_tasks.data.home import DataError, Home
 from ugc_tasks.data.published import NO_REFERENCE
+from ugc_tasks.judge.cost import describe_spent
 from ugc_tasks.results.reliability import REPEATS, table
 from ugc_tasks.results.scoring import SCORERS, Report, Request, score
 
@@ -172,7 +173,9 @@ def _lines(task: str, report: Report) -> list[str]:
             places = 4 if abs(interval[1]) <= 1 else 2
             figure += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
         lines.append(f"{name:<20} {figure}")
-    told = [name for name in ("spent", REPEATS) if report.facts.get(name) and not report.estimate]
-    lines += [f"{name:<20} {report.facts[name]}" for name in told]
+    if "spent" in report.facts and not report.estimate:
+        lines.append(f"{'spent':<20} {describe_spent(report.facts['spent'])}")
+    if report.facts.get(REPEATS):
+        lines.append(f"{REPEATS:<20} {report.facts[REPEATS]}")
     noise = report.facts.get("noise") or {}
     return lines + (["", *table(noise["values"])] if noise.get("values") else [])

@@ -16,9 +16,9 @@ from typing import Any
 
 from ugc_tasks.benchmark import COLUMNS
 from ugc_tasks.common.display import shown
+from ugc_tasks.judge.cost import spent
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.repeats import SEVERAL
-from ugc_tasks.judge.spending import entry
 from ugc_tasks.results.answer_text import ModelAnswer, plain_json
 from ugc_tasks.results.reliability import entries
 
@@ -81,7 +81,7 @@ def judged_row(
     """
     scored = judgment is not None and judgment.scores is not None
     row = base_row(video_id, answer, scored=scored, wanted=wanted, subject=subject)
-    row |= {"judge": label, "judge_failed": "", "judge_ran": "", "judge_spent": ""}
+    row |= {"judge": label, "judge_failed": "", "judge_ran": "", "judge_spent": None}
     row["sanitized"] = " ".join(judgment.sanitized) if judgment is not None else ""
     if judgment is None:
         return row
@@ -91,7 +91,7 @@ def judged_row(
     ran = {" ".join(filter(None, (each.model, each.fingerprint))) for each in alone}
     said = {
         "judge_ran": SEVERAL.join(sorted(ran - {""})),
-        "judge_spent": entry(judgment),
+        "judge_spent": spent(judgment),
         "judge_reply": [each.reply for each in alone] if judgment.repeats else judgment.reply,
         "judge_model": judgment.model,
         "judge_fingerprint": judgment.fingerprint,

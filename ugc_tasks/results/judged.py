@@ -13,11 +13,11 @@ from ugc_tasks.detail import metrics as detail
 from ugc_tasks.detail.metrics import VALUES, answer_metrics
 from ugc_tasks.estimate import interval
 from ugc_tasks.estimate.model import doubts
+from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.questions import question_named
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of
-from ugc_tasks.judge.spending import total
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.pairing import Pairing, pair
 from ugc_tasks.results.reliability import NOISE, REPEATS, as_json, count, paragraph
@@ -128,7 +128,7 @@ def _report(
         facts={
             "coverage": len(scored) / pairing.wanted,
             "judge": dict(judge),
-            "spent": total([item["judge_spent"] for item in items]),
+            "spent": total_spent([item["judge_spent"] for item in items]),
             "sanitized": sum(bool(item["sanitized"]) for item in items),
             "references": source,
             **noise,

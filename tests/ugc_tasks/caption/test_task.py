@@ -174,8 +174,8 @@ def test_with_repeats_a_rerun_asks_for_the_new_ones_alone(
     metrics = reported(task, again)
     assert metrics["judge_repeats"] == "3 of each clip, all 18 came"
     assert metrics["judge_noise"].count(" / ") > 4 * 6
-    assert "for 6 judgments" in metrics["judge_spent"].partition(" in this run, ")[0]
-    assert "for 12 judgments" in metrics["judge_spent"].partition(" in this run, ")[2]
+    judgments = {when: part["judgments"] for when, part in metrics["judge_spent"].items()}
+    assert judgments == {"new": 6, "stored": 12}
 
 
 def test_the_free_judge_gives_estimates_under_their_own_name(
@@ -215,8 +215,22 @@ def test_each_metric_of_a_row_is_one_that_the_task_aggregates(
         "overall": "3 of 8 columns, mean 73.33333333333333",
         "judge": rows[0]["judge"],
         "judge_ran": "loopback-judge-1 fp_loopback",
-        "judge_spent": "$0.0039 for 2 judgments (1400 + 36 tokens) in this run, "
-        "$0.0000 for 0 judgments (0 + 0 tokens) in earlier ones",
+        "judge_spent": {
+            "new": {
+                "judgments": 2,
+                "prompt_tokens": 1400,
+                "completion_tokens": 36,
+                "usd": 0.00386,
+                "without_price": 0,
+            },
+            "stored": {
+                "judgments": 0,
+                "prompt_tokens": 0,
+                "completion_tokens": 0,
+                "usd": 0.0,
+                "without_price": 0,
+            },
+        },
         "n": 2,
         "coverage": 1.0,
         "judge_failed": 0,

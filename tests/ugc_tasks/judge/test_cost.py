@@ -1,0 +1,75 @@
+"""What judging cost stands in every row, and its sum in the results."""
+
+from __future__ import annotations
+
+import json
+
+from ugc_tasks.judge.cost import describe_spent, spent, total_spent
+from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.usage import Usage
+
+SCORES = Scores(4, 3, 5)
+
+
+def judged(usage: Usage | None, *, stored: bool = False) -> Judgment:
+    return Judgment("v", SCORES, usage=usage, stored=stored)
+
+
+def told(*judgments: Judgment) -> str:
+    return describe_spent(total_spent([spent(judgment) for judgment in judgments]))
+
+
+def test_a_row_has_figures_that_json_keeps() -> None:
+    entry = spent(judged(Usage(700, 18, 0.00193)))
+    assert entry == {
+        "stored": False, "prompt_tokens": 700, "completion_tokens": 18, "usd": 0.00193,
+    }  # fmt: skip
+    assert json.loads(json.dumps(entry)) == entry
+    assert spent(judged(None)) is None
+
+
+def test_this_runs_money_stands_apart_from_that_of_earlier_ones() -> None:
+    new = judged(Usage(700, 18, 0.00193))
+    old = judged(Usage(600, 20, 0.5), stored=True)
+    total = total_spent([spent(each) for each in (new, new, old, judged(None))])
+    assert total == {
+        "new": {"judgments": 2, "prompt_tokens": 1400, "completion_tokens": 36,
+                "usd": 0.00386, "without_price": 0},
+        "stored": {"judgments": 1, "prompt_tokens": 600, "completion_tokens": 20,
+                   "usd": 0.5, "without_price": 0},
+    }  # fmt: skip
+    assert describe_spent(total) == (
+        "$0.0039 for 2 judgments (1400 + 36 tokens) in this run, "
+        "$0.5000 for 1 judgments (600 + 20 tokens) in earlier ones"
+    )
+
+
+def test_money_that_is_not_known_is_not_nothing() -> None:
+    assert total_spent([spent(judged(Usage(7, 1, None)))])["new"]["usd"] is None
+    assert told(judged(Usage(7, 1, None))).startswith("an unknown sum for 1 judgments")
+    mixed = told(judged(Usage(7, 1, None)), judged(Usage(7, 1, 0.25)))
+    assert mixed.startswith("$0.2500 and 1 of unknown cost for 2 judgments")
+
+
+def test_a_failure_that_cost_something_is_in_the_sum() -> None:
+    failed = Judgment("v", failure="no object", usage=Usage(700, 9, 1.0))
+    assert told(failed).startswith("$1.0000 for 1 judgments")
+
+
+def test_repeats_are_judgments_each_and_those_on_disk_are_not_this_runs() -> None:
+    parts = (
+        Judgment("v", SCORES, usage=Usage(700, 18, 0.5), stored=True),
+        Judgment("v", SCORES, usage=Usage(700, 18, 0.25)),
+        Judgment("v", failure="no object", usage=Usage(700, 2, None)),
+        Judgment("v", failure="401"),
+    )
+    assert told(Judgment("v", SCORES, repeats=parts), judged(None)) == (
+        "$0.2500 and 1 of unknown cost for 2 judgments (1400 + 20 tokens) in this run, "
+        "$0.5000 for 1 judgments (700 + 18 tokens) in earlier ones"
+    )
+    assert spent(Judgment("v", failure="401", repeats=(parts[3], parts[3]))) is None
+
+
+def test_where_nothing_was_paid_the_sum_says_so() -> None:
+    assert told(judged(None)).startswith("$0.0000 for 0 judgments (0 + 0 tokens) in this run")
