@@ -1,7 +1,7 @@
 """Which option an answer chooses: found where it is plain, never guessed.
 
-Markup is taken away first (``markup.py``). Then, in this order, and the first rule that applies
-decides:
+Markup is taken away first: fences, tags, LaTeX, tokens that end a turn. Then the first of these
+rules that applies decides:
 
 1. The answer that is marked as one: ``<answer>...</answer>``, ``\\boxed{...}``.
 2. JSON (in a fence or not): the value of ``answer`` and its like, or the only text in it.
@@ -24,11 +24,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
-
-from ugc_tasks.choice.markup import marked_answers, plain
 
 MAX_CHARS = 20_000
 """A longer text is no answer to a question with options."""
@@ -108,6 +107,20 @@ _DENIED_AFTER = re.compile(
     re.IGNORECASE,
 )
 
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[a-z]{2,10}(?=\s)", re.IGNORECASE)
+_TURN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|bos|end_of_turn|start_of_turn)>")
+_ANSWER = re.compile(r"<(?:final_?)?answer>(.*?)(?:</(?:final_?)?answer>|\Z)", re.DOTALL | re.I)
+_INNER = re.compile(r"\\(?:text|math)[a-z]{0,8}\s?\{([^{}\n]{0,200})\}|\\[()\[\]]|\$")
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s?\{([^{}\n]{0,200})\}")
+_ONE_SPELLING = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
+    | dict.fromkeys("\u2018\u2019", "'")
+    | {"\u3002": "."}
+)
+_TAGS = ("b", "strong", "em", "i", "u", "p", "div", "span", "li", "ul", "ol", "code", "pre", "mark")
+
 
 class _Mention(NamedTuple):
     """An option where it stands in a text as a word of its own."""
@@ -129,11 +142,11 @@ def match_option(text: str, options: Sequence[str]) -> str | None:
 def _match(text: str, options: Sequence[str], nesting: int) -> str | None:
     if nesting == 0 or len(text) > MAX_CHARS:
         return None
-    marked = marked_answers(text)
+    marked = _marked_answers(text)
     if marked:
         found = {_match(answer, options, nesting - 1) for answer in marked}
         return found.pop() if len(found) == 1 else None
-    text = plain(text)
+    text = _plain(text)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -308,3 +321,23 @@ def _denied(text: str, start: int, end: int) -> bool:
     words = re.findall(r"[\w']+", clause)[-_DENIAL_WORDS:]
     before = any(word in _DENIALS or word.endswith("n't") for word in words)
     return before or _DENIED_AFTER.match(text, end) is not None
+
+
+def _marked_answers(text: str) -> list[str]:
+    """Return the contents of what is marked as the answer: ``<answer>``, ``\\boxed{}``."""
+    if "answer>" in text.casefold():
+        return [answer for answer in _ANSWER.findall(text) if answer.strip()]
+    return _BOXED.findall(_INNER.sub(r"\1", text)) if "\\" in text else []
+
+
+def _plain(text: str) -> str:
+    """Return the text with one spelling of dashes, quotes and blanks, without its markup."""
+    text = _TURN.sub(" ", unicodedata.normalize("NFKC", text))
+    text = text.translate(_ONE_SPELLING)
+    for tag in _TAGS:
+        if f"</{tag}>" in text.casefold():
+            text = re.sub(rf"</?{tag}>", " ", text, flags=re.IGNORECASE)
+    text = re.sub(r"[^\S\n]+", " ", _INNER.sub(r"\1", text)).strip()
+    if text.count(_FENCE) != 2:
+        return text
+    return _LANGUAGE.sub("", text.split(_FENCE)[1], count=1).strip()

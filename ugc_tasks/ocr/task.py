@@ -10,8 +10,7 @@ from ugc_tasks.data.home import DataError
 from ugc_tasks.lmms.hooks import fields
 from ugc_tasks.lmms.metrics import base_row, columns
 from ugc_tasks.lmms.prefetch import received
-from ugc_tasks.ocr.answers import Mode
-from ugc_tasks.ocr.overlap import ocr_overlap
+from ugc_tasks.ocr.overlap import Mode, ocr_overlap
 from ugc_tasks.run import current_run
 
 _fields = fields("ocr")

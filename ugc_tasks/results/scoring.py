@@ -33,14 +33,14 @@ class Scorer:
 SCORERS: Mapping[str, Scorer] = MappingProxyType(
     {
         "caption": Scorer("ugc_tasks.results.judged", judged=True),
-        "voice_source": Scorer("ugc_tasks.choice.scorer"),
-        "tone": Scorer("ugc_tasks.choice.scorer"),
-        "ocr": Scorer("ugc_tasks.ocr.scorer", modes=("score", "skip")),
+        "voice_source": Scorer("ugc_tasks.choice.accuracy"),
+        "tone": Scorer("ugc_tasks.choice.accuracy"),
+        "ocr": Scorer("ugc_tasks.ocr.overlap", modes=("score", "skip")),
         "background": Scorer("ugc_tasks.results.judged", judged=True),
         "objects": Scorer("ugc_tasks.results.judged", judged=True),
         "audio_caption": Scorer("ugc_tasks.results.judged", judged=True),
         "visual_caption": Scorer("ugc_tasks.results.judged", judged=True),
-        "bgm": Scorer("ugc_tasks.choice.scorer"),
+        "bgm": Scorer("ugc_tasks.choice.accuracy"),
     }
 )
 """By short name of the task (``ugc_tasks.benchmark``); the first of ``modes`` is the default."""

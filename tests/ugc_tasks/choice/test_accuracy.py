@@ -1,12 +1,19 @@
-"""How good choices are, and that a constant answer is shown beside them."""
+"""How good answers to a choice question are: the figures, and files of saved answers."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.reference import reference_dir
-from ugc_tasks.choice.accuracy import accuracy
+from ugc_tasks.choice.accuracy import accuracy, score
 from ugc_tasks.data.choice_questions import read_choice_questions
+from ugc_tasks.data.home import Home
+from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
+from ugc_tasks.results.scoring import Report, Request
 
 
 def test_accuracy_is_over_all_questions_and_unanswered_ones_are_wrong() -> None:
@@ -60,3 +67,83 @@ def test_the_published_annotations_are_won_by_a_constant(
     assert figures.n == n
     assert figures.constant_answer == answer
     assert round(figures.accuracy, 1) == round(figures.constant, 1) == constant
+
+
+# --- Saved answers to a choice question, scored ---
+
+LABELS = {"PI-1": "positive", "PI-2": "Positive", "PI-3": "negative", "PI-4": "Neutral"}
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    options = ["Positive", "Negative", "Neutral"]
+    samples = [{"video_id": i, "answer": a, "options": options} for i, a in LABELS.items()]
+    for name in ("tone.json", "BGM.json"):
+        content = json.dumps({"question": "Which tone?", "samples": samples})
+        (tmp_path / name).write_text(content, "utf-8")
+    return tmp_path
+
+
+def scored(references: Path, answers: dict[str, Any], task: str = "tone") -> Report:
+    saved = {
+        i: value if isinstance(value, SavedAnswer) else SavedAnswer(value)
+        for i, value in answers.items()
+    }
+    home = Home(root=None, videos=references, cache=references / "cache", allow_partial=False)
+    return score(
+        Request(task, SavedAnswers(references / "file", saved), home, {}, references=references)
+    )
+
+
+def test_answers_are_matched_and_the_constant_answer_stands_beside(references: Path) -> None:
+    report = scored(
+        references,
+        {"PI-1": "A", "PI-2": "It is negative.", "PI-3": {"answer": "negative"}, "PI-4": "Hm."},
+    )
+    assert report.metrics == {
+        "accuracy": 50.0,
+        "constant": 50.0,
+        "macro_f1": pytest.approx(100 * (2 / 3 + 2 / 3 + 0) / 3),
+        "unanswered": 1,
+    }
+    assert (report.n, report.failed, report.complete) == (4, 0, True)
+    assert [item["chosen"] for item in report.items] == ["Positive", "Negative", "Negative", None]
+    assert [item["correct"] for item in report.items] == [True, False, True, False]
+    assert report.facts["constant_answer"] == "Positive"
+    # Wilson's interval of two of four.
+    assert report.ci95["accuracy"] == (
+        pytest.approx(15.0036, abs=1e-3),
+        pytest.approx(84.9964, abs=1e-3),
+    )
+    assert report.notes == ("always answering 'Positive' gives 50.0, and these answers no more",)
+
+
+def test_no_option_is_unanswered_and_a_blank_is_a_failure_that_does_not_count(
+    references: Path,
+) -> None:
+    report = scored(
+        references,
+        {"PI-1": "Hm.", "PI-2": " \n", "PI-3": SavedAnswer("", error="blocked"), "PI-9": "A"},
+    )
+    assert (report.n, report.failed, report.metrics["unanswered"]) == (1, 2, 1)
+    assert (report.missing, report.unknown) == (("PI-4",), ("PI-9",))
+    assert report.items[1] == {"video_id": "PI-2", "failure": "the model gave no answer"}
+    assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
+    assert not report.complete
+
+
+def test_what_beats_a_constant_answer_needs_no_note(references: Path) -> None:
+    right = {"PI-1": "A", "PI-2": "A", "PI-3": "B", "PI-4": "C"}
+    report = scored(references, right)
+    assert (report.metrics["accuracy"], report.notes) == (100.0, ())
+
+
+def test_nothing_answered_is_no_figure(references: Path) -> None:
+    report = scored(references, {"PI-1": SavedAnswer(None, error="blocked")})
+    assert report.n == 0
+    assert set(report.metrics.values()) == {None}
+
+
+def test_background_music_says_that_it_measures_nothing(references: Path) -> None:
+    report = scored(references, {"PI-1": "Positive"}, task="bgm")
+    assert report.notes == ("every label is No: this measures nothing",)
