@@ -10,7 +10,7 @@ import pytest
 from tests.support.annotations import TONES, ocr_texts, video_ids, write_annotations
 from tests.support.reference import reference_dir
 from ugc_tasks.benchmark import OCR_QUESTION, SPECS
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.prompts import Asked, ask, with_options
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import QUESTION, MakeHome
 from ugc_tasks.benchmark import COLUMNS, SPECS
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.official import OfficialPromptError
 from ugc_tasks.judge.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError

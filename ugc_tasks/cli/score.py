@@ -14,7 +14,8 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import complain, say, say_json, shown
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.judge.cost import describe_spent
 from ugc_tasks.results.reliability import REPEATS, table

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.cli.score import COMPLETE, PARTIAL
 from ugc_tasks.common.display import complain, say, say_json, shown
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 
 if TYPE_CHECKING:
     from ugc_tasks.results.scores import ScoreFile

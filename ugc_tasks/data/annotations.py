@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.fetch import FetchError, no_answer, require_connection
 from ugc_tasks.data.github import from_github, offline
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import FILES, GITHUB_COMMIT, GITHUB_REPO, is_published
 
 REPO = "openinterx/UGC-VideoCap"

@@ -15,11 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.archive_members import Member, tar_members, wrong_name, zip_members
 from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, admit
 from ugc_tasks.data.clips import staging
 from ugc_tasks.data.compressed import MAX_RATIO, SLACK, BadArchive, reading
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Ledger
 from ugc_tasks.data.videos import video_path
 

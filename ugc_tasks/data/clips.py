@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.check import ClipFault, admit
 from ugc_tasks.data.download import NoClip, Stopped, download_clip
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
 from ugc_tasks.data.sites import Site, site_of
 from ugc_tasks.data.videos import video_path

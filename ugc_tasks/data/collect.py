@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.annotations import hub_endpoint, hub_file, reason, source_of
 from ugc_tasks.data.fetch import keep, unreachable
 from ugc_tasks.data.github import from_github, offline
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.official import OFFICIAL_TEXTS, OfficialPromptError, official_text, raw_endpoint
 from ugc_tasks.data.published import FILES, PublishedFile, digest, is_published
 

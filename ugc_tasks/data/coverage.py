@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.check import ClipFault, check_clip
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Ledger
 from ugc_tasks.data.published import FILES
 from ugc_tasks.data.questions import MAX_BYTES, is_video_id

@@ -6,8 +6,9 @@ import hashlib
 import os
 from pathlib import Path
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.fetch import FetchError, fetch, keep
-from ugc_tasks.data.home import TRUE, DataError
+from ugc_tasks.data.home import TRUE
 from ugc_tasks.data.official import DEFAULT_ENDPOINT, ENDPOINT_VARIABLE, raw_endpoint
 from ugc_tasks.data.published import GITHUB_COMMIT, GITHUB_FOLDER, GITHUB_REPO, PublishedFile
 

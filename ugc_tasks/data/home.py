@@ -7,13 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_tasks.common.display import UserError
+from ugc_tasks.common.files import DataError
 
 TRUE = {"1", "true", "yes", "on"}
-
-
-class DataError(UserError, ValueError):
-    """The benchmark's data are missing or malformed; a sentence says what, where and what to do."""
 
 
 @dataclass(frozen=True)

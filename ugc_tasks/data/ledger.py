@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ugc_tasks.common.database import without_locks
 from ugc_tasks.common.display import logger
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 
 LEDGER = "downloads.sqlite3"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.data.home import DataError
-from ugc_tasks.results.files import clip_rows, read_values
+from ugc_tasks.common.files import DataError, read_values
+from ugc_tasks.data.questions import clip_rows
 
 MAX_CHARS = 4096
 """The longest published reference has 1,347; with the bound on answers it bounds a comparison."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.annotations import source_of
 from ugc_tasks.data.archive import Taken, take_from_archive
 from ugc_tasks.data.clips import Fetched, fetch_clips
@@ -16,7 +17,6 @@ from ugc_tasks.data.collect import Collected, collect
 from ugc_tasks.data.coverage import ClipState, survey, task_ids
 from ugc_tasks.data.fetch import unreachable
 from ugc_tasks.data.github import offline
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import LEDGER, Ledger
 from ugc_tasks.data.official import OFFICIAL_TEXTS
 from ugc_tasks.data.published import FILES, META, URL_LIST, is_published

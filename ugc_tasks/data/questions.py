@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError, kind, rows_of
 
 MAX_BYTES = 64 << 20
 """Larger than any annotation file by a factor of ten; a file beyond it is something else."""
@@ -83,6 +83,15 @@ def clip_id(value: object) -> str | None:
     if dot and suffix.lower() in _MEDIA:
         name = stem
     return name if is_video_id(name) else None
+
+
+def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield rows of ours, each with where it stands and its ``video_id``; else ``DataError``."""
+    for where, row in rows_of(path, values):
+        if (video_id := clip_id(row.get("video_id"))) is None:
+            given = kind(row.get("video_id")) if "video_id" in row else "none is there"
+            raise DataError(f"{where}: there is no usable video_id: {given}")
+        yield where, video_id, row
 
 
 def _load(path: Path) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import shown
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 
 Row = list[tuple[str, str]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ugc_tasks.common.display import shown
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 
 _NAMED = 10
 """How many missing clips a message names before it counts the rest."""

@@ -23,7 +23,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.judgment import JudgeItem, Judgment
 from ugc_tasks.judge.profiles import PAID_PROFILES

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from typing import Any, cast, get_args
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.lmms.hooks import fields
 from ugc_tasks.lmms.metrics import base_row, columns
 from ugc_tasks.lmms.prefetch import received

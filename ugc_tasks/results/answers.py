@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import storable
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError, quoted, read_values, rows_of
 from ugc_tasks.data.questions import clip_id
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
-from ugc_tasks.results.files import quoted, read_values, rows_of
 from ugc_tasks.results.layout import (
     RESPONSES,
     Layout,

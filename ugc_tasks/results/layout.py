@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ugc_tasks.common.display import shown
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError, kind, quoted
 from ugc_tasks.data.questions import clip_id
-from ugc_tasks.results.files import kind, quoted
 
 Rows = Sequence[tuple[str, Mapping[str, Any]]]
 """Rows of a file, each with where it stands."""

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.data.home import DataError
-from ugc_tasks.results.files import quoted
+from ugc_tasks.common.files import DataError, quoted
 
 _LONG = 80
 """Characters; the shortest recorded caption has 296, the longest option 15."""

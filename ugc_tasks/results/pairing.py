@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer, refuse_twice
 
 _LONG = 40

@@ -19,7 +19,7 @@ from loguru import logger as _loguru
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import harmless_record, shown
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.register import bypass_cache
 from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
 from ugc_tasks.results.likeness import refuse_descriptions, refuse_options

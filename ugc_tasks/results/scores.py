@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError, kind, quoted, read_values
+from ugc_tasks.data.questions import clip_rows
 from ugc_tasks.judge.repeats import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
-from ugc_tasks.results.files import clip_rows, kind, quoted, read_values
 
 _HIGHEST = 5
 _SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"

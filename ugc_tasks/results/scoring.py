@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 from ugc_tasks.results.answers import SavedAnswers
 from ugc_tasks.results.likeness import refuse_options
 from ugc_tasks.results.statistics import mean_estimate

@@ -12,7 +12,7 @@ from lmms_eval.api.task import ConfigurableTask
 from tests.support.judge_server import JudgeServer, scores, together
 from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import QUESTION, LoadTask, MakeHome
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.sample import sample_home
 

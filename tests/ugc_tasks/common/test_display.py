@@ -157,7 +157,7 @@ def test_nothing_is_printed_or_logged_past_it() -> None:
 
 
 def test_every_error_that_a_user_reads_is_one() -> None:
-    from ugc_tasks.data.home import DataError
+    from ugc_tasks.common.files import DataError
     from ugc_tasks.data.official import OfficialPromptError
     from ugc_tasks.judge.check import JudgeUnreachableError
     from ugc_tasks.judge.prices import PriceError

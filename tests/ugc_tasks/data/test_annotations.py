@@ -26,7 +26,8 @@ import os, time
 slept = []
 time.sleep = slept.append  # the client's waits between tries add up to 23 s
 from ugc_tasks.data.annotations import annotation
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 try:
     found = annotation({NAME!r}, Home.from_env(os.environ))
 except DataError as error:

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data import archive as module
 from ugc_tasks.data.archive import Taken, take_from_archive
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
 
 WANTED = [f"PI-{n}" for n in range(1, 6)]
@@ -472,7 +472,7 @@ LIMITED = """
 import json, resource, sys
 from pathlib import Path
 from ugc_tasks.data.archive import take_from_archive
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.ledger import Ledger
 resource.setrlimit(resource.RLIMIT_AS, (256 << 20,) * 2)
 resource.setrlimit(resource.RLIMIT_CPU, (60,) * 2)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.choice_questions import read_choice_questions
-from ugc_tasks.data.home import DataError
 
 OPTIONS = ["Positive", "Negative"]
 

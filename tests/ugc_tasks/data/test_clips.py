@@ -13,10 +13,10 @@ from typing import Protocol
 import pytest
 
 from tests.support.web_host import HTML, MP4, Answer, WebHost
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data import clips
 from ugc_tasks.data.clips import TRIES, Fetched, fetch_clips, staging
 from ugc_tasks.data.download import ANY_HOST, Kind, NoClip
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
 
 

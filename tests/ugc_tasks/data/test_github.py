@@ -11,8 +11,9 @@ from tests.support import published
 from tests.support.file_server import FileServer
 from tests.support.published import GITHUB
 from tests.support.reference import reference_dir
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.annotations import annotation
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import FILES, GITHUB_COMMIT, is_published
 
 NAME = "BGM.json"

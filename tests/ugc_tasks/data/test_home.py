@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 
 
 def test_without_any_setting_all_is_in_the_users_cache_folder() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.no_locks import SUPPORTED, said_without_locks
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.ledger import Dead, Ledger
 
 GONE = Dead("https://a.example/1", "gone", "the server answered with status 404")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support.reference import reference_dir
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data import questions
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.questions import Questions, read_questions
 
 QUESTION = "What happens in the clip?"

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data import tables
-from ugc_tasks.data.home import DataError
 from ugc_tasks.data.urls import (
     identify,
     links_from_dataset,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
 
 

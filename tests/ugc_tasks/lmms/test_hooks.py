@@ -11,7 +11,7 @@ from tests.support.annotations import video_ids
 from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.benchmark import SPECS, Spec
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.lmms.hooks import fields
 from ugc_tasks.run import current_run
 

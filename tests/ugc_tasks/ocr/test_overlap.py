@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.growth import assert_linear
 from tests.support.reference import reference_dir
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 from ugc_tasks.ocr.overlap import (
     MAX_CHARS,
     ocr_overlap,

@@ -11,7 +11,8 @@ import pytest
 from tests.support.annotations import ocr_texts, video_ids
 from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 from ugc_tasks.ocr.overlap import MEASURES, score
 from ugc_tasks.results.answers import read_answers
 from ugc_tasks.results.scoring import Request

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.reference import reference_dir
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NO_ANSWER, SavedAnswer, read_answers
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.results.likeness import refuse_descriptions, refuse_options
 
 PATH = Path("answers.jsonl")

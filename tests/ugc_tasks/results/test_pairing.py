@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer
 from ugc_tasks.results.pairing import by_task_id, pair
 

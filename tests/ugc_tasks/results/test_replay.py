@@ -18,7 +18,7 @@ from lmms_eval.loggers.evaluation_tracker import GeneralConfigTracker
 from lmms_eval.models import get_model
 from loguru import logger
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.replay import Replayed, UgcReplay, replayed
 from ugc_tasks.run import WITHOUT_CLIPS, current_run

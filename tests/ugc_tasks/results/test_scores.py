@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.data.home import DataError
+from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.scores import ClipScores, read_scores
 from ugc_tasks.results.summary import References, doubts, summarize

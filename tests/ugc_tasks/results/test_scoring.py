@@ -11,7 +11,8 @@ import pytest
 
 from tests.support import published
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.data.home import DataError, Home
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
 from ugc_tasks.results.answers import SavedAnswers
 from ugc_tasks.results.scoring import SCORERS, Report, Request, means
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.data.home import DataError
-from ugc_tasks.results import files
-from ugc_tasks.results.files import clip_rows, read_values
+from ugc_tasks.common import files
+from ugc_tasks.common.files import DataError, read_values
+from ugc_tasks.data.questions import clip_rows
 
 
 def written(folder: Path, text: str | bytes) -> Path:

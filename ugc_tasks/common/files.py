@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.display import shown
-from ugc_tasks.data.home import DataError
-from ugc_tasks.data.questions import clip_id
+from ugc_tasks.common.display import UserError, shown
 
 MAX_BYTES = 256 << 20
 """Twenty times the largest samples file that 999 clips have come to."""
@@ -26,6 +24,10 @@ MAX_DEPTH = 64
 _TABLES = {".csv", ".tsv"}
 _DELIMITERS = ",\t;"
 _SHOWN = 80
+
+
+class DataError(UserError, ValueError):
+    """The benchmark's data are missing or malformed; a sentence says what, where and what to do."""
 
 
 def read_values(path: Path) -> Any:
@@ -57,15 +59,6 @@ def rows_of(path: Path, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]
         if not isinstance(row, dict):
             raise DataError(f"{where}: a row is an object with the clip's id; this is {kind(row)}")
         yield where, row
-
-
-def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield rows of ours, each with where it stands and its ``video_id``; else ``DataError``."""
-    for where, row in rows_of(path, values):
-        if (video_id := clip_id(row.get("video_id"))) is None:
-            given = kind(row.get("video_id")) if "video_id" in row else "none is there"
-            raise DataError(f"{where}: there is no usable video_id: {given}")
-        yield where, video_id, row
 
 
 def kind(value: Any) -> str:
