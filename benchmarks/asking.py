@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_models.engine.options import Handover, family_of
-from ugc_models.engine.request import Request
+from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.family import ProcessorInputs, family_of
 from ugc_models.job import Job
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
@@ -26,25 +26,25 @@ class Asking:
         prompt: rendered by the checkpoint's chat template.
         sampling: arguments of ``vllm.SamplingParams``.
         media: which frames, and how large.
-        handover: to the checkpoint's processor.
+        inputs: to the checkpoint's processor.
     """
 
     prompt: str
     sampling: Mapping[str, Any]
     media: Sampling
-    handover: Handover
+    inputs: ProcessorInputs
 
-    def request(self, index: int, clip: Clip) -> Request:
+    def request(self, index: int, clip: Clip) -> EngineRequest:
         """Return the request about a clip that was read."""
-        frames, sound = self.handover.frames(clip.frames), self.handover.sound(clip.sound)
-        return Request(
+        frames, sound = self.inputs.frames(clip.frames), self.inputs.sound(clip.sound)
+        return EngineRequest(
             index,
             self.prompt,
             frames=frames,
             fps=clip.fps,
             sound=sound,
             sampling=self.sampling,
-            processor=self.handover.options(clip.fps, frames.shape, sound=sound),
+            processor=self.inputs.options(clip.fps, frames.shape, sound=sound),
         )
 
     def jobs(self, clips: Sequence[Path]) -> Iterator[Job]:
@@ -69,7 +69,7 @@ def asking(
         ChatTemplate(str(checkpoint)).render(chat),
         sampling_arguments(generation, seed=0) | ({"ignore_eos": True} if exactly else {}),
         media,
-        Handover(family_of(str(checkpoint))),
+        ProcessorInputs(family_of(str(checkpoint))),
     )
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.usage import Interval
-from ugc_models.engine.request import Answer, Engine, Request
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
 
 TINY: dict[str, Any] = {
     "dtype": "float32",
@@ -43,7 +43,7 @@ class Metered:
         self._engine = engine
         self.requests: list[Interval] = []
 
-    def submit(self, request: Request) -> Future[Answer]:
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
         """Hand the request on."""
         begin = time.perf_counter()
         future = self._engine.submit(request)
@@ -71,8 +71,8 @@ class Paced:
         self._seconds = seconds
         self._places = ThreadPoolExecutor(places, thread_name_prefix="paced")
 
-    def submit(self, request: Request) -> Future[Answer]:
-        """Answer when the time is over."""
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
+        """EngineOutput when the time is over."""
         return self._places.submit(self._answer, request)
 
     def decoding(self) -> str:
@@ -83,6 +83,6 @@ class Paced:
         """Wait for what is in work."""
         self._places.shutdown()
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: EngineRequest) -> EngineOutput:
         time.sleep(self._seconds)
-        return Answer(request.index, text="done", finish_reason="stop", prompt_tokens=1)
+        return EngineOutput(request.index, text="done", finish_reason="stop", prompt_tokens=1)

@@ -12,7 +12,7 @@ import psutil
 from benchmarks.asking import Asking
 from benchmarks.loops import ToRequest, Unanswered
 from benchmarks.ways import keep_all
-from ugc_models.engine.request import Request
+from ugc_models.engine.base import EngineRequest
 
 
 def reader(asking: Asking) -> ToRequest:
@@ -22,12 +22,12 @@ def reader(asking: Asking) -> ToRequest:
     """
     decode = keep_all()
 
-    def read(index: int, path: Path) -> Request:
+    def read(index: int, path: Path) -> EngineRequest:
         _check_memory(path)
         frames = _to_whole_tokens(cast("np.ndarray[Any, np.dtype[np.uint8]]", decode(str(path))))
         fps = len(frames) / _seconds(path)
-        options = asking.handover.options(fps, frames.shape)
-        return Request(index, asking.prompt, frames, fps, None, asking.sampling, options)
+        options = asking.inputs.options(fps, frames.shape)
+        return EngineRequest(index, asking.prompt, frames, fps, None, asking.sampling, options)
 
     return read
 

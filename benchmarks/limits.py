@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.asking import Asking
 from benchmarks.loops import Unanswered
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.request import Engine, Request
+from ugc_models.engine.base import Engine, EngineRequest
 from ugc_models.media.clip import read_clip
 
 _BUSY = 90.0
@@ -60,7 +60,7 @@ def decode_rate(clips: Sequence[Path], asking: Asking, workers: int) -> float:
         return len(clips) / (time.perf_counter() - started)
 
 
-def preprocess_rate(checkpoint: Path, requests: Sequence[Request]) -> float:
+def preprocess_rate(checkpoint: Path, requests: Sequence[EngineRequest]) -> float:
     """Return how many clips a second of processor time the checkpoint's processor prepares.
 
     What vLLM does with it beforehand and afterwards comes on top.
@@ -69,7 +69,7 @@ def preprocess_rate(checkpoint: Path, requests: Sequence[Request]) -> float:
 
     processor = AutoProcessor.from_pretrained(checkpoint)
 
-    def prepare(request: Request) -> None:
+    def prepare(request: EngineRequest) -> None:
         # The one name is vLLM's, the processor has another for it and would warn.
         options = {k: v for k, v in request.processor.items() if k != "second_per_grid_ts"}
         processor(text=[request.prompt], videos=[request.frames], audio=[request.sound],
@@ -82,7 +82,7 @@ def preprocess_rate(checkpoint: Path, requests: Sequence[Request]) -> float:
     return len(requests) / (time.process_time() - started)
 
 
-def engine_rate(engine: Engine, requests: Sequence[Request]) -> float:
+def engine_rate(engine: Engine, requests: Sequence[EngineRequest]) -> float:
     """Return how many clips a second come out of an engine that has all of them at hand.
 
     Raises:
@@ -96,7 +96,7 @@ def engine_rate(engine: Engine, requests: Sequence[Request]) -> float:
     return len(requests) / (time.perf_counter() - started)
 
 
-def read_all(clips: Sequence[Path], asking: Asking) -> list[Request]:
+def read_all(clips: Sequence[Path], asking: Asking) -> list[EngineRequest]:
     """Return requests about clips, read by as many threads as there are cores."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         read = threads.map(lambda path: read_clip(path, asking.media), clips)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from benchmarks.asking import Asking
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.request import Answer, Engine, Request
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
 from ugc_models.feed import Feed
 from ugc_models.media.clip import read_clip
 from ugc_models.media.errors import MediaError
 from ugc_models.pump import answers
 from ugc_models.reading import Reader
 
-ToRequest = Callable[[int, Path], Request]
+ToRequest = Callable[[int, Path], EngineRequest]
 
 
 class Unanswered(RuntimeError):
@@ -26,7 +26,7 @@ class Unanswered(RuntimeError):
 def reader(asking: Asking) -> ToRequest:
     """Return what reads a clip here and now with this project's own code, and asks about it."""
 
-    def read(index: int, path: Path) -> Request:
+    def read(index: int, path: Path) -> EngineRequest:
         try:
             return asking.request(index, read_clip(path, asking.media))
         except MediaError as error:
@@ -69,7 +69,7 @@ def flowing(
         with Feed(
             asking.jobs(clips),
             read,
-            handover=asking.handover,
+            inputs=asking.inputs,
             workers=workers,
             window=in_flight,
             notify=wake.set,
@@ -82,7 +82,7 @@ def flowing(
     return [captions[index] for index in range(len(clips))]
 
 
-def _text(answer: Answer, clip: Path) -> str:
+def _text(answer: EngineOutput, clip: Path) -> str:
     if answer.error is not None:
         raise Unanswered(f"{clip.name}: {answer.error}")
     return answer.text

@@ -12,7 +12,7 @@ from benchmarks.asking import messages
 from benchmarks.engines import Metered
 from benchmarks.loops import Unanswered
 from ugc_models.backend import Backend
-from ugc_models.engine.request import Engine
+from ugc_models.engine.base import Engine
 from ugc_models.qwen_omni_vllm import QwenOmniVLLM
 
 _TASK, _SPLIT = "benchmark", "clips"

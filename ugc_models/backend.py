@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from loguru import logger
 
 from ugc_models.engine import positions
+from ugc_models.engine.base import Engine
+from ugc_models.engine.family import Family
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.options import Family
-from ugc_models.engine.ranks import environment_of_rank
-from ugc_models.engine.request import Engine
-from ugc_models.engine.served.remote import RemoteEngine
+from ugc_models.engine.process import environment_of_rank
+from ugc_models.engine.server.remote import RemoteEngine
 from ugc_models.engine.supervisor import Supervisor
 from ugc_models.identity import checkpoint_identity, engine_identity
 from ugc_models.settings import Settings
@@ -138,7 +138,7 @@ class Servers:
 def _media(settings: Settings, family: Family) -> dict[str, Any]:
     return {
         "frames": asdict(settings.sampling(family)),
-        "handover": asdict(settings.handover(family)),
+        "handover": asdict(settings.processor_inputs(family)),
         "sound": settings.use_audio_in_video,
         "on_overflow": settings.on_overflow,
     }

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from ugc_models.ahead import Ahead
 from ugc_models.captions import Caption, Generation
-from ugc_models.engine.options import Handover
-from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.job import Job
 from ugc_models.media.clip import Clip
 from ugc_models.repetition import is_repetitive
@@ -22,7 +22,7 @@ class _Asked:
 
     job: Job
     generation: Generation
-    request: Request | None
+    request: EngineRequest | None
     """Kept where it may be asked again with fewer frames."""
 
 
@@ -35,7 +35,7 @@ class Feed:
     Args:
         jobs: taken one by one, a bounded number ahead of the engine.
         read: what is done with each ahead of the engine; called from ``workers`` threads at once.
-        handover: how a clip is handed to the checkpoint's processor.
+        inputs: how a clip is handed to the checkpoint's processor.
         store: where captions are kept, None for nowhere.
         workers: how many jobs are read at once.
         window: how many are read and not yet asked.
@@ -48,7 +48,7 @@ class Feed:
         jobs: Iterable[Job],
         read: Callable[[Job], Job],
         *,
-        handover: Handover,
+        inputs: ProcessorInputs,
         store: CaptionStore | None = None,
         workers: int = 1,
         window: int = 1,
@@ -56,10 +56,10 @@ class Feed:
         notify: Callable[[], None] = lambda: None,
     ) -> None:
         self._ahead = Ahead(jobs, read, workers=workers, window=window, notify=notify)
-        self._handover = handover
+        self._inputs = inputs
         self._store = store
         self._thin = thin
-        self._ready: deque[Request] = deque()
+        self._ready: deque[EngineRequest] = deque()
         self._asked: dict[int, _Asked] = {}
         self._done: list[tuple[int, Caption]] = []
         self._stopped = False
@@ -71,7 +71,7 @@ class Feed:
     def __exit__(self, *error: object) -> None:
         self._ahead.__exit__(*error)
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> EngineRequest | None:
         """Return the next request whose clip is ready, or None for none yet."""
         self.look()
         return self._ready.popleft() if self._ready and not self._stopped else None
@@ -93,7 +93,7 @@ class Feed:
         """Give out no further request. May be called from a signal's handler."""
         self._stopped = True
 
-    def caption(self, answer: Answer, decoding: str) -> tuple[int, Caption] | None:
+    def caption(self, answer: EngineOutput, decoding: str) -> tuple[int, Caption] | None:
         """Return the job's index and its caption, which is on disk by then if it is one.
 
         Args:
@@ -136,21 +136,21 @@ class Feed:
             error = job.error or "nothing was asked"
             self._done.append((job.index, Caption("", Generation(error=error))))
         else:
-            request = _request(job, self._handover)
+            request = _request(job, self._inputs)
             self._ask(replace(job, clip=None), _generation(job.clip), request)
 
-    def _ask(self, job: Job, generation: Generation, request: Request) -> None:
+    def _ask(self, job: Job, generation: Generation, request: EngineRequest) -> None:
         kept = request if self._thin and request.frames is not None else None
         self._asked[job.index] = _Asked(job, generation, kept)
         self._ready.append(request)
 
-    def _again(self, asked: _Asked, request: Request) -> bool:
+    def _again(self, asked: _Asked, request: EngineRequest) -> bool:
         """Ask with every second frame instead; False where nothing is left to be left out."""
         frames = request.frames
         if frames is None or len(frames) < 2 or self._stopped:
             return False
         fewer, fps = frames[::2], (request.fps or 2.0) / 2
-        options = self._handover.options(fps, fewer.shape, sound=request.sound)
+        options = self._inputs.options(fps, fewer.shape, sound=request.sound)
         generation = replace(
             asked.generation,
             frames=len(fewer),
@@ -161,23 +161,23 @@ class Feed:
         return True
 
 
-def _request(job: Job, handover: Handover) -> Request:
+def _request(job: Job, inputs: ProcessorInputs) -> EngineRequest:
     clip = job.clip
     assert job.chat is not None  # noqa: S101  # the caller has looked
     if clip is None:
-        return Request(
+        return EngineRequest(
             job.index, job.prompt, None, None, None, job.sampling, messages=job.chat.messages
         )
-    sound = handover.sound(clip.sound)
-    frames = handover.frames(clip.frames)
-    return Request(
+    sound = inputs.sound(clip.sound)
+    frames = inputs.frames(clip.frames)
+    return EngineRequest(
         job.index,
         job.prompt,
         frames=frames,
         fps=clip.fps,
         sound=sound,
         sampling=job.sampling,
-        processor=handover.options(clip.fps, frames.shape, sound=sound),
+        processor=inputs.options(clip.fps, frames.shape, sound=sound),
         messages=job.chat.messages,
     )
 
@@ -200,7 +200,7 @@ def _generation(clip: Clip | None) -> Generation:
     )
 
 
-def _flags(answer: Answer, asked: Generation) -> tuple[str, ...]:
+def _flags(answer: EngineOutput, asked: Generation) -> tuple[str, ...]:
     if answer.error is not None:
         return ()
     flags = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Protocol
 
-from ugc_models.engine.request import Answer, Engine, Request
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
 
 _LOOK_S = 1.0
 """Seconds after which the source is asked again, should its call have been missed."""
@@ -17,7 +17,7 @@ _LOOK_S = 1.0
 class Source(Protocol):
     """Where requests come from."""
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> EngineRequest | None:
         """Return a request that is ready, or None for none yet."""
 
     def exhausted(self) -> bool:
@@ -26,8 +26,8 @@ class Source(Protocol):
 
 def answers(
     engine: Engine, source: Source, max_in_flight: int, wake: threading.Event
-) -> Iterator[Answer]:
-    """Answer all requests of a source, each as soon as it is finished.
+) -> Iterator[EngineOutput]:
+    """EngineOutput all requests of a source, each as soon as it is finished.
 
     Args:
         engine: holds at most ``max_in_flight`` requests at once.
@@ -38,10 +38,10 @@ def answers(
     Raises:
         Exception: the engine is beyond use. What was not answered is cancelled.
     """
-    finished: deque[Future[Answer]] = deque()
-    in_flight: set[Future[Answer]] = set()
+    finished: deque[Future[EngineOutput]] = deque()
+    in_flight: set[Future[EngineOutput]] = set()
 
-    def done(future: Future[Answer]) -> None:
+    def done(future: Future[EngineOutput]) -> None:
         finished.append(future)
         wake.set()
 

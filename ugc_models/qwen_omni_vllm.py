@@ -25,8 +25,8 @@ from ugc_models.backend import Backend, backend_for
 from ugc_models.captions import Caption
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.display import harmless_record
+from ugc_models.engine.family import family_of
 from ugc_models.engine.local import engine_argument_names
-from ugc_models.engine.options import family_of
 from ugc_models.feed import Feed
 from ugc_models.interrupt import Interrupts
 from ugc_models.job import Job
@@ -169,7 +169,10 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         wake = threading.Event()
         with ExitStack() as open_things:
             pool = open_things.enter_context(DecodePool(settings.decode_workers))
-            frames, handover = settings.sampling(self._family), settings.handover(self._family)
+            frames, inputs = (
+                settings.sampling(self._family),
+                settings.processor_inputs(self._family),
+            )
             reader = Reader(
                 pool,
                 frames,
@@ -182,7 +185,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 Feed(
                     jobs,
                     reader,
-                    handover=handover,
+                    inputs=inputs,
                     store=self._store,
                     workers=settings.decode_workers,
                     window=settings.max_in_flight,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ugc_models.arguments import plain_value, unknown_names
-from ugc_models.engine.options import Family, Handover
+from ugc_models.engine.family import Family, ProcessorInputs
 from ugc_models.media.sampling import Sampling
 from ugc_models.presets import DEFAULT, Preset, preset_named, text_of
 
@@ -117,9 +117,9 @@ class Settings:
             factor=2 if self.processor_resize else family.token_side,
         )
 
-    def handover(self, family: Family) -> Handover:
+    def processor_inputs(self, family: Family) -> ProcessorInputs:
         """Return how frames and sound are handed to such a checkpoint."""
-        return Handover(family, self.channels, self.tell_fps, self.processor_resize)
+        return ProcessorInputs(family, self.channels, self.tell_fps, self.processor_resize)
 
     def system_text(self) -> str | None:
         """Return the system message of tasks that have none: stated, the preset's, or None.

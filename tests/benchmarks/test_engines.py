@@ -6,11 +6,11 @@ from contextlib import closing
 
 from benchmarks.engines import Metered, Paced
 from benchmarks.usage import usage
-from ugc_models.engine.request import Request
+from ugc_models.engine.base import EngineRequest
 
 
-def request(index: int) -> Request:
-    return Request(index, "prompt", None, None, None, {})
+def request(index: int) -> EngineRequest:
+    return EngineRequest(index, "prompt", None, None, None, {})
 
 
 def test_a_paced_engine_answers_each_request_under_its_own_number() -> None:

@@ -61,7 +61,7 @@ def nursery(checkpoint: str) -> None:
     import httpx  # noqa: F401
     from lmms_eval.models import get_model
 
-    from ugc_models.engine.options import family_of
+    from ugc_models.engine.family import family_of
     from ugc_models.prompt import ChatTemplate, conversation
 
     get_model("qwen_omni_vllm")

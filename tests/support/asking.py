@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ugc_models.engine.options import Handover
-from ugc_models.engine.request import Answer, Engine, Request
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip
 
-_AS_IT_IS = Handover()
+_AS_IT_IS = ProcessorInputs()
 
 
 def request_about(
@@ -18,22 +18,24 @@ def request_about(
     sampling: Mapping[str, Any],
     *,
     index: int = 0,
-    handover: Handover = _AS_IT_IS,
-) -> Request:
+    inputs: ProcessorInputs = _AS_IT_IS,
+) -> EngineRequest:
     """Return the request for a rendered prompt about a clip that was read."""
-    sound = handover.sound(clip.sound)
-    return Request(
+    sound = inputs.sound(clip.sound)
+    return EngineRequest(
         index,
         prompt,
-        frames=handover.frames(clip.frames),
+        frames=inputs.frames(clip.frames),
         fps=clip.fps,
         sound=sound,
         sampling=sampling,
-        processor=handover.options(clip.fps, clip.frames.shape, sound=sound),
+        processor=inputs.options(clip.fps, clip.frames.shape, sound=sound),
     )
 
 
-def ask(engine: Engine, requests: Sequence[Request], *, timeout: float = 240) -> list[Answer]:
+def ask(
+    engine: Engine, requests: Sequence[EngineRequest], *, timeout: float = 240
+) -> list[EngineOutput]:
     """Ask all at once; return the answers in the order of the requests."""
     futures = [engine.submit(request) for request in requests]
     return [future.result(timeout=timeout) for future in futures]

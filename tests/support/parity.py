@@ -10,8 +10,8 @@ from typing import Any
 from tests.support.asking import ask, request_about
 from tests.support.clips import write_clip
 from tests.support.transformers_reference import Reference
-from ugc_models.engine.options import Handover
-from ugc_models.engine.request import Answer, Engine
+from ugc_models.engine.base import Engine, EngineOutput
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.sampling import Sampling
 
@@ -38,25 +38,27 @@ def read_case(path: Path, case: Case, defaults: Sampling) -> Clip:
 
 
 def write(
-    engine: Engine, prompt: str, clips: Sequence[Clip], handover: Handover | None = None
-) -> list[Answer]:
+    engine: Engine, prompt: str, clips: Sequence[Clip], inputs: ProcessorInputs | None = None
+) -> list[EngineOutput]:
     """Ask the same of all clips at once; return the answers in their order."""
-    handover = handover or Handover()
+    inputs = inputs or ProcessorInputs()
     return ask(
         engine,
         [
-            request_about(clip, prompt, GREEDY, index=index, handover=handover)
+            request_about(clip, prompt, GREEDY, index=index, inputs=inputs)
             for index, clip in enumerate(clips)
         ],
     )
 
 
-def seen(clip: Clip, handover: Handover) -> Clip:
+def seen(clip: Clip, inputs: ProcessorInputs) -> Clip:
     """Return the clip with frames and sound as the model is to get them."""
-    return replace(clip, frames=handover.frames(clip.frames), sound=handover.sound(clip.sound))
+    return replace(clip, frames=inputs.frames(clip.frames), sound=inputs.sound(clip.sound))
 
 
-def assert_same(answer: Answer, reference: Reference, prompt: str, clip: Clip, **how: Any) -> None:
+def assert_same(
+    answer: EngineOutput, reference: Reference, prompt: str, clip: Clip, **how: Any
+) -> None:
     """Hold an answer against the reference's, token for token; ``how`` is ``generate``'s."""
     expected = reference.generate(prompt, clip, tokens=TOKENS, **how)
     # Where two tokens are as good as equal, rounding chooses; what follows is another text.

@@ -20,7 +20,7 @@ from lmms_eval.models.model_utils.gen_metrics import (
 
 from tests.support.clips import write_clip
 from ugc_models.captions import Caption
-from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.store import CaptionStoreError
 
 TASK, SPLIT = "some_task", "test"
@@ -32,26 +32,26 @@ class Hand:
     It stands where vLLM would take half a minute to start.
     """
 
-    def __init__(self, answer: Callable[[Request], Answer], later: float = 0.0) -> None:
+    def __init__(self, answer: Callable[[EngineRequest], EngineOutput], later: float = 0.0) -> None:
         self._answer = answer
         self._later = later
-        self.asked: list[Request] = []
+        self.asked: list[EngineRequest] = []
         self.at_once = self.most_at_once = 0
         self.restarts = 3
         self.closed = 0
 
-    def submit(self, request: Request) -> Future[Answer]:
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
         self.asked.append(request)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        future: Future[Answer] = Future()
+        future: Future[EngineOutput] = Future()
         if self._later:
             threading.Timer(self._later, self._finish, (future, request)).start()
         else:
             self._finish(future, request)
         return future
 
-    def _finish(self, future: Future[Answer], request: Request) -> None:
+    def _finish(self, future: Future[EngineOutput], request: EngineRequest) -> None:
         answer = self._answer(request)
         self.at_once -= 1
         future.set_result(answer)
@@ -69,8 +69,8 @@ class Hand:
         self.closed += 1
 
 
-def answered(request: Request) -> Answer:
-    return Answer(
+def answered(request: EngineRequest) -> EngineOutput:
+    return EngineOutput(
         request.index,
         f"caption {request.index}",
         finish_reason="stop",
@@ -85,7 +85,10 @@ Make = Callable[..., tuple[Any, Hand]]
 @pytest.fixture
 def make(checkpoint: Path) -> Make:
     def make(
-        answer: Callable[[Request], Answer] = answered, *, later: float = 0.0, **arguments: Any
+        answer: Callable[[EngineRequest], EngineOutput] = answered,
+        *,
+        later: float = 0.0,
+        **arguments: Any,
     ) -> tuple[Any, Hand]:
         stated = {"frames": 4, "max_pixels": 3136, "store": "none", "decode_workers": 2}
         line = ",".join(f"{k}={v}" for k, v in {"model": checkpoint, **stated, **arguments}.items())
@@ -175,8 +178,8 @@ class TestWhatIsAsked:
     def test_with_fewer_frames_only_where_the_arguments_say_so(
         self, make: Make, clip: Path, on_overflow: str, asked: list[int]
     ) -> None:
-        def refuse(request: Request) -> Answer:
-            return Answer(request.index, error="too long", overflow=True)
+        def refuse(request: EngineRequest) -> EngineOutput:
+            return EngineOutput(request.index, error="too long", overflow=True)
 
         model, hand = make(refuse, on_overflow=on_overflow)
         [answer] = ask(model, clip)
@@ -235,7 +238,7 @@ class TestAnInterruption:
     def test_finishes_what_is_in_flight_and_says_what_there_is(
         self, make: Make, tmp_path: Path, store: str, said: str
     ) -> None:
-        def answer(request: Request) -> Answer:
+        def answer(request: EngineRequest) -> EngineOutput:
             if request.index == 2:
                 signal.raise_signal(signal.SIGINT)
             return answered(request)
@@ -256,7 +259,7 @@ class TestFailures:
     def test_a_caption_that_cannot_be_kept_ends_the_run_and_those_before_stay(
         self, make: Make, tmp_path: Path
     ) -> None:
-        def answer(request: Request) -> Answer:
+        def answer(request: EngineRequest) -> EngineOutput:
             if request.index == 3:
                 model._store._file.execute("PRAGMA query_only=ON")
             return answered(request)
@@ -269,7 +272,7 @@ class TestFailures:
         assert [request.index for request in hand.asked] == [3, 4, 5]
 
     def test_an_engine_beyond_use_ends_the_run(self, make: Make) -> None:
-        def answer(request: Request) -> Answer:
+        def answer(request: EngineRequest) -> EngineOutput:
             raise RuntimeError("gone")
 
         model, _ = make(answer)

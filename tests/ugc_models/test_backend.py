@@ -13,10 +13,9 @@ from tests.support.asking import ask
 from tests.support.fake_vllm import FakeVllm
 from ugc_models import backend
 from ugc_models.backend import ThisMachine, backend_for
-from ugc_models.engine import ranks
-from ugc_models.engine.options import QWEN2_5, QWEN3, Family
-from ugc_models.engine.request import Answer, Request
-from ugc_models.engine.served.remote import RemoteError
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import QWEN2_5, QWEN3, Family
+from ugc_models.engine.server.remote import RemoteError
 from ugc_models.settings import Settings
 from ugc_models.store import CaptionStore
 
@@ -27,9 +26,9 @@ def settings(**arguments: Any) -> Settings:
     return Settings.from_arguments(arguments, ENGINE)
 
 
-def question(index: int = 0) -> Request:
+def question(index: int = 0) -> EngineRequest:
     messages = [{"role": "user", "content": [{"type": "text", "text": f"question {index}"}]}]
-    return Request(index, "", None, None, None, {"max_tokens": 8}, messages=messages)
+    return EngineRequest(index, "", None, None, None, {"max_tokens": 8}, messages=messages)
 
 
 @pytest.fixture
@@ -58,16 +57,16 @@ class Local:
     ) -> None:
         self.told = (model, arguments, variables, family)
         self.closed = False
-        self._open: list[Future[Answer]] = []
+        self._open: list[Future[EngineOutput]] = []
         self._silent = len(self.started) < self.silent
         self.started.append(self)
 
-    def submit(self, request: Request) -> Future[Answer]:
-        future: Future[Answer] = Future()
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
+        future: Future[EngineOutput] = Future()
         if self._silent:
             self._open.append(future)
         else:
-            future.set_result(Answer(request.index, "A caption."))
+            future.set_result(EngineOutput(request.index, "A caption."))
         return future
 
     def stalled(self) -> float:
@@ -118,7 +117,7 @@ class TestThisMachine:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
         monkeypatch.setenv("LOCAL_RANK", "1")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        monkeypatch.setattr(ranks, "visible_gpus", lambda: 4)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
         machine = backend_for(settings(tensor_parallel_size=2), QWEN2_5, None)
         machine.engine()
         machine.close()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ugc_models.captions import Generation
 from ugc_models.display import harmless_record, logger, shown
-from ugc_models.engine.served.failures import Away, RemoteError
+from ugc_models.engine.server.failures import Away, RemoteError
 
 HOSTILE = "a\x1b[2J\u202eb\n\t c\u2028d\ud800\u200b\x9b"
 HARMLESS = r"a\x1b[2J\u202eb c d\ud800\u200b\x9b"
@@ -46,7 +46,7 @@ def test_what_is_logged_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["engine.supervisor", "engine.local", "engine.positions", "engine.served.fleet", "store"],
+    ["engine.supervisor", "engine.local", "engine.positions", "engine.server.fleet", "store"],
 )
 def test_the_package_logs_so(name: str, caplog: pytest.LogCaptureFixture) -> None:
     import importlib

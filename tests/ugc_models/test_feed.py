@@ -20,8 +20,8 @@ from tests.support.clips import write_clip
 from ugc_models import reading
 from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.options import QWEN3, Handover
-from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.feed import Feed
 from ugc_models.job import Job
 from ugc_models.media.clip import Clip
@@ -71,20 +71,22 @@ def job(index: int, clip: Path | None, *, prompt: str = "Describe it.", **sampli
     return Job(index, chat, prompt, {"temperature": 0.2, "seed": 1, **sampling})
 
 
-def answered(request: Request, text: str = "A caption.") -> Answer:
-    return Answer(request.index, text, finish_reason="stop", prompt_tokens=9, output_ids=(1, 2))
+def answered(request: EngineRequest, text: str = "A caption.") -> EngineOutput:
+    return EngineOutput(
+        request.index, text, finish_reason="stop", prompt_tokens=9, output_ids=(1, 2)
+    )
 
 
 def run(
     jobs: Sequence[Job],
     read: Callable[[Job], Job],
-    answer: Callable[[Request], Answer] = answered,
+    answer: Callable[[EngineRequest], EngineOutput] = answered,
     **more: Any,
-) -> tuple[dict[int, Caption], list[Request]]:
+) -> tuple[dict[int, Caption], list[EngineRequest]]:
     """Feed an engine that answers with ``answer``; return the captions, and what it was asked."""
     captions: dict[int, Caption] = {}
-    asked: list[Request] = []
-    with Feed(jobs, read, handover=Handover(), window=2, **more) as feed:
+    asked: list[EngineRequest] = []
+    with Feed(jobs, read, inputs=ProcessorInputs(), window=2, **more) as feed:
         while not feed.exhausted():
             if (request := feed.next_request()) is not None:
                 asked.append(request)
@@ -97,7 +99,7 @@ def run(
     return captions, asked
 
 
-def first_of(feed: Feed) -> Request:
+def first_of(feed: Feed) -> EngineRequest:
     """Return the first request that is ready, when it is."""
     while (request := feed.next_request()) is None:
         time.sleep(0.001)
@@ -192,7 +194,7 @@ class TestBeforeTheEngine:
         clip.frames[..., 0] = 200
         jobs = [job(0, tmp_path / "any.mp4")]
         with Feed(
-            jobs, lambda job: replace(job, clip=clip), handover=Handover(QWEN3, channels="bgr")
+            jobs, lambda job: replace(job, clip=clip), inputs=ProcessorInputs(QWEN3, channels="bgr")
         ) as feed:
             request = first_of(feed)
         assert request.frames is not None and request.sound is not None
@@ -207,7 +209,9 @@ class TestBeforeTheEngine:
             return replace(job, clip=made_up_clip())
 
         jobs = [job(n, tmp_path / "any.mp4") for n in range(2)]
-        with Feed(jobs, read, handover=Handover(), workers=2, window=2, notify=told.set) as feed:
+        with Feed(
+            jobs, read, inputs=ProcessorInputs(), workers=2, window=2, notify=told.set
+        ) as feed:
             feed.look()
             assert told.wait(120)
 
@@ -222,7 +226,7 @@ class TestBeforeTheEngine:
             return replace(job, clip=made_up_clip())
 
         jobs = [job(n, tmp_path / "any.mp4") for n in range(9)]
-        with Feed(jobs, note, handover=Handover(), workers=1, window=3) as feed:
+        with Feed(jobs, note, inputs=ProcessorInputs(), workers=1, window=3) as feed:
             feed.exhausted()  # looks for the first ones, and asks nothing
             assert third.wait(120)
         assert read == [0, 1, 2]
@@ -231,7 +235,7 @@ class TestBeforeTheEngine:
         """Frames of a thousand clips would not fit into memory."""
         jobs = [job(0, tmp_path / "any.mp4")]
         with Feed(
-            jobs, lambda job: replace(job, clip=made_up_clip()), handover=Handover(), thin=True
+            jobs, lambda job: replace(job, clip=made_up_clip()), inputs=ProcessorInputs(), thin=True
         ) as feed:
             request = first_of(feed)
             answer, kept = answered(request), weakref.ref(request)
@@ -243,7 +247,9 @@ class TestBeforeTheEngine:
     def test_the_processor_is_told_how_long_the_sound_is(self, tmp_path: Path) -> None:
         told = made_up_clip(sound=16_000)
         _, [request] = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
-        assert request.processor == Handover().options(2.0, (4, 56, 84, 3), sound=request.sound)
+        assert request.processor == ProcessorInputs().options(
+            2.0, (4, 56, 84, 3), sound=request.sound
+        )
         assert request.sound is not None and len(request.sound) == 16_000
         assert request.processor["audio_kwargs"]["max_length"] == 16_480
 
@@ -256,8 +262,8 @@ class TestBeforeTheEngine:
             clips.append(weakref.ref(clip))
             return replace(job, clip=clip)
 
-        handover = Handover(channels="bgr")
-        with Feed([job(0, tmp_path / "any.mp4")], read, handover=handover) as feed:
+        inputs = ProcessorInputs(channels="bgr")
+        with Feed([job(0, tmp_path / "any.mp4")], read, inputs=inputs) as feed:
             request = first_of(feed)
             gc.collect()
             assert clips[0]() is None
@@ -271,7 +277,7 @@ class TestBeforeTheEngine:
             return replace(job, clip=made_up_clip())
 
         jobs = [job(0, tmp_path / "any.mp4")]
-        with Feed(jobs, read, handover=Handover()) as feed:
+        with Feed(jobs, read, inputs=ProcessorInputs()) as feed:
             assert not feed.look()
             gate.set()
             while not feed.look():
@@ -357,8 +363,8 @@ class TestFindingAgain:
         assert run([job(0, None)], reader(), store=store)[1] == []
 
     def test_a_failure_is_not_kept(self, reader: Read, store: CaptionStore, clip: Path) -> None:
-        def fail(request: Request) -> Answer:
-            return Answer(request.index, error="the engine refused it: no")
+        def fail(request: EngineRequest) -> EngineOutput:
+            return EngineOutput(request.index, error="the engine refused it: no")
 
         captions, _ = run([job(0, clip)], reader(), fail, store=store)
         assert captions[0].generation["error"] == "the engine refused it: no"
@@ -368,7 +374,7 @@ class TestFindingAgain:
     def test_a_caption_is_on_disk_before_it_is_given_out(
         self, reader: Read, store: CaptionStore, clip: Path
     ) -> None:
-        with Feed([job(0, clip)], reader(), handover=Handover(), store=store) as feed:
+        with Feed([job(0, clip)], reader(), inputs=ProcessorInputs(), store=store) as feed:
             request = first_of(feed)
             feed.caption(answered(request), "by hand")
             assert run([job(0, clip)], reader(), store=store)[1] == []
@@ -463,7 +469,7 @@ def by_hand(
 
 class TestFlags:
     def test_a_caption_that_the_limit_cut_is_flagged(self, reader: Read, clip: Path) -> None:
-        def cut(request: Request) -> Answer:
+        def cut(request: EngineRequest) -> EngineOutput:
             return replace(answered(request), finish_reason="length")
 
         captions, _ = run([job(0, clip)], reader(), cut)
@@ -480,10 +486,12 @@ class TestFlags:
 
 class TestAPromptThatIsTooLong:
     @staticmethod
-    def takes(most: int) -> Callable[[Request], Answer]:
-        def answer(request: Request) -> Answer:
+    def takes(most: int) -> Callable[[EngineRequest], EngineOutput]:
+        def answer(request: EngineRequest) -> EngineOutput:
             if request.frames is not None and len(request.frames) > most:
-                return Answer(request.index, error="the engine refused it: long", overflow=True)
+                return EngineOutput(
+                    request.index, error="the engine refused it: long", overflow=True
+                )
             return answered(request)
 
         return answer
@@ -509,8 +517,8 @@ class TestAPromptThatIsTooLong:
         assert run([job(0, clip)], reader(), store=store)[0][0].generation["frames"] == 2
 
     def test_is_told_apart_from_other_refusals(self, reader: Read, clip: Path) -> None:
-        def refuse(request: Request) -> Answer:
-            return Answer(request.index, error="the engine refused it: no such mark")
+        def refuse(request: EngineRequest) -> EngineOutput:
+            return EngineOutput(request.index, error="the engine refused it: no such mark")
 
         captions, asked = run([job(0, clip)], reader(), refuse, thin=True)
         assert captions[0].generation["error"] == "the engine refused it: no such mark"
@@ -529,7 +537,7 @@ class TestStopping:
         self, reader: Read, store: CaptionStore, clip: Path
     ) -> None:
         jobs = [job(n, clip, seed=n) for n in range(4)]
-        with Feed(jobs, reader(), handover=Handover(), store=store, window=4) as feed:
+        with Feed(jobs, reader(), inputs=ProcessorInputs(), store=store, window=4) as feed:
             request = first_of(feed)
             feed.stop()
             assert feed.next_request() is None
@@ -540,10 +548,10 @@ class TestStopping:
     def test_a_prompt_that_is_too_long_is_not_asked_again(self, tmp_path: Path) -> None:
         jobs = [job(0, tmp_path / "any.mp4")]
         with Feed(
-            jobs, lambda job: replace(job, clip=made_up_clip()), handover=Handover(), thin=True
+            jobs, lambda job: replace(job, clip=made_up_clip()), inputs=ProcessorInputs(), thin=True
         ) as feed:
             first_of(feed)
             feed.stop()
-            finished = feed.caption(Answer(0, error="long", overflow=True), "by hand")
+            finished = feed.caption(EngineOutput(0, error="long", overflow=True), "by hand")
         assert finished is not None
         assert finished[1].generation["error"] == "long"

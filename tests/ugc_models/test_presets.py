@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.parity import QUESTION, Case, read_case, write
 from tests.support.transformers_reference import Reference
+from ugc_models.engine.family import QWEN2_5, QWEN3
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.options import QWEN2_5, QWEN3
 from ugc_models.presets import PAPER, PRESETS, preset_named, text_of
 from ugc_models.settings import Settings
 
@@ -55,7 +55,9 @@ class TestPaper:
     def test_gives_even_sides_and_leaves_the_rest_to_the_processor(self, family: Any) -> None:
         paper = settings(preset="paper")
         assert paper.sampling(family).factor == 2
-        options = paper.handover(family).options(1.3, (32, 422, 236, 3), sound=np.zeros(1000))
+        options = paper.processor_inputs(family).options(
+            1.3, (32, 422, 236, 3), sound=np.zeros(1000)
+        )
         options.pop("audio_kwargs", None)  # how sound is padded, which changes nothing
         assert options == {
             "use_audio_in_video": True,
@@ -190,6 +192,6 @@ class TestEachSwitchAlone:
         case = Case(case.clip, sound=chosen.use_audio_in_video)
         clip = read_case(path, case, chosen.sampling(QWEN2_5))
         prompt = reference.chat(QUESTION, chosen.system_text())
-        [answer] = write(engine, prompt, [clip], chosen.handover(QWEN2_5))
+        [answer] = write(engine, prompt, [clip], chosen.processor_inputs(QWEN2_5))
         assert answer.error is None
         return {"prompt": answer.prompt_tokens, "tokens": answer.output_ids}

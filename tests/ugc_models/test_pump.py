@@ -10,28 +10,28 @@ from concurrent.futures import Future
 import pytest
 
 from ugc_models import pump
-from ugc_models.engine.request import Answer, Request
+from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.pump import answers
 
 
-def request(index: int) -> Request:
-    return Request(index, f"prompt {index}", None, None, None, {})
+def request(index: int) -> EngineRequest:
+    return EngineRequest(index, f"prompt {index}", None, None, None, {})
 
 
 class Hand:
     """An engine that answers when the test says so."""
 
     def __init__(self) -> None:
-        self.open: dict[int, Future[Answer]] = {}
+        self.open: dict[int, Future[EngineOutput]] = {}
         self.asked: list[int] = []
 
-    def submit(self, asked: Request) -> Future[Answer]:
+    def submit(self, asked: EngineRequest) -> Future[EngineOutput]:
         self.asked.append(asked.index)
         self.open[asked.index] = Future()
         return self.open[asked.index]
 
     def answer(self, index: int) -> None:
-        self.open.pop(index).set_result(Answer(index, text=f"caption {index}"))
+        self.open.pop(index).set_result(EngineOutput(index, text=f"caption {index}"))
 
     def answer_when_asked(self, index: int) -> None:
         when_asked(self, index, lambda: self.answer(index))
@@ -57,7 +57,7 @@ def when_asked(engine: Hand, index: int, action: Callable[[], None]) -> None:
 class AtOnce(Hand):
     """An engine that has every answer at once."""
 
-    def submit(self, asked: Request) -> Future[Answer]:
+    def submit(self, asked: EngineRequest) -> Future[EngineOutput]:
         future = super().submit(asked)
         self.answer(asked.index)
         return future
@@ -73,7 +73,7 @@ class Listed:
     def release(self) -> None:
         self.ready, self.later = self.later, []
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> EngineRequest | None:
         return request(self.ready.pop(0)) if self.ready else None
 
     def exhausted(self) -> bool:
@@ -140,7 +140,7 @@ def test_it_sleeps_while_there_is_nothing_to_do() -> None:
     looks: list[bool] = []
     next_request = source.next_request
 
-    def counted() -> Request | None:
+    def counted() -> EngineRequest | None:
         looks.append(True)
         return next_request()
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from lmms_eval.utils import simple_parse_args_string
 
+from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.engine.local import engine_argument_names
-from ugc_models.engine.options import QWEN3, Handover
 from ugc_models.media.sampling import Sampling
 from ugc_models.settings import DEFAULT_MODEL, Settings
 
@@ -73,8 +73,8 @@ class TestWhatTheyBecome:
     @pytest.mark.parametrize("resize", [True, False])
     def test_they_are_handed_over_as_the_arguments_say(self, tell_fps: bool, resize: bool) -> None:
         stated = settings(channels="bgr", tell_fps=tell_fps, processor_resize=resize)
-        expected = Handover(QWEN3, channels="bgr", tell_fps=tell_fps, resize=resize)
-        assert stated.handover(QWEN3) == expected
+        expected = ProcessorInputs(QWEN3, channels="bgr", tell_fps=tell_fps, resize=resize)
+        assert stated.processor_inputs(QWEN3) == expected
 
     def test_a_rate_is_recorded_as_it_is(self) -> None:
         assert settings(fps=1.5).decoding().startswith("default: 1.5 fps ")

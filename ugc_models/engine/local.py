@@ -18,11 +18,10 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from ugc_models.display import logger, shown
-from ugc_models.engine import orphans, positions
-from ugc_models.engine.environment import environment
-from ugc_models.engine.loop import LoopThread
-from ugc_models.engine.options import QWEN2_5
-from ugc_models.engine.request import Answer, Request
+from ugc_models.engine import positions
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import QWEN2_5
+from ugc_models.engine.process import LoopThread, environment, owned
 
 _log = logger(__name__)
 
@@ -72,7 +71,7 @@ def engine_argument_names() -> set[str]:
 
 
 class LocalEngine:
-    """A running engine (:class:`ugc_models.engine.request.Engine`).
+    """A running engine (:class:`ugc_models.engine.base.Engine`).
 
     Args:
         model: Hugging Face name or folder.
@@ -109,7 +108,7 @@ class LocalEngine:
                 f"({_short(error)})"
             ) from error
 
-    def submit(self, request: Request) -> Future[Answer]:
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
         """Begin to answer; a request that the engine refuses is answered with the reason.
 
         The future raises :class:`EngineDied` when the engine's process ended meanwhile, or was
@@ -160,11 +159,11 @@ class LocalEngine:
         del llm
         gc.collect()
 
-    def _done(self, future: Future[Answer]) -> None:
+    def _done(self, future: Future[EngineOutput]) -> None:
         self._asked -= 1
         self._moved = time.monotonic()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: EngineRequest) -> EngineOutput:
         from vllm import SamplingParams
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -180,7 +179,7 @@ class LocalEngine:
         except Exception as error:
             return _refused(request.index, error)
         if last is None or not last.finished:
-            return Answer(request.index, error="the engine lost the request")
+            return EngineOutput(request.index, error="the engine lost the request")
         return _answer(request.index, last)
 
 
@@ -199,7 +198,7 @@ async def _start(model: str, arguments: dict[str, Any], variables: Mapping[str, 
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with ExitStack() as around:
-        around.enter_context(orphans.owned())
+        around.enter_context(owned())
         around.enter_context(environment({**dict.fromkeys(_RANK_VARIABLES), **variables}))
         # A fork of a process with threads may copy a lock that nobody will open.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
@@ -213,7 +212,7 @@ async def _stop(llm: Any) -> None:
     llm.shutdown()
 
 
-def _prompt(request: Request) -> dict[str, Any]:
+def _prompt(request: EngineRequest) -> dict[str, Any]:
     media: dict[str, Any] = {}
     if request.frames is not None:
         media["video"] = [request.frames]
@@ -225,9 +224,9 @@ def _prompt(request: Request) -> dict[str, Any]:
     return prompt
 
 
-def _answer(index: int, output: Any) -> Answer:
+def _answer(index: int, output: Any) -> EngineOutput:
     [best] = output.outputs
-    return Answer(
+    return EngineOutput(
         index,
         text=best.text,
         finish_reason=best.finish_reason,
@@ -236,10 +235,10 @@ def _answer(index: int, output: Any) -> Answer:
     )
 
 
-def _refused(index: int, error: Exception) -> Answer:
+def _refused(index: int, error: Exception) -> EngineOutput:
     # vLLM wraps what it did not expect in an error that says nothing.
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    return Answer(
+    return EngineOutput(
         index, error=f"the engine refused it: {_short(cause)}", overflow=_is_overflow(cause)
     )
 

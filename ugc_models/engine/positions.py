@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ugc_models.display import logger
-from ugc_models.engine import plugins
 from ugc_models.engine.interleave import (
     Clock,
     Grid,
@@ -43,6 +42,7 @@ from ugc_models.engine.interleave import (
     positions,
     token_order,
 )
+from ugc_models.engine.process import allow_plugin
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +94,7 @@ def require() -> None:
     starts inherit it. To be called before an engine starts.
     """
     install()
-    plugins.allow(PLUGIN)
+    allow_plugin(PLUGIN)
 
 
 def status(family: str = "qwen2_5_omni") -> Status:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ugc_models.display import logger
-from ugc_models.engine.request import Answer, Engine, Request
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
 
 _log = logger(__name__)
 
@@ -48,13 +48,13 @@ class EngineGivenUp(RuntimeError):
 class _Case:
     """A request on its way, and in how many deaths it was in flight."""
 
-    request: Request
-    future: Future[Answer] = field(default_factory=Future)
+    request: EngineRequest
+    future: Future[EngineOutput] = field(default_factory=Future)
     deaths: int = 0
 
 
 class Supervisor:
-    """An :class:`~ugc_models.engine.request.Engine` that outlives the engines it starts.
+    """An :class:`~ugc_models.engine.base.Engine` that outlives the engines it starts.
 
     Args:
         start: starts an engine; called here once, and again after each death.
@@ -77,14 +77,14 @@ class Supervisor:
         self._dead = False
         self._new: deque[_Case] = deque()
         self._suspects: deque[_Case] = deque()
-        self._running: dict[Future[Answer], _Case] = {}
-        self._events: queue.SimpleQueue[_Case | Future[Answer] | None] = queue.SimpleQueue()
+        self._running: dict[Future[EngineOutput], _Case] = {}
+        self._events: queue.SimpleQueue[_Case | Future[EngineOutput] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._engine = start()
         self._thread = threading.Thread(target=self._main, name="ugc-supervisor", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> Future[Answer]:
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
         """Begin to answer; raises in the future only when the engine was given up."""
         case = _Case(request)
         self._events.put(case)
@@ -145,7 +145,7 @@ class Supervisor:
         future.add_done_callback(self._events.put)
         case.future.add_done_callback(lambda outer: outer.cancelled() and future.cancel())
 
-    def _finished(self, future: Future[Answer]) -> None:
+    def _finished(self, future: Future[EngineOutput]) -> None:
         case = self._running.pop(future, None)
         if case is None or case.future.cancelled():
             return  # of an engine that is gone, or nobody waits for it any more
@@ -166,7 +166,7 @@ class Supervisor:
         guilty = [case for case in victims if case.deaths >= DEATHS]
         for case in guilty:
             reason = f"the engine died of it {case.deaths} times ({error}); it was set aside"
-            _settle(case, Answer(case.request.index, error=reason))
+            _settle(case, EngineOutput(case.request.index, error=reason))
         suspects = [case for case in victims if case.deaths < DEATHS]
         self._suspects.extend(suspects)
         if self._deaths_in_a_row >= DEATHS_IN_A_ROW:
@@ -221,9 +221,9 @@ class Supervisor:
                 _settle(event, error)
 
 
-def _settle(case: _Case, outcome: Answer | Exception) -> None:
+def _settle(case: _Case, outcome: EngineOutput | Exception) -> None:
     with suppress(InvalidStateError):  # cancelled meanwhile: nobody waits for it any more
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, EngineOutput):
             case.future.set_result(outcome)
         else:
             case.future.set_exception(outcome)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.support.asking import ask, request_about
 from tests.support.engine import QUICK
+from ugc_models.engine.base import EngineRequest
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.request import Request
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import ChatTemplate, conversation
@@ -23,7 +23,7 @@ from ugc_models.prompt import ChatTemplate, conversation
 SAMPLING = {"temperature": 0.0, "max_tokens": 24, "ignore_eos": True}
 
 
-def request(checkpoint: Path, path: Path) -> Request:
+def request(checkpoint: Path, path: Path) -> EngineRequest:
     """Return the question that is asked in every way of running the engine."""
     content = [
         {"type": "video", "url": str(path)},
@@ -35,7 +35,7 @@ def request(checkpoint: Path, path: Path) -> Request:
     return request_about(clip, prompt, SAMPLING)
 
 
-def answer(engine: LocalEngine, asked: Request) -> list[int]:
+def answer(engine: LocalEngine, asked: EngineRequest) -> list[int]:
     """Return the ids of the tokens that the engine writes."""
     [written] = ask(engine, [asked])
     if written.error is not None:

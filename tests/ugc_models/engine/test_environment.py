@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from ugc_models.engine.environment import environment
+from ugc_models.engine.process import environment
 
 
 @pytest.fixture(autouse=True)

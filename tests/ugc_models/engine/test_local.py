@@ -17,6 +17,8 @@ import pytest
 from tests.support.asking import ask
 from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import processor_options
 from ugc_models.engine.local import (
     DEFAULTS,
     EngineDied,
@@ -24,20 +26,20 @@ from ugc_models.engine.local import (
     LocalEngine,
     engine_argument_names,
 )
-from ugc_models.engine.options import processor_options
-from ugc_models.engine.request import Answer, Request
 
 pytestmark = pytest.mark.engine
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def question(index: int, words: str = "What is it?", *, tokens: int = 8, **more: Any) -> Request:
+def question(
+    index: int, words: str = "What is it?", *, tokens: int = 8, **more: Any
+) -> EngineRequest:
     sampling = {"temperature": 0.0, "max_tokens": tokens, "ignore_eos": True, **more}
-    return Request(index, TURN.format(words), None, None, None, sampling)
+    return EngineRequest(index, TURN.format(words), None, None, None, sampling)
 
 
-def run(engine: LocalEngine, requests: Sequence[Request]) -> dict[int, Answer]:
+def run(engine: LocalEngine, requests: Sequence[EngineRequest]) -> dict[int, EngineOutput]:
     """Return the answers by the requests' own numbers."""
     answers = {answer.index: answer for answer in ask(engine, requests)}
     assert len(answers) == len(requests)
@@ -119,7 +121,7 @@ class TestRefusals:
         frames = np.zeros((2, 56, 56, 3), np.uint8)
         sound = np.zeros(16_000, np.float32)
         options = processor_options(2.0, frames.shape, sound=True)
-        stray = Request(0, TURN.format("?"), frames, 2.0, sound, {}, options)
+        stray = EngineRequest(0, TURN.format("?"), frames, 2.0, sound, {}, options)
         answers = run(engine, [stray, question(1)])
         assert answers[0].error is not None
         assert answers[1].error is None

@@ -24,8 +24,8 @@ from tests.support.parity import (
     write,
 )
 from tests.support.transformers_reference import Reference
+from ugc_models.engine.family import QWEN2_5
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.options import QWEN2_5
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
 from ugc_models.settings import Settings
@@ -145,12 +145,12 @@ class TestThePaperPreset:
     def test_tokens_are_those_of_transformers(
         self, name: str, tmp_path: Path, engine: LocalEngine, reference: Reference
     ) -> None:
-        handover = PAPER.handover(QWEN2_5)
+        inputs = PAPER.processor_inputs(QWEN2_5)
         clip = read_case(tmp_path / "a.mp4", PAPER_CASES[name], PAPER.sampling(QWEN2_5))
         assert len(clip.frames) == 32
         prompt = reference.chat(QUESTION, "Write as much as you can.")
-        [answer] = write(engine, prompt, [clip], handover)
-        assert_same(answer, reference, prompt, seen(clip, handover), options=UNTOLD)
+        [answer] = write(engine, prompt, [clip], inputs)
+        assert_same(answer, reference, prompt, seen(clip, inputs), options=UNTOLD)
 
     def test_a_portrait_frame_is_made_smaller_and_then_larger(
         self, tmp_path: Path, reference: Reference

@@ -13,7 +13,7 @@ import pytest
 from tests.support.parity import QUESTION, UNTOLD, Case, read_case, seen
 from tests.support.transformers_reference import Reference
 from ugc_models.engine import positions
-from ugc_models.engine.options import Family, Handover, family_of
+from ugc_models.engine.family import Family, ProcessorInputs, family_of
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
 from ugc_models.testing.tiny_omni import FAMILIES, build_tiny_omni
@@ -75,16 +75,16 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
 ) -> None:
     import torch
 
-    given, handover, reference_options = clip, Handover(both.family), None
+    given, inputs, reference_options = clip, ProcessorInputs(both.family), None
     if how == "as they are":
         given = whole_tokens(both, clip)
     else:
-        handover = Handover(both.family, channels="bgr", tell_fps=False, resize=True)
+        inputs = ProcessorInputs(both.family, channels="bgr", tell_fps=False, resize=True)
         reference_options = UNTOLD
-    given = seen(given, handover)
+    given = seen(given, inputs)
     prompt = both.reference.chat(QUESTION)
 
-    options = handover.options(given.fps, given.frames.shape, sound=sound_of(given))
+    options = inputs.options(given.fps, given.frames.shape, sound=sound_of(given))
     ours = processed(both, prompt, given, options)
     theirs = both.reference.inputs(prompt, given, reference_options)
 
@@ -122,9 +122,9 @@ def test_without_the_correction_the_order_of_tokens_differs(
     both: Both, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method, fps = CORRECTED[both.family.model_type]
-    handover = Handover(both.family)
-    given = seen(replace(whole_tokens(both, clip), fps=fps), handover)
-    options = handover.options(fps, given.frames.shape, sound=sound_of(given))
+    inputs = ProcessorInputs(both.family)
+    given = seen(replace(whole_tokens(both, clip), fps=fps), inputs)
+    options = inputs.options(fps, given.frames.shape, sound=sound_of(given))
     prompt = both.reference.chat(QUESTION)
     expected = both.reference.inputs(prompt, given)["input_ids"][0].tolist()
 
@@ -138,17 +138,15 @@ def test_without_the_correction_the_order_of_tokens_differs(
     assert sorted(native) == sorted(expected)
 
 
-def test_vllm_makes_a_mel_frame_too_many_of_what_handover_leaves_out(
-    both: Both, clip: Clip
-) -> None:
+def test_vllm_makes_a_mel_frame_too_many_of_what_is_left_out(both: Both, clip: Clip) -> None:
     """Qwen3-Omni alone; transformers hears no more of the last incomplete 10 ms."""
     import numpy as np
 
     assert clip.sound is not None
-    handover = Handover(both.family)
+    inputs = ProcessorInputs(both.family)
     whole = clip.sound[: len(clip.sound) // 160 * 160]
     uneven = replace(whole_tokens(both, clip), sound=np.pad(whole, (0, 7)))
-    options = handover.options(clip.fps, uneven.frames.shape, sound=sound_of(uneven))
+    options = inputs.options(clip.fps, uneven.frames.shape, sound=sound_of(uneven))
     prompt = both.reference.chat(QUESTION)
 
     def heard(given: Clip) -> int:
@@ -157,7 +155,7 @@ def test_vllm_makes_a_mel_frame_too_many_of_what_handover_leaves_out(
 
     theirs = int(both.reference.inputs(prompt, uneven)["feature_attention_mask"].sum())
     assert heard(uneven) - theirs == int(both.family.whole_hops)
-    assert heard(seen(uneven, handover)) == theirs
+    assert heard(seen(uneven, inputs)) == theirs
 
 
 def test_frames_of_their_final_size_keep_their_pixels(
@@ -169,7 +167,7 @@ def test_frames_of_their_final_size_keep_their_pixels(
 
     side = both.family.token_side
     frames = clip.frames[:2, : 4 * side, : 2 * side].copy()
-    options = Handover(both.family).options(2.0, frames.shape)
+    options = ProcessorInputs(both.family).options(2.0, frames.shape)
     items = both.vllm.info.parse_mm_data({"video": [frames]})
     prompt = both.reference.chat(QUESTION)
     ours = both.vllm(prompt, mm_items=items, hf_processor_mm_kwargs=options)

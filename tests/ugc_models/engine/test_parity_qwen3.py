@@ -24,8 +24,8 @@ from tests.support.parity import (
     write,
 )
 from tests.support.transformers_reference import Reference
+from ugc_models.engine.family import QWEN3, ProcessorInputs, family_of
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.options import QWEN3, Handover, family_of
 from ugc_models.media.clip import Clip
 from ugc_models.prompt import ChatTemplate, conversation
 from ugc_models.settings import Settings
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.engine
 
 SETTINGS = Settings.from_arguments({"max_pixels": 12 * 32 * 32}, ())
 PAPER = Settings.from_arguments({"preset": "paper"}, ())
-HANDOVER = Handover(QWEN3)
+HANDOVER = ProcessorInputs(QWEN3)
 
 
 def _stereo(**more: Any) -> dict[str, Any]:
@@ -143,9 +143,9 @@ def test_the_paper_preset_is_what_transformers_makes_of_it(
     engine3: LocalEngine, reference3: Reference, tmp_path: Path
 ) -> None:
     """Told no rate, this family takes 1 frame a second for granted."""
-    handover = PAPER.handover(QWEN3)
+    inputs = PAPER.processor_inputs(QWEN3)
     case = Case(_stereo(width=270, height=480))
     clip = read_case(tmp_path / "a.mp4", case, PAPER.sampling(QWEN3))
     prompt = reference3.chat(QUESTION)
-    [answer] = write(engine3, prompt, [clip], handover)
-    assert_same(answer, reference3, prompt, seen(clip, handover), options=UNTOLD)
+    [answer] = write(engine3, prompt, [clip], inputs)
+    assert_same(answer, reference3, prompt, seen(clip, inputs), options=UNTOLD)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from ugc_models.engine import ranks
-from ugc_models.engine.ranks import environment_of_rank, gpus_of_rank
+from ugc_models.engine.process import environment_of_rank, gpus_of_rank
 
 
 def rank(number: int, of: int, **more: str) -> dict[str, str]:
@@ -105,11 +104,11 @@ class TestThisProcess:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-        monkeypatch.setattr(ranks, "visible_gpus", lambda: pytest.fail("they were counted"))
+        monkeypatch.setattr("torch.cuda.device_count", lambda: pytest.fail("they were counted"))
         assert environment_of_rank({}) == {}
 
     def test_as_one_of_several_gets_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in rank(1, 2, CUDA_VISIBLE_DEVICES="3,5").items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(ranks, "visible_gpus", lambda: 2)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
         assert environment_of_rank({}) == {"CUDA_VISIBLE_DEVICES": "5"}

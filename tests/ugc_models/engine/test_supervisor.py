@@ -20,8 +20,8 @@ import pytest
 
 from tests.support.asking import ask
 from tests.support.engine import QUICK
+from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.request import Answer, Request
 from ugc_models.engine.supervisor import EngineGivenUp, Supervisor
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -35,14 +35,14 @@ PIECES = {
 LONG = " ".join(f"word{i}" for i in range(200))
 
 
-def harmless(index: int, *, tokens: int = 8) -> Request:
+def harmless(index: int, *, tokens: int = 8) -> EngineRequest:
     sampling = {"temperature": 0.0, "max_tokens": tokens, "ignore_eos": True}
-    return Request(index, TURN.format(f"Question {index}?"), None, None, None, sampling)
+    return EngineRequest(index, TURN.format(f"Question {index}?"), None, None, None, sampling)
 
 
-def deadly(index: int) -> Request:
+def deadly(index: int) -> EngineRequest:
     sampling = {"temperature": 1.0, "seed": 1, "max_tokens": 8}
-    return Request(index, TURN.format(LONG), None, None, None, sampling)
+    return EngineRequest(index, TURN.format(LONG), None, None, None, sampling)
 
 
 @pytest.mark.engine
@@ -89,16 +89,16 @@ class Scripted:
     It stands in where the real one would take half a minute for each death.
     """
 
-    def __init__(self, behaviour: Callable[[Request], str], asked: list[int]) -> None:
+    def __init__(self, behaviour: Callable[[EngineRequest], str], asked: list[int]) -> None:
         self._behaviour = behaviour
         self.asked = asked
-        self._open: dict[Future[Answer], Request] = {}
+        self._open: dict[Future[EngineOutput], EngineRequest] = {}
         self.at_once: list[int] = []
         self.closed = self.killed = False
         self._since = time.monotonic()
 
-    def submit(self, request: Request) -> Future[Answer]:
-        future: Future[Answer] = Future()
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
+        future: Future[EngineOutput] = Future()
         self._since = time.monotonic()
         self._open[future] = request
         self.at_once.append(len(self._open))
@@ -106,7 +106,7 @@ class Scripted:
         what = self._behaviour(request)
         if what == "answer":
             del self._open[future]
-            future.set_result(Answer(request.index, text=f"caption {request.index}"))
+            future.set_result(EngineOutput(request.index, text=f"caption {request.index}"))
         elif what == "die":
             self._end()
         elif what == "stop":
@@ -141,7 +141,7 @@ class Scripted:
 class Stage:
     """Starts scripted engines and remembers them."""
 
-    def __init__(self, behaviour: Callable[[Request], str]) -> None:
+    def __init__(self, behaviour: Callable[[EngineRequest], str]) -> None:
         self.engines: list[Scripted] = []
         self.failing_starts = 0
         self.tried: list[float] = []
@@ -161,7 +161,9 @@ class Stage:
 def supervise() -> Iterator[Callable[..., tuple[Supervisor, Stage]]]:
     made: list[Supervisor] = []
 
-    def supervise(behaviour: Callable[[Request], str], **more: Any) -> tuple[Supervisor, Stage]:
+    def supervise(
+        behaviour: Callable[[EngineRequest], str], **more: Any
+    ) -> tuple[Supervisor, Stage]:
         stage = Stage(behaviour)
         made.append(Supervisor(stage.start, **{"wait": 0.01, **more}))
         return made[-1], stage
@@ -176,7 +178,7 @@ class TestSuspects:
         """All five wait for each other; number 3 takes the engine along when it comes."""
         lonely = threading.Event()
 
-        def behaviour(request: Request) -> str:
+        def behaviour(request: EngineRequest) -> str:
             if request.index == 3:
                 lonely.set()
                 return "die"
@@ -196,7 +198,7 @@ class TestSuspects:
         deaths = iter([True])
         tried_again = threading.Event()
 
-        def behaviour(request: Request) -> str:
+        def behaviour(request: EngineRequest) -> str:
             if request.index:
                 return "answer"
             if next(deaths, False):
@@ -349,7 +351,7 @@ class TestLeaving:
         deaths = iter([True])
         tried_again = threading.Event()
 
-        def behaviour(request: Request) -> str:
+        def behaviour(request: EngineRequest) -> str:
             if request.index:
                 return "answer"
             if next(deaths, False):
@@ -370,7 +372,7 @@ class TestLeaving:
         deaths = iter([True])
         tried_again = threading.Event()
 
-        def behaviour(request: Request) -> str:
+        def behaviour(request: EngineRequest) -> str:
             if next(deaths, False):
                 return "die"
             tried_again.set()

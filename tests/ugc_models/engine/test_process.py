@@ -14,21 +14,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ugc_models.engine import orphans
+from ugc_models.engine import process
 
 OWNER = "UGC_ENGINE_OWNER"
 ENGINE = """
 import time
-from ugc_models.engine import orphans
-orphans.install()
+from ugc_models.engine import process
+process.install()
 print("runs", flush=True)
 time.sleep(600)
 """
 """What vLLM does in a process of its engine, and then waits for requests."""
 RUN = f"""
 import subprocess, sys, time
-from ugc_models.engine import orphans
-with orphans.owned():
+from ugc_models.engine import process
+with process.owned():
     engine = subprocess.Popen([sys.executable, "-c", {ENGINE!r}], stdout=subprocess.PIPE)
 engine.stdout.readline()
 print(engine.pid, flush=True)
@@ -97,14 +97,14 @@ def test_nobody_is_watched_where_no_run_is_named(
     if owner is not None:
         monkeypatch.setenv(OWNER, owner.format(own=os.getpid()))
     before = threading.active_count()
-    orphans.install()
+    process.install()
     assert threading.active_count() == before
 
 
 def test_only_what_is_started_meanwhile_is_owned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(OWNER, raising=False)
     monkeypatch.setenv("VLLM_PLUGINS", "mine")
-    with orphans.owned():
+    with process.owned():
         number, started = os.environ[OWNER].split()
         assert int(number) == os.getpid()
         assert started == Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
@@ -141,7 +141,7 @@ def test_a_run_that_ends_does_not_wait_for_an_engine_that_hangs(tmp_path: Path, 
         """
 import multiprocessing, subprocess, sys, time
 from pathlib import Path
-from ugc_models.engine import orphans
+from ugc_models.engine import process
 
 def hang():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -153,7 +153,7 @@ def work():
     Path("done").touch()
 
 if __name__ == "__main__":
-    with orphans.owned():
+    with process.owned():
         engine = multiprocessing.Process(target=hang, name=sys.argv[1])
         engine.start()
     multiprocessing.Process(target=work, name="a worker").start()

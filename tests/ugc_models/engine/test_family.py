@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ugc_models.engine.options import (
+from ugc_models.engine.family import (
     QWEN2_5,
     QWEN3,
     Family,
-    Handover,
+    ProcessorInputs,
     family_of,
     processor_options,
 )
@@ -66,25 +66,25 @@ class TestOptions:
         assert processor_options(None, None, sound=sound) == said
 
 
-class TestHandover:
+class TestProcessorInputs:
     def test_turns_the_channels_round(self) -> None:
         frames = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3)
-        turned = Handover(channels="bgr").frames(frames)
+        turned = ProcessorInputs(channels="bgr").frames(frames)
         assert turned[0, 0, 0].tolist() == [2, 1, 0]
         assert turned.flags.c_contiguous
-        assert Handover().frames(frames) is frames
+        assert ProcessorInputs().frames(frames) is frames
 
     @pytest.mark.parametrize(("samples", "left"), [(1600, 1600), (1759, 1600), (1760, 1760)])
     def test_cuts_sound_to_whole_mel_frames_for_qwen3_alone(self, samples: int, left: int) -> None:
         sound = np.zeros(samples, np.float32)
-        cut = Handover(QWEN3).sound(sound)
+        cut = ProcessorInputs(QWEN3).sound(sound)
         assert cut is not None
         assert len(cut) == left
-        assert Handover(QWEN2_5).sound(sound) is sound
+        assert ProcessorInputs(QWEN2_5).sound(sound) is sound
 
     @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
     def test_has_no_sound_where_there_is_none(self, family: Family) -> None:
-        assert Handover(family).sound(None) is None
+        assert ProcessorInputs(family).sound(None) is None
 
 
 class TestFamilyOf:
@@ -135,16 +135,16 @@ class TestThePaddingOfSound:
         ],
     )
     def test_is_half_a_window_at_each_side_in_whole_frames(self, samples: int, padded: int) -> None:
-        options = Handover().options(2.0, SHAPE, sound=np.zeros(samples, np.float32))
+        options = ProcessorInputs().options(2.0, SHAPE, sound=np.zeros(samples, np.float32))
         assert options["audio_kwargs"] == {"padding": "max_length", "max_length": padded}
         assert options["use_audio_in_video"]
 
     @pytest.mark.parametrize("sound", [None, np.zeros(0, np.float32)])
     def test_is_not_spoken_of_where_there_is_none(self, sound: Any) -> None:
-        options = Handover().options(2.0, SHAPE, sound=sound)
+        options = ProcessorInputs().options(2.0, SHAPE, sound=sound)
         assert {"audio_kwargs", "use_audio_in_video"}.isdisjoint(options)
 
     def test_is_left_to_qwen3(self) -> None:
-        options = Handover(QWEN3).options(2.0, SHAPE, sound=np.zeros(16_000, np.float32))
+        options = ProcessorInputs(QWEN3).options(2.0, SHAPE, sound=np.zeros(16_000, np.float32))
         assert options["use_audio_in_video"] is True
         assert "audio_kwargs" not in options

@@ -136,7 +136,7 @@ def padding_options(samples: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Handover:
+class ProcessorInputs:
     """How a clip's frames and sound are handed to a checkpoint's processor.
 
     Attributes:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from ugc_models.engine.served.movie import pack
+from ugc_models.engine.server.packing import pack
 
 SHAPES = [(2, 28, 28), (8, 420, 224), (32, 56, 84), (4, 30, 34), (2, 29, 31), (6, 252, 448)]
 

@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
+from ugc_models.engine.family import QWEN2_5, QWEN3, Family
 from ugc_models.engine.interleave import Clock, Grid, token_order
-from ugc_models.engine.options import QWEN2_5, QWEN3, Family
-from ugc_models.engine.served import probe
+from ugc_models.engine.server import probe
 
 PICTURE, SOUND = 151656, 151646
 

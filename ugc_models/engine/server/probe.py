@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.family import QWEN2_5, Family, processor_options
 from ugc_models.engine.interleave import Clock, Grid, token_order
-from ugc_models.engine.options import QWEN2_5, Family, processor_options
-from ugc_models.engine.request import Request
 
 Order = Literal["corrected", "native", "unverified"]
 
@@ -40,12 +40,12 @@ class Findings:
     picture: int | None = None
 
 
-def request(family: Family) -> Request:
+def request(family: Family) -> EngineRequest:
     """Return the question about the small clip: black frames with silence, one token to answer."""
     frames = np.zeros((_FRAMES, _SIDE, _SIDE, 3), np.uint8)
     fps = 1 / _SECONDS_PER_FRAME
     content = [{"type": "video"}, {"type": "text", "text": "?"}]
-    return Request(
+    return EngineRequest(
         0,
         "",
         frames=frames,

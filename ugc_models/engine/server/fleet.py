@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 
 from ugc_models.display import logger
-from ugc_models.engine.options import Family
-from ugc_models.engine.request import Answer
-from ugc_models.engine.served.client import Client, Facts
-from ugc_models.engine.served.failures import Away, Passing, RemoteError
-from ugc_models.engine.served.servers import Server, Servers
+from ugc_models.engine.base import EngineOutput
+from ugc_models.engine.family import Family
+from ugc_models.engine.server.client import Client, Facts
+from ugc_models.engine.server.failures import Away, Passing, RemoteError
+from ugc_models.engine.server.servers import Server, Servers
 
 _log = logger(__name__)
 
-Answered = tuple[Answer, tuple[int, ...] | None]
+Answered = tuple[EngineOutput, tuple[int, ...] | None]
 """An answer, and its prompt's tokens where the server shows them."""
 
 
@@ -27,7 +27,7 @@ class Fleet:
     Args:
         servers: which of them gets a request.
         client: how it gets there.
-        model, family: see :meth:`ugc_models.engine.served.client.Client.facts`.
+        model, family: see :meth:`ugc_models.engine.server.client.Client.facts`.
 
     Attributes:
         facts: what all of them serve; None before :meth:`start`.

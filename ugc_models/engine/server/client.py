@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from ugc_models.engine.options import Family
-from ugc_models.engine.request import Answer
-from ugc_models.engine.served import probe, wire
-from ugc_models.engine.served.failures import Away, Busy, Lost, RemoteError
-from ugc_models.engine.served.servers import Server
+from ugc_models.engine.base import EngineOutput
+from ugc_models.engine.family import Family
+from ugc_models.engine.server import probe, protocol
+from ugc_models.engine.server.failures import Away, Busy, Lost, RemoteError
+from ugc_models.engine.server.servers import Server
 
 _MOST_BYTES = 16 << 20  # a prompt of a million tokens, all of them listed, is half of it
 _CONNECT_SECONDS = 10.0
@@ -91,7 +91,7 @@ class Client:
 
     async def ask(
         self, server: Server, index: int, body: bytes
-    ) -> tuple[Answer, tuple[int, ...] | None]:
+    ) -> tuple[EngineOutput, tuple[int, ...] | None]:
         """Return the answer to a chat request, and its prompt's tokens where the server tells.
 
         Raises:
@@ -104,14 +104,14 @@ class Client:
         received = self._without_key(received)
         if status in _REFUSING and status not in _PASSING and not _of_a_proxy(status, received):
             self._refuse_all(server, status)
-            return wire.refusal(index, status, received), None
+            return protocol.refusal(index, status, received), None
         if status != 200:
             self._fail(server, status, headers, received)
         try:
-            reply = wire.read_reply(received)
-        except wire.Unreadable as error:
+            reply = protocol.read_reply(received)
+        except protocol.Unreadable as error:
             raise Lost(f"{server.name}: {error}") from None
-        return wire.answer(index, reply), reply.prompt_ids
+        return protocol.answer(index, reply), reply.prompt_ids
 
     async def facts(self, server: Server, model: str | None, family: Family) -> Facts:
         """Return what a server serves.
@@ -139,7 +139,7 @@ class Client:
         root, length = card.get("root"), card.get("max_model_len")
         length = length if type(length) is int and length > 0 else None
         answer, prompt_ids = await self.ask(
-            server, 0, wire.chat_body(probe.request(family), card["id"], length)
+            server, 0, protocol.chat_body(probe.request(family), card["id"], length)
         )
         if answer.error is not None and not answer.overflow:
             raise RemoteError(f"{server.name}: a clip with sound cannot be asked: {answer.error}")
@@ -196,7 +196,7 @@ class Client:
     def _fail(
         self, server: Server, status: int, headers: Mapping[str, str], body: bytes
     ) -> NoReturn:
-        said = wire.message(self._without_key(body))
+        said = protocol.message(self._without_key(body))
         reason = f"{server.name} answers {status}" + (f" ({said})" if said else "")
         wait = _retry_after(headers)
         if status == 429:

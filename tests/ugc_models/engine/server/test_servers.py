@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ugc_models.engine.served.servers import BadAddress, Server, Servers, addresses
+from ugc_models.engine.server.servers import BadAddress, Server, Servers, addresses
 
 
 class TestAddresses:

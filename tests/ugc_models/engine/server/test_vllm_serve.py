@@ -13,9 +13,9 @@ from tests.support.asking import ask, request_about
 from tests.support.clips import write_clip
 from tests.support.transformers_reference import Reference
 from tests.support.vllm_server import KEY, VllmServer
+from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.request import Answer, Request
-from ugc_models.engine.served.remote import RemoteEngine, RemoteError
+from ugc_models.engine.server.remote import RemoteEngine, RemoteError
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
 
@@ -44,7 +44,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def requests(tmp_path_factory: pytest.TempPathFactory, reference: Reference) -> list[Request]:
+def requests(tmp_path_factory: pytest.TempPathFactory, reference: Reference) -> list[EngineRequest]:
     """One about each case's clip, for both engines."""
     folder = tmp_path_factory.mktemp("clips")
     made = []
@@ -58,7 +58,9 @@ def requests(tmp_path_factory: pytest.TempPathFactory, reference: Reference) -> 
 
 
 @pytest.fixture(scope="module")
-def expected(engine_of_the_module: LocalEngine, requests: list[Request]) -> list[Answer]:
+def expected(
+    engine_of_the_module: LocalEngine, requests: list[EngineRequest]
+) -> list[EngineOutput]:
     """What the engine in process writes."""
     return ask(engine_of_the_module, requests)
 
@@ -80,7 +82,7 @@ def remote(vllm_server: VllmServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def test_captions_are_those_of_the_engine_in_process(
-    expected: list[Answer], requests: list[Request], remote: RemoteEngine
+    expected: list[EngineOutput], requests: list[EngineRequest], remote: RemoteEngine
 ) -> None:
     answers = ask(remote, requests)
     assert [a.error for a in answers] == [None] * len(CASES)
@@ -89,7 +91,7 @@ def test_captions_are_those_of_the_engine_in_process(
 
 
 def test_so_are_sampled_ones_of_the_same_seed(
-    engine_of_the_module: LocalEngine, requests: list[Request], remote: RemoteEngine
+    engine_of_the_module: LocalEngine, requests: list[EngineRequest], remote: RemoteEngine
 ) -> None:
     sampling = {"temperature": 0.7, "top_p": 0.9, "top_k": 20, "seed": 42, "max_tokens": 24}
     # The rest is what no argument says: the checkpoint's own settings must not creep in.
@@ -106,7 +108,7 @@ def test_it_tells_what_runs_there(remote: RemoteEngine, checkpoint: Path) -> Non
 
 
 def test_a_prompt_that_is_too_long_overflows_alone(
-    requests: list[Request], expected: list[Answer], remote: RemoteEngine
+    requests: list[EngineRequest], expected: list[EngineOutput], remote: RemoteEngine
 ) -> None:
     long = [{"role": "user", "content": [*CONTENT, {"type": "text", "text": "word " * 9000}]}]
     [whole, refused] = ask(remote, [requests[1], replace(requests[1], messages=long)])
@@ -116,7 +118,7 @@ def test_a_prompt_that_is_too_long_overflows_alone(
 
 
 def test_a_clip_of_too_many_tokens_overflows_too(
-    requests: list[Request], remote: RemoteEngine
+    requests: list[EngineRequest], remote: RemoteEngine
 ) -> None:
     frames = requests[0].frames
     assert frames is not None
@@ -136,8 +138,8 @@ def test_without_its_key_it_is_of_no_use(
 
 
 def test_killed_and_started_again_in_the_middle_it_loses_nothing(
-    requests: list[Request],
-    expected: list[Answer],
+    requests: list[EngineRequest],
+    expected: list[EngineOutput],
     remote: RemoteEngine,
     vllm_server: VllmServer,
 ) -> None:

@@ -26,8 +26,8 @@ from tests.support.fake_vllm import (
     probed,
 )
 from tests.support.judge_server import Act, hang, junk, status, too_many
-from ugc_models.engine.request import Request
-from ugc_models.engine.served.remote import RemoteEngine, RemoteError
+from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.server.remote import RemoteEngine, RemoteError
 
 SECRET = "sk-not-to-be-seen-anywhere"
 
@@ -42,18 +42,18 @@ def engine_at(*servers: FakeVllm | str, **more: Any) -> Iterator[RemoteEngine]:
         engine.close()
 
 
-def question(index: int = 0, words: str | None = None, **more: Any) -> Request:
+def question(index: int = 0, words: str | None = None, **more: Any) -> EngineRequest:
     content = [{"type": "text", "text": words or f"question {index}"}]
     messages = [{"role": "user", "content": content}]
-    return Request(index, "", None, None, None, {"max_tokens": 8}, messages=messages, **more)
+    return EngineRequest(index, "", None, None, None, {"max_tokens": 8}, messages=messages, **more)
 
 
-def clip_question(frames: int = 4, **processor: Any) -> Request:
+def clip_question(frames: int = 4, **processor: Any) -> EngineRequest:
     content = [{"type": "video"}, {"type": "text", "text": "What is it?"}]
     pixels = np.zeros((frames, 56, 56, 3), np.uint8)
     messages = [{"role": "user", "content": content}]
     options = {"do_resize": False, **processor}
-    return Request(0, "", pixels, 1.0, None, {}, processor=options, messages=messages)
+    return EngineRequest(0, "", pixels, 1.0, None, {}, processor=options, messages=messages)
 
 
 def first(act: Act) -> Script:
@@ -304,7 +304,7 @@ class TestTrouble:
 
     def test_with_a_request_that_cannot_be_sent_is_an_answer_too(self) -> None:
         with FakeVllm() as server, engine_at(server) as engine:
-            bare = Request(7, "a prompt", None, None, None, {})
+            bare = EngineRequest(7, "a prompt", None, None, None, {})
             [answer] = ask(engine, [bare])
             assert (answer.index, server.asked) == (7, [])
             assert answer.error is not None and "no messages" in answer.error

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class EngineRequest:
     """One prompt with its media.
 
     Attributes:
@@ -36,7 +36,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class EngineOutput:
     """What became of a request: text, or an error in one sentence.
 
     Attributes:
@@ -61,7 +61,7 @@ class Answer:
 class Engine(Protocol):
     """Something that answers requests, many at once."""
 
-    def submit(self, request: Request) -> Future[Answer]:
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
         """Begin to answer; the future's result carries what failed of this request alone.
 
         The future raises only when the engine itself is beyond use.

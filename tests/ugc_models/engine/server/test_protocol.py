@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugc_models.engine.options import processor_options
-from ugc_models.engine.request import Request
-from ugc_models.engine.served.movie import pack
-from ugc_models.engine.served.wire import (
+from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.family import processor_options
+from ugc_models.engine.server.packing import pack
+from ugc_models.engine.server.protocol import (
     NEUTRAL,
     Reply,
     Unreadable,
@@ -42,13 +42,13 @@ FRAMES = np.arange(3 * 28 * 28 * 3, dtype=np.uint8).reshape(3, 28, 28, 3)
 SOUND = np.linspace(-1, 1, 4000, dtype=np.float32)
 
 
-def clip_request(**more: Any) -> Request:
+def clip_request(**more: Any) -> EngineRequest:
     options = processor_options(0.7, FRAMES.shape, sound=True)
     values = {"frames": FRAMES, "fps": 0.7, "sound": SOUND, "messages": CONVERSATION}
-    return Request(3, "", sampling={}, processor=options, **{**values, **more})
+    return EngineRequest(3, "", sampling={}, processor=options, **{**values, **more})
 
 
-def sent(request: Request, **more: Any) -> dict[str, Any]:
+def sent(request: EngineRequest, **more: Any) -> dict[str, Any]:
     return dict(json.loads(chat_body(request, "tiny", **more)))
 
 
@@ -73,7 +73,7 @@ class TestBody:
         assert body["media_io_kwargs"]["video"]["num_frames"] == -1
 
     def test_of_a_text_has_nothing_of_media(self) -> None:
-        body = sent(Request(0, "", None, None, None, {}, messages=TEXT_ONLY))
+        body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
         assert body["messages"] == TEXT_ONLY
         assert not {"mm_processor_kwargs", "media_io_kwargs"} & set(body)
 
@@ -83,34 +83,36 @@ class TestBody:
 
     def test_has_the_requests_sampling_over_that(self) -> None:
         asked = {"temperature": 0.2, "top_k": 5, "seed": 42, "stop": ["\n"], "max_tokens": 7}
-        body = sent(Request(0, "", None, None, None, asked, messages=TEXT_ONLY))
+        body = sent(EngineRequest(0, "", None, None, None, asked, messages=TEXT_ONLY))
         assert (NEUTRAL | asked).items() <= body.items()
 
     def test_asks_for_no_more_tokens_than_the_server_allows_to_ask_for(self) -> None:
-        request = Request(0, "", None, None, None, {"max_tokens": 9000}, messages=TEXT_ONLY)
+        request = EngineRequest(0, "", None, None, None, {"max_tokens": 9000}, messages=TEXT_ONLY)
         assert sent(request, max_model_len=8192)["max_tokens"] == 8192
         assert sent(request)["max_tokens"] == 9000
 
     @pytest.mark.parametrize(
         ("request_", "words"),
         [
-            (Request(0, "p", None, None, None, {}), "no messages"),
+            (EngineRequest(0, "p", None, None, None, {}), "no messages"),
             (clip_request(messages=TEXT_ONLY), "0 places for a video, and there is one"),
             (clip_request(frames=None, sound=None), "1 places for a video, and there is none"),
             (clip_request(frames=None), "sound without a picture"),
             (clip_request(frames=FRAMES.astype(np.float32)), "cannot be packed"),
             (
-                Request(0, "", None, None, None, {"logits_processors": 1}, messages=TEXT_ONLY),
+                EngineRequest(
+                    0, "", None, None, None, {"logits_processors": 1}, messages=TEXT_ONLY
+                ),
                 "sampling argument 'logits_processors'",
             ),
             (
-                Request(0, "", None, None, None, {"top_p": float("nan")}, messages=TEXT_ONLY),
+                EngineRequest(0, "", None, None, None, {"top_p": float("nan")}, messages=TEXT_ONLY),
                 "cannot be written as JSON",
             ),
         ],
     )
     def test_of_what_cannot_be_sent_is_refused_in_a_sentence(
-        self, request_: Request, words: str
+        self, request_: EngineRequest, words: str
     ) -> None:
         with pytest.raises(Unsendable, match=words):
             chat_body(request_, "tiny")

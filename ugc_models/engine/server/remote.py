@@ -15,14 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from ugc_models.engine.loop import LoopThread
-from ugc_models.engine.options import QWEN2_5, Family
-from ugc_models.engine.request import Answer, Request
-from ugc_models.engine.served import wire
-from ugc_models.engine.served.client import Client, Facts
-from ugc_models.engine.served.failures import Away, Passing, RemoteError
-from ugc_models.engine.served.fleet import Answered, Fleet
-from ugc_models.engine.served.servers import Servers, addresses
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import QWEN2_5, Family
+from ugc_models.engine.process import LoopThread
+from ugc_models.engine.server import protocol
+from ugc_models.engine.server.client import Client, Facts
+from ugc_models.engine.server.failures import Away, Passing, RemoteError
+from ugc_models.engine.server.fleet import Answered, Fleet
+from ugc_models.engine.server.servers import Servers, addresses
 
 if TYPE_CHECKING:
     import tenacity
@@ -94,8 +94,8 @@ class RemoteEngine:
             raise RemoteError("the engine has not started")
         return self._fleet.facts
 
-    def submit(self, request: Request) -> Future[Answer]:
-        """Begin to answer; see :class:`ugc_models.engine.request.Engine`.
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
+        """Begin to answer; see :class:`ugc_models.engine.base.Engine`.
 
         The future raises :class:`RemoteError` when no server is left to ask, and is cancelled by
         :meth:`close`. Cancelling it takes the request off its server.
@@ -137,17 +137,17 @@ class RemoteEngine:
         await asyncio.gather(*others, return_exceptions=True)
         await self._client.aclose()
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: EngineRequest) -> EngineOutput:
         index, facts, tokens = request.index, self.facts, None
         # Where the processor may scale frames, how many tokens they become is its business.
         if request.frames is not None and request.processor.get("do_resize") is False:
-            tokens = wire.picture_tokens(request.frames.shape, self._token_side)
+            tokens = protocol.picture_tokens(request.frames.shape, self._token_side)
         try:
             body = await asyncio.get_running_loop().run_in_executor(
-                self._packers, wire.chat_body, request, facts.model, facts.max_model_len
+                self._packers, protocol.chat_body, request, facts.model, facts.max_model_len
             )
-        except wire.Unsendable as error:
-            return Answer(index, error=str(error))
+        except protocol.Unsendable as error:
+            return EngineOutput(index, error=str(error))
         del request  # its arrays are in the body now
         answer, prompt_ids = await self._asked(index, body)
         picture = facts.found.picture
@@ -156,7 +156,7 @@ class RemoteEngine:
         seen = sum(token == picture for token in prompt_ids)
         if seen == tokens:
             return answer
-        return Answer(
+        return EngineOutput(
             index,
             error=f"the server made {seen} tokens of the frames instead of {tokens}: it samples or "
             "scales them; start it without --media-io-kwargs and --mm-processor-kwargs",
@@ -186,7 +186,7 @@ class RemoteEngine:
         except Passing as failure:
             tries = retrying.statistics["attempt_number"]
             said = f"{failure}; given up after {tries} tries in {limit.spent():.0f} s"
-            return Answer(index, error=said), None
+            return EngineOutput(index, error=said), None
         raise RemoteError(reason)
 
 

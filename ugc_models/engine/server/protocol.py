@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ugc_models.display import shown
-from ugc_models.engine.request import Answer, Request
-from ugc_models.engine.served.movie import MEDIA_TYPE, pack
+from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.server.packing import MEDIA_TYPE, pack
 
 NEUTRAL: dict[str, Any] = {
     "temperature": 1.0,
@@ -67,7 +67,7 @@ class Reply:
     prompt_ids: tuple[int, ...] | None
 
 
-def chat_body(request: Request, model: str, max_model_len: int | None = None) -> bytes:
+def chat_body(request: EngineRequest, model: str, max_model_len: int | None = None) -> bytes:
     """Return the body of ``POST /v1/chat/completions``.
 
     Args:
@@ -119,9 +119,9 @@ def read_reply(body: bytes) -> Reply:
         raise Unreadable("the answer is not a chat completion") from None
 
 
-def answer(index: int, reply: Reply) -> Answer:
+def answer(index: int, reply: Reply) -> EngineOutput:
     """Return the answer that a reply makes."""
-    return Answer(
+    return EngineOutput(
         index,
         text=reply.text,
         finish_reason=reply.finish_reason,
@@ -130,10 +130,10 @@ def answer(index: int, reply: Reply) -> Answer:
     )
 
 
-def refusal(index: int, status: int, body: bytes) -> Answer:
+def refusal(index: int, status: int, body: bytes) -> EngineOutput:
     """Return the answer to a request that a server refused for good (a status of 400 to 499)."""
     said = message(body)
-    return Answer(index, error=_advice(status, said), overflow=bool(_TOO_LONG.search(said)))
+    return EngineOutput(index, error=_advice(status, said), overflow=bool(_TOO_LONG.search(said)))
 
 
 def message(body: bytes) -> str:
@@ -169,7 +169,7 @@ def _advice(status: int, said: str) -> str:
     return f"the server refused it: {said or f'status {status}'}"
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
+def _messages(request: EngineRequest) -> list[dict[str, Any]]:
     if not request.messages:
         raise Unsendable("a server renders prompts itself: the request has no messages")
     if request.sound is not None and request.frames is None:
@@ -199,7 +199,7 @@ def _part(part: Mapping[str, Any], url: str) -> dict[str, Any]:
     raise Unsendable(f"a part of type {part['type']!r} cannot be sent")
 
 
-def _data_url(request: Request) -> str:
+def _data_url(request: EngineRequest) -> str:
     assert request.frames is not None  # noqa: S101  # the caller has looked
     try:
         file = pack(request.frames, request.sound)

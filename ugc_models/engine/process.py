@@ -1,0 +1,198 @@
+"""Processes and threads of an engine: their environment, GPUs, event loop, and when they end.
+
+An engine that outlived its run would keep the GPU's memory, and the same command, run again, would
+not start. A run that ends by itself ends its engines, also those that still start or hang. A run
+that is killed cannot. So vLLM loads :func:`install` in every process that it starts (entry point
+``vllm.general_plugins``), and there it watches for the run to disappear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import multiprocessing
+import multiprocessing.util  # its own exit handler waits for children: it must be registered first
+import os
+import signal
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+PLUGIN = "ugc_engine_owner"
+"""Name of :func:`install` among vLLM's plugins."""
+_OWNER = "UGC_ENGINE_OWNER"
+"""Environment variable: process id and start time of the run that owns the engines."""
+_ENGINES = ("EngineCore", "VLLM_")
+"""How the names begin that vLLM gives to the processes it starts."""
+_POLL_S = 0.5
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables, or unset those that are None, for the processes started in the ``with``."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def allow_plugin(name: str) -> None:
+    """Add a plugin to ``VLLM_PLUGINS`` where that is set: vLLM loads no other ones then."""
+    named = os.environ.get("VLLM_PLUGINS")
+    if named is not None and name not in named.split(","):
+        os.environ["VLLM_PLUGINS"] = ",".join(filter(None, [named, name]))
+
+
+class LoopThread:
+    """A running asyncio event loop in a thread of its own.
+
+    Ctrl-C is for the main thread alone. It is blocked in this one, and so in every process that is
+    started from here: a signal mask is inherited, and the terminal sends the signal to all of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Begin ``work`` on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+        """Do ``work`` on the loop and wait for its result."""
+        return self.submit(work).result(timeout)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Cancel what still runs and end the thread. Idempotent."""
+        if self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout)
+
+    def _main(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left, timeout=5.0))
+        finally:
+            self._loop.close()
+
+
+@contextmanager
+def owned() -> Iterator[None]:
+    """Let the engine processes that are started inside the ``with`` end with this process."""
+    allow_plugin(PLUGIN)
+    atexit.unregister(_end_owned)  # once is enough
+    atexit.register(_end_owned)
+    with environment({_OWNER: f"{os.getpid()} {_started(os.getpid())}"}):
+        yield
+
+
+def install() -> None:
+    """Watch the owner named in the environment, if there is one and it is another process."""
+    pid, _, started = os.environ.get(_OWNER, "").partition(" ")
+    if not pid.isdigit() or int(pid) == os.getpid():
+        return
+    watch = threading.Thread(
+        target=_end_with, args=(int(pid), started), name="ugc-owner", daemon=True
+    )
+    watch.start()
+
+
+def _end_owned() -> None:
+    """Kill the engine processes that are left: vLLM asks its own to end and does not wait."""
+    import psutil
+
+    for child in multiprocessing.active_children():
+        if child.name.startswith(_ENGINES):
+            logging.disable()  # vLLM would report their death at length
+            with suppress(psutil.Error):
+                engine = psutil.Process(child.pid)
+                for process in [*engine.children(recursive=True), engine]:
+                    process.kill()
+
+
+def _end_with(pid: int, started: str) -> None:
+    while _started(pid) == started:
+        time.sleep(_POLL_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _started(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks: numbers of processes are used again.
+
+    Empty where there is no such process, or only a zombie.
+    """
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The second field is the program's name in brackets, and may contain anything.
+    fields = status.rpartition(")")[2].split()
+    return "" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def gpus_of_rank(
+    environ: Mapping[str, str], gpus: int, arguments: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the variable that gives this rank's engine its GPUs and no others.
+
+    Args:
+        environ: as ``accelerate launch`` or ``torchrun`` sets it.
+        gpus: how many this process sees.
+        arguments: vLLM's; one engine takes as many GPUs as its parallel sizes multiply to.
+
+    Returns:
+        Nothing for the only process on a machine, and where there are no GPUs.
+
+    Raises:
+        ValueError: there are not enough of them.
+    """
+    ranks = int(environ.get("LOCAL_WORLD_SIZE") or 1)
+    if ranks < 2 or not gpus:
+        return {}
+    each = 1
+    for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
+        each *= int(arguments.get(name) or 1)
+    if gpus < ranks * each:
+        raise ValueError(
+            f"{ranks} processes with {each} GPU(s) each need {ranks * each} GPUs, and this machine "
+            f"shows {gpus}: start fewer with --num_processes"
+        )
+    rank = int(environ.get("LOCAL_RANK") or 0)
+    named = [name.strip() for name in environ.get(_VISIBLE, "").split(",") if name.strip()]
+    names = named or [str(number) for number in range(gpus)]
+    return {_VISIBLE: ",".join(names[rank * each : (rank + 1) * each])}
+
+
+def environment_of_rank(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Return :func:`gpus_of_rank` for this process. GPUs are counted, not touched."""
+    if int(os.environ.get("LOCAL_WORLD_SIZE") or 1) < 2:
+        return {}
+    import torch
+
+    return gpus_of_rank(os.environ, int(torch.cuda.device_count()), arguments)
