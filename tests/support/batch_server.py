@@ -42,16 +42,18 @@ class Batch:
     problem: str | None = None
     code: str = "invalid"
     total: int = 0
+    completed: int = 0
+    failed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the API shows it."""
-        failed = {"data": [{"code": self.code, "message": self.problem}]} if self.problem else None
-        done = self.total if self.status == "completed" else 0
+        errors = {"data": [{"code": self.code, "message": self.problem}]} if self.problem else None
+        counts = {"total": self.total, "completed": self.completed, "failed": self.failed}
         return {
             "id": self.id, "object": "batch", "endpoint": "/v1/chat/completions",
             "input_file_id": self.input, "completion_window": "24h", "status": self.status,
-            "output_file_id": self.output, "error_file_id": self.errors, "errors": failed,
-            "request_counts": {"total": self.total, "completed": done, "failed": 0},
+            "output_file_id": self.output, "error_file_id": self.errors, "errors": errors,
+            "request_counts": counts,
             "metadata": self.metadata,
         }  # fmt: skip
 
@@ -65,6 +67,7 @@ class Rules:
         end: status that batches end with; lines after ``done_lines`` are left out if it is not
             ``completed``.
         problem: what makes every batch fail as a whole.
+        idempotent: whether a batch is made once for an Idempotency-Key.
         queue: requests that the account's queue holds, those of all batches that are out.
         queue_words: what a batch fails with that is too large for it.
         fault: called with ``METHOD /path`` before each exchange; an act goes in place of it.
@@ -75,6 +78,7 @@ class Rules:
     end: str = "completed"
     done_lines: int = 10**9
     problem: str | None = None
+    idempotent: bool = True
     queue: int = 10**9
     queue_words: str = "Enqueued token limit reached for m in organization o."
     fault: Callable[[str], Act | None] = field(default=lambda _: None)
@@ -121,7 +125,7 @@ class BatchServer(JudgeServer):
 
     def look(self, batch: Batch) -> None:
         """Let a batch come one step on."""
-        if batch.status in {"completed", "failed", "expired", "cancelled"}:
+        if batch.status in {"completed", "failed", "expired", "cancelled", "canceled"}:
             return
         if self.rules.problem:
             batch.status, batch.problem = "failed", self.rules.problem
@@ -155,8 +159,10 @@ class BatchServer(JudgeServer):
             (good if act.status == 200 else bad).append(
                 answer | {"response": response, "error": None}
             )
+            batch.failed += act.status != 200
         batch.output = self.keep("out", _jsonl(good)) if good else None
         batch.errors = self.keep("err", _jsonl(bad)) if bad else None
+        batch.completed = len(good)
         batch.status = self.rules.end
 
 
@@ -234,7 +240,7 @@ def _handler(
             assert asked["endpoint"] == "/v1/chat/completions"
             assert asked["completion_window"] == "24h"
             key = self.headers.get("Idempotency-Key") or f"none {len(server.batches)}"
-            if key in server._made:
+            if key in server._made and server.rules.idempotent:
                 return 200, server.batches[server._made[key]].as_json()
             with server._lock:
                 name = f"batch_{len(server.batches)}"

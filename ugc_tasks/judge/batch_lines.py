@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ugc_tasks.judge.client import NO_TEXT
 from ugc_tasks.judge.completion import read_completion
 from ugc_tasks.judge.failures import JudgeRefused, Passing, RequestFailed
 from ugc_tasks.judge.reply import ChatReply
@@ -50,9 +49,10 @@ def parts(
     keys: list[str] = []
     size = 0
     for key, body in bodies.items():
+        request = {"custom_id": key, "method": "POST", "url": URL, "body": body}
         try:
-            line = _as_json({"custom_id": key, "method": "POST", "url": URL, "body": body}) + b"\n"
-        except RequestFailed:
+            line = _line(request)
+        except ValueError:  # a lone surrogate, or a number that JSON does not have
             continue
         if len(line) > max_bytes:
             continue
@@ -103,10 +103,6 @@ def _reply(body: Any, api_key: str) -> ChatReply:
     raise ValueError("no reply")
 
 
-def _as_json(body: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a line of requests; raises ``RequestFailed``."""
-    try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode()
-    except UnicodeEncodeError:
-        raise RequestFailed(NO_TEXT) from None
+def _line(request: Mapping[str, Any]) -> bytes:
+    text = json.dumps(request, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return f"{text}\n".encode()

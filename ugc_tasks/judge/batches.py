@@ -56,10 +56,13 @@ class _Unreachable(JudgeRefused):
 
 @dataclass(frozen=True)
 class _Plan:
-    """Batches to hand in, requests that no batch can hold, and the money for them."""
+    """Batches to hand in, the money for them, and the keys of all requests that it is about.
+
+    Those that are in none of its batches can be in no other either.
+    """
 
     parts: list[tuple[Entry, Part]]
-    left_out: Set[str]
+    keys: Set[str]
     aside: Aside
 
 
@@ -147,9 +150,8 @@ class Batches:
                 planned = await self._plan(bodies, tried, queue.size)
                 if planned is None:
                     continue  # somebody else has just handed some of these in
-                tried |= planned.left_out
                 with planned.aside:
-                    if not planned.parts and not planned.left_out:
+                    if not planned.keys:
                         return
                     full = await asyncio.gather(
                         *(self._see_through(entry, part, keep) for entry, part in planned.parts)
@@ -160,7 +162,7 @@ class Batches:
                     if said is not None
                 ]
                 returned = {key for part, _ in refused for key in part.keys}
-                tried |= {key for _, part in planned.parts for key in part.keys} - returned
+                tried |= planned.keys - returned
                 if len(refused) < len(planned.parts):
                     queue.waits = 0
                 if refused:
@@ -193,8 +195,7 @@ class Batches:
             planned = [
                 (self._ledger.enter(part.sha256, part.keys), part) for part in parts(affordable)
             ]
-            written = {key for _, part in planned for key in part.keys}
-            return _Plan(planned, affordable.keys() - written, aside)
+            return _Plan(planned, affordable.keys(), aside)
 
     async def _make_smaller(self, queue: _Queue, part: Part, full: QueueFull) -> None:
         """Find how much to hand in at once after the account's queue had no room for ``part``.
@@ -261,7 +262,7 @@ class Batches:
             except NotThere as error:
                 self._give_up(current, f"{self._settings.endpoint} {error}")
             except JudgeRefused as error:
-                self._leave(current, part, error)
+                self._leave(current, error)
             return None
 
     def _failed(self, batch: Batch, *, of_this_run: bool) -> None:
@@ -281,7 +282,7 @@ class Batches:
         self._ledger.close(entry.tag, "given up")
         tell(f"batch {entry.batch} can no longer be had ({why}); {_AGAIN}")
 
-    def _leave(self, entry: Entry, part: Part | None, error: JudgeRefused) -> None:
+    def _leave(self, entry: Entry, error: JudgeRefused) -> None:
         """Go on without a batch that cannot be looked at now, or raise ``error``.
 
         In request mode a batch that an earlier run handed in must not stop the run.
@@ -290,7 +291,7 @@ class Batches:
         late = time.time() - entry.created_at > _OVERDUE_S
         if late and isinstance(error, _Unreachable):
             self._give_up(entry, str(error))
-        elif part is not None or self._settings.batch:
+        elif self._settings.batch:
             raise error
         else:
             self._left.add(entry.tag)
@@ -341,9 +342,11 @@ class Batches:
         except NotThere as error:
             try:
                 found = await self._insist(partial(self._api.find, entry.tag))
-            except JudgeRefused as refused:
+            except _Unreachable:  # it may be listed there, and is paid for
+                raise
+            except JudgeRefused:
                 self._refusal.check()
-                if error.gone and not isinstance(refused, _Unreachable):
+                if error.gone:
                     raise error from None
                 raise JudgeRefused(f"{self._settings.endpoint} {error}") from None
             if found is None:

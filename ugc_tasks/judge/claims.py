@@ -80,7 +80,7 @@ class Claims:
 
     def _release(self, offset: int) -> None:
         with _files():
-            if self._file is not None and offset in self._mine:
+            if self._file is not None:
                 self._mine.discard(offset)
                 self._file.release(offset)
 

@@ -165,7 +165,7 @@ class JudgmentStore:
             (attempt,) = db.execute(
                 "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply"
                 " WHERE key = ? AND typeof(attempt) = 'integer' AND attempt BETWEEN 1 AND ?",
-                (key, _MOST_ATTEMPTS),
+                (key, _MOST_ATTEMPTS - 2),  # the next one is to be a count, too
             ).fetchone()
             db.execute(
                 "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,34 @@ def test_each_endpoint_has_its_own(store: JudgmentStore) -> None:
     elsewhere.close(other.tag, "completed")
     assert here.closed_tags() == set()
     assert elsewhere.open() == []
+
+
+def test_the_oldest_is_the_first(store: JudgmentStore) -> None:
+    ledger = BatchLedger(store, HERE)
+    first, second = ledger.enter(DIGEST, KEYS[:1]), ledger.enter(DIGEST, KEYS[1:])
+    for created, expected in ((1.0, [second.tag, first.tag]), (1e12, [first.tag, second.tag])):
+        with store.writing() as db:
+            db.execute("UPDATE batch SET created_at = ? WHERE tag = ?", (created, second.tag))
+        assert [each.tag for each in ledger.open()] == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tag", "short"), ("tag", f"{'0' * 32}\n"), ("tag", "G" * 32), ("sha256", 5),
+        ("sha256", "0" * 65), ("keys", "no JSON"), ("keys", b"\xff"), ("keys", '"0"'),
+        ("keys", "[1]"), ("keys", json.dumps([*KEYS, "short"])), ("keys", "[" * 100_000),
+        ("file", "../files"), ("file", b"x"), ("batch", ".."), ("batch", "batch_1?x="),
+        ("batch", "batch_1\n"), ("batch", "x" * 201), ("created_at", "yesterday"),
+    ],
+)  # fmt: skip
+def test_a_row_that_somebody_has_changed_is_no_batch_and_that_is_said_once(
+    store: JudgmentStore, caplog: pytest.LogCaptureFixture, column: str, value: object
+) -> None:
+    ledger = BatchLedger(store, HERE)
+    good, odd = ledger.enter(DIGEST, KEYS), ledger.enter(DIGEST, KEYS)
+    with store.writing() as db:
+        db.execute(f"UPDATE batch SET {column} = ? WHERE tag = ?", (value, odd.tag))  # noqa: S608
+    for _ in range(3):
+        assert [each.tag for each in ledger.open()] == [good.tag]
+    assert caplog.text.count("1 rows of batches in the judgment store") == 1

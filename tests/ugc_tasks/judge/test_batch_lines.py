@@ -57,10 +57,23 @@ def test_every_request_is_in_one_file_and_no_file_passes_a_limit(
         )
 
 
+def test_a_file_is_filled_to_the_last_byte_and_the_next_begins_anew() -> None:
+    asked = bodies(9)
+    (whole,) = parts(asked)
+    size = len(whole.content) // 9
+    listed = [part.keys for part in parts(asked, max_bytes=2 * size)]
+    assert listed == [("key0", "key1"), ("key2", "key3"), ("key4", "key5"), ("key6", "key7"),
+                      ("key8",)]  # fmt: skip
+    assert len(list(parts(asked, max_bytes=2 * size - 1))) == 9
+    assert len(list(parts(asked, max_bytes=size))) == 9
+    assert not list(parts(asked, max_bytes=size - 1))
+
+
 def test_what_cannot_be_written_or_is_too_large_is_left_to_single_requests() -> None:
     asked = (
         bodies(1)
         | {"bad": {"messages": [{"content": "\ud800"}]}}
+        | {"no number": {"messages": [], "temperature": float("nan")}}
         | {"huge": bodies(1, 5000)["key0"]}
     )
     (part,) = parts(asked, max_bytes=1000)
@@ -89,6 +102,26 @@ def test_replies_come_back_by_key_in_any_order_without_the_api_key() -> None:
 def test_a_line_that_is_no_reply_is_passed_over(junk: bytes) -> None:
     assert replies(junk, ["a"], KEY) == {}
     assert set(replies(junk + b"\n" + line("a"), ["a"], KEY)) == {"a"}
+
+
+def test_a_line_that_was_billed_and_has_no_text_is_a_reply_with_what_it_cost() -> None:
+    usage = {"prompt_tokens": 700, "completion_tokens": 18}
+    image = {"choices": [{"message": {"content": [{"type": "image"}]}}], "usage": usage}
+    found = replies(line("a", body=image), ["a"], KEY)["a"]
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == ("", 700, 18)
+
+
+def test_an_error_of_which_nothing_was_billed_is_no_reply_whatever_it_says() -> None:
+    for code in (401, 404, 429, 500):
+        assert replies(line("a", body={"error": {"code": code}}), ["a"], KEY) == {}
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 53, True, 7.5, "7", None])
+def test_tokens_that_are_no_count_are_not_counted(count: object) -> None:
+    completion = json.loads(scores().body or b"")
+    completion["usage"] = {"prompt_tokens": count, "completion_tokens": (1 << 53) - 1}
+    found = replies(line("a", body=completion), ["a"], KEY)["a"]
+    assert (found.prompt_tokens, found.completion_tokens) == (None, (1 << 53) - 1)
 
 
 def test_the_first_of_two_replies_counts() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from tests.support.batch_server import BatchServer
 from tests.support.judge_server import Act, Asked
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
+from ugc_tasks.judge.judgment import JudgeItem
 from ugc_tasks.judge.scores import Scores
 
 _WORKER = Path(__file__).with_name("worker.py")
@@ -122,6 +127,23 @@ def test_the_batch_says_whose_it_is_and_nothing_of_the_key(
         assert b"sk-loopback" not in content
 
 
+def test_what_is_too_large_for_any_batch_is_asked_for_by_itself(
+    server: BatchServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    from ugc_tasks.judge import batches
+
+    monkeypatch.setattr(batches, "parts", partial(batches.parts, max_bytes=3_000))
+    server.script = own_scores
+    items = clips(4)
+    items[2] = JudgeItem("clip-2", "A long caption. " * 300, "A reference.")
+    judgments = open_judge(batch=True).judge_many(items, progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    assert [number(asked.body) for asked in server.requests] == [2]
+    assert paid_once(server, 4)
+
+
 # ---- what fails ----
 
 
@@ -139,7 +161,7 @@ def test_lines_that_failed_are_asked_for_one_by_one(
     assert sorted(number(asked.body) for asked in server.requests) == [0, 1, 2, 3, 8, 9, 10, 11]
 
 
-@pytest.mark.parametrize("end", ["expired", "cancelled"])
+@pytest.mark.parametrize("end", ["expired", "cancelled", "canceled", "failed"])
 def test_what_a_batch_did_not_get_to_is_asked_for_one_by_one(
     server: BatchServer, open_judge: OpenJudge, end: str
 ) -> None:
@@ -164,6 +186,18 @@ def test_a_batch_refused_as_a_whole_is_one_sentence_and_costs_nothing(
     assert all(j.scores for j in again)
 
 
+def test_a_file_that_is_declined_is_one_sentence(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.rules.fault = answer_of("POST /files", act.status(413, "too large"))
+    judgments = open_judge(batch=True).judge_many(clips(3), progress=False)
+    (failure,) = {j.failure for j in judgments}
+    assert "413 (too large)" in str(failure)
+    assert "it does not take batches so; unset UGC_JUDGE_MODE" in str(failure)
+    assert server.exchanges == ["POST /files"]
+    assert not server.requests
+
+
 def test_an_endpoint_without_batches_says_so(server: BatchServer, open_judge: OpenJudge) -> None:
     server.rules.fault = lambda name: act.status(404, "no such path")
     judgments = open_judge(batch=True).judge_many(clips(3), progress=False)
@@ -172,8 +206,12 @@ def test_an_endpoint_without_batches_says_so(server: BatchServer, open_judge: Op
 
 
 @pytest.mark.parametrize(
-    "fault", [act.status(500), act.status(429), act.junk(), Act(body=b""), Act(body=b"[]")]
-)
+    "fault",
+    [
+        act.status(500), act.status(429), act.junk(), Act(body=b""), Act(body=b"[]"),
+        Act(body=b"[" * 100_000),
+    ],
+)  # fmt: skip
 def test_exchanges_that_fail_are_repeated(
     server: BatchServer, open_judge: OpenJudge, fault: Act
 ) -> None:
@@ -200,6 +238,30 @@ def test_an_answer_that_was_lost_does_not_make_a_second_batch(
     assert lost
     assert len(server.batches) == 1
     assert paid_once(server, 6)
+
+
+def test_a_batch_whose_making_was_not_confirmed_is_found_among_many(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    """At an endpoint that does not heed our Idempotency-Key; others made batches meanwhile."""
+    from tests.support.batch_server import Batch
+
+    server.rules.idempotent = False
+    lost: list[str] = []
+
+    def lose(name: str) -> bool:
+        if name != "POST /batches" or lost:
+            return False
+        lost.append(name)
+        for n in range(9):
+            server.batches[f"other_{n}"] = Batch(f"other_{n}", "file-x", {}, status="completed")
+        return True
+
+    server.rules.lost = lose
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    assert all(j.scores for j in judgments)
+    assert server.exchanges.count("POST /batches") == 1
+    assert paid_once(server, 4)
 
 
 def test_a_batch_that_is_not_listed_yet_is_not_made_twice(
@@ -259,7 +321,8 @@ def answer_of(name: str, fault: Act) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("batch", "code"), [(False, 404), (False, 403), (False, 400), (True, 404), (True, 410)]
+    ("batch", "code"),
+    [(False, 404), (False, 403), (False, 400), (False, 422), (True, 404), (True, 410)],
 )
 def test_a_batch_that_the_endpoint_no_longer_knows_is_closed_and_asked_again(
     server: BatchServer,
@@ -304,6 +367,22 @@ def test_a_batch_that_is_declined_once_and_listed_still_is_waited_for(
     assert not server.requests
 
 
+@pytest.mark.parametrize("code", [404, 403])
+def test_a_batch_that_may_be_listed_still_is_not_paid_for_again(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path, code: int
+) -> None:
+    """It is not known under its id, and the list cannot be had now."""
+    left_out(server, open_judge, 2)
+    server.script = own_scores
+    server.rules.fault = lambda name: (
+        act.status(code) if name == "GET /batches/ID" else act.status(503)
+    )
+    judgments = open_judge(deadline=0.5).judge_many(clips(3), progress=False)
+    assert [j.scores for j in judgments] == [None, None, own(2)]
+    assert all("run again to collect it" in str(j.failure) for j in judgments[:2])
+    assert [closed for _, closed in ledger(tmp_path / "judgments.sqlite3")] == [None]
+
+
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_key_that_may_see_no_batches_does_not_stop_single_requests(
     server: BatchServer,
@@ -335,6 +414,17 @@ def test_a_batch_that_cannot_be_asked_about_for_now_is_not_paid_for_again(
     again = open_judge().judge_many(clips(5), progress=False)
     assert [j.scores for j in again] == [own(n) for n in range(5)]
     assert paid_once(server, 5)
+
+
+def test_a_batch_is_waited_for_for_two_days(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    left_out(server, open_judge, 3)
+    with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
+        db.execute("UPDATE batch SET created_at = created_at - 172000")
+    judgments = open_judge().judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert not server.requests
 
 
 @pytest.mark.parametrize("how", ["never ends", "cannot be reached"])
@@ -404,6 +494,39 @@ def test_answers_that_were_deleted_are_asked_again_and_what_they_cost_is_counted
     assert capsys.readouterr().err.count("can no longer be had") == 1
 
 
+def test_of_answers_that_were_deleted_only_those_that_there_were_are_counted(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    """A batch that expired got to two of four."""
+    server.script = own_scores
+    server.rules.end, server.rules.done_lines = "expired", 2
+    server.rules.fault = answer_of("GET /files/ID", act.status(404, "No such File object"))
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    assert sum(j.usage is not None and (j.usage.usd or 0) > single for j in judgments) == 2
+
+
+def test_errors_that_were_deleted_are_no_answers_that_were_paid_for(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.script = lambda asked: (
+        act.status(500) if not asked.authorization and number(asked.body) < 2 else own_scores(asked)
+    )
+
+    def delete(_: str) -> None:
+        for batch in server.batches.values():
+            server.files.pop(batch.errors or "", None)
+
+    server.rules.fault = delete
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    assert [j.usage and j.usage.usd for j in judgments] == pytest.approx(
+        [single, single, single / 2, single / 2]
+    )
+
+
 def test_a_batch_in_a_state_that_nobody_knows_is_given_up_after_a_while(
     server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -455,6 +578,34 @@ def test_what_the_endpoint_says_of_a_batch_shows_no_key_and_no_escapes(
     said = capsys.readouterr().err
     assert "done, 0 of 2" in said
     assert key not in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("where", ["not there", "failed", "no room", "declined"])
+def test_why_a_batch_came_to_nothing_is_said_without_the_key_and_escapes(
+    server: BatchServer,
+    open_judge: OpenJudge,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:
+    key = "sk-loopback-0123456789"
+    words = f"\x1b[2J of {key} and sk-loo***6789"
+    if where == "not there":
+        nothing = Act(200, b'{"object": "list", "data": [], "has_more": false}')
+        answers = {"GET /batches": nothing, "GET /batches/ID": act.status(404, words)}
+        server.rules.fault = answers.get
+    elif where == "failed":
+        server.rules.problem = words
+    else:
+        code = {"no room": "token_limit_exceeded", "declined": "invalid"}[where]
+        fault = act.status(400, words, error_code=code)
+        server.rules.fault = answer_of("POST /batches", fault)
+    judgments = open_judge(batch=True).judge_many(clips(2), progress=False)
+    said = capsys.readouterr().err + caplog.text + "".join(str(j.failure) for j in judgments)
+    assert "[redacted]" in said
+    assert key not in said
+    assert "6789" not in said
     assert "\x1b" not in said
 
 
@@ -517,16 +668,17 @@ def test_a_batch_larger_than_the_queue_is_split_and_handed_in_one_after_another(
     assert paid_once(server, 20)
 
 
+@pytest.mark.parametrize(("stated", "least", "most"), [("350", 5, 8), ("1,000", 15, 24)])
 def test_the_limit_that_the_endpoint_states_decides_the_size(
-    server: BatchServer, open_judge: OpenJudge
+    server: BatchServer, open_judge: OpenJudge, stated: str, least: int, most: int
 ) -> None:
-    server.rules.queue = 6
-    server.rules.queue_words = "Enqueued token limit reached. Limit: 350 enqueued tokens."
-    judgments = open_judge(batch=True).judge_many(clips(40), progress=False)
+    server.rules.queue = most
+    server.rules.queue_words = f"Enqueued token limit reached. Limit: {stated} enqueued tokens."
+    judgments = open_judge(batch=True).judge_many(clips(80), progress=False)
     assert all(j.scores for j in judgments)
     first, second, *_ = server.batches.values()
-    assert first.total == 40
-    assert 5 <= second.total <= 8, "of about 40 tokens each"
+    assert first.total == 80
+    assert least <= second.total <= most, "of about 40 tokens each"
 
 
 def test_a_queue_full_of_other_batches_is_waited_for(
@@ -553,6 +705,29 @@ def test_a_queue_full_of_other_batches_is_waited_for(
     assert not server.requests
     assert {batch.total for batch in server.batches.values() if batch.metadata} == {6}
     assert capsys.readouterr().err.count("waiting for them") == 1
+
+
+def test_a_batch_that_is_declined_for_lack_of_room_is_split_and_is_out_no_longer(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    """Where the queue is looked at before a batch is made."""
+    server.script = own_scores
+    declined: list[str] = []
+
+    def full(name: str) -> Act | None:
+        if name != "POST /batches" or declined:
+            return None
+        declined.append(name)
+        return act.status(429, "Enqueued token limit", error_code="token_limit_exceeded")
+
+    server.rules.fault = full
+    judgments = open_judge(batch=True).judge_many(clips(8), progress=False)
+    assert [j.scores for j in judgments] == [own(n) for n in range(8)]
+    assert [batch.total for batch in server.batches.values()] == [4, 4]
+    assert paid_once(server, 8)
+    assert not server.requests
+    closed = [how for _, how in ledger(tmp_path / "judgments.sqlite3")]
+    assert closed == ["no room in the queue", "completed", "completed"]
 
 
 @pytest.mark.parametrize("stale", [True, False])
@@ -609,6 +784,18 @@ def test_a_run_killed_between_the_parts_of_a_split_batch_pays_nothing_twice(
 
 
 # ---- money ----
+
+
+def test_where_answers_might_not_fit_the_disk_no_batch_is_handed_in(
+    server: BatchServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = open_judge(batch=True)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1 << 30, 1 << 30, 5 << 20))
+    judgments = judge.judge_many(clips(3), progress=False)
+    assert all("has no room (its disk has 5 MB left)" in str(j.failure) for j in judgments)
+    assert not server.exchanges
+    assert not server.requests
 
 
 def test_the_budget_decides_how_many_go_into_a_batch(
@@ -677,6 +864,30 @@ def test_what_a_batch_cost_is_counted_for_clips_that_a_refusal_kept_from_being_a
     assert len(server.requests) < 6, "most were not asked again"
     batched = (700 * 2.5 + 18 * 10) / 1e6 / 2
     assert [j.usage and j.usage.usd for j in judgments] == pytest.approx([batched] * 6)
+
+
+def test_a_reply_that_is_the_same_as_an_earlier_one_is_paid_for_again(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    server.script = lambda _: act.text("I cannot grade this.")
+    open_judge(attempts=1).judge_many(clips(2), progress=False)
+    judgments = open_judge(batch=True, attempts=1).judge_many(clips(2), progress=False)
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    assert [j.usage and j.usage.usd for j in judgments] == pytest.approx([1.5 * single] * 2)
+    with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
+        assert db.execute("SELECT COUNT(*) FROM reply").fetchone() == (6,)
+
+
+def test_what_was_set_aside_for_a_batch_is_there_for_single_requests_afterwards(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    server.script = lambda asked: (
+        own_scores(asked) if asked.authorization else act.text("I cannot grade this.")
+    )
+    judge = open_judge(batch=True, budget=0.008)
+    judge.begin(clips(2))
+    futures = [judge.submit(item) for item in clips(2)]
+    assert [future.result(timeout=60).scores for future in futures] == [own(0), own(1)]
 
 
 def test_a_resumed_batch_counts_each_unreadable_reply_once(
@@ -768,6 +979,68 @@ def test_two_runs_at_once_hand_each_judgment_in_once(
     assert paid_once(server, 20)
     lines = [line["custom_id"] for batch in server.batches.values() for line in server.lines(batch)]
     assert len(lines) == len(set(lines)) == 20
+
+
+def test_two_that_decide_at_once_hand_each_judgment_in_once(
+    server: BatchServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look for room on the disk between what is missing and handing it in."""
+    both, disk_usage = threading.Barrier(2), shutil.disk_usage
+
+    def meet(path: Path) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(2)
+        return disk_usage(path)
+
+    monkeypatch.setattr(shutil, "disk_usage", meet)
+    judges = [open_judge(batch=True) for _ in range(2)]
+    for judge in judges:
+        judge.begin(clips(6))
+    futures = [judge.submit(item) for judge in judges for item in clips(6)]
+    assert all(future.result(timeout=120).scores for future in futures)
+    assert [batch.total for batch in server.batches.values()] == [6]
+    assert paid_once(server, 6)
+
+
+def test_two_that_resume_a_batch_at_once_collect_it_once(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    left_out(server, open_judge, 3)
+    server.script = lambda asked: (
+        own_scores(asked) if asked.authorization else act.text("I cannot grade this.")
+    )
+    both = threading.Barrier(2)
+
+    def meet(name: str) -> None:
+        if name == "GET /files/ID":
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(2)
+
+    server.rules.fault = meet
+    judges = [open_judge() for _ in range(2)]
+    for judge in judges:
+        judge.begin(clips(3))
+    futures = [judge.submit(item) for judge in judges for item in clips(3)]
+    assert all(future.result(timeout=120).scores for future in futures)
+    assert server.exchanges.count("GET /files/ID") == 1
+    with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
+        assert db.execute("SELECT COUNT(*) FROM reply").fetchone() == (6,), "unread and read"
+
+
+def test_answers_may_be_many_and_take_long(server: BatchServer, open_judge: OpenJudge) -> None:
+    """Longer than a single one may be, and than it may take."""
+    server.script = lambda asked: act.body(
+        act.completion("{'visual': 4, 'audio': 3, 'details': 4}", padding="x" * 700_000)
+    )
+
+    def slow(name: str) -> None:
+        if name in {"POST /files", "GET /files/ID"}:
+            time.sleep(2.5)
+
+    server.rules.fault = slow
+    judgments = open_judge(batch=True, timeout=1.0).judge_many(clips(2), progress=False)
+    assert [j.scores for j in judgments] == [Scores(4, 3, 4)] * 2
+    assert not server.requests
 
 
 def test_many_requests_are_split_by_the_limits(

@@ -16,6 +16,7 @@ import pytest
 from ugc_tasks.judge.budget import BudgetReached, Meter, Purse, purse_of
 from ugc_tasks.judge.prices import Price
 from ugc_tasks.judge.reply import ChatReply
+from ugc_tasks.judge.tokens import TokenCounter
 
 PRICE = Price("m", input=1000.0, output=10_000.0, as_of="2031-01-01", batch_factor=0.5)
 """A tenth of a cent a prompt token, one cent a reply token."""
@@ -142,14 +143,48 @@ def test_the_sentence_says_what_was_spent_and_what_to_do() -> None:
     run(work())
 
 
+def test_a_budget_is_spent_to_the_last_cent_and_not_beyond() -> None:
+    purse = Purse(0.3)
+    assert purse.set_aside(0.1)
+    assert purse.set_aside(0.2), "0.1 + 0.2 is a little more than 0.3 to a computer"
+    with pytest.raises(BudgetReached):
+        Purse(1.0).set_aside(1.0001)
+
+
+@pytest.mark.parametrize(("exact", "margin"), [(True, 1.05), (False, 1.3)])
+def test_a_prompt_may_be_counted_higher_by_the_endpoint_than_by_us(
+    exact: bool, margin: float
+) -> None:
+    """By a twentieth where we have the model's own encoding, by three tenths where we estimate."""
+    meter = Meter(Purse(100.0), PRICE)
+    meter.counter = TokenCounter("for a test", exact, len)
+    asked = body(200) | {"max_tokens": 0}
+    ours = meter.counter.request(asked)
+    assert meter.at_most(asked) == pytest.approx(round(ours * margin) / 1000)
+    meter.usage(asked, reply(2 * ours))
+    meter.usage(asked, reply(ours))
+    assert meter.at_most(asked) == pytest.approx(round(ours * 2 * 1.05) / 1000), "at most so far"
+
+
+def test_once_there_was_a_reply_requests_need_not_go_alone_be_it_an_empty_one() -> None:
+    async def work() -> None:
+        meter = Meter(Purse(100.0), PRICE)
+        await one(meter, reply(120, 0))
+        bills = [await meter.bill(body()) for _ in range(3)]
+        assert len(bills) == 3
+
+    run(work())
+
+
 def test_a_request_whose_reply_never_came_may_have_been_paid_for() -> None:
     async def work() -> None:
         purse = Purse(100.0)
         meter = Meter(purse, PRICE)
-        await one(meter, reply())
-        known = purse.spent
-        await one(meter, None)
-        assert purse.spent >= known + 0.1 + 0.2
+        for longest in (20, 60):
+            await one(meter, reply(120, longest))
+            known = purse.spent
+            await one(meter, None)
+            assert purse.spent >= known + 0.1 + longest / 100
 
     run(work())
 
@@ -183,6 +218,29 @@ def test_a_batch_takes_as_many_as_there_is_room_for() -> None:
     assert purse.room == pytest.approx(5.0 - 0.32 / 2)
 
 
+def test_a_batch_takes_requests_in_their_order() -> None:
+    meter = Meter(Purse(3.0), PRICE)
+    chosen, _ = meter.afford({"first": body(), "long": body(9_000), "short": body()})
+    assert list(chosen) == ["first"]
+
+
+def test_a_batch_is_not_handed_in_where_another_was_quicker_with_the_room() -> None:
+    class Contended(Purse):
+        @property
+        def room(self) -> float | None:
+            found = super().room
+            assert found is not None
+            self.set_aside(found)
+            return found
+
+    purse = Contended(5.0)
+    chosen, aside = Meter(purse, PRICE).afford({"a": body()})
+    assert chosen == {}
+    with aside:
+        assert Purse.room.fget(purse) == 0.0  # type: ignore[attr-defined]
+    assert Purse.room.fget(purse) == 0.0  # type: ignore[attr-defined]
+
+
 def test_a_process_has_one_purse_for_a_store_and_a_budget(tmp_path: Path) -> None:
     first = purse_of(tmp_path / "a", 3.0)
     assert purse_of(tmp_path / "a", 3.0) is first
@@ -210,7 +268,9 @@ def test_threads_do_not_lose_a_cent() -> None:
 @pytest.mark.parametrize("name", ["max_completion_tokens", "max_tokens"])
 def test_either_name_of_the_longest_reply_is_heeded(name: str) -> None:
     meter = Meter(Purse(100.0), PRICE)
-    assert meter.at_most(body()) - meter.at_most(body() | {name: 10}) == pytest.approx(246 * 0.01)
+    for most in (10, 1_000):
+        more = meter.at_most(body() | {name: most}) - meter.at_most(body())
+        assert more == pytest.approx((most - 256) * 0.01)
 
 
 def test_short_replies_do_not_make_the_next_ones_short() -> None:
@@ -228,6 +288,8 @@ def test_no_reply_is_longer_than_the_model_can_give() -> None:
     price = dataclasses.replace(PRICE, max_output=100)
     capped, free = Meter(Purse(100.0), price), Meter(Purse(100.0), PRICE)
     assert free.at_most(body()) - capped.at_most(body()) == pytest.approx((256 - 100) * 0.01)
+    roomy = Meter(Purse(100.0), dataclasses.replace(PRICE, max_output=16_384))
+    assert roomy.at_most(body()) == free.at_most(body()), "nobody answers at such length"
 
 
 def test_a_fork_has_a_purse_of_its_own(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,41 @@ def test_closing_one_judge_leaves_the_claims_of_another_against_other_processes(
         with another_process(store) as (theirs, _):
             assert not theirs
     first.close()
+
+
+def test_of_two_threads_that_claim_at_once_one_has_it(store: Path) -> None:
+    """Each judge has a thread of its own."""
+    rounds, at_once = 500, threading.Barrier(2)
+    got: list[list[bool]] = [[], []]
+
+    def claim(number: int) -> None:
+        claims = Claims(store)
+        for _ in range(rounds):
+            at_once.wait(60)
+            with claims.claimed(KEY) as mine:
+                got[number].append(mine)
+                at_once.wait(60)
+        claims.close()
+
+    threads = [threading.Thread(target=claim, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [sum(both) for both in zip(*got, strict=True)] == [1] * rounds
+
+
+def test_releasing_one_claim_leaves_all_others_against_other_processes(store: Path) -> None:
+    first, next_one, last = "0" * 15, "0" * 14 + "1", "f" * 15
+    claims = Claims(store)
+    with claims.claimed(next_one + "0" * 49) as one, claims.claimed(last + "0" * 49) as two:
+        assert (one, two) == (True, True)
+        with claims.claimed(first + "0" * 49) as released:
+            assert released
+        for key in (next_one, last):
+            with another_process(store, key + "0" * 49) as (theirs, _):
+                assert not theirs
+    claims.close()
 
 
 def test_a_judge_that_is_opened_meanwhile_does_not_drop_them_either(store: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from ugc_tasks.judge.disk import Disk
+from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.reply import ChatReply
+from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.store import JudgeStoreError
 
 
@@ -57,3 +62,42 @@ def test_what_cannot_be_kept_is_tried_once_more_in_the_end(
     asyncio.run(work())
     assert len(tries) == 2
     assert ("1 judgments that were paid for" in caplog.text) is not room_in_the_end
+
+
+def test_a_store_that_was_closed_is_open_no_longer(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "judgments.sqlite3")
+    asyncio.run(disk.aclose())
+    with pytest.raises(JudgeStoreError, match="it is closed"):
+        disk.store.first_scored("k")
+
+
+def test_only_scores_of_the_form_asked_for_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "judgments.sqlite3"
+    for question, found in (("caption", False), ("background", True)):
+        disk = Disk(path, QUESTIONS[question].form)
+        scores = Scores(consistent=1.0)
+        disk.store.add("k", ChatReply("x"), video_id="v", judge="j", scores=scores, failure=None)
+        assert (disk.store.first_scored("k") is not None) == found
+        asyncio.run(disk.aclose())
+
+
+def test_work_that_comes_when_the_interpreter_ends_is_done_all_the_same(tmp_path: Path) -> None:
+    """Replies that were on the wire when a run was interrupted arrive so late."""
+    program = f"""
+import asyncio, threading
+from pathlib import Path
+from ugc_tasks.judge.disk import Disk
+
+disk = Disk(Path({str(tmp_path / "judgments.sqlite3")!r}))
+
+def late():
+    threading.main_thread().join()  # other threads take no work from here on
+    print(asyncio.run(disk.do(lambda: "done")))
+
+threading.Thread(target=late).start()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60,
+        cwd=Path(__file__).resolve().parents[3],
+    )  # fmt: skip
+    assert done.stdout == "done\n", done.stderr

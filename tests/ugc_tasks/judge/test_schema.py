@@ -177,3 +177,19 @@ def test_every_reply_of_version_2_is_there_and_its_cost_is_not_known(tmp_path: P
     assert read(path, "SELECT * FROM reply WHERE attempt < 3") == [(*row, None) for row in before]
     assert read(path, "SELECT usd FROM reply WHERE attempt = 3") == [(0.5,)]
     assert read(path, "SELECT COUNT(*) FROM batch") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "change", ["attempt = 1", "scores = NULL", "failure = 'none'", "text = NULL", "key = NULL"]
+)
+def test_the_file_itself_refuses_what_makes_no_sense(tmp_path: Path, change: str) -> None:
+    """Two replies in one place, one that was neither read nor failed, or both."""
+    path = tmp_path / "judgments.sqlite3"
+    store = JudgmentStore(path)
+    for _ in range(2):
+        store.add("k", ChatReply("x"), video_id="v", judge="j", scores=Scores(4), failure=None)
+    store.close()
+    db = sqlite3.connect(path)
+    with pytest.raises(sqlite3.IntegrityError):
+        db.execute(f"UPDATE reply SET {change} WHERE attempt = 2")  # noqa: S608
+    db.close()

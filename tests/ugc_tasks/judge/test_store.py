@@ -119,10 +119,10 @@ def test_scores_that_somebody_has_changed_are_ignored_with_a_line_and_never_a_ju
     ("column", "value"),
     [
         ("text", b"\xff"), ("model", b"bytes"), ("finish_reason", b"\xff"),
-        ("fingerprint", b"\x00"), ("prompt_tokens", -1), ("prompt_tokens", 2**60),
+        ("fingerprint", b"\x00"), ("prompt_tokens", -1), ("prompt_tokens", 2**53),
         ("completion_tokens", "many"), ("completion_tokens", 1.5), ("usd", -0.5), ("usd", 1e300),
         ("usd", float("inf")), ("usd", "cheap"), ("attempt", -3), ("attempt", "first"),
-        ("attempt", 2**62), ("attempt", 1.5),
+        ("attempt", 1_000_000), ("attempt", 2**62), ("attempt", 1.5),
     ],
 )  # fmt: skip
 def test_a_row_that_is_not_as_this_program_writes_it_is_ignored_and_another_can_be_added(
@@ -132,6 +132,20 @@ def test_a_row_that_is_not_as_this_program_writes_it_is_ignored_and_another_can_
     with sqlite3.connect(path) as db:
         db.execute(f"UPDATE reply SET {column} = ?", (value,))  # noqa: S608
     assert store.first_scored("k") is None
+    add(store, "k", Scores(2, 2, 2))
+    found = store.first_scored("k")
+    assert found is not None
+    assert found.scores == Scores(2, 2, 2)
+
+
+@pytest.mark.parametrize("attempt", [999_998, 999_999, 1_000_000])
+def test_however_high_a_file_counts_what_is_added_is_found_again(
+    store: JudgmentStore, path: Path, attempt: int
+) -> None:
+    """It is paid for."""
+    add(store, "k", None)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE reply SET attempt = ?", (attempt,))
     add(store, "k", Scores(2, 2, 2))
     found = store.first_scored("k")
     assert found is not None
@@ -183,17 +197,25 @@ def test_hostile_text_is_stored_as_text(store: JudgmentStore, text: str) -> None
     assert found.reply.text == text.replace("\ud800", "?")
 
 
-def test_many_threads_count_their_attempts_without_a_gap(store: JudgmentStore) -> None:
+@pytest.mark.parametrize("each_its_own", [False, True])
+def test_many_threads_count_their_attempts_without_a_gap(
+    store: JudgmentStore, path: Path, each_its_own: bool
+) -> None:
+    """On one open store, or on one for each of them, as several processes have."""
+    stores = [JudgmentStore(path) if each_its_own else store for _ in range(4)]
     got: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: got.extend(add(store, "k", None) for _ in range(10)))
-        for _ in range(4)
-    ]
+
+    def work(own: JudgmentStore) -> None:
+        got.extend(add(own, "k", None) for _ in range(20))
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in stores]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(got) == list(range(1, 41))
+    for own in stores:
+        own.close()
+    assert sorted(got) == list(range(1, 81))
 
 
 def test_the_key_changes_with_everything_that_determines_a_judgment() -> None:
@@ -363,6 +385,72 @@ except JudgeStoreError as error:
     )
 
 
+@pytest.fixture
+def other(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program that writes to the file, for half a second."""
+    path.parent.mkdir(exist_ok=True)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.5, db.execute, ["COMMIT"])
+    timer.start()
+    yield db
+    timer.join()
+    db.close()
+
+
+def test_who_writes_meanwhile_is_waited_for(
+    store: JudgmentStore, other: sqlite3.Connection
+) -> None:
+    assert add(store, "k", Scores(1, 1, 1)) == 1
+
+
+def test_who_makes_the_same_store_meanwhile_is_waited_for(
+    path: Path, other: sqlite3.Connection
+) -> None:
+    """SQLite itself does not wait where a file gets its write-ahead log."""
+    store = JudgmentStore(path)
+    assert add(store, "k", Scores(1, 1, 1)) == 1
+    store.close()
+
+
+def test_a_change_that_another_was_quicker_with_is_no_damage(store: JudgmentStore) -> None:
+    """SQLite has codes of its own for some of the ways in which a file is held."""
+    quicker = JudgmentStore(store.path)
+    with pytest.raises(JudgeStoreError, match="is held by another program"), store.reading() as db:
+        db.execute("BEGIN")
+        db.execute("SELECT * FROM reply").fetchall()
+        add(quicker, "k", None)
+        db.execute("DELETE FROM reply")
+    quicker.close()
+
+
+def test_what_fails_half_way_leaves_nothing(store: JudgmentStore) -> None:
+    add(store, "k", Scores(1, 1, 1))
+    with pytest.raises(JudgeStoreError, match="no such table"), store.writing() as db:
+        db.execute("DELETE FROM reply")
+        db.execute("DELETE FROM nowhere")
+    assert store.scored(["k"]) == {"k"}
+    assert add(store, "k", None) == 2
+
+
+def test_a_store_that_may_not_grow_has_no_room(store: JudgmentStore) -> None:
+    with store.reading() as db:
+        db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(JudgeStoreError, match=r"has no room .*make room.*what is in it is kept"):
+        add(store, "k", None, ChatReply("x" * 100_000))
+
+
+def test_a_store_that_is_refused_is_not_left_open(store: JudgmentStore, path: Path) -> None:
+    with store.writing() as db:
+        db.execute("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(JudgeStoreError, match="newer version") as caught:
+        JudgmentStore(path)
+    assert caught.value.__traceback__ is not None  # which would keep it alive
+    opened = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
+    assert not [name for name in opened if name.startswith(str(path))]
+
+
 def test_a_store_that_another_program_holds_is_said_to_be(store: JudgmentStore, path: Path) -> None:
     with store.reading() as db:
         db.execute("PRAGMA busy_timeout = 50")
@@ -396,6 +484,9 @@ def test_this_very_reply_is_known_by_key_text_and_time(store: JudgmentStore) -> 
     assert not store.holds("k", REPLY, since=time.time() + 60)
     assert not store.holds("l", REPLY, since=before - 1)
     assert not store.holds("k", ChatReply("another"), since=before - 1)
+    hostile = ChatReply("half a pair: \ud800")
+    add(store, "k", None, hostile)
+    assert store.holds("k", hostile, since=before - 1)
 
 
 @pytest.mark.parametrize("free", [31, 32])
