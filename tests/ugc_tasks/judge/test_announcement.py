@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ugc_tasks.judge.announcement import Announcement
+import pytest
+
+from ugc_tasks.judge.announcement import Announcement, tell
 from ugc_tasks.judge.prices import Price
 
 PRICE = Price("m", 2.5, 10.0, "2031-01-01", batch_factor=0.5)
@@ -50,3 +52,12 @@ def test_a_budget_that_will_not_do_is_told_beforehand() -> None:
     assert "enough for about 395 of them" in str(replace(WHOLE, budget=1.0))
     assert "the budget is $5" in str(replace(WHOLE, budget=5.0))
     assert "enough" not in str(replace(WHOLE, budget=5.0))
+
+
+def test_what_is_told_is_one_harmless_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("an endpoint said \x1b[2J\nand more")
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("judge: an endpoint said ")
+    assert err.count("\n") == 1
+    assert "\x1b" not in err

@@ -53,6 +53,21 @@ def test_a_model_that_is_in_no_table_has_no_price(own: Path) -> None:
     assert price_of("GPT-4O", own) is None
 
 
+def test_a_batch_costs_the_whole_price_where_a_table_says_nothing_of_batches(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text('as_of = "2031-01-02"\n[models.m]\ninput = 1\noutput = 1')
+    price = price_of("m", path)
+    assert price is not None
+    assert price.usd(1_000_000, 0, batched=True) == price.usd(1_000_000, 0) == 1.0
+
+
+def test_a_table_may_have_a_mebibyte(own: Path) -> None:
+    own.write_text(OWN + "#" * ((1 << 20) - len(OWN)))
+    assert price_of("my/model", own) is not None
+
+
 def test_the_users_table_goes_first_and_ours_fills_what_it_lacks(own: Path) -> None:
     mine, changed, ours = (price_of(m, own) for m in ("my/model", "gpt-4o", PAPER_MODEL))
     assert mine is not None
@@ -79,6 +94,11 @@ def test_the_users_table_goes_first_and_ours_fills_what_it_lacks(own: Path) -> N
         ('as_of = "x"\nbatch_factor = inf\n[models]', "batch_factor"),
         ('as_of = "x"\n[models]\nm = 3', "'m'"),
         ('as_of = "x"\n[models.m]\ninput = 1\noutput = 1\nmax_output_tokens = 0', "max_output"),
+        (
+            'as_of = "x"\n[models.m]\ninput = 1\noutput = 1\nmax_output_tokens = true',
+            "max_output",
+        ),
+        ("a = " + "[" * 100_000, "not TOML"),
         ("#" * (1 << 20) + "\n", "larger"),
     ],
 )

@@ -31,6 +31,8 @@ def escaped(form: str) -> str:
         KEY, KEY.upper(), KEY.replace("-", "%2D"), KEY.replace("-", "%252d"), escaped("%{:02X}"),
         escaped("\\u{:04x}"), escaped("\\\\u{:04X}"), escaped("\\x{:02x}"), escaped("&#{};"),
         escaped("&#x{:X};"), escaped("&amp;#{};"), KEY.replace("-", "\\-"),
+        KEY.replace("-", "%2525252d"), KEY.replace("-", "\\" * 7 + "-"), escaped("&#0{};"),
+        escaped("\\" * 7 + "u{:04x}"), escaped("&amp;amp;amp;#{};"), escaped("&#x000{:x};"),
     ],
     ids=lambda echo: echo[:12],
 )  # fmt: skip
@@ -68,6 +70,8 @@ def test_a_text_that_almost_has_the_key_takes_linear_time(piece: str) -> None:
 def test_a_message_is_one_short_printable_line() -> None:
     said = brief_message("a\nb\x1b[31m " + "word " * 500, KEY, limit=80)
     assert len(said) == 80
+    assert said.endswith("…")
+    assert brief_message("x" * 80, KEY, limit=80) == "x" * 80
     assert said.startswith("a b?[31m word")
     assert said.isprintable()
 

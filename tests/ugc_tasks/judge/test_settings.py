@@ -58,6 +58,8 @@ def test_every_variable_is_heard() -> None:
         ("UGC_JUDGE_PROFILE", "papier"),
         ("UGC_JUDGE_CONCURRENCY", "0"),
         ("UGC_JUDGE_CONCURRENCY", "many"),
+        ("UGC_JUDGE_CONCURRENCY", "²"),
+        ("UGC_JUDGE_EARLY", "2"),
         ("UGC_JUDGE_CONCURRENCY", "9" * 5000),
         ("UGC_JUDGE_ATTEMPTS", "-1"),
         ("UGC_JUDGE_ATTEMPTS", "2.5"),
@@ -154,6 +156,56 @@ def test_headers_of_the_users_own_may_have_the_key() -> None:
     assert JudgeSettings.from_env(given, cache=CACHE).api_key == CANARY
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "beyond"),
+    [
+        ("UGC_JUDGE_CONCURRENCY", "512", "513"),
+        ("UGC_JUDGE_ATTEMPTS", "100", "101"),
+        ("UGC_JUDGE_REPEATS", "64", "65"),
+        ("UGC_JUDGE_TIMEOUT", "86400", "86400.5"),
+        ("UGC_JUDGE_DEADLINE", "86400", "86400.5"),
+        ("UGC_JUDGE_BUDGET", "1000000", "1000000.5"),
+        ("UGC_JUDGE_INTERVAL", "100", "100.5"),
+    ],
+)
+def test_a_number_may_be_so_large_and_no_larger(name: str, most: str, beyond: str) -> None:
+    given = {"OPENAI_API_KEY": CANARY}
+    settings = JudgeSettings.from_env(given | {name: most}, cache=CACHE)
+    field = name.removeprefix("UGC_JUDGE_").lower()
+    assert getattr(settings, field) == float(most)
+    with pytest.raises(JudgeConfigError, match=name):
+        JudgeSettings.from_env(given | {name: beyond}, cache=CACHE)
+
+
+@pytest.mark.parametrize(
+    ("written", "early"),
+    [("1", True), ("yes", True), ("True", True), ("ON", True), ("", True), ("0", False),
+     ("no", False), ("false", False), ("Off", False)],
+)  # fmt: skip
+def test_judging_early_is_switched_by_any_word_for_it(written: str, early: bool) -> None:
+    given = {"OPENAI_API_KEY": CANARY, "UGC_JUDGE_EARLY": written}
+    assert JudgeSettings.from_env(given, cache=CACHE).early is early
+
+
+def test_a_key_of_eight_characters_is_a_secret_also_here() -> None:
+    for key, refused in (("12345678", True), ("1234567", False)):
+        given = {"OPENAI_API_KEY": key, "UGC_JUDGE_MODEL": f"model-{key}"}
+        if refused:
+            with pytest.raises(JudgeConfigError, match="UGC_JUDGE_MODEL has the key in it"):
+                JudgeSettings.from_env(given, cache=CACHE)
+        else:
+            assert JudgeSettings.from_env(given, cache=CACHE).model == "model-1234567"
+
+
+def test_a_path_may_begin_in_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = {"OPENAI_API_KEY": CANARY, "UGC_JUDGE_STORE": "~/s", "UGC_JUDGE_PRICES": "~/p"}
+    settings = JudgeSettings.from_env(given, cache=CACHE)
+    assert (settings.store, settings.prices) == (tmp_path / "s", tmp_path / "p")
+
+
 def test_a_placeholder_for_a_key_may_be_a_part_of_other_values() -> None:
     given = {"OPENAI_API_KEY": "EMPTY", "UGC_JUDGE_MODEL": "my-EMPTY-model"}
     assert JudgeSettings.from_env(given, cache=CACHE).model == "my-EMPTY-model"
@@ -201,7 +253,9 @@ def test_the_key_does_not_show() -> None:
     assert CANARY not in repr(JudgeSettings.from_env({"OPENAI_API_KEY": CANARY}, cache=CACHE))
 
 
-@pytest.mark.parametrize(("ranks", "share"), [("1", 8.0), ("4", 2.0), ("", 8.0), ("x", 8.0)])
+@pytest.mark.parametrize(
+    ("ranks", "share"), [("1", 8.0), ("4", 2.0), ("", 8.0), ("x", 8.0), ("0", 8.0)]
+)
 def test_ranks_share_a_budget_because_each_judges_its_own_clips(ranks: str, share: float) -> None:
     given = {"OPENAI_API_KEY": CANARY, "UGC_JUDGE_BUDGET": "8", "WORLD_SIZE": ranks}
     assert JudgeSettings.from_env(given, cache=CACHE).budget == share

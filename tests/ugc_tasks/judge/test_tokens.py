@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -72,6 +74,34 @@ def test_an_encoding_that_cannot_be_fetched_is_estimated_and_said(
     counter = counter_for("gpt-4o-2024-08-06")
     assert not counter.exact
     assert "o200k_base could not be fetched" in counter.how
+
+
+def test_an_encoding_that_cannot_be_fetched_is_not_tried_for_again_by_each_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    def fail(name: str) -> None:
+        tried.append(name)
+        raise OSError
+
+    monkeypatch.setattr(tiktoken, "get_encoding", fail)
+    for _ in range(3):
+        assert not counter_for("gpt-4o-2024-08-06").exact
+    assert tried == ["o200k_base"]
+
+
+def test_a_network_that_swallows_everything_does_not_hold_up_the_end_of_the_run() -> None:
+    program = """
+import threading, tiktoken
+from ugc_tasks.judge.tokens import counter_for
+tiktoken.get_encoding = lambda _: threading.Event().wait()
+print(counter_for("gpt-4o-2024-08-06", within=0.1).exact)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "False\n"
 
 
 def test_a_network_that_swallows_everything_does_not_hold_up_the_run(
