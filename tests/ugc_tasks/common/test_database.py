@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.database import why_no_place
+from ugc_tasks.common.database import why_no_place
 
 TakeLocks = Callable[[int], None]
 
