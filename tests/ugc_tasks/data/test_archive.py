@@ -16,6 +16,7 @@ import sys
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -221,7 +222,13 @@ def unix(name: str, kind: int) -> zipfile.ZipInfo:
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [(stat.S_IFLNK, "link"), (stat.S_IFBLK, "device"), (stat.S_IFIFO, "pipe")],
+    [
+        (stat.S_IFLNK, "link"),
+        (stat.S_IFBLK, "device"),
+        (stat.S_IFCHR, "device"),
+        (stat.S_IFIFO, "pipe"),
+        (stat.S_IFSOCK, "socket"),
+    ],
 )
 def test_links_and_devices_in_a_zip_are_refused(
     take: Take, made: Path, clip_bytes: bytes, kind: int, said: str
@@ -255,6 +262,52 @@ def test_links_and_devices_in_a_tar_are_refused(
         archive.addfile(honest, io.BytesIO(clip_bytes))
     taken = take(made / "a")
     assert (taken.done, taken.refused) == (["PI-2"], [("PI-1.mp4", f"it is a {said}")])
+
+
+def test_a_name_that_goes_on_behind_a_null_is_refused(
+    take: Take, made: Path, clip_bytes: bytes
+) -> None:
+    path = a_zip(made / "a", [("PI-1.mp4_.txt", clip_bytes), ("PI-2.mp4", clip_bytes)])
+    path.write_bytes(path.read_bytes().replace(b"PI-1.mp4_.txt", b"PI-1.mp4\0.txt"))
+    taken = take(path)
+    assert taken.done == ["PI-2"]
+    assert taken.refused == [("PI-1.mp4\\x00.txt", "its name has control characters")]
+
+
+@zip_or_tar
+def test_an_archive_may_have_many_members_but_not_without_limit(
+    take: Take, made: Path, clip_bytes: bytes, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(made / "a", [(f"PI-{n}.mp4", clip_bytes) for n in (1, 2, 3)])
+    monkeypatch.setattr(module, "_MAX_MEMBERS", 2)
+    taken = take(path)
+    assert (taken.done, taken.cut) == (["PI-1", "PI-2"], "it has more than 2 members")
+    monkeypatch.setattr(module, "_MAX_MEMBERS", 3)
+    taken = take(path, present={"PI-1", "PI-2"})
+    assert (taken.done, taken.cut) == (["PI-3"], None)
+
+
+def greedy(stream: bytes) -> bytes:
+    """Return an xz stream that says that a dictionary of 4 GiB is needed to unpack it."""
+    data = bytearray(stream)
+    end = 12 + (data[12] + 1) * 4  # of the first block's header
+    data[16] = 40
+    struct.pack_into("<I", data, end - 4, zlib.crc32(data[12 : end - 4]))
+    return bytes(data)
+
+
+def test_an_xz_archive_that_wants_gigabytes_is_not_unpacked(
+    take: Take, made: Path, clip_bytes: bytes
+) -> None:
+    whole = a_tar(made / "a", [("PI-1.mp4", clip_bytes), ("PI-2.mp4", clip_bytes)]).read_bytes()
+    (made / "a").write_bytes(greedy(lzma.compress(whole)))
+    with pytest.raises(DataError, match="Memory usage limit exceeded"):
+        take(made / "a")
+    half = 512 + len(padded(clip_bytes)) + 512
+    (made / "a").write_bytes(lzma.compress(whole[:half]) + greedy(lzma.compress(whole[half:])))
+    taken = take(made / "a")
+    assert taken.done == ["PI-1"]
+    assert "Memory usage limit exceeded" in str(taken.cut)
 
 
 def test_an_encrypted_member_is_refused(take: Take, made: Path, clip_bytes: bytes) -> None:

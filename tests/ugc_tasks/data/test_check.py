@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.support.clips import write_clip, write_song
+from ugc_tasks.data import check
 from ugc_tasks.data.check import ClipFault, admit, check_clip
 
 if TYPE_CHECKING:
@@ -170,3 +173,71 @@ def test_a_clip_gets_its_place_only_when_it_is_one(tmp_path: Path, clip_bytes: b
     assert admit(new, place) == pytest.approx(2.0, abs=0.1)
     assert place.read_bytes() == clip_bytes
     assert not new.exists()
+
+
+def test_a_clip_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, new = tmp_path / "clip.mp4", tmp_path / "new"
+    new.write_bytes(clip_bytes)
+    synced: list[tuple[int, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, place.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    admit(new, place)
+    assert synced == [(len(clip_bytes), False)]
+
+
+def test_a_file_may_be_large_but_not_without_limit(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.touch()
+    os.truncate(path, 256 << 20)
+    with pytest.raises(ClipFault, match="not a readable video file"):
+        check_clip(path)
+    os.truncate(path, (256 << 20) + 1)
+    with pytest.raises(ClipFault, match="it is larger than 256 MiB"):
+        check_clip(path)
+
+
+def test_a_picture_may_be_wide_but_not_without_limit(tmp_path: Path) -> None:
+    form: dict[str, Any] = {"height": 32, "fps": 2, "seconds": 2.0, "audio": None}
+    check_clip(write_clip(tmp_path / "a.mp4", width=8192, **form))
+    with pytest.raises(ClipFault, match="its picture is larger than 8192 pixels a side"):
+        check_clip(write_clip(tmp_path / "b.mp4", width=8194, **form))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile whole.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nwhole.mp4\n#EXT-X-ENDLIST\n",
+    ],
+    ids=["script", "playlist"],
+)
+def test_a_script_is_no_clip_though_it_names_one(
+    tmp_path: Path, clip_bytes: bytes, script: str
+) -> None:
+    (tmp_path / "whole.mp4").write_bytes(clip_bytes)
+    (tmp_path / "clip.mp4").write_text(script)
+    with pytest.raises(ClipFault, match="not a readable video file"):
+        check_clip(tmp_path / "clip.mp4")
+
+
+def test_a_name_that_looks_like_an_address_is_a_file_here(
+    tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("http:clip.mp4").write_bytes(clip_bytes)
+    assert check_clip(Path("http:clip.mp4")) == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_clip_is_looked_at_for_only_so_long(
+    tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip_bytes)
+    minutes = itertools.count(step=61)
+    monkeypatch.setattr(check, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    with pytest.raises(ClipFault, match="it takes more than 60 s to look at"):
+        check_clip(tmp_path / "clip.mp4")

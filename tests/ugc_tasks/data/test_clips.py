@@ -15,8 +15,8 @@ import pytest
 from tests.support.web_host import HTML, MP4, Answer, WebHost
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data import clips
-from ugc_tasks.data.clips import TRIES, Fetched, fetch_clips, staging
-from ugc_tasks.data.download import ANY_HOST, Kind, NoClip
+from ugc_tasks.data.clips import Fetched, fetch_clips, staging
+from ugc_tasks.data.download import ANY_HOST, TIKTOK, Kind, NoClip
 from ugc_tasks.data.ledger import Dead, Ledger
 
 
@@ -67,7 +67,9 @@ def there(videos: Path) -> set[str]:
 def test_clips_come_under_their_ids_and_nothing_stays_beside_them(
     fetch: Fetch, host: WebHost, videos: Path, ledger: Ledger, clip_bytes: bytes
 ) -> None:
+    ledger.note_dead("PI-2", Dead("http://a.example", "gone", "status 404"))
     fetched = fetch(serve_clips(host, clip_bytes, 5), workers=3)
+    assert ledger.dead("PI-2") is None, "it is there now"
     assert sorted(fetched.done) == [f"PI-{n}" for n in range(1, 6)]
     assert there(videos) == {f"PI-{n}.mp4" for n in range(1, 6)}
     assert ledger.checked(videos / "PI-1.mp4") == (True, None), "it is not looked at again"
@@ -94,7 +96,7 @@ def test_what_does_not_pass_is_named_and_tried_in_the_next_run(
     fetched = fetch(links)
     assert fetched.done == ["PI-2"]
     assert fetched.failed == {"PI-1": "the server answered with status 503"}
-    assert host.asked.count("/1.mp4") == TRIES
+    assert host.asked.count("/1.mp4") == 4
     assert ledger.dead("PI-1") is None
     assert there(videos) == {"PI-2.mp4"}
 
@@ -150,9 +152,11 @@ class Site:
     clip: bytes
     answers: Callable[[str, int], NoClip | None]
     asked: list[str] = field(default_factory=list)
+    extractors: set[object] = field(default_factory=set)
 
-    def __call__(self, link: str, folder: Path, **_: object) -> Path:
+    def __call__(self, link: str, folder: Path, *, extractors: object, **_: object) -> Path:
         self.asked.append(link)
+        self.extractors.add(extractors)
         if (verdict := self.answers(link, len(self.asked))) is not None:
             raise verdict
         (folder / "clip.mp4").write_bytes(self.clip)
@@ -284,6 +288,25 @@ def test_a_clip_of_an_earlier_run_tells_whether_the_site_still_answers(
     assert (fetched.gave_up is not None) == (not comes and count == 30)
     assert "https://other.example/1.mp4" not in asked
     assert not set(asked) & set(earlier[3:]), "few are asked for again"
+
+
+def test_clips_of_earlier_runs_are_asked_for_of_the_same_sites_alone(
+    videos: Path, ledger: Ledger, site: MakeSite
+) -> None:
+    """What only TikTok may be asked for is not asked of any host, to find out whether it is up."""
+    earlier = "https://www.tiktok.com/@u/video/77"
+    asked = site(lambda link, n: None if link == earlier else NoClip("refused", BLOCKED))
+    fetch_clips(
+        tiktok(3),
+        videos,
+        ledger,
+        extractors=TIKTOK,
+        workers=1,
+        step=lambda _: None,
+        controls=[earlier],
+    )
+    assert earlier in asked.asked
+    assert asked.extractors == {TIKTOK}
 
 
 def test_a_failure_is_never_kept_as_gone(fetch: Fetch, ledger: Ledger, site: MakeSite) -> None:

@@ -57,6 +57,21 @@ def test_a_refusal_is_not_asked_again(server: FileServer, status: int) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_redirect_is_followed(server: FileServer) -> None:
+    server.answers = [(302, b""), (200, b"content")]
+    server.headers = {"Location": "/there"}
+    assert get(server) == b"content"
+    assert server.asked == ["/file", "/there"]
+
+
+def test_a_download_that_takes_too_long_is_given_up(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TOTAL_TIMEOUT_S", 0.0)
+    with pytest.raises(NoConnection, match="it does not answer"):
+        get(server)
+
+
 def test_a_broken_transfer_is_asked_again(server: FileServer) -> None:
     server.headers = {"Content-Length": "1000"}
     with pytest.raises(FetchError, match="the connection failed"):
@@ -185,6 +200,12 @@ def test_a_password_in_the_address_is_not_repeated(server: FileServer) -> None:
         fetch(f"{address}/file", most_bytes=10)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_nor_is_one_in_an_address_that_is_none() -> None:
+    with pytest.raises(FetchError, match="the connection failed") as caught:
+        fetch("http://user:hunter2/x@a.example/file", most_bytes=10)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_endless_answer_is_cut_short(server: FileServer) -> None:

@@ -75,6 +75,13 @@ def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert sqlite3.connect(tmp_path / "other").execute("SELECT name FROM sqlite_master").fetchall()
 
 
+def test_a_ledger_of_an_earlier_version_is_known_by_its_id(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger").close()
+    with sqlite3.connect(tmp_path / "ledger") as database:
+        (found,) = database.execute("PRAGMA application_id").fetchone()
+    assert found == int.from_bytes(b"UGLD"), "of another id, it would be another program's"
+
+
 def test_a_database_without_an_id_that_is_not_ours_is_left_as_it_is(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "other")
     database.execute("CREATE TABLE downloads (url)")
