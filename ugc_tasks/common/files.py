@@ -82,7 +82,7 @@ def _read(path: Path) -> str:
     try:
         _require_file(path, path.stat())
         # A file of /proc may block and tells no size: hence no waiting, and a bounded read.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             _require_file(path, os.fstat(file.fileno()))
             data = file.read(MAX_BYTES + 1) or b""
     except DataError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.judge_server import JudgeServer, scores
+from tests.support.judge_server import JudgeServer, scores, text
 from tests.support.reference import reference_dir
 from ugc_tasks.cli.main import main
 
@@ -244,6 +244,49 @@ def test_the_free_estimate_is_called_one_wherever_it_shows(
         "visual_estimate", "audio_estimate", "details_estimate", "average_estimate"
     }  # fmt: skip
     assert "no judge was asked" in printed.err
+    assert score("caption", answers, "--references", folder, "--profile", "offline") == 0
+    assert "spent" not in capsys.readouterr().out
+
+
+def test_a_judge_that_is_named_goes_before_the_environments_and_is_of_this_call_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = saved(folder, {f"PI-{i}": "A cat sits." for i in (1, 2, 3)})
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "none")
+    assert score("caption", answers, "--references", folder, "--profile", "offline") == 0
+    assert score("caption", answers, "--references", folder) == 2
+    assert "'none' scores nothing" in capsys.readouterr().err
+
+
+def test_of_many_clips_a_few_are_named_and_the_others_counted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tones = {f"PI-{i}": "Positive" for i in (1, 2, 3)} | {f"X-{i}": "A" for i in range(7)}
+    assert score("tone", saved(folder, tones), "--references", folder) == 0
+    assert "do not count: X-0, X-1, X-2, X-3, X-4 and 2 more\n" in capsys.readouterr().err
+
+
+def test_whoever_failed_each_clip_without_a_score_is_named_with_the_reason(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tone.json").rename(folder / "object.json")
+    rows = [
+        {"video_id": "PI-1", "answer": "A red cup."},
+        {"video_id": "PI-2", "answer": "A blue cup."},
+        {"video_id": "PI-3", "error": "blocked"},
+    ]
+    with JudgeServer(
+        lambda asked: text('{"match_score": 1}' if "red" in asked.user else "Sorry.")
+    ) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("UGC_JUDGE_ATTEMPTS", "1")
+        arguments = ["--references", folder, "--profile", "rubric", "--allow-missing"]
+        assert score("objects", saved(folder, rows), *arguments) == 3
+    said = capsys.readouterr().err
+    assert "2 clips could not be scored: PI-2, PI-3\n" in said
+    assert "reason: blocked\n" in said
+    assert said.count("reason: ") == 2
 
 
 def test_captions_are_scored_by_a_judge_over_the_network(

@@ -33,6 +33,9 @@ def ours(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
+SCORED = {"video_id": "PI-1", "visual": 60.0, "audio": 60.0, "details": 60.0}
+
+
 def summarize(*arguments: str | Path) -> int:
     return main(["summarize", *map(str, arguments)])
 
@@ -178,7 +181,37 @@ def test_a_baseline_is_compared_with_clip_by_clip(
     assert row["difference"]["only_here"] == ["PI-3"]
     assert row["difference"]["only_in_baseline"] == ["PI-4"]
     summarize(one, "--baseline", base)
-    assert f"minus {base}" in capsys.readouterr().out
+    *_, row = capsys.readouterr().out.splitlines()
+    # 20 and 0 points more: mean 10, t(1) = 12.706, standard error 10.
+    assert row.split() == ["minus", str(base), "2", *["+10.00", "±127.06"] * 4]
+
+
+def test_a_baseline_of_another_judge_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = ours(tmp_path / "ours.jsonl", SCORED)
+    assert summarize(mine, "--baseline", authors(tmp_path / "base.json", {"PI-1": 3})) == 0
+    assert "not of one judge" in capsys.readouterr().err
+
+
+def test_one_partial_file_makes_the_result_partial(tmp_path: Path) -> None:
+    whole = authors(tmp_path / "whole.json", {"PI-1": 3})
+    partial = authors(tmp_path / "partial.json", {"PI-1": 0})
+    assert summarize(whole, whole) == 0
+    assert summarize(whole, partial) == summarize(partial, whole) == 3
+
+
+def test_a_table_says_what_is_an_estimate_and_what_has_a_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    estimate = {f"{name}_estimate": 60.0 for name in ("visual", "audio", "details")}
+    stray = {"video_id": "PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"}
+    summarize(ours(tmp_path / "ours.jsonl", {"video_id": "PI-1", **estimate}, stray | estimate))
+    _, row, known = capsys.readouterr().out.splitlines()
+    assert row.endswith("a judge (ESTIMATE)")
+    assert row.split()[3::2][:4] == ["60.00"] * 4
+    assert known.split()[:6] == [*"clips with a public reference".split(), "1"]
+    assert known.count(" 60.00 ±") == 4
 
 
 def test_recorded_scores_give_the_published_averages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def written(folder: Path, text: str | bytes) -> Path:
         ("\n\na\tb\n1\t2,3;4\n", [{"a": "1", "b": "2,3;4"}]),
         ('"a";"b"\n"x;\n""y""";2', [{"a": 'x;\n"y"', "b": "2"}]),
         ("1,2", []),
+        ('\r\na,b\r\n"x\r\ny",2\r\n', [{"a": "x\ny", "b": "2"}]),
+        ('"one, two"', "one, two"),
         ('{"a": "one\u2028line"}\r\n{"a": 2}\r\n', [{"a": "one\u2028line"}, {"a": 2}]),
     ],
 )
@@ -59,6 +62,7 @@ def test_the_first_line_tells_json_from_jsonl(tmp_path: Path, text: str, content
         ('{"a": 1, "a": 2}', '"a" is there twice'),
         ('{"a": 1}\n{"b": {"c": 1, "c": 2}}', 'line 2: "c" is there twice'),
         ("1" * 10_000, "not valid JSON"),
+        ('a,b\n"x"y,2\n', "line 2: not valid CSV"),
     ],
 )
 def test_what_is_neither_is_refused_with_the_place(
@@ -129,6 +133,24 @@ def test_a_file_beyond_all_measure_is_not_read(
     monkeypatch.setattr(files, "MAX_BYTES", 10)
     with pytest.raises(DataError, match="12 bytes are more than the 10"):
         read_values(written(tmp_path, "[1, 2, 3, 4]"))
+    assert read_values(written(tmp_path, "[1, 2, 34]")) == [1, 2, 34], "as many bytes are read"
+
+
+def test_of_a_file_that_has_grown_since_no_more_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = written(tmp_path, "[1]").stat()
+    os.truncate(tmp_path / "file", 64 << 20)
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(Path, "stat", lambda path, **_: small)
+    monkeypatch.setattr(os, "fstat", lambda descriptor: small)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="is larger than the 1000 bytes that are read"):
+            read_values(tmp_path / "file")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("row", ["1", "[]", "{}", '{"video_id": 1}', '{"video_id": ".."}'])

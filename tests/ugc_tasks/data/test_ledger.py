@@ -40,6 +40,11 @@ def test_a_check_holds_for_the_file_as_it_was(tmp_path: Path) -> None:
         assert ledger.checked(clip) == (True, None)
         clip.write_bytes(b"longer than the first")
         assert ledger.checked(clip) == (False, None)
+        ledger.note_checked(clip, None)
+        as_it_was = clip.stat().st_mtime_ns
+        clip.write_bytes(b"of another length, though no younger")
+        os.utime(clip, ns=(as_it_was, as_it_was))
+        assert ledger.checked(clip) == (False, None)
         clip.unlink()
         with pytest.raises(FileNotFoundError):
             ledger.checked(clip)
