@@ -210,7 +210,8 @@ def test_a_table_says_what_is_an_estimate_and_what_has_a_reference(
     _, row, known = capsys.readouterr().out.splitlines()
     assert row.endswith("a judge (ESTIMATE)")
     assert row.split()[3::2][:4] == ["60.00"] * 4
-    assert known.split()[:6] == [*"clips with a public reference".split(), "1"]
+    assert known.startswith("  clips with a public reference ")
+    assert known.split()[5] == "1"
     assert known.count(" 60.00 ±") == 4
 
 

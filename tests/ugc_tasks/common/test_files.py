@@ -39,6 +39,7 @@ def written(folder: Path, text: str | bytes) -> Path:
         ("\n\na\tb\n1\t2,3;4\n", [{"a": "1", "b": "2,3;4"}]),
         ('"a";"b"\n"x;\n""y""";2', [{"a": 'x;\n"y"', "b": "2"}]),
         ("1,2", []),
+        ("a, b\n,\n1,2\n", [{"a": "1", "b": "2"}]),
         ('\r\na,b\r\n"x\r\ny",2\r\n', [{"a": "x\ny", "b": "2"}]),
         ('"one, two"', "one, two"),
         ('{"a": "one\u2028line"}\r\n{"a": 2}\r\n', [{"a": "one\u2028line"}, {"a": 2}]),
