@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +26,10 @@ from tests.support.hub_server import HubServer
 from tests.support.published import GITHUB, HUB, IDS, PROMPT
 from tests.support.web_host import MP4, Answer, WebHost
 from ugc_tasks.cli.main import main
+from ugc_tasks.data import prepare
 from ugc_tasks.data.annotations import REPO, REVISION
+from ugc_tasks.data.clips import Fetched
+from ugc_tasks.data.download import ANY_HOST, TIKTOK
 
 COMMIT = REVISION + "5" * (40 - len(REVISION))
 MAIN = """
@@ -314,6 +320,96 @@ def test_links_of_the_dataset_without_ids_are_not_guessed(run: Run, host: WebHos
     assert host.asked == []
 
 
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was to be downloaded, and how, in place of downloading it."""
+    asked: list[dict[str, Any]] = []
+
+    def fetch_clips(links: dict[str, str], *_: object, **how: Any) -> Fetched:
+        asked.append({"links": links, **how})
+        failed = dict.fromkeys(list(links)[:1], "the server answered with status 503")
+        return Fetched(failed=failed, gave_up="20 downloads in a row failed")
+
+    monkeypatch.setattr(prepare, "fetch_clips", fetch_clips)
+    monkeypatch.setattr(prepare, "unreachable", lambda hosts: {})
+    return asked
+
+
+def test_links_of_the_dataset_are_followed_to_tiktok_alone_and_a_users_anywhere(
+    *, run: Run, downloads: list[dict[str, Any]], links: Path, tmp_path: Path
+) -> None:
+    tiktok = {
+        i: f"https://www.tiktok.com/@a/video/747917977018255287{n}" for n, i in enumerate(IDS)
+    }
+    rows: list[dict[str, object]] = [{"video": i, "url": link} for i, link in tiktok.items()]
+    (tmp_path / "cache" / "meta.parquet").write_bytes(published.table(rows))
+    run("prepare")
+    run("prepare", "--map", links)
+    assert [each["extractors"] for each in downloads] == [TIKTOK, ANY_HOST]
+    assert downloads[0]["links"] == tiktok
+
+
+def test_of_each_clip_that_did_not_come_it_is_said_why(
+    *, run: Run, downloads: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    address = "https://www.tiktok.com/@a/video/747917977018255287"
+    rows: list[dict[str, object]] = [
+        {"video": IDS[0], "url": f"{address}0"},
+        {"video": IDS[1], "url": f"{address}1"},
+        {"video": IDS[2], "url": f"{address}2"},
+        {"video": IDS[2], "url": f"{address}3"},
+    ]
+    (tmp_path / "cache" / "meta.parquet").write_bytes(published.table(rows))
+    code, report, _ = run("prepare", "--json")
+    assert code == 3
+    assert {i: clip["reason"] for i, clip in report["clips"].items()} == {
+        IDS[0]: "the server answered with status 503",
+        IDS[1]: "not asked for: the downloads were given up",
+        IDS[2]: "it has several different links",
+        IDS[3]: "no link is known",
+        IDS[4]: "no link is known",
+    }
+    assert report["links"]["conflicts"] == [IDS[2]]
+    assert report["notes"] == ["the downloads were given up: 20 downloads in a row failed"]
+
+
+def test_a_disk_without_room_for_the_clips_is_told(
+    *,
+    run: Run,
+    downloads: list[dict[str, Any]],
+    links: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = SimpleNamespace(free=39 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    notes = run("prepare", "--map", links, "--json")[1]["notes"]
+    assert f"{tmp_path / 'cache' / 'videos'} has only 39 MiB left for 5 clips" in notes
+    usage.free = 40 << 20
+    notes = run("prepare", "--map", links, "--json")[1]["notes"]
+    assert not any("has only" in note for note in notes)
+
+
+def test_an_archive_that_was_not_taken_whole_is_a_partial_result_though_every_clip_is_there(
+    run: Run, clip_bytes: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "clips"
+    with zipfile.ZipFile(path, "w") as archive:
+        for video_id in IDS:
+            archive.writestr(f"{video_id}.mp4", clip_bytes)
+    assert run("prepare", "--from-archive", path)[0] == 0
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../other.mp4", clip_bytes)
+    assert run("prepare", "--from-archive", path)[0] == 3
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("other.txt"))
+    assert run("prepare", "--from-archive", path)[0] == 0
+    path.write_bytes(path.read_bytes()[:512])
+    code, report, _ = run("prepare", "--from-archive", path, "--json")
+    assert (code, report["coverage"]["present"]) == (3, 5)
+    assert "it ends without an end mark" in report["archive"]["cut"]
+
+
 def test_clips_of_an_archive_take_the_place_of_downloads(
     run: Run, host: WebHost, clip_bytes: bytes, tmp_path: Path
 ) -> None:
@@ -419,6 +515,21 @@ def test_a_users_own_file_is_not_written_over_and_a_wrong_one_of_ours_is(
     ours.write_bytes(b"damaged")
     run("prepare")
     assert ours.read_bytes() == GITHUB["BGM.json"]
+
+
+def test_a_prompt_of_the_users_own_is_not_written_over(
+    run: Run, host: WebHost, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    (home / "prompts").mkdir(parents=True)
+    (home / "prompts" / "judge.txt").write_text("Be kind.")
+    for name, content in (HUB | GITHUB).items():
+        (home / name).write_bytes(content)
+    code, report, _ = run("prepare", "--home", home, "--json")
+    assert code == 3
+    (fault,) = [file["fault"] for file in report["files"] if file["fault"]]
+    assert "judge.txt is not the official prompt" in fault
+    assert (home / "prompts" / "judge.txt").read_text() == "Be kind."
 
 
 def test_status_of_nothing_says_so_and_makes_nothing(run: Run, tmp_path: Path) -> None:

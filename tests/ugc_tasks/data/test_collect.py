@@ -88,3 +88,20 @@ def test_what_the_hubs_client_has_is_taken_without_a_network(
     found = faults(collect(cache, replace=True, step=lambda name: None))
     assert len(found) == 14
     assert (cache / "video_urls.txt").read_text() == "links"
+
+
+def test_a_file_beyond_all_measure_is_not_taken(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    snapshot = tmp_path / f"hf/datasets--openinterx--UGC-VideoCap/snapshots/{annotations.REVISION}0"
+    snapshot.mkdir(parents=True)
+    (snapshot / "video_urls.txt").write_text("links")
+    with FileServer([]).running() as gone:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone.endpoint)
+        monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", gone.endpoint)
+    monkeypatch.setattr(module, "_MAX_BYTES", 4)
+    assert len(faults(collect(cache, replace=True, step=lambda name: None))) == 15
+    assert not (cache / "video_urls.txt").exists()
+    monkeypatch.setattr(module, "_MAX_BYTES", 5)
+    collect(cache, replace=True, step=lambda name: None)
+    assert (cache / "video_urls.txt").exists()

@@ -255,6 +255,8 @@ def test_an_error_that_says_nothing_is_none(tmp_path: Path, nothing: Any) -> Non
 def test_a_row_of_ours_says_why_there_is_no_answer(tmp_path: Path) -> None:
     row = {"video_id": "PI-1", "filtered_resps": "", "target": "x", "caption_failed": "cut off"}
     assert read_answers(written(tmp_path, [row])).answers["PI-1"].error == "cut off"
+    row = {"video_id": "PI-1", "filtered_resps": "", "target": "x", "answer_failed": "blocked"}
+    assert read_answers(written(tmp_path, [row])).answers["PI-1"].error == "blocked"
     row = {"video_id": "PI-1", "text": "", "finish_reason": "content_filter"}
     answer = read_answers(written(tmp_path, [row])).answers["PI-1"]
     assert answer.generation == {"finish_reason": "content_filter"}

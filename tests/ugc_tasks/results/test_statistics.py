@@ -26,6 +26,11 @@ def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
             mean_estimate(values)
 
 
+def test_two_values_have_an_interval_and_a_wide_one() -> None:
+    # t(1) = 12.7062, standard error 1.
+    assert mean_estimate([1.0, 3.0]).interval == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-4)
+
+
 def test_equal_values_leave_no_doubt() -> None:
     assert mean_estimate([4.0] * 10).interval == (4.0, 4.0)
 
@@ -52,6 +57,13 @@ def test_a_share_of_all_or_nothing_is_still_in_doubt() -> None:
     for count, n in ((1, 0), (-1, 5), (6, 5)):
         with pytest.raises(ValueError, match="is no share"):
             share_estimate(count, n)
+
+
+def test_no_share_is_below_nothing_or_above_all() -> None:
+    for n in range(1, 300):
+        for count in (0, n):
+            low, high = share_estimate(count, n).interval or (-1, 2)
+            assert 0 <= low < high <= 1
 
 
 def test_a_difference_is_of_the_clips_that_both_have() -> None:
