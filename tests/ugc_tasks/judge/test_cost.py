@@ -71,5 +71,15 @@ def test_repeats_are_judgments_each_and_those_on_disk_are_not_this_runs() -> Non
     assert spent(Judgment("v", failure="401", repeats=(parts[3], parts[3]))) is None
 
 
+def test_repeats_that_cost_the_same_are_paid_for_each() -> None:
+    parts = tuple(judged(Usage(700, 18, 0.25)) for _ in range(3))
+    said = told(Judgment("v", SCORES, repeats=parts))
+    assert said.startswith("$0.7500 for 3 judgments (2100 + 54 tokens) in this run")
+
+
+def test_what_costs_nothing_is_known_to_cost_nothing() -> None:
+    assert told(judged(Usage(700, 18, 0.0))).startswith("$0.0000 for 1 judgments (700 + 18 tokens)")
+
+
 def test_where_nothing_was_paid_the_sum_says_so() -> None:
     assert told(judged(None)).startswith("$0.0000 for 0 judgments (0 + 0 tokens) in this run")

@@ -177,7 +177,9 @@ def test_a_judged_row_says_whether_it_was_paid_for_in_this_run(stored: bool) -> 
     judgment = Judgment("PI-1", Scores(consistent=1.0), stored=stored, usage=usage)
     row = judged_row("PI-1", TEXT, judgment, label="paper", wanted=2)
     assert row["judge_stored"] is stored
-    assert row["judge_spent"] == f"{'stored' if stored else 'new'} 700 18 0.002"
+    assert row["judge_spent"] == {
+        "stored": stored, "prompt_tokens": 700, "completion_tokens": 18, "usd": 0.002,
+    }  # fmt: skip
 
 
 def test_a_failure_without_a_word_is_counted_as_one() -> None:
@@ -203,7 +205,7 @@ def test_a_clip_that_was_judged_several_times_has_all_of_it_in_its_row() -> None
     assert row["judge_noise"] == "objects 0.5 1"
     assert row["judge_reply"] == ["half", "?", "all"]
     assert row["judge_ran"] == "m fp_1 + m fp_2"
-    assert row["judge_spent"] == "new 700 18 0.002; new 700 18 0.002; new 700 18 0.002"
+    assert [each["usd"] for each in row["judge_spent"]] == [0.002] * 3
     assert (row["n"], row["judge_failed"]) == ("PI-1", "")
 
 
