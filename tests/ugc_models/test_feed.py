@@ -205,7 +205,7 @@ class TestBeforeTheEngine:
         both, told = threading.Barrier(2), threading.Event()
 
         def read(job: Job) -> Job:
-            both.wait(120)
+            both.wait(60)
             return replace(job, clip=made_up_clip())
 
         jobs = [job(n, tmp_path / "any.mp4") for n in range(2)]
@@ -214,6 +214,7 @@ class TestBeforeTheEngine:
         ) as feed:
             feed.look()
             assert told.wait(120)
+            assert {first_of(feed).index, first_of(feed).index} == {0, 1}
 
     def test_so_many_are_read_ahead_of_the_engine(self, tmp_path: Path) -> None:
         read: list[int] = []

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 from loguru import logger
@@ -95,6 +96,21 @@ def test_a_run_in_the_background_of_a_shell_goes_on_ignoring_it() -> None:
         press_ctrl_c()
     assert not interrupts.asked
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_handler_that_was_not_set_from_python_gives_way_to_python_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None is all that Python says of such a handler, and takes for none."""
+    set_handler = signal.signal
+
+    def set_over_a_foreign_one(number: int, handler: Any) -> None:
+        set_handler(number, handler)
+
+    monkeypatch.setattr(signal, "signal", set_over_a_foreign_one)
+    with Interrupts("all is kept"):
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_in_another_thread_nothing_changes() -> None:

@@ -181,6 +181,19 @@ def test_a_time_far_ahead_takes_no_memory(ahead: float, tmp_path: Path) -> None:
     assert clip.duration == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(("late", "heard"), [(1.9, True), (2.1, False)])
+def test_sound_may_begin_up_to_a_second_after_the_picture(
+    late: float, heard: bool, tmp_path: Path
+) -> None:
+    clip = read_clip(
+        write_clip(
+            tmp_path / "a.mkv", seconds=1.0, audio_seconds=0.5, audio_later=lambda _: late, **PCM
+        )
+    )
+    assert (clip.sound is not None) == heard
+    assert clip.sound is None or len(clip.sound) == round((late + 0.5) * 16_000)
+
+
 def test_a_still_picture_does_not_bound_its_sound(tmp_path: Path) -> None:
     _, sound, track = both_ways(
         tmp_path / "a.mkv",
@@ -273,6 +286,28 @@ def test_a_rate_that_changes_midway_keeps_time(tmp_path: Path) -> None:
     assert joined is not None and alone[0] is not None and alone[1] is not None
     assert len(joined) == pytest.approx(len(alone[0]) + len(alone[1]), abs=1024)
     assert np.array_equal(joined[: len(alone[0]) - 2000], alone[0][:-2000])
+
+
+@pytest.mark.parametrize("rate", [1_000, 4_000, 192_000, 768_000])
+def test_sound_of_unusual_rates_is_heard_at_its_length(rate: int, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv", seconds=1.0, **PCM | {"audio_rate": rate})
+    sound = read_clip(path).sound
+    assert sound is not None and len(sound) == 16_000
+
+
+@pytest.mark.parametrize("rate", [990, 769_000])
+def test_rates_that_no_recording_has_are_left_out(rate: int, tmp_path: Path) -> None:
+    """What resampling takes in memory and time grows with them."""
+    clip = read_clip(write_clip(tmp_path / "a.mkv", seconds=0.5, **PCM | {"audio_rate": rate}))
+    assert clip.sound_missing == f"audio undecodable: a sample rate of {rate} Hz"
+
+
+@pytest.mark.parametrize(("seconds", "heard"), [(0.1, True), (0.0995, False)])
+def test_a_tenth_of_a_second_is_enough(seconds: float, heard: bool, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mov", seconds=0.4, audio_seconds=seconds, **PCM)
+    clip = read_clip(path)
+    assert (clip.sound is not None) == heard
+    assert clip.sound_missing == (None if heard else "audio track shorter than 0.1 s")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import logging
 import threading
@@ -317,10 +319,32 @@ class TestTrouble:
             assert less.error is not None
             assert "made 8 tokens of the frames instead of 12" in less.error
 
+    def test_so_are_frames_of_which_the_server_makes_more(self) -> None:
+        kept = [PICTURE] * 9
+        with FakeVllm(lambda _: completion("x", kept)) as server, engine_at(server) as engine:
+            [answer] = ask(engine, [clip_question(4)])
+            assert "made 9 tokens of the frames instead of 8" in (answer.error or "")
+
     def test_frames_that_the_processor_is_to_scale_are_not_counted(self) -> None:
         kept = [PICTURE] * 2
         with FakeVllm(lambda _: completion("x", kept)) as server, engine_at(server) as engine:
             assert ask(engine, [clip_question(4, do_resize=True)])[0].error is None
+
+
+class TestWhatIsSent:
+    def test_names_the_model_and_asks_for_no_more_than_it_takes(self) -> None:
+        with FakeVllm() as server, engine_at(server, model="/models/tiny-omni") as engine:
+            asked = question()
+            ask(engine, [dataclasses.replace(asked, sampling={"max_tokens": 9000, "seed": 3})])
+            [body] = server.bodies
+            assert (body["model"], body["max_tokens"], body["seed"]) == ("tiny", 8192, 3)
+
+    def test_waits_as_long_as_is_documented(self) -> None:
+        """Ten minutes for an answer, five for a server's restart, half a one at the start."""
+        of = inspect.signature(RemoteEngine).parameters
+        assert [of[name].default for name in ("timeout", "patience", "start_patience")] == [
+            *(600.0, 300.0, 30.0),
+        ]
 
 
 class TestAbsence:
