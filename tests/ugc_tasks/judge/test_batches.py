@@ -420,6 +420,8 @@ def test_a_batch_is_waited_for_for_two_days(
     server: BatchServer, open_judge: OpenJudge, tmp_path: Path
 ) -> None:
     left_out(server, open_judge, 3)
+    (batch,) = server.batches.values()
+    server.rules.looks = batch.looks + 3
     with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
         db.execute("UPDATE batch SET created_at = created_at - 172000")
     judgments = open_judge().judge_many(clips(3), progress=False)
@@ -994,8 +996,11 @@ def test_two_that_decide_at_once_hand_each_judgment_in_once(
 
     monkeypatch.setattr(shutil, "disk_usage", meet)
     judges = [open_judge(batch=True) for _ in range(2)]
-    for judge in judges:
-        judge.begin(clips(6))
+    threads = [threading.Thread(target=judge.begin, args=(clips(6),)) for judge in judges]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     futures = [judge.submit(item) for judge in judges for item in clips(6)]
     assert all(future.result(timeout=120).scores for future in futures)
     assert [batch.total for batch in server.batches.values()] == [6]

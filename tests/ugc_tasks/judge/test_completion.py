@@ -42,6 +42,7 @@ def read(value: Any) -> ChatReply:
         [{"type": "reasoning", "text": DRAFT}, {"type": "text", "text": GOOD}],
         [GOOD],
         [{"text": GOOD}],
+        [{"type": "image"}, {"type": "text", "text": GOOD}],
         {"type": "text", "text": GOOD},
     ],
     ids=lambda content: str(content)[:40],
@@ -58,6 +59,11 @@ def test_text_is_read_in_one_piece_or_in_parts_and_thinking_is_passed_over(conte
         (completion(None, refusal="I will not."), "the judge declined to answer: I will not."),
         (completion([{"type": "refusal", "refusal": "Not I."}]),
          "the judge declined to answer: Not I."),
+        (completion([{"type": "image"}, {"type": "refusal", "refusal": "Not I."}]),
+         "the judge declined to answer: Not I."),
+        (completion("", refusal=" "), "the reply is empty"),
+        (completion(None, function_call={"name": "score"}),
+         "the judge called a tool instead of answering"),
         (completion("", refusal=GOOD), f"the judge declined to answer: {GOOD}"),
         (completion(None, refusal="n" * 300), f"the judge declined to answer: {'n' * 120}…"),
         (completion(None, tool_calls=[{"id": "1"}]),
@@ -99,6 +105,9 @@ PAID = ChatReply("", prompt_tokens=700, completion_tokens=18)
         (b"<!DOCTYPE html><title>Log in</title>", "a web page: <!DOCTYPE html><title>Log in", None),
         (b'data: {"id": "1"}\n\ndata: [DONE]', 'an event stream, .*: data: {"id"', ChatReply("")),
         (b"event: message\ndata: {}", "an event stream", ChatReply("")),
+        (b"id: 1\ndata: {}", "an event stream", ChatReply("")),
+        (b": ping\n\ndata: {}", "an event stream", ChatReply("")),
+        ({"choices": [{"message": {"content": 7}}]}, "no text", ChatReply("")),
         (b'{"choices": [{"message": {"con', "not JSON: {", ChatReply("")),
         (b"\x00\xffgarbage", "not JSON: ", None),
         (b"[" * 60_000, "not JSON", None),
@@ -160,6 +169,21 @@ def test_an_error_in_a_200_is_what_it_says_it_is(
     with pytest.raises(kind, match=said) as caught:
         read(answer)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"message": f"\x1b[2J {KEY}"}},
+        {"error": {"type": f"\x1b[2J {KEY}"}},
+        {"error": {"message": f"\x1b[2J {KEY}", "code": 400}},
+        {"choices": [], "promptFeedback": {"blockReason": f"\x1b[2J {KEY}"}},
+    ],
+)
+def test_what_an_error_says_has_no_escape_and_no_key_in_it(answer: Any) -> None:
+    with pytest.raises(RequestFailed) as caught:
+        read(answer)
+    assert "?[2J [redacted]" in str(caught.value)
 
 
 @pytest.mark.parametrize(("code", "most"), [(500, 3), (502, 3), (408, 3), (429, 0)], ids=str)

@@ -16,7 +16,7 @@ from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge import judge as judge_module
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.judgment import JudgeItem, Judgment
+from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
 from ugc_tasks.judge.profiles import load_profile, paper_profile, rubric_profile
 from ugc_tasks.judge.questions import QUESTIONS, UnknownQuestionError
 from ugc_tasks.judge.scores import Scores
@@ -101,7 +101,10 @@ def test_a_reply_that_never_parses_is_asked_so_often_and_then_a_failure(
         (JudgeItem("c", "", "A reference."), "empty caption"),
         (JudgeItem("c", " \n\t", "A reference."), "empty caption"),
         (JudgeItem("c", "A caption.", " "), "empty reference"),
+        (JudgeItem("c", "\u200b\u2060 \ufeff", "A reference."), "empty caption"),
+        (JudgeItem("c", "A caption.", ""), "empty reference"),
         (JudgeItem("c", "x" * 100_001, "A reference."), "longer than"),
+        (JudgeItem("c", "A caption.", "x" * 100_001), "longer than 100000 characters"),
     ],
 )
 def test_what_cannot_be_judged_is_a_failure_and_costs_nothing(
@@ -449,6 +452,18 @@ def test_a_judgment_is_never_both_scored_and_failed_nor_neither() -> None:
         Judgment("c")
     with pytest.raises(ValueError, match="either"):
         Judgment("c", Scores(1, 1, 1), failure="no")
+
+
+def test_what_can_be_judged_is_judged_up_to_the_last_character() -> None:
+    for prediction, reference in (("x" * 100_000, "y"), ("x", "y" * 100_000)):
+        assert why_not_judged(JudgeItem("c", prediction, reference)) is None
+
+
+def test_the_reason_of_a_failure_is_harmless_to_show() -> None:
+    failure = Judgment("c", failure="\x1b[2J\n" + "x" * 5_000).failure
+    assert failure is not None
+    assert "\x1b" not in failure
+    assert len(failure) <= 1_000
 
 
 def test_the_bar_is_on_stderr_and_names_the_judge(

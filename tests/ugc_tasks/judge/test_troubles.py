@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import namedtuple
 from dataclasses import replace
@@ -18,8 +22,11 @@ from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
 from ugc_tasks.judge.budget import purse_of
+from ugc_tasks.judge.forms import Form
 from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.reply import ChatReply, read_reply
+from ugc_tasks.judge.scores import Scores
 from ugc_tasks.judge.settings import JudgeConfigError
 
 EACH = (700 * 2.5 + 18 * 10) / 1e6
@@ -133,6 +140,153 @@ def test_who_waits_for_room_when_the_key_is_refused_costs_nothing_of_the_budget(
     judgments = open_judge(budget=2.0, concurrency=4).judge_many(clips(4), progress=False)
     assert all("401" in str(judgment.failure) for judgment in judgments)
     assert purse_of(tmp_path / "judgments.sqlite3", 2.0).spent == 0.0
+
+
+HALF = Act(200, gzip.compress(act.scores().body or b"")[:-12], {"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("fault", [act.hang(), act.cut_off(), HALF], ids=["hang", "cut", "packed"])
+def test_a_request_that_may_have_been_answered_counts_as_paid_for(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path, fault: Act
+) -> None:
+    server.script = [fault, act.scores()]
+    (judgment,) = open_judge(budget=1.0, timeout=1.0).judge_many(clips(1), progress=False)
+    assert judgment.scores
+    assert len(server.requests) == 2
+    spent_so_far = purse_of(tmp_path / "judgments.sqlite3", 1.0).spent
+    assert EACH + 0.0002 < spent_so_far < 2 * EACH, "by our count, which is lower than this judge's"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [act.status(400, "content policy"), act.status(403, "Not you"), act.status(404),
+     Act(200, b"<html>Log in</html>")],
+    ids=lambda fault: f"{fault.status}",
+)  # fmt: skip
+def test_a_request_that_no_model_answered_costs_nothing_of_the_budget(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path, fault: Act
+) -> None:
+    server.script = [fault]
+    (judgment,) = open_judge(budget=1.0).judge_many(clips(1), progress=False)
+    assert judgment.failure
+    assert purse_of(tmp_path / "judgments.sqlite3", 1.0).spent == 0.0
+
+
+def test_a_request_that_never_left_costs_nothing_of_the_budget(
+    open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    with JudgeServer() as closed:
+        pass
+    judge = open_judge(budget=1.0, base_url=closed.base_url)
+    (judgment,) = judge.judge_many(clips(1), progress=False)
+    assert "nothing listens" in str(judgment.failure)
+    assert purse_of(tmp_path / "judgments.sqlite3", 1.0).spent == 0.0
+
+
+# ---- an endpoint that cannot ----
+
+
+def test_a_server_that_asks_for_time_gets_it_from_all(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    """Also from clips that it has not been asked about."""
+    came: list[float] = []
+
+    def script(asked: Asked) -> Act:
+        came.append(time.monotonic())
+        return act.too_many("0.9") if asked.number == 0 else act.scores()
+
+    server.script = script
+    assert all(j.scores for j in open_judge(concurrency=1).judge_many(clips(4), progress=False))
+    assert len(came) == 5
+    assert min(came[1:]) - came[0] >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdict"),
+    [
+        (act.status(503), "3 clips in a row: the judge is not reachable"),
+        (Act(200, b"<html>Log in</html>"), "3 clips in a row: what answers is not a judge"),
+        (act.status(403, "Not you"), "3 clips in a row: the judge declines everything"),
+    ],
+)
+def test_what_three_clips_in_a_row_met_is_not_tried_with_all_others(
+    server: JudgeServer, open_judge: OpenJudge, fault: Act, verdict: str
+) -> None:
+    server.script = [fault]
+    judge = open_judge(concurrency=1, deadline=0.3)
+    failures: list[str] = []
+    for item in clips(5):  # one after another: nothing else is on the wire
+        (judgment,) = judge.judge_many([item], progress=False)
+        failures.append(str(judgment.failure))
+    assert [verdict in failure for failure in failures] == [False, False, True, True, True]
+
+
+# ---- a fault of ours ----
+
+
+def test_a_fault_of_ours_costs_one_clip_and_is_seen(
+    server: JudgeServer,
+    open_judge: OpenJudge,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ugc_tasks.judge import asking
+
+    def read(reply: ChatReply, form: Form) -> Scores:
+        if "5" in reply.text:
+            raise ZeroDivisionError
+        return read_reply(reply, form)
+
+    monkeypatch.setattr(asking, "read_reply", read)
+    server.script = lambda asked: act.scores(5) if "clip-1" in asked.user else act.scores(4)
+    judgments = open_judge().judge_many(clips(3), progress=False)
+    assert [j.failure for j in judgments] == [None, "internal error (ZeroDivisionError)", None]
+    assert "judging clip-1 failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nothing_of_a_judge_that_was_closed_is_open(
+    server: JudgeServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    def opened() -> list[str]:
+        names = map(os.path.realpath, Path("/proc/self/fd").iterdir())
+        return [str(name) for name in names if str(name).startswith(str(tmp_path))]
+
+    judge = open_judge()
+    judge.judge_many(clips(2), progress=False)
+    assert opened()
+    judge.close()
+    assert not opened()
+
+
+_FORK = """
+import os, sys
+from pathlib import Path
+from tests.ugc_tasks.judge.worker import clips
+from ugc_tasks.judge.judge import Judge
+from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.settings import JudgeSettings
+
+settings = JudgeSettings(Path(sys.argv[1]), base_url=sys.argv[2], api_key="sk-fork-0123456789")
+judge = Judge(paper_profile("Grade."), settings)
+assert judge.submit(clips(1)[0]).result().scores
+child = os.fork()
+judge.close()
+if child:
+    _, status = os.waitpid(child, 0)
+    print("both ended", status)
+"""
+
+
+def test_a_fork_can_end_although_nobody_answers_it(server: JudgeServer, tmp_path: Path) -> None:
+    """The judge's thread is its parent's."""
+    command = [sys.executable, "-c", _FORK, str(tmp_path / "store"), server.base_url]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=120,
+        cwd=Path(__file__).resolve().parents[3],
+    )  # fmt: skip
+    assert done.stdout == "both ended 0\n", done.stderr
 
 
 # ---- the key ----
