@@ -67,6 +67,26 @@ def test_the_run_follows_the_environment(
     assert current_run("caption").judging["label"] == "none"
 
 
+@pytest.mark.parametrize("name", ["UGC_VIDEOCAP_CACHE", "XDG_CACHE_HOME"])
+def test_the_run_keeps_things_where_the_environment_says_now(
+    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    make_home()
+    monkeypatch.delenv("UGC_VIDEOCAP_CACHE")
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        monkeypatch.setenv(name, str(folder))
+        assert current_run("caption").home.cache.is_relative_to(folder)
+
+
+def test_the_run_asks_the_endpoint_that_the_environment_names_now(
+    make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home()
+    current_run("caption")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    assert current_run("caption").judging["endpoint"] == "127.0.0.1:9/v1"
+
+
 def test_each_question_has_its_own_annotations_and_judge(
     make_home: MakeHome, judge_server: JudgeServer
 ) -> None:
