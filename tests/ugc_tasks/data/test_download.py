@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +132,29 @@ def test_a_page_cannot_name_a_file_on_this_machine(
     kind, reason = failure(get, host.add("/watch", Answer(page, headers=HTML)))
     assert kind in {"broken", "failed"}
     assert "secret.mp4" not in reason
+
+
+def test_a_plugin_of_the_users_yt_dlp_is_not_run(tmp_path: Path) -> None:
+    plugin = tmp_path / "yt-dlp" / "plugins" / "own" / "yt_dlp_plugins" / "extractor" / "own.py"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text("print('the plugin was run')")
+    program = """
+import sys, threading
+from pathlib import Path
+from ugc_tasks.data.download import ANY_HOST, NoClip, download_clip
+try:
+    download_clip("nowhere", Path(sys.argv[1]), extractors=ANY_HOST, stop=threading.Event())
+except NoClip:
+    print("no clip")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env=os.environ | {"XDG_CONFIG_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "no clip\n"
 
 
 def test_the_datasets_links_are_followed_to_tiktok_alone(get: Get, host: WebHost) -> None:

@@ -7,7 +7,7 @@ import pickle
 import re
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +313,26 @@ def test_in_batch_mode_one_batch_has_all_that_was_not_asked_before_and_nothing_i
     about = [re.findall(r"^reference (\d)$", user, re.MULTILINE) for user in users]
     assert sorted(about) == [[str(i)] for i in range(8)]
     assert len(server.requests) == 1, "only until it is known which answer is whose"
+
+
+def test_nothing_is_asked_by_itself_while_a_batch_is_made_that_has_it(tmp_path: Path) -> None:
+    docs = documents(4)
+    answers = captions(docs)
+    other = ThreadPoolExecutor(1)
+
+    class Beginning(RecordingJudge):
+        asked_before: Sequence[str] = ()
+
+        def begin(self, items: Sequence[JudgeItem]) -> None:
+            third = other.submit(judge_answer, docs[2], answers[2], self)
+            wait([third], timeout=0.3)  # as long as it would take
+            self.asked_before = list(self.asked)
+
+    with Beginning(tmp_path / "store") as judge, other:
+        for doc, answer in zip(docs[:2], answers, strict=False):
+            judge_answer(doc, answer, judge)
+    assert judge.asked_before == ["v0"]
+    assert sorted(judge.asked) == ["v0", "v1", "v2", "v3"]
 
 
 def test_what_is_on_the_wire_when_the_batch_is_made_is_not_in_the_batch_too(
