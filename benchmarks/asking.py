@@ -43,7 +43,7 @@ class Asking:
             frames=frames,
             fps=clip.fps,
             sound=sound,
-            sampling=self.sampling,
+            parameters=self.sampling,
             processor=self.inputs.options(clip.fps, frames.shape, sound=sound),
         )
 

@@ -47,7 +47,7 @@ def backend_for(settings: Settings, family: Family, store: CaptionStore | None) 
         RemoteError: none of the servers answers, or none serves the model.
     """
     if settings.base_url is not None:
-        return Servers(settings, family)
+        return Server(settings, family)
     return ThisMachine(settings, family, store)
 
 
@@ -99,8 +99,8 @@ class ThisMachine:
             supervisor.close()
 
 
-class Servers:
-    """``vllm serve``, one or several, wherever they are."""
+class Server:
+    """``vllm serve`` at an address."""
 
     restarts = 0
 

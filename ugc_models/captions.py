@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ugc_models.display import shown
+from ugc_models.engine.base import shown
 
 
 @dataclass(frozen=True)

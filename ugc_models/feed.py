@@ -176,7 +176,7 @@ def _request(job: Job, inputs: ProcessorInputs) -> EngineRequest:
         frames=frames,
         fps=clip.fps,
         sound=sound,
-        sampling=job.sampling,
+        parameters=job.sampling,
         processor=inputs.options(clip.fps, frames.shape, sound=sound),
         messages=job.chat.messages,
     )

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ugc_models.display import shown
+from ugc_models.engine.base import shown
 
 _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ugc_models.backend import Backend, backend_for
 from ugc_models.captions import Caption
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.display import harmless_record
+from ugc_models.engine.base import harmless_record
 from ugc_models.engine.family import family_of
 from ugc_models.engine.local import engine_argument_names
 from ugc_models.feed import Feed

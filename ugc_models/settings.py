@@ -46,7 +46,7 @@ class Settings:
         store: where captions are kept, see :func:`ugc_models.store.open_store`.
         engine_timeout: seconds after which an engine that owes answers and gives no token counts
             as hung and is started again.
-        base_url: addresses of ``vllm serve`` to ask instead of an engine here.
+        base_url: address of ``vllm serve`` to ask instead of an engine here.
         engine: everything else, by vLLM's names.
         beside: the arguments that were stated beside the preset and differ from it.
     """
@@ -71,7 +71,7 @@ class Settings:
     on_overflow: Literal["refuse", "fewer_frames"] = "refuse"
     store: str | None = None
     engine_timeout: float = 300.0
-    base_url: str | list[str] | None = None
+    base_url: str | None = None
     engine: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, Any] = field(default_factory=dict)
 

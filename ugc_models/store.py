@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_models.captions import Generation, plain
-from ugc_models.display import logger, shown
+from ugc_models.engine.base import logger, shown
 
 _SCHEMA = 1
 _APPLICATION_ID = 0x55474350  # "UGCP": tells this file from another program's database

@@ -28,7 +28,7 @@ def request_about(
         frames=inputs.frames(clip.frames),
         fps=clip.fps,
         sound=sound,
-        sampling=sampling,
+        parameters=sampling,
         processor=inputs.options(clip.fps, clip.frames.shape, sound=sound),
     )
 

@@ -134,14 +134,14 @@ def _handler(fake: FakeVllm) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             with fake.lock:
-                fake.headers.append(dict(self.headers))
+                fake.headers.append({k.title(): v for k, v in self.headers.items()})
             self._do(fake.pages.get(self.path, Act(404, b'{"detail": "Not Found"}')))
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             question = body["messages"][-1]["content"][-1]["text"]
             with fake.lock:
-                fake.headers.append(dict(self.headers))
+                fake.headers.append({k.title(): v for k, v in self.headers.items()})
                 if question == "?":
                     fake.probes += 1
                     number = -1

@@ -158,7 +158,7 @@ class TestWhatIsAsked:
     ) -> None:
         model, hand = make(**arguments)
         ask(model, None, temperature=0.3)
-        assert hand.asked[0].sampling == {"max_tokens": 8, "temperature": 0.3, "seed": seed}
+        assert hand.asked[0].parameters == {"max_tokens": 8, "temperature": 0.3, "seed": seed}
 
     def test_with_the_sound_as_the_arguments_say(self, make: Make, tmp_path: Path) -> None:
         late = write_clip(tmp_path / "late.mp4", seconds=2, audio_later=lambda _: 0.5)

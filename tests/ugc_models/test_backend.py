@@ -15,7 +15,7 @@ from ugc_models import backend
 from ugc_models.backend import ThisMachine, backend_for
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family
-from ugc_models.engine.server.remote import RemoteError
+from ugc_models.engine.server.client import RemoteError
 from ugc_models.settings import Settings
 from ugc_models.store import CaptionStore
 

@@ -7,10 +7,10 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ugc_models.engine.server.failures import Away, RemoteError
 
 from ugc_models.captions import Generation
-from ugc_models.display import harmless_record, logger, shown
-from ugc_models.engine.server.failures import Away, RemoteError
+from ugc_models.engine.base import harmless_record, logger, shown
 
 HOSTILE = "a\x1b[2J\u202eb\n\t c\u2028d\ud800\u200b\x9b"
 HARMLESS = r"a\x1b[2J\u202eb c d\ud800\u200b\x9b"

@@ -185,7 +185,7 @@ class TestBeforeTheEngine:
         assert asked.chat is not None
         assert (request.index, request.prompt) == (5, "What is heard?")
         assert request.messages == asked.chat.messages
-        assert request.sampling == {"temperature": 0.2, "seed": 1, "top_p": 0.5}
+        assert request.parameters == {"temperature": 0.2, "seed": 1, "top_p": 0.5}
         assert (request.fps, request.frames is None) == ((2.0, False) if clip else (None, True))
 
     def test_a_clip_is_handed_over_as_its_checkpoint_wants_it(self, tmp_path: Path) -> None:

@@ -1,13 +1,22 @@
-"""What goes to an engine and what comes back, whatever the engine is."""
+"""What goes to an engine and what comes back, and how foreign text is made safe to show.
+
+Text from engines, servers, file names and libav can hold escape sequences, marks that turn the
+writing direction and line breaks, and so forge what a terminal shows. ``shown`` makes one harmless
+line of it; what is logged goes through ``logger`` or, for loguru, ``harmless_record``.
+(``ugc_tasks`` has the same for its own: neither package imports the other.)
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy.typing as npt
+
+_RECORD = 2_000  # characters of a logged line
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +29,7 @@ class EngineRequest:
         frames: (T, H, W, 3) uint8 in the channel order that the model is to see, or None.
         fps: frames per second of the clip that ``frames`` were taken at, or None.
         sound: (N,) float32 at 16 kHz to be interleaved with the frames, or None.
-        sampling: arguments of ``vllm.SamplingParams``.
+        parameters: arguments of ``vllm.SamplingParams``.
         processor: options of the checkpoint's processor (vLLM's ``mm_processor_kwargs``).
         messages: the conversation that ``prompt`` was rendered from, for engines that render.
     """
@@ -30,7 +39,7 @@ class EngineRequest:
     frames: npt.NDArray[Any] | None
     fps: float | None
     sound: npt.NDArray[Any] | None
-    sampling: Mapping[str, Any]
+    parameters: Mapping[str, Any]
     processor: Mapping[str, Any] = field(default_factory=dict)
     messages: Sequence[Mapping[str, Any]] = ()
 
@@ -72,3 +81,31 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop, and give back what it holds."""
+
+
+def shown(text: object, limit: int = 300) -> str:
+    """Return ``str(text)`` as one line of at most ``limit`` characters that is safe to show.
+
+    White space becomes single spaces, what is not printable its escape (``\\x1b``, ``\\u202e``).
+    """
+    whole = str(text).strip()
+    line = " ".join(whole[:limit].split())
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(whole) <= limit and len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def logger(name: str) -> logging.Logger:
+    """Return the logger ``name``, whose messages are harmless whatever handler shows them."""
+    found = logging.getLogger(name)
+    found.addFilter(_harmless)  # a filter that is there is not added again
+    return found
+
+
+def harmless_record(record: Any) -> None:
+    """Make a record of loguru harmless; for ``logger.patch``."""
+    record["message"] = shown(record["message"], _RECORD)
+
+
+def _harmless(record: logging.LogRecord) -> bool:
+    record.msg, record.args = shown(record.getMessage(), _RECORD), ()
+    return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ugc_models.display import shown
+from ugc_models.engine.base import shown
 from ugc_models.prompt import CheckpointError
 
 if TYPE_CHECKING:

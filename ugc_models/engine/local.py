@@ -17,9 +17,8 @@ from contextlib import ExitStack, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
-from ugc_models.display import logger, shown
 from ugc_models.engine import positions
-from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.base import EngineOutput, EngineRequest, logger, shown
 from ugc_models.engine.family import QWEN2_5
 from ugc_models.engine.process import LoopThread, environment, owned
 
@@ -169,7 +168,7 @@ class LocalEngine:
 
         last: Any = None
         try:
-            sampling = SamplingParams(**request.sampling)
+            sampling = SamplingParams(**request.parameters)
             answers = self._llm.generate(_prompt(request), sampling, next(self._names))
             async for output in answers:
                 last = output

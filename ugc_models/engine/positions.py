@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ugc_models.display import logger
+from ugc_models.engine.base import logger
 from ugc_models.engine.interleave import (
     Clock,
     Grid,

@@ -17,8 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ugc_models.display import logger
-from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, logger
 
 _log = logger(__name__)
 

@@ -1,1 +1,1 @@
-"""Engines elsewhere: ``vllm serve`` over HTTP, one server or several."""
+"""``vllm serve`` as an engine. Begin with ``remote.py``."""

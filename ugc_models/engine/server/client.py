@@ -1,248 +1,239 @@
-"""HTTP with one ``vllm serve``: a try at a time, each failure named by what it asks for.
+"""One exchange with ``vllm serve`` through the ``openai`` client, and what its failure means.
 
-The body of a request is some megabytes and the same in every try: it is sent as the bytes that it
-is. That, and a bound on what is read, is why this speaks HTTP by itself.
+The client's own retries are off: :mod:`~ugc_models.engine.server.remote` decides what is tried
+again. No message shows the key, or the path of the address, which may hold one too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from ugc_models.engine.base import EngineOutput
-from ugc_models.engine.family import Family
-from ugc_models.engine.server import probe, protocol
-from ugc_models.engine.server.failures import Away, Busy, Lost, RemoteError
-from ugc_models.engine.server.servers import Server
+import httpx
+import openai
 
-_MOST_BYTES = 16 << 20  # a prompt of a million tokens, all of them listed, is half of it
-_CONNECT_SECONDS = 10.0
-_FACT_SECONDS = 30.0
+from ugc_models.engine.base import EngineOutput, shown
+from ugc_models.engine.server import protocol
 
-_REFUSING = range(400, 500)
-_PASSING = {408, 409, 429}  # of those, the ones that may be answered the next time
+KEY = "VLLM_API_KEY"
+"""Environment variable with the server's key, the one that ``vllm serve`` has its own from.
+
+Not ``OPENAI_API_KEY``: that one is the judge's, and must not go to whoever serves a model.
+"""
+
+_MOST_BYTES = 16 << 20  # of an answer: the token ids of a prompt of a million tokens are half of it
+_CONNECT_S, _FACTS_S = 10.0, 30.0
+_PASSING = {408, 409, 429}  # statuses below 500 that may be another one the next time
+
+Kind = Literal["away", "busy", "lost"]
+
+_NO_ADDRESS = "base_url: an address such as http://host:8000/v1 is needed"
+_ONE_ADDRESS = (
+    "base_url: one address is taken; replicas behind it are the business of vLLM's "
+    "--data-parallel-size, Ray Serve or a Kubernetes service (README, 'Past one GPU')"
+)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a server serves.
+class BadAddress(ValueError):
+    """A ``base_url`` that cannot be one; the message shows nothing of it that may be secret."""
+
+
+class RemoteError(RuntimeError):
+    """The server is of no use as things are; what to do, in one sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shown(sentence, limit=1_000))
+
+
+class RetryableError(Exception):
+    """A failure that may pass.
 
     Attributes:
-        model: the name to ask for.
-        root: the checkpoint that it was started from, None where it does not say.
-        max_model_len: tokens of prompt and answer together, None likewise.
-        version: vLLM's.
-        found: how it treats a clip.
+        kind: ``away``: nobody is there, or only a proxy that says so. ``busy``: the server asks to
+            be left alone. ``lost``: it took the request, and no usable answer came.
+        wait: seconds that the server asked to be left alone.
     """
 
-    model: str
-    root: str | None
-    max_model_len: int | None
-    version: str
-    found: probe.Findings
-
-    def difference(self, other: Facts) -> str | None:
-        """Return in what two servers differ, None for nothing that changes a caption."""
-        pairs = {
-            "model": (self.model, other.model),
-            "max_model_len": (self.max_model_len, other.max_model_len),
-            "vLLM version": (self.version, other.version),
-            "token order of sound in video": (self.found, other.found),
-        }
-        return next((name for name, (ours, theirs) in pairs.items() if ours != theirs), None)
+    def __init__(self, kind: Kind, reason: str, wait: float = 0) -> None:
+        super().__init__(shown(reason, limit=1_000))
+        self.kind, self.wait = kind, wait
 
 
 class Client:
-    """Connections to servers; to be used within one event loop.
+    """The connection to the server at ``base_url``; to be used within one event loop.
 
     Args:
-        key: sent as a bearer token, nothing where empty.
+        base_url: the address, with or without ``/v1``.
         timeout: seconds for one request and its answer.
 
+    Attributes:
+        name: the address as messages show it.
+
     Raises:
+        BadAddress: an address that cannot be one.
         RemoteError: a key that cannot be sent.
     """
 
-    def __init__(self, key: str, timeout: float) -> None:
-        import httpx
-
+    def __init__(self, base_url: object, timeout: float) -> None:
+        self._root = _checked(base_url)
+        self._key = key = os.environ.get(KEY, "")
         if not key.isascii() or not key.isprintable():
-            raise RemoteError("VLLM_API_KEY has characters that no HTTP header can carry")
-        self._key = key
+            raise RemoteError(f"{KEY} has characters that no HTTP header can carry")
         self._timeout = timeout
-        self._http = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"}
-            | ({"Authorization": f"Bearer {key}"} if key else {}),
-            timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-        )
-
-    def __repr__(self) -> str:
-        return f"Client(timeout={self._timeout})"
+        place = urlsplit(self._root)
+        self.name = f"{place.scheme}://{place.netloc}"
+        # The openai client would take the first two from variables that are the judge's.
+        judges = {"OpenAI-Organization", "OpenAI-Project"}
+        try:
+            self._openai = openai.AsyncOpenAI(
+                base_url=f"{self._root}/v1",
+                api_key=key or "none",
+                max_retries=0,
+                timeout=openai.Timeout(timeout, connect=_CONNECT_S, pool=None),
+                default_headers={"Accept-Encoding": "identity"},
+                http_client=_BoundedClient(judges if key else {*judges, "Authorization"}),
+            )
+        except Exception as error:
+            if type(error).__name__ != "InvalidURL":  # of httpx, or of httpx2 in a newer client
+                raise
+            raise BadAddress(_NO_ADDRESS) from None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._openai.close()
 
-    async def ask(
-        self, server: Server, index: int, body: bytes
+    async def chat(
+        self, index: int, body: Mapping[str, Any]
     ) -> tuple[EngineOutput, tuple[int, ...] | None]:
-        """Return the answer to a chat request, and its prompt's tokens where the server tells.
+        """Return the output for a chat request, and its prompt's tokens where the server tells.
 
         Raises:
-            Passing: worth another try.
+            RetryableError: worth another try.
             RemoteError: the server answers nobody.
         """
-        status, headers, received = await self._exchange(
-            server, "POST", "/v1/chat/completions", self._timeout, body
+        create: Any = self._openai.chat.completions.with_raw_response.create
+        model, messages = body["model"], body["messages"]
+        more = {name: value for name, value in body.items() if name not in {"model", "messages"}}
+        status, received = await self._exchange(
+            lambda: create(model=model, messages=messages, extra_body=more), self._timeout
         )
-        received = self._without_key(received)
-        if status in _REFUSING and status not in _PASSING and not _of_a_proxy(status, received):
-            self._refuse_all(server, status)
-            return protocol.refusal(index, status, received), None
+        if status == 404 and not isinstance(protocol.json_object(received).get("error"), dict):
+            # Not vLLM's own form, but a proxy's: nothing is behind it yet.
+            raise RetryableError("away", f"{self.name} answers 404")
         if status != 200:
-            self._fail(server, status, headers, received)
+            return protocol.refusal(index, status, received), None
         try:
-            reply = protocol.read_reply(received)
+            return protocol.read_reply(index, received)
         except protocol.Unreadable as error:
-            raise Lost(f"{server.name}: {error}") from None
-        return protocol.answer(index, reply), reply.prompt_ids
+            raise RetryableError("lost", f"{self.name}: {error}") from None
 
-    async def facts(self, server: Server, model: str | None, family: Family) -> Facts:
-        """Return what a server serves.
-
-        Args:
-            server: the server.
-            model: a name or the checkpoint's; None for the only one served.
-            family: the checkpoint's.
-
-        Raises:
-            Passing: it is away.
-            RemoteError: it does not serve this model, or not as this engine needs it.
-        """
-        status, body = await self._get(server, "/v1/models")
-        listed = _object(body).get("data")
-        if status != 200 or not isinstance(listed, list):
-            # A cluster's proxy says so too while what is behind it starts.
-            raise Away(
-                f"{server.name} answers {status} and no list of models to GET /v1/models: no "
-                "OpenAI-compatible server is there"
-            )
-        card = _chosen(server, listed, model)
-        _, body = await self._get(server, "/version")
-        version = _object(body).get("version")
-        root, length = card.get("root"), card.get("max_model_len")
-        length = length if type(length) is int and length > 0 else None
-        answer, prompt_ids = await self.ask(
-            server, 0, protocol.chat_body(probe.request(family), card["id"], length)
+    async def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Return the status at ``path`` and the JSON object there, empty if there is none."""
+        get: Any = self._openai.get
+        status, body = await self._exchange(
+            lambda: get(self._root + path, cast_to=httpx.Response), _FACTS_S
         )
-        if answer.error is not None and not answer.overflow:
-            raise RemoteError(f"{server.name}: a clip with sound cannot be asked: {answer.error}")
-        return Facts(
-            model=card["id"],
-            root=root if isinstance(root, str) else None,
-            max_model_len=length,
-            version=version if isinstance(version, str) else "of unknown version",
-            found=probe.findings(prompt_ids, family),
-        )
-
-    async def _get(self, server: Server, path: str) -> tuple[int, bytes]:
-        status, headers, body = await self._exchange(server, "GET", path, _FACT_SECONDS)
-        if status >= 500 or status in _PASSING:
-            self._fail(server, status, headers, body)
-        self._refuse_all(server, status)
-        return status, body
+        return status, protocol.json_object(body)
 
     async def _exchange(
-        self, server: Server, method: str, path: str, seconds: float, body: bytes | None = None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        import httpx
-
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        failure: Exception
+        self, call: Callable[[], Awaitable[Any]], seconds: float
+    ) -> tuple[int, bytes]:
+        """Return status (200, or 400 and more for a refusal) and body, the key cut out of it."""
+        response: Any = None
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._http.stream(
-                    method, server.url + path, content=body, headers=headers
-                ) as response,
-            ):
-                received = bytearray()
-                async for chunk in response.aiter_raw():
-                    received += chunk
-                    if len(received) > _MOST_BYTES:
-                        raise Lost(f"{server.name}: the answer is over {_MOST_BYTES >> 20} MiB")
-                return response.status_code, response.headers, bytes(received)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            failure = Away(f"{server.name} does not answer ({type(error).__name__})")
-        except (TimeoutError, httpx.TimeoutException):
-            failure = Lost(f"{server.name}: no answer within {seconds:g} s")
-        except httpx.InvalidURL:
-            failure = RemoteError(f"{server.name} is no address; check base_url")
-        except httpx.HTTPError as error:
-            failure = Lost(f"{server.name}: the connection broke ({type(error).__name__})")
-        # Raised here, outside the handler: httpx's exceptions hold the request and its key.
-        raise failure
-
-    def _refuse_all(self, server: Server, status: int) -> None:
+            async with asyncio.timeout(seconds):
+                answer = await call()
+            response = getattr(answer, "http_response", answer)
+        except openai.APIStatusError as error:
+            response = error.response
+        except (openai.APIConnectionError, _TooLarge, TimeoutError) as error:
+            failure = self._unanswered(error.__cause__ or error, seconds)
+        if response is None:
+            # Raised outside the handlers: the client's exceptions hold the request and its key.
+            raise failure
+        status, body = int(response.status_code), bytes(response.content)
+        if self._key:
+            body = body.replace(self._key.encode(), b"...")
         if status in {401, 403}:
-            raise RemoteError(f"{server.name} answers {status}: set its key as VLLM_API_KEY")
+            raise RemoteError(f"{self.name} answers {status}: set its key as {KEY}")
+        if status == 200 or (400 <= status < 500 and status not in _PASSING):
+            return status, body
+        said = protocol.message(body)
+        reason = f"{self.name} answers {status}" + (f" ({said})" if said else "")
+        kind: Kind = "busy" if status == 429 else "away" if status in {502, 503} else "lost"
+        raise RetryableError(kind, reason, _seconds(response.headers.get("retry-after")))
 
-    def _fail(
-        self, server: Server, status: int, headers: Mapping[str, str], body: bytes
-    ) -> NoReturn:
-        said = protocol.message(self._without_key(body))
-        reason = f"{server.name} answers {status}" + (f" ({said})" if said else "")
-        wait = _retry_after(headers)
-        if status == 429:
-            raise Busy(reason, wait)
-        if status in {404, 502, 503}:
-            raise Away(reason, wait)
-        raise Lost(reason, wait)
-
-    def _without_key(self, body: bytes) -> bytes:
-        return body.replace(self._key.encode(), b"...") if self._key else body
-
-
-def _chosen(server: Server, cards: list[Any], model: str | None) -> dict[str, Any]:
-    named = [c for c in cards if isinstance(c, dict) and isinstance(c.get("id"), str)]
-    names = ", ".join(repr(card["id"]) for card in named) or "nothing"
-    if model is None:
-        if len(named) != 1:
-            raise RemoteError(f"{server.name} serves {names}: say which by model=")
-        return named[0]
-    by_name = [c for c in named if c["id"] == model] or [c for c in named if c.get("root") == model]
-    if not by_name:
-        raise RemoteError(f"{server.name} serves {names}, not {model!r}: check model= and base_url")
-    return by_name[0]
+    def _unanswered(self, error: BaseException, seconds: float) -> RetryableError:
+        name = type(error).__name__
+        if name.startswith("Connect"):  # httpx's ConnectError and ConnectTimeout
+            return RetryableError("away", f"{self.name} does not answer ({name})")
+        what = f"the connection broke ({name})"
+        if isinstance(error, _TooLarge):
+            what = f"the answer is over {_MOST_BYTES >> 20} MiB"
+        elif name.endswith(("Timeout", "TimeoutError")):
+            what = f"no answer within {seconds:g} s"
+        return RetryableError("lost", f"{self.name}: {what}")
 
 
-def _of_a_proxy(status: int, body: bytes) -> bool:
-    """Return whether a 404 is not vLLM's own: nothing is behind the proxy yet."""
-    return status == 404 and not isinstance(_object(body).get("error"), dict)
+class _TooLarge(Exception):
+    """An answer has too many bytes."""
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
+class _BoundedClient(openai.DefaultAsyncHttpxClient):
+    """The HTTP client of the ``openai`` package, which by itself reads answers of any length."""
 
+    def __init__(self, left_out: set[str]) -> None:
+        """``left_out`` are headers that are not sent."""
+        # The key would go wherever a redirect says.
+        super().__init__(follow_redirects=False)
+        self._left_out = left_out
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds a server asks to wait, 0 where it asks for nothing intelligible."""
-    text = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
+    async def send(self, request: Any, *, stream: bool = False, **arguments: Any) -> Any:
+        """Return the answer to ``request`` with its whole body, which is not unpacked."""
+        for name in self._left_out:
+            request.headers.pop(name, None)
+        response = await super().send(request, stream=True, **arguments)
+        body = bytearray()
         try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    raise _TooLarge
+        finally:
+            await response.aclose()
+        headers = {n: v for n, v in response.headers.items() if n.lower() != "content-encoding"}
+        return type(response)(
+            response.status_code, headers=headers, content=bytes(body), request=request
+        )
+
+
+def _checked(base_url: object) -> str:
+    """Return the address without a trailing ``/v1``.
+
+    A user name or a query is refused: both carry keys, and a key belongs into the environment.
+    """
+    url = base_url.strip() if isinstance(base_url, str) else ""
+    if not isinstance(base_url, str) or ";" in url or url.startswith("["):
+        raise BadAddress(_ONE_ADDRESS)
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or a bracket is missing
+        valid = False
+    if not valid or any(c.isspace() or not c.isprintable() for c in url):
+        raise BadAddress(_NO_ADDRESS)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise BadAddress(f"base_url: must have no user name and no query; a key belongs into {KEY}")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Return the seconds in a ``Retry-After``, 0 where there are none."""
+    try:
+        seconds = float(retry_after or 0)
+    except ValueError:  # a date: nothing that serves a model sends one
+        return 0.0
     return seconds if 0 < seconds < 1e9 else 0.0

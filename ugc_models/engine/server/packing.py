@@ -9,13 +9,10 @@ decoder) and with PyAV alike; tests hold it to that.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from av.container import OutputContainer
 
 SOUND_RATE = 16_000
 """Samples per second, as everywhere in the engine."""
@@ -44,7 +41,10 @@ def pack(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> bytes:
     """
     import av
 
-    _check(frames, sound)
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise ValueError(f"frames must be (T, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
+    if sound is not None and (sound.ndim != 1 or sound.dtype != np.float32 or not len(sound)):
+        raise ValueError(f"sound must be (N,) float32, not {sound.shape} {sound.dtype}")
     if len(frames) % 2:
         frames = np.concatenate([frames, frames[-1:]])
     buffer = BytesIO()
@@ -56,36 +56,25 @@ def pack(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> bytes:
     return buffer.getvalue()
 
 
-def _write(
-    container: OutputContainer, frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None
-) -> None:
+def _write(container: Any, frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> None:
     import av
 
     _, height, width, _ = frames.shape
     # A quantizer of 0 is lossless; the preset only trades time for size.
     options = {"qp": "0", "preset": "ultrafast"}
-    picture: Any = container.add_stream("libx264rgb", rate=_FRAME_RATE, options=options)
+    picture = container.add_stream("libx264rgb", rate=_FRAME_RATE, options=options)
     picture.width, picture.height, picture.pix_fmt = width, height, "bgr24"
     picture.codec_context.thread_count = 1  # the cores decode clips already
-    track: Any = None
-    if sound is not None:
-        track = container.add_stream("pcm_f32le", rate=SOUND_RATE)
-        track.layout = "mono"
+    if sound is not None:  # all streams before the first packet
+        track = container.add_stream("pcm_f32le", rate=SOUND_RATE, layout="mono")
     for number, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts = number
         container.mux(picture.encode(frame))
     container.mux(picture.encode(None))
     if sound is not None:
-        samples = np.ascontiguousarray(sound, dtype=np.float32)[np.newaxis]
-        heard = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
-        heard.sample_rate, heard.pts = SOUND_RATE, 0
-        container.mux(track.encode(heard))
+        samples = np.ascontiguousarray(sound)[np.newaxis]
+        block = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
+        block.sample_rate, block.pts = SOUND_RATE, 0
+        container.mux(track.encode(block))
         container.mux(track.encode(None))
-
-
-def _check(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> None:
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
-        raise ValueError(f"frames must be (T, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
-    if sound is not None and (sound.ndim != 1 or sound.dtype != np.float32 or not len(sound)):
-        raise ValueError(f"sound must be (N,) float32, not {sound.shape} {sound.dtype}")

@@ -1,8 +1,8 @@
-"""What a server is found to do with a small clip: which tokens it makes, and in which order.
+"""What a server serves, and what it does with a small clip: which tokens, and in which order.
 
 A server cannot be asked whether the correction of :mod:`ugc_models.engine.positions` is installed
-there. But the correction is one act for positions and token order, and the order is seen in the
-prompt that a reply shows: for frames eight seconds apart, vLLM's own is another.
+there. But it corrects positions and token order together, and the order is seen in the prompt that
+a reply shows: for frames eight seconds apart, vLLM's own is another.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 from ugc_models.engine.base import EngineRequest
 from ugc_models.engine.family import QWEN2_5, Family, processor_options
 from ugc_models.engine.interleave import Clock, Grid, token_order
+from ugc_models.engine.server import protocol
+from ugc_models.engine.server.client import Client, RemoteError, RetryableError
 
 Order = Literal["corrected", "native", "unverified"]
 
@@ -27,20 +29,87 @@ _SOUND_TOKENS = 25 * _SOUND_SECONDS  # of Qwen2.5-Omni
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a prompt showed.
+class Facts:
+    """What a server serves.
 
     Attributes:
-        order: ``corrected``; ``native`` for the server's own; ``unverified`` where it shows none,
-            or where the model is not Qwen2.5-Omni, the one that is corrected.
+        model: the name to ask for.
+        root: the checkpoint that it was started from, None where it does not say.
+        max_model_len: tokens of prompt and answer together, None likewise.
+        version: vLLM's.
+        order: of sound in video, in the prompt: ``corrected``; ``native`` for vLLM's own;
+            ``unverified`` where the server does not show it, or the model is not Qwen2.5-Omni.
         picture: the id of a picture's tokens, None where unknown.
     """
 
-    order: Order = "unverified"
-    picture: int | None = None
+    model: str
+    root: str | None
+    max_model_len: int | None
+    version: str
+    order: Order
+    picture: int | None
+
+    def difference(self, other: Facts) -> str | None:
+        """Return the first thing in which two differ that changes a caption, None for nothing."""
+        pairs = {
+            "model": (self.model, other.model),
+            "max_model_len": (self.max_model_len, other.max_model_len),
+            "vLLM version": (self.version, other.version),
+            "token order of sound in video": (self.order, other.order),
+        }
+        return next((name for name, (ours, theirs) in pairs.items() if ours != theirs), None)
 
 
-def request(family: Family) -> EngineRequest:
+async def look(client: Client, model: str | None, family: Family) -> Facts:
+    """Return what a server serves.
+
+    Args:
+        client: the connection to it.
+        model: its name or the checkpoint's; None for the only one served.
+        family: the checkpoint's.
+
+    Raises:
+        RetryableError: it is away.
+        RemoteError: it does not serve this model, or not as this engine needs it.
+    """
+    status, listed = await client.get("/v1/models")
+    cards = listed.get("data")
+    if not isinstance(cards, list):
+        # A cluster's proxy says so too while what is behind it starts.
+        raise RetryableError(
+            "away",
+            f"{client.name} answers {status} and no list of models to GET /v1/models: no "
+            "OpenAI-compatible server is there",
+        )
+    named = [c for c in cards if isinstance(c, dict) and isinstance(c.get("id"), str)]
+    names = ", ".join(repr(card["id"]) for card in named) or "nothing"
+    if model is None and len(named) != 1:
+        raise RemoteError(f"{client.name} serves {names}: say which by model=")
+    fitting = [c for c in named if model in {None, c["id"]}]
+    fitting = fitting or [c for c in named if c.get("root") == model]
+    if not fitting:
+        raise RemoteError(f"{client.name} serves {names}, not {model!r}: check model= and base_url")
+    name, root = fitting[0]["id"], fitting[0].get("root")
+    length = fitting[0].get("max_model_len")
+    length = length if type(length) is int and length > 0 else None
+    _, about = await client.get("/version")
+    version = about.get("version")
+    body = protocol.chat_body(clip_request(family), name, length)
+    output, prompt_ids = await client.chat(0, body)
+    if output.error is not None and not output.overflow:
+        raise RemoteError(f"{client.name}: a clip with sound cannot be asked: {output.error}")
+    order, picture = findings(prompt_ids, family)
+    return Facts(
+        model=name,
+        root=root if isinstance(root, str) else None,
+        max_model_len=length,
+        version=version if isinstance(version, str) else "of unknown version",
+        order=order,
+        picture=picture,
+    )
+
+
+def clip_request(family: Family) -> EngineRequest:
     """Return the question about the small clip: black frames with silence, one token to answer."""
     frames = np.zeros((_FRAMES, _SIDE, _SIDE, 3), np.uint8)
     fps = 1 / _SECONDS_PER_FRAME
@@ -51,24 +120,27 @@ def request(family: Family) -> EngineRequest:
         frames=frames,
         fps=fps,
         sound=np.zeros(16_000 * _SOUND_SECONDS, np.float32),
-        sampling={"temperature": 0.0, "max_tokens": 1},
+        parameters={"temperature": 0.0, "max_tokens": 1},
         processor=processor_options(fps, frames.shape, sound=True, family=family),
         messages=[{"role": "user", "content": content}],
     )
 
 
-def findings(prompt_ids: Sequence[int] | None, family: Family) -> Findings:
-    """Return what the tokens of :func:`request`'s prompt show, None where the server shows none."""
+def findings(prompt_ids: Sequence[int] | None, family: Family) -> tuple[Order, int | None]:
+    """Return order and picture token (see :class:`Facts`) in the prompt of :func:`clip_request`.
+
+    ``prompt_ids`` is None where the server does not show the prompt.
+    """
     if prompt_ids is None:
-        return Findings()
+        return "unverified", None
     grid = Grid(_FRAMES // 2, _SIDE // family.token_side, _SIDE // family.token_side)
     picture = _repeated(prompt_ids, grid.t * grid.frame)
     sound = _repeated(prompt_ids, _SOUND_TOKENS)
     if picture is None or sound is None or family.model_type != QWEN2_5.model_type:
-        return Findings(picture=picture)
+        return "unverified", picture
     order = [token == picture for token in prompt_ids if token in {picture, sound}]
     expected = token_order(grid, _SOUND_TOKENS, 2 * _SECONDS_PER_FRAME, Clock())
-    return Findings("corrected" if order == expected else "native", picture)
+    return ("corrected" if order == expected else "native"), picture
 
 
 def _repeated(ids: Sequence[int], times: int) -> int | None:

@@ -1,68 +1,68 @@
-"""An engine elsewhere: ``vllm serve`` behind one address or several.
+"""An engine elsewhere: ``vllm serve`` behind one address.
 
-An event loop in a thread of its own sends requests and waits for them. What may pass (a server
-that restarts, too many requests, a cut connection, no answer) is tried again, on another server
-where there is one; what cannot pass is an answer with an error.
+An event loop in a thread of its own sends requests and waits for them. What may pass (a server that
+restarts, too many requests, a cut connection, no answer) is tried again; what cannot pass is an
+output with an error. Before the first request and after each absence the server is probed: it may
+come back with another model, and nothing would show that captions of two models are mixed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ugc_models.engine.base import EngineOutput, EngineRequest
+import tenacity
+
+from ugc_models.engine.base import EngineOutput, EngineRequest, logger
 from ugc_models.engine.family import QWEN2_5, Family
 from ugc_models.engine.process import LoopThread
 from ugc_models.engine.server import protocol
-from ugc_models.engine.server.client import Client, Facts
-from ugc_models.engine.server.failures import Away, Passing, RemoteError
-from ugc_models.engine.server.fleet import Answered, Fleet
-from ugc_models.engine.server.servers import Servers, addresses
+from ugc_models.engine.server.client import Client, RemoteError, RetryableError
+from ugc_models.engine.server.probe import Facts, look
 
-if TYPE_CHECKING:
-    import tenacity
+_log = logger(__name__)
 
-__all__ = ["KEY", "RemoteEngine", "RemoteError"]
-
-KEY = "VLLM_API_KEY"
-"""Environment variable with the servers' key, the one that ``vllm serve`` has its own from.
-
-Not ``OPENAI_API_KEY``: that one is the judge's, and must not go to whoever serves a model.
-"""
-
-_TRIES = 4
+_LOSSES = 4
 """How often one request may be lost, time out or meet a server's internal error."""
-
 _SUSPECT = 2
-"""After so many times it is tried alone among its like: a clip that ends servers takes others along
-only so often."""
+"""After so many losses a request is tried alone among its like: one that ends the server takes
+others along only so often."""
+_LONGEST_REST_S = 15.0
+_LONGEST_TOLD_S = 120.0
+"""The most that the server's own Retry-After can ask for."""
+
+_Answered = tuple[EngineOutput, tuple[int, ...] | None]
 
 
 class RemoteEngine:
-    """Servers of one model, used as one engine.
+    """A server used as an engine (:class:`ugc_models.engine.base.Engine`).
 
     Args:
-        base_urls: one address, several separated by ``;``, a JSON list or a sequence of them.
+        base_url: its address.
         model: the name it is served by, or the checkpoint that it was started from; the only one
             served without it.
         family: the checkpoint's.
-        timeout: seconds that a request may take on a server before it counts as lost.
-        patience: seconds that servers may be away, for a restart, before the engine gives up.
+        timeout: seconds that a request may take on the server before it counts as lost.
+        patience: seconds that the server may be away, for a restart, before the engine gives up.
         start_patience: the same at the start, where an address may simply be wrong.
+
+    Attributes:
+        facts: what is served.
 
     Raises:
         BadAddress: an address that cannot be one.
         RemoteError: nothing answers, or what answers cannot be used; in one sentence.
     """
 
+    facts: Facts
+
     def __init__(
         self,
-        base_urls: str | Sequence[str],
+        base_url: str,
         model: str | None = None,
         *,
         family: Family = QWEN2_5,
@@ -70,56 +70,42 @@ class RemoteEngine:
         patience: float = 300.0,
         start_patience: float = 30.0,
     ) -> None:
-        servers = Servers(addresses(base_urls))
-        self._count = len(servers.all)
-        self._client = Client(os.environ.get(KEY, ""), timeout)
-        self._fleet = Fleet(servers, self._client, model, family)
-        self._token_side = family.token_side
-        self._patience = patience
-        self._alone = asyncio.Lock()
-        self._closed = False
+        self._client = Client(base_url, timeout)
+        self._model, self._family, self._patience = model, family, patience
+        self._known = self._closed = False
+        self._failures, self._rest_until = 0, -math.inf
+        self._alone, self._probing = asyncio.Lock(), asyncio.Lock()
         # Packing a clip takes a tenth of a second of a core; two threads keep up with any server.
-        self._packers = ThreadPoolExecutor(2, thread_name_prefix="pack")
+        self._packers = ThreadPoolExecutor(2, thread_name_prefix="ugc-pack")
         self._loop = LoopThread("ugc-remote-engine")
         try:
-            self._loop.run(self._fleet.start(start_patience))
+            self._loop.run(self._start(start_patience))
         except BaseException:
             self.close()
             raise
 
-    @property
-    def facts(self) -> Facts:
-        """Return what is served, by all servers alike."""
-        if self._fleet.facts is None:
-            raise RemoteError("the engine has not started")
-        return self._fleet.facts
-
     def submit(self, request: EngineRequest) -> Future[EngineOutput]:
         """Begin to answer; see :class:`ugc_models.engine.base.Engine`.
 
-        The future raises :class:`RemoteError` when no server is left to ask, and is cancelled by
-        :meth:`close`. Cancelling it takes the request off its server.
+        The future raises :class:`RemoteError` when the server cannot be asked any more, and is
+        cancelled by :meth:`close`. Cancelling it takes the request off the server.
         """
         if self._closed:
             raise RemoteError("the engine is closed")
         return self._loop.submit(self._answer(request))
 
     def decoding(self) -> str:
-        """Return what runs the model, in a few words for the results; no addresses."""
-        where = "1 server" if self._count == 1 else f"{self._count} servers"
-        return f"vllm serve {self.facts.version} at {where}, {self.facts.found.order} positions"
+        """Return what runs the model, in a few words for the results; no address."""
+        return f"vllm serve {self.facts.version} at 1 server, {self.facts.order} positions"
 
     def identity(self) -> str:
-        """Return what decides a caption on the servers' side: the model's part of a store's key.
+        """Return what decides a caption on the server's side: the model's part of a store's key.
 
-        A revision is not among what vLLM tells: a checkpoint that changes under its name needs
-        another name.
+        vLLM does not tell a revision: a checkpoint that changes under its name needs another name.
         """
         facts = self.facts
-        return (
-            f"{facts.model} (root {facts.root or 'unknown'}, vllm {facts.version}, "
-            f"{facts.found.order} positions)"
-        )
+        root = facts.root or "unknown"
+        return f"{facts.model} (root {root}, vllm {facts.version}, {facts.order} positions)"
 
     def close(self) -> None:
         """Cancel what is in flight and close the connections. Idempotent."""
@@ -137,11 +123,25 @@ class RemoteEngine:
         await asyncio.gather(*others, return_exceptions=True)
         await self._client.aclose()
 
+    async def _start(self, patience: float) -> None:
+        give_up, wait = _now() + patience, 0.2
+        while not self._known:
+            try:
+                await self._probe()
+            except RetryableError as failure:
+                if _now() + wait > give_up:
+                    raise RemoteError(
+                        f"{failure}; start the server, or check base_url (a server that loads its "
+                        "model answers when that is done)"
+                    ) from None
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, 2.0)
+
     async def _answer(self, request: EngineRequest) -> EngineOutput:
         index, facts, tokens = request.index, self.facts, None
         # Where the processor may scale frames, how many tokens they become is its business.
         if request.frames is not None and request.processor.get("do_resize") is False:
-            tokens = protocol.picture_tokens(request.frames.shape, self._token_side)
+            tokens = protocol.picture_tokens(request.frames.shape, self._family.token_side)
         try:
             body = await asyncio.get_running_loop().run_in_executor(
                 self._packers, protocol.chat_body, request, facts.model, facts.max_model_len
@@ -149,68 +149,92 @@ class RemoteEngine:
         except protocol.Unsendable as error:
             return EngineOutput(index, error=str(error))
         del request  # its arrays are in the body now
-        answer, prompt_ids = await self._asked(index, body)
-        picture = facts.found.picture
-        if answer.error is not None or None in {tokens, picture} or prompt_ids is None:
-            return answer
-        seen = sum(token == picture for token in prompt_ids)
+        output, prompt_ids = await self._ask(index, body)
+        if output.error is not None or None in {tokens, facts.picture} or prompt_ids is None:
+            return output
+        seen = sum(token == facts.picture for token in prompt_ids)
         if seen == tokens:
-            return answer
+            return output
         return EngineOutput(
             index,
             error=f"the server made {seen} tokens of the frames instead of {tokens}: it samples or "
             "scales them; start it without --media-io-kwargs and --mm-processor-kwargs",
         )
 
-    async def _asked(self, index: int, body: bytes) -> Answered:
-        """Ask until there is an answer, or patience is at its end."""
-        import tenacity
+    async def _ask(self, index: int, body: Mapping[str, Any]) -> _Answered:
+        """Ask until there is an output, or patience is at its end.
 
-        limit = _Endurance(self._patience)
+        Time counts from the first failure, not from the first try: an answer may take long.
+        """
+        first_failure, losses = math.inf, 0
 
-        async def once() -> Answered:
-            async with self._alone if limit.lost >= _SUSPECT else nullcontext():
-                return await self._fleet.ask(index, body)
+        def at_an_end(state: tenacity.RetryCallState) -> bool:
+            nonlocal first_failure, losses
+            failure = state.outcome.exception() if state.outcome else None
+            losses += isinstance(failure, RetryableError) and failure.kind == "lost"
+            first_failure = min(first_failure, _now())
+            return losses >= _LOSSES or _now() - first_failure > self._patience
+
+        async def once() -> _Answered:
+            async with self._alone if losses >= _SUSPECT else nullcontext():
+                return await self._try(index, body)
 
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(Passing),
-            # The servers have their own rest; this keeps requests from moving in step.
+            retry=tenacity.retry_if_exception_type(RetryableError),
+            # The server is left alone anyway; this keeps requests from moving in step.
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
-            stop=limit,
+            stop=at_an_end,
             reraise=True,
         )
         try:
             return await retrying(once)
-        except Away as failure:
-            reason = f"no server has answered for {limit.spent():.0f} s ({failure})"
-        except Passing as failure:
+        except RetryableError as failure:
+            spent = f"{_now() - first_failure:.0f} s"
+            if failure.kind == "away":
+                raise RemoteError(f"no server has answered for {spent} ({failure})") from None
             tries = retrying.statistics["attempt_number"]
-            said = f"{failure}; given up after {tries} tries in {limit.spent():.0f} s"
+            said = f"{failure}; given up after {tries} tries in {spent}"
             return EngineOutput(index, error=said), None
-        raise RemoteError(reason)
+
+    async def _try(self, index: int, body: Mapping[str, Any]) -> _Answered:
+        """Ask once, as soon as the server is not to be left alone."""
+        while (wait := self._rest_until - _now()) > 0:
+            await asyncio.sleep(wait)
+        try:
+            await self._probe()
+            answered = await self._client.chat(index, body)
+        except RetryableError as failure:
+            self._rest(failure)
+            raise
+        self._failures = 0
+        return answered
+
+    async def _probe(self) -> None:
+        """Make sure that the server is there, and what it was."""
+        async with self._probing:
+            if self._known:
+                return
+            if self._rest_until > _now():  # another request has just found that it is away
+                raise RetryableError("away", f"{self._client.name} is still away")
+            facts = await look(self._client, self._model, self._family)
+            if differs := facts.difference(getattr(self, "facts", facts)):
+                raise RemoteError(
+                    f"{self._client.name} differs from what it was in its {differs}: the captions "
+                    "would not be of one model"
+                )
+            self.facts, self._known = facts, True
+
+    def _rest(self, failure: RetryableError) -> None:
+        """Leave the server alone, as long as it asked for, or longer with each failure."""
+        if failure.kind != "busy" and self._known:
+            self._known = False
+            _log.warning("%s; it is asked again after a rest.", failure)
+        now = _now()
+        if self._rest_until <= now:  # ten requests that one crash cut off are one failure
+            self._rest_until = now + min(2.0 ** min(self._failures, 9) / 2, _LONGEST_REST_S)
+            self._failures += 1
+        self._rest_until = max(self._rest_until, now + min(failure.wait, _LONGEST_TOLD_S))
 
 
-class _Endurance:
-    """When tenacity is to stop: by time where servers are away or busy, by count otherwise.
-
-    Time counts from the first failure, not from the first try: an answer may take long.
-
-    Attributes:
-        lost: how often the request was taken and came to nothing.
-    """
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._first = math.inf
-        self.lost = 0
-
-    def __call__(self, state: tenacity.RetryCallState) -> bool:
-        """Return whether the request has had enough."""
-        failure = state.outcome.exception() if state.outcome else None
-        self._first = min(self._first, asyncio.get_running_loop().time())
-        self.lost += isinstance(failure, Passing) and failure.lost
-        return self.lost >= _TRIES or self.spent() > self._patience
-
-    def spent(self) -> float:
-        """Return the seconds since the first failure."""
-        return max(0.0, asyncio.get_running_loop().time() - self._first)
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -21,12 +21,12 @@ def prompt(order: list[bool], *, text: int = 40) -> list[int]:
 
 def test_the_references_order_is_the_corrected_one() -> None:
     order = token_order(Grid(2, 8, 8), 400, 8.0, Clock())
-    assert probe.findings(prompt(order), QWEN2_5) == probe.Findings("corrected", PICTURE)
+    assert probe.findings(prompt(order), QWEN2_5) == ("corrected", PICTURE)
 
 
 def test_of_a_model_that_is_not_corrected_only_the_picture_is_known() -> None:
     shown = prompt([True] * 98 + [False] * 208)
-    assert probe.findings(shown, QWEN3) == probe.Findings("unverified", PICTURE)
+    assert probe.findings(shown, QWEN3) == ("unverified", PICTURE)
 
 
 @pytest.mark.engine
@@ -42,7 +42,7 @@ def test_vllms_own_order_is_another() -> None:
     _, *tokens, _ = own(*arguments) if own is method else own.__func__(processor, *arguments)
     order = [token == config.video_token_index for token in tokens]
     assert (order.count(True), order.count(False)) == (128, 400)
-    assert probe.findings(prompt(order), QWEN2_5).order == "native"
+    assert probe.findings(prompt(order), QWEN2_5) == ("native", config.video_token_index)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_vllms_own_order_is_another() -> None:
     [None, [], [1], [1, 2, 3] * 50, prompt([True, False] * 200), prompt([False] * 400)],
 )
 def test_other_tokens_say_nothing(shown: list[int] | None) -> None:
-    assert probe.findings(shown, QWEN2_5) == probe.Findings("unverified", None)
+    assert probe.findings(shown, QWEN2_5) == ("unverified", None)
 
 
 @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
 def test_the_small_clip_is_whole_tokens_with_sound(family: Family) -> None:
-    request = probe.request(family)
+    request = probe.clip_request(family)
     assert request.frames is not None
     assert request.frames.shape[1] % family.token_side == 0
     assert request.processor["use_audio_in_video"]

@@ -11,15 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import processor_options
 from ugc_models.engine.server.packing import pack
 from ugc_models.engine.server.protocol import (
     NEUTRAL,
-    Reply,
     Unreadable,
     Unsendable,
-    answer,
     chat_body,
     message,
     picture_tokens,
@@ -45,11 +43,11 @@ SOUND = np.linspace(-1, 1, 4000, dtype=np.float32)
 def clip_request(**more: Any) -> EngineRequest:
     options = processor_options(0.7, FRAMES.shape, sound=True)
     values = {"frames": FRAMES, "fps": 0.7, "sound": SOUND, "messages": CONVERSATION}
-    return EngineRequest(3, "", sampling={}, processor=options, **{**values, **more})
+    return EngineRequest(3, "", parameters={}, processor=options, **{**values, **more})
 
 
 def sent(request: EngineRequest, **more: Any) -> dict[str, Any]:
-    return dict(json.loads(chat_body(request, "tiny", **more)))
+    return dict(json.loads(json.dumps(chat_body(request, "tiny", **more))))
 
 
 class TestBody:
@@ -94,20 +92,16 @@ class TestBody:
     @pytest.mark.parametrize(
         ("request_", "words"),
         [
-            (EngineRequest(0, "p", None, None, None, {}), "no messages"),
-            (clip_request(messages=TEXT_ONLY), "0 places for a video, and there is one"),
-            (clip_request(frames=None, sound=None), "1 places for a video, and there is none"),
-            (clip_request(frames=None), "sound without a picture"),
-            (clip_request(frames=FRAMES.astype(np.float32)), "cannot be packed"),
-            (
-                EngineRequest(
-                    0, "", None, None, None, {"logits_processors": 1}, messages=TEXT_ONLY
-                ),
-                "sampling argument 'logits_processors'",
-            ),
+            (clip_request(frames=FRAMES.astype(np.float32)), "frames must be"),
             (
                 EngineRequest(0, "", None, None, None, {"top_p": float("nan")}, messages=TEXT_ONLY),
-                "cannot be written as JSON",
+                "not JSON compliant",
+            ),
+            (
+                EngineRequest(
+                    0, "", None, None, None, {}, messages=[{"role": "user", "content": "\ud800"}]
+                ),
+                "surrogates not allowed",
             ),
         ],
     )
@@ -120,7 +114,8 @@ class TestBody:
 
 class TestReply:
     def test_is_taken_apart(self) -> None:
-        reply = read_reply(
+        output, prompt_ids = read_reply(
+            5,
             json.dumps(
                 {
                     "prompt_token_ids": [1, 2, 3],
@@ -133,20 +128,19 @@ class TestReply:
                     ],
                     "usage": {"prompt_tokens": 3},
                 }
-            ).encode()
+            ).encode(),
         )
-        assert reply == Reply(" A cat.", "length", 3, (8, 9), (1, 2, 3))
-        assert answer(5, reply).index == 5
-        assert answer(5, reply).output_ids == (8, 9)
+        expected = EngineOutput(5, " A cat.", None, False, "length", 3, (8, 9))
+        assert (output, prompt_ids) == (expected, (1, 2, 3))
 
     def test_without_vllms_own_fields_is_read_as_well(self) -> None:
         bare = b'{"choices": [{"message": {"content": null}}]}'
-        assert read_reply(bare) == Reply("", None, None, None, None)
+        assert read_reply(0, bare) == (EngineOutput(0), None)
 
     @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
     def test_of_any_other_kind_is_unreadable(self, body: bytes) -> None:
         with pytest.raises(Unreadable):
-            read_reply(body)
+            read_reply(0, body)
 
     @given(
         st.recursive(
@@ -162,10 +156,10 @@ class TestReply:
     )
     def test_of_any_json_is_read_or_unreadable(self, value: object) -> None:
         try:
-            reply = read_reply(json.dumps(value).encode())
+            output, _ = read_reply(0, json.dumps(value).encode())
         except Unreadable:
             return
-        assert isinstance(reply.text, str)
+        assert isinstance(output.text, str)
 
 
 class TestRefusal:

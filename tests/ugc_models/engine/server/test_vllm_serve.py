@@ -15,7 +15,8 @@ from tests.support.transformers_reference import Reference
 from tests.support.vllm_server import KEY, VllmServer
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.server.remote import RemoteEngine, RemoteError
+from ugc_models.engine.server.client import RemoteError
+from ugc_models.engine.server.remote import RemoteEngine
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
 
@@ -95,7 +96,7 @@ def test_so_are_sampled_ones_of_the_same_seed(
 ) -> None:
     sampling = {"temperature": 0.7, "top_p": 0.9, "top_k": 20, "seed": 42, "max_tokens": 24}
     # The rest is what no argument says: the checkpoint's own settings must not creep in.
-    asked = [replace(request, sampling=sampling) for request in requests[:4]]
+    asked = [replace(request, parameters=sampling) for request in requests[:4]]
     assert ask(remote, asked) == ask(engine_of_the_module, asked)
 
 
