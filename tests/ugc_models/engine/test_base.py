@@ -7,10 +7,10 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ugc_models.engine.server.failures import Away, RemoteError
 
 from ugc_models.captions import Generation
 from ugc_models.engine.base import harmless_record, logger, shown
+from ugc_models.engine.server.client import RemoteError, RetryableError
 
 HOSTILE = "a\x1b[2J\u202eb\n\t c\u2028d\ud800\u200b\x9b"
 HARMLESS = r"a\x1b[2J\u202eb c d\ud800\u200b\x9b"
@@ -46,7 +46,7 @@ def test_what_is_logged_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["engine.supervisor", "engine.local", "engine.positions", "engine.server.fleet", "store"],
+    ["engine.supervisor", "engine.local", "engine.positions", "engine.server.remote", "store"],
 )
 def test_the_package_logs_so(name: str, caplog: pytest.LogCaptureFixture) -> None:
     import importlib
@@ -60,4 +60,4 @@ def test_reasons_and_errors_are_harmless_wherever_they_are_shown() -> None:
     told = Generation(error=HOSTILE, sound_missing=HOSTILE)
     assert (told.error, told.sound_missing) == (HARMLESS, HARMLESS)
     assert Generation().error is None
-    assert str(RemoteError(HOSTILE)) == str(Away(HOSTILE)) == HARMLESS
+    assert str(RemoteError(HOSTILE)) == str(RetryableError("away", HOSTILE)) == HARMLESS
