@@ -19,9 +19,10 @@ import email.policy
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -204,7 +205,7 @@ def _handler(
             server.exchanges.append(name)
             fault = server.rules.fault(name)
             if fault is not None:
-                self._send(fault.status, fault.body or b"")
+                self._send(fault.status, fault.body or b"", fault.headers)
                 return
             status, content = work()
             if server.rules.lost(name):
@@ -214,8 +215,12 @@ def _handler(
                 status, content if isinstance(content, bytes) else json.dumps(content).encode()
             )
 
-        def _send(self, status: int, body: bytes) -> None:
+        def _send(
+            self, status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({})
+        ) -> None:
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

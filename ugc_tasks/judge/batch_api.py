@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ugc_tasks.judge.batch_lines import URL
 from ugc_tasks.judge.connection import Answer, Call, Connection
-from ugc_tasks.judge.failures import JudgeRefused, Passing, RequestFailed, details, explain
+from ugc_tasks.judge.failures import (
+    JudgeRefused,
+    Passing,
+    RequestFailed,
+    Unreadable,
+    details,
+    explain,
+)
 from ugc_tasks.judge.secret import brief_message, without_key
 
 if TYPE_CHECKING:
@@ -184,7 +191,10 @@ class BatchApi:
 
     async def _send(self, call: Call, *, timeout: float | None = None, one: bool = False) -> Answer:
         """Return the answer to ``call``; ``one``: it is about one batch or file."""
-        answer = await self._connection.send(call, timeout=timeout)
+        try:
+            answer = await self._connection.send(call, timeout=timeout)
+        except Unreadable as error:
+            raise JudgeRefused(f"{self._endpoint}: {error}; unset UGC_JUDGE_MODE") from None
         if answer.ok:
             return answer
         code, _, said = details(answer.body)

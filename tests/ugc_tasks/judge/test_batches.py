@@ -198,6 +198,49 @@ def test_a_file_that_is_declined_is_one_sentence(
     assert not server.requests
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_an_answer_that_cannot_be_read_is_one_sentence_or_does_not_stop_single_requests(
+    server: BatchServer, open_judge: OpenJudge, batch: bool
+) -> None:
+    left_out(server, open_judge, 2)
+    packed = Act(200, b"?", {"Content-Encoding": "br"})
+    server.rules.fault = answer_of("GET /batches/ID", packed)
+    judgments = open_judge(batch=batch).judge_many(clips(3), progress=False)
+    if batch:
+        (failure,) = {j.failure for j in judgments}
+        assert "the answer is packed (br), although it was not to be" in str(failure)
+        assert "unset UGC_JUDGE_MODE" in str(failure)
+    else:
+        assert all(j.scores for j in judgments)
+
+
+def test_a_batch_that_cannot_be_looked_at_is_not_looked_at_again_in_this_run(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_out(server, open_judge, 5)
+    server.rules.fault = lambda _: act.status(401, "missing scopes")
+    judge = open_judge()
+    for items in (clips(2), clips(5)[2:]):
+        assert all(j.scores for j in judge.judge_many(items, progress=False))
+    assert capsys.readouterr().err.count("cannot be looked at") == 1
+
+
+def test_answers_in_the_file_of_errors_are_answers(
+    server: BatchServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = server.look
+
+    def misplace(batch: Any) -> None:
+        look(batch)
+        if batch.output:
+            batch.errors, batch.output = batch.output, None
+
+    monkeypatch.setattr(server, "look", misplace)
+    judgments = open_judge(batch=True).judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert paid_once(server, 3)
+
+
 def test_an_endpoint_without_batches_says_so(server: BatchServer, open_judge: OpenJudge) -> None:
     server.rules.fault = lambda name: act.status(404, "no such path")
     judgments = open_judge(batch=True).judge_many(clips(3), progress=False)
