@@ -50,6 +50,16 @@ def test_a_foreign_text_is_one_harmless_line(text: str, line: str) -> None:
     assert shown(text) == line
 
 
+@pytest.mark.parametrize(
+    "blank",
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180d\u180f\u2800\u3164\ufe00\ufe0f\uffa0"
+    "\U000e0100\U000e01ef",
+    ids=ascii,
+)
+def test_a_character_that_shows_nothing_is_written_as_its_escape(blank: str) -> None:
+    assert shown(f"a{blank}b") == f"a{ascii(blank)[1:-1]}b"
+
+
 def test_a_long_text_is_cut_and_says_so() -> None:
     assert shown("x" * 500) == "x" * 500
     assert shown("x" * 501) == "x" * 499 + "…"

@@ -210,6 +210,12 @@ def test_one_clip_with_two_links_is_refused_in_a_map_and_left_out_of_the_dataset
     assert set(links.by_id) == set(IDS[1:])
 
 
+def test_a_row_about_several_clips_says_nothing_of_one(tmp_path: Path) -> None:
+    rows: Rows = [{"id": i, "url": link} for i, link in WANTED.items()]
+    rows.append({"id": IDS[:2], "url": "https://www.tiktok.com/@both/video/7479179770182552999"})
+    assert links_from_map(as_json(tmp_path / "t", rows), IDS).by_id == WANTED
+
+
 def test_two_columns_of_equal_right_are_not_chosen_from(tmp_path: Path) -> None:
     rows: Rows = [
         {"id": i, "a": f"http://a.example/{i}", "b": f"http://b.example/{i}"} for i in IDS
