@@ -11,7 +11,9 @@ from ugc_tasks.caption.metrics import (
     DIMENSIONS,
     average_interval,
     clip_metrics,
+    noise,
 )
+from ugc_tasks.estimate import interval
 from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
 from ugc_tasks.judge.repeats import combined
 from ugc_tasks.judge.scores import Scores
@@ -64,7 +66,7 @@ def test_an_estimate_says_how_far_off_it_may_be_and_what_it_knows_nothing_of() -
     told = average_interval([each["interval_of_estimate"] for each in rows])
     word, low, to, high = told.split()
     assert (word, to) == ("estimate", "to")
-    assert 20 <= float(low) < 80 < float(high) <= 100
+    assert (low, high) == tuple(f"{bound:.1f}" for bound in interval("average", 80.0, 2))
     assert count_flags([each["unlike_of_estimate"] for each in rows]) == "1: 1 short"
 
 
@@ -80,6 +82,14 @@ def test_the_mean_of_several_judgments_is_the_score_and_each_is_in_the_row() -> 
     assert judged["judge_repeats"] == "3 of 3"
     assert judged["judge_noise"] == "visual 5 4 4; audio 3 3 3; details 4 4 4"
     assert json.loads(json.dumps(judged)) == judged
+
+
+@pytest.mark.parametrize("wanted", ["1", "5"])
+def test_the_noise_says_how_many_repeats_are_enough_for_what_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_INTERVAL", wanted)
+    assert f"repeats enough for ±{wanted}: visual" in noise(["visual 4 5", "visual 3 4"])
 
 
 def test_a_caption_of_one_modality_has_its_one_score_and_no_average() -> None:

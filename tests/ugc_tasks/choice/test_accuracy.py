@@ -118,6 +118,11 @@ def test_answers_are_matched_and_the_constant_answer_stands_beside(references: P
     assert report.notes == ("always answering 'Positive' gives 50.0, and these answers no more",)
 
 
+def test_of_a_long_answer_the_beginning_is_in_its_row(references: Path) -> None:
+    (item,) = scored(references, {"PI-1": "Positive. " + "x" * 500}).items
+    assert item["text"] == "Positive. " + "x" * 190
+
+
 def test_no_option_is_unanswered_and_a_blank_is_a_failure_that_does_not_count(
     references: Path,
 ) -> None:

@@ -46,3 +46,14 @@ def test_options_that_cannot_be_told_apart_are_refused(tmp_path: Path, options: 
     path = written(tmp_path, {"video_id": "PI-1", "answer": "Yes", "options": options})
     with pytest.raises(DataError, match="PI-1 needs 2 to 26 different options"):
         read_choice_questions(path)
+
+
+def test_there_may_be_as_many_options_as_letters(tmp_path: Path) -> None:
+    letters = [f"Option {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
+    path = written(tmp_path, {"video_id": "PI-1", "answer": "option z", "options": letters})
+    assert read_choice_questions(path).labels == {"PI-1": "Option Z"}
+    path = written(
+        tmp_path, {"video_id": "PI-1", "answer": "option z", "options": [*letters, "one more"]}
+    )
+    with pytest.raises(DataError, match="PI-1 needs 2 to 26 different options"):
+        read_choice_questions(path)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.reference import reference_dir
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data.ocr_references import MAX_CHARS, read_ocr_references
+from ugc_tasks.data.ocr_references import read_ocr_references
 
 
 def written(folder: Path, *rows: Any) -> Path:
@@ -43,5 +43,20 @@ def test_a_clip_named_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_endless_reference_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"more than {MAX_CHARS} characters"):
-        read_ocr_references(written(tmp_path, {"video_id": "PI-1", "ocr": ["a" * MAX_CHARS]}))
+    long = {"video_id": "PI-1", "ocr": ["a" * 2000, "b" * 2094]}  # and a blank after each
+    assert read_ocr_references(written(tmp_path, long)) == {"PI-1": long["ocr"]}
+    longer = {"video_id": "PI-1", "ocr": ["a" * 2000, "b" * 2095]}
+    with pytest.raises(DataError, match="more than 4096 characters"):
+        read_ocr_references(written(tmp_path, longer))
+
+
+def test_a_blank_among_texts_is_a_text_and_alone_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path, {"video_id": "PI-1", "ocr": ["a", ""]})
+    assert read_ocr_references(path) == {"PI-1": ["a", ""]}
+    with pytest.raises(DataError, match="at least one of them not blank"):
+        read_ocr_references(written(tmp_path, {"video_id": "PI-1", "ocr": [" ", "\n"]}))
+
+
+def test_a_file_without_references_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no reference in it"):
+        read_ocr_references(written(tmp_path, []))

@@ -53,6 +53,14 @@ def test_verdicts_that_differ_are_a_share_and_noise_under_the_questions_name() -
     assert " / - / ±" in noise([judged["judge_noise"]]), "no points to be within one of"
 
 
+@pytest.mark.parametrize("wanted", ["1", "5"])
+def test_the_noise_says_how_many_repeats_are_enough_for_what_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_INTERVAL", wanted)
+    assert f"repeats enough for ±{wanted}: objects" in noise(["objects 0.5 1", "objects 0 0.5"])
+
+
 @pytest.mark.parametrize("question", VALUES)
 def test_a_failed_judgment_is_no_score_and_not_a_zero(question: str) -> None:
     failed = row(question, FAILED)
