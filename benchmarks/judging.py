@@ -25,9 +25,9 @@ from pathlib import Path
 
 from benchmarks.table import RESULTS, Report, Row, machine
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.judgment import JudgeItem
-from ugc_tasks.judge.profiles import ChatProfile, rubric_profile
+from ugc_tasks.judge.protocol.profiles import ChatProfile, rubric_profile
 from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.judge.types import JudgeItem
 
 _CAPTION = "A woman dances in a kitchen while a pop song plays; text on the screen says hello. "
 _REPLY = json.dumps(

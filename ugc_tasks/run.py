@@ -19,9 +19,8 @@ from ugc_tasks.benchmark import SPECS, Spec
 from ugc_tasks.data.annotations import Annotation, annotation
 from ugc_tasks.data.home import TRUE, Home
 from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
-from ugc_tasks.judge.interrupt import stop_on_interrupt
-from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.judge import Judge, open_judge, stop_on_interrupt
+from ugc_tasks.judge.protocol.questions import QUESTIONS
 from ugc_tasks.prompts import Asked, ask
 
 VERSION = 1.0

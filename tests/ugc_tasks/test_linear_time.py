@@ -17,11 +17,11 @@ from ugc_models.repetition import is_repetitive
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.common.display import shown
 from ugc_tasks.estimate import estimate, unlike
-from ugc_tasks.judge.protocols import CHAT_PROFILES, protocol
-from ugc_tasks.judge.questions import QUESTIONS
-from ugc_tasks.judge.reply import ReplyError, parse_reply
-from ugc_tasks.judge.sanitize import sanitize
-from ugc_tasks.judge.secret import brief_message
+from ugc_tasks.judge.parsing import ReplyError, parse_reply
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, stated
+from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.sanitize import sanitize
+from ugc_tasks.judge.transport.errors import brief_message
 from ugc_tasks.ocr.overlap import ocr_overlap
 from ugc_tasks.results.answer_text import model_answer
 
@@ -31,9 +31,9 @@ REFERENCE = "A man in a red coat walks a dog along a beach while music plays."
 LABELS = tuple(
     dict.fromkeys(
         label
-        for profile in CHAT_PROFILES
+        for profile in PAID_PROFILES
         for question in QUESTIONS.values()
-        for label in protocol(profile, question.asked_as).labels
+        for label in stated(profile, question.asked_as)["labels"]
     )
 )
 

@@ -13,7 +13,7 @@ from tests.ugc_tasks.conftest import QUESTION, MakeHome
 from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.official import OfficialPromptError
-from ugc_tasks.judge.questions import QUESTIONS
+from ugc_tasks.judge.protocol.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.judge.forms import DIMENSIONS
-from ugc_tasks.judge.judgment import Judgment
+from ugc_tasks.judge.protocol.questions import DIMENSIONS
 from ugc_tasks.judge.settings import interval_of
+from ugc_tasks.judge.types import Judgment
 from ugc_tasks.lmms.metrics import judged_row
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.reliability import Noise, measured, paragraph

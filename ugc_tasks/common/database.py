@@ -1,16 +1,26 @@
-"""Where an SQLite file can be kept, found out before SQLite opens it.
+"""An SQLite file that holds what must not be lost, and where one can be kept.
 
-SQLite itself takes ``:memory:`` and ``file:`` addresses for what keeps nothing, writes into a
-file of one byte, and calls a file system without locks "locked" after as long as it waits.
+Whether a file can be kept somewhere is found out before SQLite opens it. SQLite itself takes
+``:memory:`` and ``file:`` addresses for what keeps nothing, writes into a file of one byte, and
+calls a file system without locks "locked" after as long as it waits.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sqlite3
 import stat
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+BUSY_S = 30.0
+"""Seconds for which another program may hold a file."""
 
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
 _TAKEN = {errno.EACCES, errno.EAGAIN}
@@ -72,3 +82,161 @@ def _without_folder(folder: Path) -> str | None:
     except OSError as error:
         return str(error.strerror)
     return None
+
+
+class Database:
+    """The SQLite file at ``path``, made if absent. Safe for several threads and processes.
+
+    A commit returns when the data is on the disk. What goes wrong is raised as what the methods
+    ``unusable``, ``full`` and ``held`` return, which a subclass provides.
+    """
+
+    def __init__(self, path: Path, *, owner: int, version: int, tables: tuple[str, ...]) -> None:
+        """Open the file.
+
+        Args:
+            path: of the file.
+            owner: its application id, which tells it from another program's database.
+            version: of its schema; files of another one are refused.
+            tables: the statements that make a new file's tables.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        if (reason := why_no_place(path)) is not None:
+            raise self.unusable(reason, movable=False)
+        with self._failing_clearly():
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.text_factory = _decoded
+        try:
+            with self._failing_clearly():
+                self._prepare(self._db, owner, version, tables)
+        except BaseException:
+            self.close()
+            raise
+
+    def unusable(self, reason: str, *, movable: bool = True) -> Exception:
+        """Return the error for a file that cannot be used; ``movable``: moving it away helps."""
+        raise NotImplementedError
+
+    def full(self, reason: str) -> Exception:
+        """Return the error for a disk without room."""
+        raise NotImplementedError
+
+    def held(self, reason: str) -> Exception:
+        """Return the error for a file that another program has held for too long."""
+        raise NotImplementedError
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Hold the open file."""
+        with self._lock, self._failing_clearly():
+            yield self._open_db()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the open file in a write transaction, committed to the disk at the end."""
+        with self._lock, self._failing_clearly(), self._transaction(self._open_db()) as db:
+            yield db
+
+    def require_room(self, size: int) -> None:
+        """Raise ``full`` where the disk has fewer than ``size`` bytes left."""
+        try:
+            free = shutil.disk_usage(self.path.parent).free
+        except OSError as error:
+            raise self.unusable(str(error.strerror)) from None
+        if free < size:
+            raise self.full(f"its disk has {free >> 20} MB left")
+
+    def close(self) -> None:
+        """Close the file; nothing is pending."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _prepare(
+        self, db: sqlite3.Connection, owner: int, version: int, tables: tuple[str, ...]
+    ) -> None:
+        found_owner, found_version = (
+            _one(db, "PRAGMA application_id"),
+            _one(db, "PRAGMA user_version"),
+        )
+        if _one(db, "SELECT COUNT(*) FROM sqlite_master") or found_owner or found_version:
+            # Before the first change: it may not be ours to change.
+            if found_owner != owner:
+                raise self.unusable("it is another program's database")
+            if found_version > version:
+                raise self.unusable(
+                    "it was written by a newer version of ugc-videocap (schema "
+                    f"{found_version}, known is {version}): upgrade"
+                )
+            if found_version != version:
+                raise self.unusable(f"its schema {found_version} is not known")
+            if _one(db, "SELECT COUNT(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"):
+                raise self.unusable("it has triggers or views in it, which can change what is kept")
+        self._use_write_ahead_log(db)
+        db.execute("PRAGMA synchronous = FULL")
+        with self._transaction(db):  # also finds out now whether the file can be written
+            if not _one(db, "SELECT COUNT(*) FROM sqlite_master"):
+                for statement in tables:
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {owner}")
+                db.execute(f"PRAGMA user_version = {version}")
+
+    def _use_write_ahead_log(self, db: sqlite3.Connection) -> None:
+        # Two processes that open a new file at once collide here without the busy timeout helping.
+        give_up = time.monotonic() + BUSY_S
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise self.unusable("it is closed")
+        return self._db
+
+    @contextmanager
+    def _transaction(self, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """Hold the write lock from the first read on, so that two processes cannot both decide."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    @contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            # Extended codes have the kind in their last eight bits.
+            kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+            if kind == sqlite3.SQLITE_FULL:
+                raise self.full(str(error)) from None
+            if kind in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                raise self.held(str(error)) from None
+            raise self.unusable(str(error)) from None
+
+
+def _one(db: sqlite3.Connection, query: str) -> int:
+    (value,) = db.execute(query).fetchone()
+    return int(value)
+
+
+def _decoded(stored: bytes) -> str | bytes:
+    """Return a text from the file; the bytes where somebody has put something else there."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored

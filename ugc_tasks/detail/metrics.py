@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ugc_tasks.judge.judgment import Judgment
 from ugc_tasks.judge.settings import interval_of
+from ugc_tasks.judge.types import Judgment
 from ugc_tasks.lmms.metrics import judged_row
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.reliability import Noise, measured, paragraph

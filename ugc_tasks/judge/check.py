@@ -26,10 +26,9 @@ from typing import Any
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.judgment import JudgeItem, Judgment
-from ugc_tasks.judge.profiles import PAID_PROFILES
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES
 from ugc_tasks.judge.settings import JudgeConfigError
-from ugc_tasks.judge.usage import Usage
+from ugc_tasks.judge.types import JudgeItem, Judgment, Usage
 
 KINDS = ("perfect", "good", "partial", "wrong", "empty", "other_language", "injected")
 TWICE = ("perfect", "partial")

@@ -1,35 +1,39 @@
-"""The judge as the task sees it: items in, judgments out, from any thread.
+"""The judge as the tasks see it: items in, judgments out, from any thread.
 
-A paid judge, the offline estimate and the profile that judges nothing stand behind the same door.
+A paid judge, the offline estimate and the profile that judges nothing are used in the same way.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
-from ugc_tasks.common.display import shown
-from ugc_tasks.judge.announcement import tell
-from ugc_tasks.judge.asking import Asking
-from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
-from ugc_tasks.judge.prices import Price, PriceError, price_of
-from ugc_tasks.judge.profiles import (
+from ugc_tasks.common.display import complain, shown
+from ugc_tasks.judge.cost import Price, PriceError, price_of, tell
+from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
     OfflineProfile,
     Profile,
     UnknownProfileError,
     load_profile,
 )
-from ugc_tasks.judge.questions import question_named
-from ugc_tasks.judge.repeats import repeated, together
+from ugc_tasks.judge.protocol.questions import question_named
 from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, Command, JudgeConfigError, JudgeSettings
-from ugc_tasks.judge.threaded import ThreadedAsking
-from ugc_tasks.judge.tries import Backoff
+from ugc_tasks.judge.transport.retry import Backoff
+from ugc_tasks.judge.types import JudgeItem, Judgment, mean_of_repeats, why_not_judged
+from ugc_tasks.judge.worker import JudgeWorker
 
 _NOT_JUDGED = "not judged (UGC_JUDGE_PROFILE=none)"
+_INTERRUPTED = (
+    "interrupted while the judge was asked: what it answered is kept, the same command goes on"
+)
 
 
 def open_judge(
@@ -65,6 +69,8 @@ class Judge:
 
     Attributes:
         interrupted: whether an interrupt has stopped it.
+        label: the short name under which its numbers are shown. The same model served elsewhere is
+            another judge, so the name ends with the place unless it is OpenAI's.
     """
 
     def __init__(
@@ -76,56 +82,45 @@ class Judge:
         without a price.
         """
         self.profile = profile
+        self.label = profile.label
+        self.interrupted = False
         self._settings = settings
-        self._paid: ThreadedAsking | None = None
+        self._worker: JudgeWorker | None = None
         self._price: Price | None = None
         self._early: dict[JudgeItem, Future[Judgment]] = {}
         self._early_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-early")
-        self._foretold = False
-        self.interrupted = False
+        self._estimated = False
         if isinstance(profile, ChatProfile):
+            if settings.endpoint != DEFAULT_ENDPOINT:
+                self.label += f"@{settings.endpoint}"
             self._price = _price(profile.model, settings)
-            asking = Asking(
+            self._worker = JudgeWorker(
                 profile,
                 settings,
                 label=self.label,
                 price=self._price,
                 backoff=backoff or Backoff(),
             )
-            self._paid = ThreadedAsking(asking)
-
-    @property
-    def label(self) -> str:
-        """The short name under which numbers of this judge are shown.
-
-        The same model served elsewhere is another judge, so the name ends with the place unless it
-        is OpenAI's.
-        """
-        paid = isinstance(self.profile, ChatProfile)
-        elsewhere = paid and self._settings.endpoint != DEFAULT_ENDPOINT
-        return (
-            f"{self.profile.label}@{self._settings.endpoint}" if elsewhere else self.profile.label
-        )
 
     @property
     def repeats(self) -> int:
         """How many judgments of an item are asked for; the estimate is the same every time."""
-        return self._settings.repeats if self._paid is not None else 1
+        return self._settings.repeats if self._worker is not None else 1
 
     def announce(self, items: Sequence[JudgeItem]) -> None:
         """Say what judging ``items`` will take; to be called before any of it is paid for."""
-        if self._paid is not None:
-            announcement = self._paid.announce(self._judged(items))
-            if announcement is not None:
-                tell(str(announcement))
+        if self._worker is not None:
+            estimate = self._worker.estimate(self._judged(items))
+            if estimate is not None:
+                tell(str(estimate))
 
     def begin(self, items: Sequence[JudgeItem]) -> None:
         """Begin batches of ``items`` (``UGC_JUDGE_MODE=batch``), which need to know what there is.
 
         Returns at once, and does nothing in the other mode unless an earlier run left a batch.
         """
-        if self._paid is not None:
-            self._paid.begin(self._judged(items))
+        if self._worker is not None:
+            self._worker.begin_batches(self._judged(items))
 
     def _judged(self, items: Sequence[JudgeItem]) -> list[JudgeItem]:
         """Return what is asked about ``items``: each as often as it is to be judged."""
@@ -134,7 +129,7 @@ class Judge:
             repeat
             for item in items
             if why_not_judged(item, subject) is None
-            for repeat in repeated(item, self.repeats)
+            for repeat in item.repeats(self.repeats)
         ]
 
     def submit(self, item: JudgeItem) -> Future[Judgment]:
@@ -147,8 +142,12 @@ class Judge:
         if item in self._early:
             return self._early[item]
         reason = why_not_judged(item, self.profile.question.subject)
-        if reason is None and self._paid is not None:
-            return together([self._paid.submit(each) for each in repeated(item, self.repeats)])
+        if reason is None and self._worker is not None:
+            if self.repeats == 1:
+                return self._worker.submit(item)
+            return mean_of_repeats(
+                [self._worker.submit(each) for each in item.repeats(self.repeats)]
+            )
         done: Future[Judgment] = Future()
         if reason is not None:
             done.set_result(Judgment(item.video_id, failure=reason))
@@ -165,24 +164,25 @@ class Judge:
     @property
     def early(self) -> bool:
         """Whether it is of use to submit an item before all items are known."""
-        return self._paid is not None and self._settings.early and not self._settings.batch
+        return self._worker is not None and self._settings.early and not self._settings.batch
 
     def submit_early(self, item: JudgeItem, like: Callable[[], Sequence[JudgeItem]]) -> None:
         """Start judging ``item``, in a while; ``submit`` will find what became of it.
 
         ``like`` gives items as many and about as long as all will be: before the first request it
-        is said what those would take. That can take seconds, and is not done in the caller's.
+        is said what those would take. That can take seconds, and is not done in the caller's
+        thread.
         """
         self._early_calls.submit(self._submit_early, item, like)
 
     def _submit_early(self, item: JudgeItem, like: Callable[[], Sequence[JudgeItem]]) -> None:
-        if not self._foretold and self._paid is not None:
-            self._foretold = True
-            announcement = self._paid.announce(self._judged(like()))
-            if announcement is not None:
+        if not self._estimated and self._worker is not None:
+            self._estimated = True
+            estimate = self._worker.estimate(self._judged(like()))
+            if estimate is not None:
                 tell(
                     "judging begins while answers are made; if all are like the first, "
-                    f"{announcement}; what is stored costs nothing"
+                    f"{estimate}; what is stored costs nothing"
                 )
         if item not in self._early:
             self._early[item] = self.submit(item)
@@ -217,7 +217,7 @@ class Judge:
         question = self.profile.question
         facts: dict[str, Any] = {
             "question": question.name,
-            "values": list(question.form.names),
+            "values": list(question.schema.names),
             "published_score": question.published,
             "profile": self.profile.name,
             "label": self.label,
@@ -245,13 +245,13 @@ class Judge:
         What is on the wire may still come. May be called from a signal's handler.
         """
         self.interrupted = True
-        return self._paid is not None and self._paid.interrupt()
+        return self._worker is not None and self._worker.interrupt()
 
     def close(self) -> None:
         """Stop; what is under way comes back as a failure, what was received is on disk."""
         self._early_calls.shutdown(cancel_futures=True)
-        if self._paid is not None:
-            self._paid.close()
+        if self._worker is not None:
+            self._worker.close()
 
     def __enter__(self) -> Judge:
         """Return itself."""
@@ -273,3 +273,61 @@ def _price(model: str, settings: JudgeSettings) -> Price | None:
             "table and name that in UGC_JUDGE_PRICES"
         )
     return price
+
+
+# ---- Ctrl-C under lmms-eval ----
+
+
+def stop_on_interrupt(judge: Judge) -> None:
+    """From now on have Ctrl-C stop ``judge``; in another thread than the main one do nothing.
+
+    lmms-eval waits for the threads in which it scores, and they wait for the judge, which would go
+    on sending meanwhile. The signal goes on to whoever had it before, so that lmms-eval ends as it
+    does; instead of the traceback of that end, one line is said.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _handler.judges.add(judge)
+    before = signal.getsignal(signal.SIGINT)
+    # A run in the background has it ignored, and is to go on.
+    if callable(before) and before is not _handler:
+        _handler.before = before
+        signal.signal(signal.SIGINT, _handler)
+
+
+class _Handler:
+    """What is done at SIGINT, before what was to be done."""
+
+    def __init__(self) -> None:
+        self.judges: weakref.WeakSet[Judge] = weakref.WeakSet()
+        self.before: Any = signal.default_int_handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted()
+        self.before(number, frame)
+
+    def interrupted(self) -> None:
+        """Stop the judges; also for one who has the signal now, and does not hand it on."""
+        busy = [judge for judge in self.judges if judge.interrupt()]
+        if busy and sys.excepthook is not _without_traceback:
+            _without_traceback.before = sys.excepthook
+            sys.excepthook = _without_traceback
+
+
+class _Hook:
+    """An ``excepthook`` that says an interrupt in one line."""
+
+    def __init__(self) -> None:
+        self.before: Any = sys.__excepthook__
+
+    def __call__(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            complain(*filter(None, (str(error), _INTERRUPTED)))
+        else:
+            self.before(kind, error, trace)
+
+
+_handler = _Handler()
+_without_traceback = _Hook()

@@ -17,8 +17,7 @@ from typing import Any
 from ugc_tasks.benchmark import COLUMNS
 from ugc_tasks.common.display import shown
 from ugc_tasks.judge.cost import spent
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.repeats import SEVERAL
+from ugc_tasks.judge.types import SEVERAL, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, plain_json
 from ugc_tasks.results.reliability import entries
 

@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any
 
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.judgment import JudgeItem, Judgment
+from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ugc_tasks.common.display import logger
-from ugc_tasks.judge.judgment import JudgeItem
+from ugc_tasks.judge.types import JudgeItem
 from ugc_tasks.lmms.prefetch import item_of
 from ugc_tasks.results.answer_text import model_answer
 from ugc_tasks.run import Run, current_run

@@ -15,9 +15,9 @@ from ugc_tasks.estimate import interval
 from ugc_tasks.estimate.model import doubts
 from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.judgment import JudgeItem, Judgment
-from ugc_tasks.judge.questions import question_named
+from ugc_tasks.judge.protocol.questions import question_named
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of
+from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.pairing import Pairing, pair
 from ugc_tasks.results.reliability import NOISE, REPEATS, as_json, count, paragraph
@@ -62,7 +62,7 @@ def score(request: Request) -> Report:
         )
         for video_id, answer in answers.items()
     )
-    names = (asked.name,) if asked.name in VALUES else tuple(asked.form.names)
+    names = (asked.name,) if asked.name in VALUES else tuple(asked.schema.names)
     columns = (*names, "average") if set(names) == set(DIMENSIONS) else names
     captions = [a.text for video_id, a in answers.items() if _scored(judgments, video_id)]
     return _report(

@@ -31,8 +31,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Any
 
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.repeats import SEVERAL
+from ugc_tasks.judge.types import SEVERAL, Judgment
 from ugc_tasks.results.statistics import LEVEL
 
 REPEATS = "judge_repeats"

@@ -19,7 +19,7 @@ from typing import Any
 from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
 from ugc_tasks.common.files import DataError, kind, quoted, read_values
 from ugc_tasks.data.questions import clip_rows
-from ugc_tasks.judge.repeats import SEVERAL
+from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
 
 _HIGHEST = 5

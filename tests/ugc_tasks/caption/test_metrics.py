@@ -14,9 +14,7 @@ from ugc_tasks.caption.metrics import (
     noise,
 )
 from ugc_tasks.estimate import interval
-from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
-from ugc_tasks.judge.repeats import combined
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, mean_judgment, why_not_judged
 from ugc_tasks.lmms.metrics import count, count_flags, count_heard, one_label, share
 from ugc_tasks.results.answer_text import model_answer
 
@@ -76,7 +74,7 @@ def test_a_score_has_no_interval_of_an_estimate() -> None:
 
 def test_the_mean_of_several_judgments_is_the_score_and_each_is_in_the_row() -> None:
     said = [Judgment("PI-1", scores=Scores(grade, 3, 4)) for grade in (5, 4, 4)]
-    judged = row(combined(said))
+    judged = row(mean_judgment(said))
     assert judged["visual"] == pytest.approx(260 / 3)
     assert judged["average"] == pytest.approx((260 / 3 + 60 + 80) / 3)
     assert judged["judge_repeats"] == "3 of 3"

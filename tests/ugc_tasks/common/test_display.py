@@ -169,11 +169,11 @@ def test_nothing_is_printed_or_logged_past_it() -> None:
 def test_every_error_that_a_user_reads_is_one() -> None:
     from ugc_tasks.common.files import DataError
     from ugc_tasks.data.official import OfficialPromptError
+    from ugc_tasks.judge.cache import JudgeStoreError
     from ugc_tasks.judge.check import JudgeUnreachableError
-    from ugc_tasks.judge.prices import PriceError
-    from ugc_tasks.judge.profiles import UnknownProfileError
+    from ugc_tasks.judge.cost import PriceError
+    from ugc_tasks.judge.protocol.profiles import UnknownProfileError
     from ugc_tasks.judge.settings import JudgeConfigError
-    from ugc_tasks.judge.store import JudgeStoreError
 
     for error in (
         DataError,
@@ -189,7 +189,7 @@ def test_every_error_that_a_user_reads_is_one() -> None:
 
 
 def test_what_a_judge_or_its_server_says_of_a_failure_is_harmless_in_the_judgment() -> None:
-    from ugc_tasks.judge.judgment import Judgment
+    from ugc_tasks.judge.types import Judgment
 
     judgment = Judgment("PI-1", failure="503: \x1b[2J\nall is well" + "!" * 2_000)
     assert judgment.failure is not None

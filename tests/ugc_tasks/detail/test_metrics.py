@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from ugc_tasks.detail.metrics import VALUES, answer_metrics, noise, score_of
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.questions import QUESTIONS
-from ugc_tasks.judge.repeats import combined
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.types import Judgment, Scores, mean_judgment
 from ugc_tasks.results.answer_text import model_answer
 
 FAILED = Judgment("PI-1", failure="the reply is empty", reply="", attempts=3)
@@ -46,7 +44,7 @@ def test_a_judged_answer_has_its_score_under_the_questions_name(
 
 def test_verdicts_that_differ_are_a_share_and_noise_under_the_questions_name() -> None:
     verdicts = [Judgment("PI-1", scores=Scores(consistent=x)) for x in (1.0, 0.0, 1.0, 1.0)]
-    judged = row("background", combined(verdicts))
+    judged = row("background", mean_judgment(verdicts))
     assert judged["background"] == 75.0
     assert judged["judge_noise"] == "background 1 0 1 1"
     assert "background 2500.0 / - / " in noise([judged["judge_noise"]]), "0 and 100 apart"
@@ -87,7 +85,7 @@ def test_without_a_judge_there_is_the_answer_only(question: str) -> None:
 
 def test_the_score_of_each_is_a_value_that_its_judge_states() -> None:
     for question, value in VALUES.items():
-        assert value in QUESTIONS[question].form.names
+        assert value in QUESTIONS[question].schema.names
 
 
 def test_a_judgment_of_another_question_is_no_score_of_this_one() -> None:

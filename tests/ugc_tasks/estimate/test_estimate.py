@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.support.reference import reference_dir
 from ugc_tasks.estimate import estimate, load_weights, unlike
 from ugc_tasks.estimate.features import AGREEMENT, KIND, STYLE, features, load_vocabulary
-from ugc_tasks.judge.forms import DIMENSIONS
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.protocol.questions import DIMENSIONS
+from ugc_tasks.judge.types import Scores
 
 REFERENCE = (
     "A man in a red apron stirs soup in a small kitchen while soft piano music plays. He says "

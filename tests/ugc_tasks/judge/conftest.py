@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.judge_server import JudgeServer
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.profiles import Profile, paper_profile
+from ugc_tasks.judge.protocol.profiles import Profile, paper_profile
 from ugc_tasks.judge.settings import JudgeSettings
-from ugc_tasks.judge.tries import Backoff
+from ugc_tasks.judge.transport.retry import Backoff
 
 QUICK = Backoff(first=0.01, longest=0.05, longest_told=1.0)
 OpenJudge = Callable[..., Judge]

@@ -15,7 +15,7 @@ from tests.support.judge_server import JudgeServer, Script, scores, status
 from tests.support.reference import reference_dir
 from ugc_tasks.cli.main import main
 from ugc_tasks.judge.check import KINDS
-from ugc_tasks.judge.profiles import rubric_profile
+from ugc_tasks.judge.protocol.profiles import rubric_profile
 
 KEY = "sk-canary-4cb1d8f0a7e2"
 Checked = tuple[int, dict[str, Any]]

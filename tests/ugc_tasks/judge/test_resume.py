@@ -17,7 +17,7 @@ from tests.support import judge_server as act
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.types import Scores
 
 _HERE = Path(__file__).resolve()
 _ROOT = _HERE.parents[3]

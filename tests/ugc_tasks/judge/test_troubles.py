@@ -21,13 +21,12 @@ from tests.support import judge_server as act
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
-from ugc_tasks.judge.budget import purse_of
-from ugc_tasks.judge.forms import Form
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.profiles import paper_profile
-from ugc_tasks.judge.reply import ChatReply, read_reply
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.cost import budget_of
+from ugc_tasks.judge.parsing import read_reply
+from ugc_tasks.judge.protocol.profiles import paper_profile
+from ugc_tasks.judge.protocol.questions import ResponseSchema
 from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.judge.types import ChatReply, Judgment, Scores
 
 EACH = (700 * 2.5 + 18 * 10) / 1e6
 """US dollars of a judgment of the loopback judge, at the package's prices."""
@@ -130,7 +129,7 @@ def test_what_is_declined_costs_nothing_of_the_budget(
     server.script = [act.status(503), act.too_many(), act.scores()]
     judge = open_judge(budget=1.0)
     assert judge.judge_many(clips(1), progress=False)[0].scores
-    assert purse_of(tmp_path / "judgments.sqlite3", 1.0).spent == pytest.approx(EACH)
+    assert budget_of(tmp_path / "judgments.sqlite3", 1.0).spent == pytest.approx(EACH)
 
 
 def test_who_waits_for_room_when_the_key_is_refused_costs_nothing_of_the_budget(
@@ -139,7 +138,7 @@ def test_who_waits_for_room_when_the_key_is_refused_costs_nothing_of_the_budget(
     server.script = lambda _: replace(act.status(401), delay=0.2)
     judgments = open_judge(budget=2.0, concurrency=4).judge_many(clips(4), progress=False)
     assert all("401" in str(judgment.failure) for judgment in judgments)
-    assert purse_of(tmp_path / "judgments.sqlite3", 2.0).spent == 0.0
+    assert budget_of(tmp_path / "judgments.sqlite3", 2.0).spent == 0.0
 
 
 HALF = Act(200, gzip.compress(act.scores().body or b"")[:-12], {"Content-Encoding": "gzip"})
@@ -153,7 +152,7 @@ def test_a_request_that_may_have_been_answered_counts_as_paid_for(
     (judgment,) = open_judge(budget=1.0, timeout=1.0).judge_many(clips(1), progress=False)
     assert judgment.scores
     assert len(server.requests) == 2
-    spent_so_far = purse_of(tmp_path / "judgments.sqlite3", 1.0).spent
+    spent_so_far = budget_of(tmp_path / "judgments.sqlite3", 1.0).spent
     assert EACH + 0.0002 < spent_so_far < 2 * EACH, "by our count, which is lower than this judge's"
 
 
@@ -169,7 +168,7 @@ def test_a_request_that_no_model_answered_costs_nothing_of_the_budget(
     server.script = [fault]
     (judgment,) = open_judge(budget=1.0).judge_many(clips(1), progress=False)
     assert judgment.failure
-    assert purse_of(tmp_path / "judgments.sqlite3", 1.0).spent == 0.0
+    assert budget_of(tmp_path / "judgments.sqlite3", 1.0).spent == 0.0
 
 
 def test_a_request_that_never_left_costs_nothing_of_the_budget(
@@ -180,7 +179,7 @@ def test_a_request_that_never_left_costs_nothing_of_the_budget(
     judge = open_judge(budget=1.0, base_url=closed.base_url)
     (judgment,) = judge.judge_many(clips(1), progress=False)
     assert "nothing listens" in str(judgment.failure)
-    assert purse_of(tmp_path / "judgments.sqlite3", 1.0).spent == 0.0
+    assert budget_of(tmp_path / "judgments.sqlite3", 1.0).spent == 0.0
 
 
 # ---- an endpoint that cannot ----
@@ -231,14 +230,14 @@ def test_a_fault_of_ours_costs_one_clip_and_is_seen(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from ugc_tasks.judge import asking
+    from ugc_tasks.judge import worker
 
-    def read(reply: ChatReply, form: Form) -> Scores:
+    def read(reply: ChatReply, form: ResponseSchema) -> Scores:
         if "5" in reply.text:
             raise ZeroDivisionError
         return read_reply(reply, form)
 
-    monkeypatch.setattr(asking, "read_reply", read)
+    monkeypatch.setattr(worker, "read_reply", read)
     server.script = lambda asked: act.scores(5) if "clip-1" in asked.user else act.scores(4)
     judgments = open_judge().judge_many(clips(3), progress=False)
     assert [j.failure for j in judgments] == [None, "internal error (ZeroDivisionError)", None]
@@ -265,7 +264,7 @@ import os, sys
 from pathlib import Path
 from tests.ugc_tasks.judge.worker import clips
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.protocol.profiles import paper_profile
 from ugc_tasks.judge.settings import JudgeSettings
 
 settings = JudgeSettings(Path(sys.argv[1]), base_url=sys.argv[2], api_key="sk-fork-0123456789")

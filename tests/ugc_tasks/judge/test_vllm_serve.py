@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.vllm_server import KEY, VllmServer
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.judgment import JudgeItem
+from ugc_tasks.judge.types import JudgeItem
 
 pytestmark = pytest.mark.engine
 

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.judgment import JudgeItem
-from ugc_tasks.judge.profiles import paper_profile
+from ugc_tasks.judge.protocol.profiles import paper_profile
 from ugc_tasks.judge.settings import JudgeSettings
-from ugc_tasks.judge.tries import Backoff
+from ugc_tasks.judge.transport.retry import Backoff
+from ugc_tasks.judge.types import JudgeItem
 
 
 def clips(count: int) -> list[JudgeItem]:

@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.repeats import combined
-from ugc_tasks.judge.scores import Scores
-from ugc_tasks.judge.usage import Usage
+from ugc_tasks.judge.types import Judgment, Scores, Usage, mean_judgment
 from ugc_tasks.lmms.metrics import (
     base_row,
     columns,
@@ -200,7 +197,7 @@ def test_a_clip_that_was_judged_several_times_has_all_of_it_in_its_row() -> None
         Judgment("PI-1", failure="no object: {", reply="?", fingerprint="fp_1", **ran),
         Judgment("PI-1", Scores(match_score=1.0), reply="all", fingerprint="fp_2", **ran),
     )
-    row = judged_row("PI-1", TEXT, combined(parts), label="paper", wanted=2, value="objects")
+    row = judged_row("PI-1", TEXT, mean_judgment(parts), label="paper", wanted=2, value="objects")
     assert row["judge_repeats"] == "2 of 3: no object: {"
     assert row["judge_noise"] == "objects 0.5 1"
     assert row["judge_reply"] == ["half", "?", "all"]
@@ -211,7 +208,7 @@ def test_a_clip_that_was_judged_several_times_has_all_of_it_in_its_row() -> None
 
 def test_a_clip_of_which_no_repeat_came_failed_and_has_no_noise() -> None:
     parts = [Judgment("PI-1", failure="no object", model="m"), Judgment("PI-1", failure="401")]
-    row = judged_row("PI-1", TEXT, combined(parts), label="paper", wanted=2)
+    row = judged_row("PI-1", TEXT, mean_judgment(parts), label="paper", wanted=2)
     assert (row["judge_failed"], row["judge_repeats"]) == ("401", "0 of 2: 401 + no object")
     assert row["judge_ran"] == "m", "of the other nobody said what ran"
     assert "judge_noise" not in row

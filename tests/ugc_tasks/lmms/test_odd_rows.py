@@ -11,8 +11,7 @@ import pytest
 from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.types import Judgment, Scores
 from ugc_tasks.lmms.metrics import judged_row
 from ugc_tasks.results.answer_text import ModelAnswer
 

@@ -17,10 +17,9 @@ from lmms_eval.api.reasoning import strip_reasoning_tags
 from tests.support.batch_server import BatchServer
 from tests.support.judge_server import Act, Asked, JudgeServer, junk, scores, text, together
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.judgment import JudgeItem, Judgment
-from ugc_tasks.judge.profiles import load_profile
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.protocol.profiles import load_profile
 from ugc_tasks.judge.settings import JudgeSettings
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores
 from ugc_tasks.lmms.prefetch import Answer, KeepPlaces, judge_answer, received
 
 Document = dict[str, str]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ugc_tasks.judge.judgment import Judgment
-from ugc_tasks.judge.repeats import combined
-from ugc_tasks.judge.scores import Scores
+from ugc_tasks.judge.types import Judgment, Scores, mean_judgment
 from ugc_tasks.results.reliability import as_json, came, count, entries, measured, paragraph, said
 
 ALONE = Judgment("v", Scores(4, 3, 5))
@@ -14,7 +12,7 @@ FAILED = Judgment("v", failure="the reply is empty: 0 of 1 objects")
 
 
 def judged(*grades: tuple[int, int, int]) -> Judgment:
-    return combined([Judgment("v", Scores(*each)) for each in grades])
+    return mean_judgment([Judgment("v", Scores(*each)) for each in grades])
 
 
 # ---- a clip's row ----
@@ -28,19 +26,19 @@ def test_what_each_judgment_said_stands_in_order_by_dimension() -> None:
 
 def test_shares_are_short_and_whole_numbers_have_no_point() -> None:
     shares = [Judgment("v", Scores(match_score=x)) for x in (2 / 3, 1.0, 0.0)]
-    assert said(combined(shares), name="objects") == "objects 0.666667 1 0"
+    assert said(mean_judgment(shares), name="objects") == "objects 0.666667 1 0"
 
 
 def test_how_many_came_has_the_reasons_of_those_that_did_not() -> None:
     assert came(judged((4, 3, 5), (4, 3, 4))) == "2 of 2"
-    short = combined([ALONE, FAILED, FAILED])
+    short = mean_judgment([ALONE, FAILED, FAILED])
     assert came(short) == f"1 of 3: {FAILED.failure}"
     assert said(short) == "visual 4; audio 3; details 5"
 
 
 def test_a_judgment_that_stands_alone_has_no_entry() -> None:
     assert entries(ALONE) == entries(FAILED) == {}
-    assert list(entries(combined([FAILED, FAILED]))) == ["judge_repeats"]
+    assert list(entries(mean_judgment([FAILED, FAILED]))) == ["judge_repeats"]
 
 
 # ---- the results ----

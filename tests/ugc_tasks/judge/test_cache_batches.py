@@ -1,0 +1,87 @@
+"""Batches are on disk before and after each step, each under the endpoint that has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ugc_tasks.judge.cache import BatchLedger, JudgmentCache
+
+DIGEST, KEYS = "a" * 64, ("b" * 64, "c" * 64)
+HERE, ELSEWHERE = "api.example/v1", "other.example/v1"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JudgmentCache]:
+    store = JudgmentCache(tmp_path / "judgments.sqlite3")
+    yield store
+    store.close()
+
+
+def test_what_the_endpoint_calls_a_batch_is_kept_step_by_step(store: JudgmentCache) -> None:
+    ledger = BatchLedger(store, HERE)
+    entry = ledger.enter(DIGEST, KEYS)
+    assert (entry.sha256, entry.keys, entry.file, entry.batch) == (DIGEST, KEYS, None, None)
+    ledger.note(entry.tag, file="file-1")
+    ledger.note(entry.tag, batch="batch_1")
+    (kept,) = BatchLedger(store, HERE).open()
+    assert (kept.tag, kept.file, kept.batch) == (entry.tag, "file-1", "batch_1")
+    ledger.note(entry.tag, file="file-2")
+    (kept,) = ledger.open()
+    assert (kept.file, kept.batch) == ("file-2", "batch_1")
+
+
+def test_a_note_is_of_one_batch_only(store: JudgmentCache) -> None:
+    ledger = BatchLedger(store, HERE)
+    first, second = ledger.enter(DIGEST, KEYS[:1]), ledger.enter(DIGEST, KEYS[1:])
+    ledger.note(second.tag, batch="batch_2")
+    assert {each.tag: each.batch for each in ledger.open()} == {
+        first.tag: None,
+        second.tag: "batch_2",
+    }
+    ledger.close(first.tag, "completed")
+    assert [each.tag for each in ledger.open()] == [second.tag]
+    assert ledger.closed_tags() == {first.tag}
+
+
+def test_each_endpoint_has_its_own(store: JudgmentCache) -> None:
+    here, elsewhere = BatchLedger(store, HERE), BatchLedger(store, ELSEWHERE)
+    mine, other = here.enter(DIGEST, KEYS), elsewhere.enter(DIGEST, KEYS)
+    assert [each.tag for each in here.open()] == [mine.tag]
+    elsewhere.close(other.tag, "completed")
+    assert here.closed_tags() == set()
+    assert elsewhere.open() == []
+
+
+def test_the_oldest_is_the_first(store: JudgmentCache) -> None:
+    ledger = BatchLedger(store, HERE)
+    first, second = ledger.enter(DIGEST, KEYS[:1]), ledger.enter(DIGEST, KEYS[1:])
+    for created, expected in ((1.0, [second.tag, first.tag]), (1e12, [first.tag, second.tag])):
+        with store.writing() as db:
+            db.execute("UPDATE batch SET created_at = ? WHERE tag = ?", (created, second.tag))
+        assert [each.tag for each in ledger.open()] == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tag", "short"), ("tag", f"{'0' * 32}\n"), ("tag", "G" * 32), ("sha256", 5),
+        ("sha256", "0" * 65), ("keys", "no JSON"), ("keys", b"\xff"), ("keys", '"0"'),
+        ("keys", "[1]"), ("keys", json.dumps([*KEYS, "short"])), ("keys", "[" * 100_000),
+        ("file", "../files"), ("file", b"x"), ("batch", ".."), ("batch", "batch_1?x="),
+        ("batch", "batch_1\n"), ("batch", "x" * 201), ("created_at", "yesterday"),
+    ],
+)  # fmt: skip
+def test_a_row_that_somebody_has_changed_is_no_batch_and_that_is_said_once(
+    store: JudgmentCache, caplog: pytest.LogCaptureFixture, column: str, value: object
+) -> None:
+    ledger = BatchLedger(store, HERE)
+    good, odd = ledger.enter(DIGEST, KEYS), ledger.enter(DIGEST, KEYS)
+    with store.writing() as db:
+        db.execute(f"UPDATE batch SET {column} = ? WHERE tag = ?", (value, odd.tag))  # noqa: S608
+    for _ in range(3):
+        assert [each.tag for each in ledger.open()] == [good.tag]
+    assert caplog.text.count("1 rows of batches in the judgment store") == 1

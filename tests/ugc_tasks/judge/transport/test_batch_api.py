@@ -1,0 +1,130 @@
+"""Files of the Batch API: every request in one of them, every reply under its key, no junk."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.judge_server import scores
+from ugc_tasks.judge.transport.batch_api import MAX_BYTES, MAX_REQUESTS, URL, parts, replies
+
+KEY = "sk-canary-4cb1d8f0a7e2"
+
+
+def bodies(count: int, size: int = 10) -> dict[str, dict[str, Any]]:
+    return {f"key{n}": {"model": "m", "messages": [{"content": "é" * size}]} for n in range(count)}
+
+
+def line(key: str, *, status: int = 200, body: Any = None) -> bytes:
+    body = json.loads(scores().body or b"") if body is None else body
+    response = {"status_code": status, "body": body}
+    return json.dumps({"custom_id": key, "response": response, "error": None}).encode()
+
+
+def test_the_limits_are_those_of_the_api() -> None:
+    assert (MAX_REQUESTS, MAX_BYTES) == (50_000, 200_000_000)
+
+
+def test_a_line_is_a_request_under_its_key() -> None:
+    (part,) = parts(bodies(1))
+    assert part.content.endswith(b"\n")
+    assert json.loads(part.content) == {
+        "custom_id": "key0", "method": "POST", "url": URL, "body": bodies(1)["key0"],
+    }  # fmt: skip
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.integers(150, 2000), st.integers(0, 200))
+def test_every_request_is_in_one_file_and_no_file_passes_a_limit(
+    count: int, most: int, size: int, text: int
+) -> None:
+    asked = bodies(count, text)
+    files = list(parts(asked, max_requests=most, max_bytes=size))
+    listed = [key for part in files for key in part.keys]
+    longest = max((len(json.dumps(b, ensure_ascii=False).encode()) for b in asked.values()),
+                  default=0)  # fmt: skip
+    if longest + 200 < size:
+        assert listed == list(asked)
+    assert len(set(listed)) == len(listed)
+    for part in files:
+        assert 0 < len(part.content) <= size
+        assert 0 < len(part.keys) <= most
+        assert [json.loads(one)["custom_id"] for one in part.content.splitlines()] == list(
+            part.keys
+        )
+
+
+def test_a_file_is_filled_to_the_last_byte_and_the_next_begins_anew() -> None:
+    asked = bodies(9)
+    (whole,) = parts(asked)
+    size = len(whole.content) // 9
+    listed = [part.keys for part in parts(asked, max_bytes=2 * size)]
+    assert listed == [("key0", "key1"), ("key2", "key3"), ("key4", "key5"), ("key6", "key7"),
+                      ("key8",)]  # fmt: skip
+    assert len(list(parts(asked, max_bytes=2 * size - 1))) == 9
+    assert len(list(parts(asked, max_bytes=size))) == 9
+    assert not list(parts(asked, max_bytes=size - 1))
+
+
+def test_what_cannot_be_written_or_is_too_large_is_left_to_single_requests() -> None:
+    asked = (
+        bodies(1)
+        | {"bad": {"messages": [{"content": "\ud800"}]}}
+        | {"no number": {"messages": [], "temperature": float("nan")}}
+        | {"huge": bodies(1, 5000)["key0"]}
+    )
+    (part,) = parts(asked, max_bytes=1000)
+    assert part.keys == ("key0",)
+
+
+def test_replies_come_back_by_key_in_any_order_without_the_api_key() -> None:
+    echo = {"choices": [{"message": {"content": f"{KEY} 5"}}]}
+    content = b"\n".join([line("b", body=echo), line("a")])
+    found = replies(content, ["a", "b", "c"], KEY)
+    assert set(found) == {"a", "b"}
+    assert found["a"].prompt_tokens == 700
+    assert found["b"].text == "[redacted] 5"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"", b"{", b"[]", b"null", b"7", b'"a"', b"\xff\xfe", b"[" * 5000,
+        line("a", status=500), line("a", body={"choices": []}), line("stranger"),
+        b'{"custom_id": "a", "response": null, "error": {"code": "batch_expired"}}',
+        b'{"custom_id": ["a"], "response": {"status_code": 200}}',
+        b'{"custom_id": "a", "response": {"status_code": 200}}',
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_reply_is_passed_over(junk: bytes) -> None:
+    assert replies(junk, ["a"], KEY) == {}
+    assert set(replies(junk + b"\n" + line("a"), ["a"], KEY)) == {"a"}
+
+
+def test_a_line_that_was_billed_and_has_no_text_is_a_reply_with_what_it_cost() -> None:
+    usage = {"prompt_tokens": 700, "completion_tokens": 18}
+    image = {"choices": [{"message": {"content": [{"type": "image"}]}}], "usage": usage}
+    found = replies(line("a", body=image), ["a"], KEY)["a"]
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == ("", 700, 18)
+
+
+def test_an_error_of_which_nothing_was_billed_is_no_reply_whatever_it_says() -> None:
+    for code in (401, 404, 429, 500):
+        assert replies(line("a", body={"error": {"code": code}}), ["a"], KEY) == {}
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 53, True, 7.5, "7", None])
+def test_tokens_that_are_no_count_are_not_counted(count: object) -> None:
+    completion = json.loads(scores().body or b"")
+    completion["usage"] = {"prompt_tokens": count, "completion_tokens": (1 << 53) - 1}
+    found = replies(line("a", body=completion), ["a"], KEY)["a"]
+    assert (found.prompt_tokens, found.completion_tokens) == (None, (1 << 53) - 1)
+
+
+def test_the_first_of_two_replies_counts() -> None:
+    second = {"choices": [{"message": {"content": "other"}}]}
+    found = replies(line("a") + b"\n" + line("a", body=second), ["a"], KEY)
+    assert "visual" in found["a"].text

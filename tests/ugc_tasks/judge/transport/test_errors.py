@@ -1,0 +1,91 @@
+"""What an error status means: for one request, for all, or for a while."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ugc_tasks.judge.transport.errors import (
+    Declined,
+    JudgeRefused,
+    KeyRefused,
+    RequestFailed,
+    RetryableError,
+    error_details,
+    failure_for,
+)
+
+
+def meant(status: int, error: Any, headers: dict[str, str] | None = None) -> Exception:
+    body = json.dumps({"error": error}).encode()
+    said = error_details(body)
+    return failure_for(status, headers or {}, said, endpoint="the-endpoint", key="sk-0123456789")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "said"),
+    [
+        (400, {"code": "content_filter", "message": "no"}, RequestFailed, "400 (no)"),
+        (400, {"message": "no", "type": "invalid_request_error"}, Declined, "400 (no)"),
+        (451, {"message": "no"}, RequestFailed, "451 (no)"),
+        (400, {"message": "Your credit balance is too low"}, JudgeRefused, "add credit"),
+        (403, {"message": "Insufficient balance"}, JudgeRefused, "add credit"),
+        (402, {"message": "pay"}, JudgeRefused, "402 (pay): the account has no quota left"),
+        (429, {"message": "pay", "type": "insufficient_quota"}, JudgeRefused, "add credit"),
+        (429, {"message": "your credit balance refills"}, RetryableError, "429 (your credit"),
+        (429, {"code": "billing_hard_limit_reached"}, JudgeRefused, "add credit"),
+        (429, {"code": "billing_not_active"}, JudgeRefused, "add credit"),
+        (429, {"code": "slow", "type": "insufficient_quota"}, JudgeRefused, "add credit"),
+        (404, {"message": "what?"}, JudgeRefused, "404 (what?): it does not serve this judge"),
+        (405, {"message": "what?"}, JudgeRefused, "405 (what?): it does not serve this judge"),
+        (400, {"message": "m", "param": "model"}, JudgeRefused, "it does not serve this judge"),
+        (422, {"message": "m", "param": "model"}, JudgeRefused, "it does not serve this judge"),
+        (400, {"message": "m", "param": "temperature"}, JudgeRefused, "UGC_JUDGE_MODEL"),
+        (422, {"message": "m", "param": "response_format"}, JudgeRefused, "UGC_JUDGE_MODEL"),
+        (400, {"message": "m", "param": "messages"}, Declined, "400 (m)"),
+        (400, {"message": "too long: 'he forgot his credentials'"}, Declined, "400 (too long"),
+        (400, {"message": "no", "metadata": {"reasons": ["gore"]}}, Declined, '(no ["gore"])'),
+        (401, {"message": "m"}, KeyRefused, "401 (m): it does not accept the key"),
+        (403, {"message": "m"}, Declined, "if it declines all, check OPENAI_API_KEY"),
+        (300, {}, JudgeRefused, "correct OPENAI_BASE_URL"),
+        (302, {}, JudgeRefused, "correct OPENAI_BASE_URL"),
+        (500, {"message": "m"}, RetryableError, "answered 500 (m)"),
+        (408, {"message": "m"}, RetryableError, "answered 408 (m)"),
+        (409, {"message": "m"}, RetryableError, "answered 409 (m)"),
+        (529, {"message": "m"}, RetryableError, "answered 529 (m)"),
+    ],
+)
+def test_a_status_and_what_is_said_with_it(
+    status: int, error: Any, kind: type[Exception], said: str
+) -> None:
+    failure = meant(status, error)
+    assert type(failure) is kind
+    assert said in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "told", "throttled"),
+    [
+        (429, {}, 0.0, True),
+        (503, {}, 0.0, False),
+        (503, {"retry-after": "2"}, 2.0, True),
+        (500, {"retry-after-ms": "500", "retry-after": "9"}, 0.5, True),
+        (503, {"retry-after": "-3"}, 0.0, False),
+        (503, {"retry-after": "1e9"}, 0.0, False),
+        (503, {"retry-after": "nan"}, 0.0, False),
+        (429, {"retry-after": "soon"}, 0.0, True),
+        (503, {"retry-after": "Fri, 31 Dec 2100 23:59:59 GMT"}, 0.0, False),
+        (503, {"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}, 0.0, False),
+        (503, {"retry-after": "Fri, 31 Dec 1999 23:59:59 GMT"}, 0.0, False),
+    ],
+)
+def test_what_may_pass_costs_nothing_and_says_how_long_to_wait(
+    status: int, headers: dict[str, str], told: float, throttled: bool
+) -> None:
+    failure = meant(status, {"message": "m"}, headers)
+    assert isinstance(failure, RetryableError)
+    assert (failure.retry_after, failure.throttled) == (told, throttled)
+    assert failure.declined
+    assert failure.answered

@@ -1,0 +1,280 @@
+"""The judges one can choose, by name: what each is asked, and the label of its numbers.
+
+A score means nothing without the judge that gave it. So a profile fixes everything about a request
+and has a label that says so. ``paper`` is the published protocol; ``rubric`` is ours; ``offline``
+is a free estimate, of captions only; ``none`` writes answers only. None stands in for another.
+
+``profile_paper.toml`` and ``profile_rubric.toml`` state what of a request is not the clip's: model,
+temperature, the system text by digest, the user message, the reply's schema. Their comments say
+what the keys mean.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ugc_tasks.common.display import UserError
+from ugc_tasks.data.official import official_text
+from ugc_tasks.judge.protocol.questions import QUESTIONS, Question, question_named
+from ugc_tasks.judge.protocol.sanitize import sanitize
+from ugc_tasks.judge.types import JudgeItem
+
+PAID_PROFILES = ("paper", "rubric")
+PROFILE_NAMES = (*PAID_PROFILES, "offline", "none")
+
+_CAPTION = QUESTIONS["caption"]
+_FOLDER = Path(__file__).parent
+
+
+class UnknownProfileError(UserError, ValueError):
+    """There is no judge profile of that name, or it cannot judge the question."""
+
+
+@dataclass(frozen=True)
+class ChatProfile:
+    """A judge behind a chat-completions endpoint, and the exact request it is sent.
+
+    Attributes:
+        system: the system message.
+        user_template: the user message with places for the texts.
+        response_format: the request's field of that name, None where it has none.
+        labels: what begins a field of the user message; see ``sanitize.py``.
+    """
+
+    name: str
+    model: str
+    temperature: float
+    system: str = field(repr=False)
+    user_template: str = field(repr=False)
+    response_format: dict[str, Any] | None = field(default=None, repr=False)
+    question: Question = _CAPTION
+    estimate: bool = False
+    labels: tuple[str, ...] = ()
+
+    def messages(self, video_id: str, prediction: str, reference: str) -> list[dict[str, str]]:
+        """Return the system and the user message; both texts lose surrounding white space.
+
+        What of the prediction would pass for a part of the message is broken up
+        (``sanitize.py``); any other prediction is sent as it is.
+        """
+        prediction = sanitize(prediction, self.labels).text.strip()
+        reference = reference.strip()
+        user = self.user_template.format(
+            video_id=video_id,
+            prediction=prediction,
+            reference=reference,
+            # Of the marker lines: no caption can foresee this code and imitate them.
+            mark=_digest([reference, prediction])[:12],
+        )
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
+
+    def changed(self, prediction: str) -> tuple[str, ...]:
+        """Return why ``prediction`` is not sent as it is (``sanitize.REASONS``); often empty."""
+        return sanitize(prediction, self.labels).changed
+
+    def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
+        """Return the whole body of the chat-completions request."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "temperature": self.temperature,
+            "messages": self.messages(video_id, prediction, reference),
+        }
+        if self.response_format is not None:
+            body["response_format"] = self.response_format
+        return body
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Digest of all that is the same in every request's prompt: texts, template, schema."""
+        return _digest([self.system, self.user_template, self.response_format])
+
+    @property
+    def system_sha256(self) -> str:
+        """Digest of the system text alone: for ``paper`` the one of the authors' script."""
+        return hashlib.sha256(self.system.encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """Return the short name under which numbers of this judge are shown."""
+        return f"{self.name}{self.question.tag}/{self.model}/{self.prompt_sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class OfflineProfile:
+    """No judge but an estimate from the texts alone (``ugc_tasks.estimate``), which is free."""
+
+    version: str
+    prompt_sha256: str
+    name: str = "offline"
+    question: Question = _CAPTION
+    estimate: bool = True
+
+    @property
+    def label(self) -> str:
+        """Return the short name under which estimates are shown."""
+        return f"offline-estimate/{self.version}/{self.prompt_sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class NoProfile:
+    """No judging: the answers are written and nothing is scored."""
+
+    name: str = "none"
+    label: str = "none"
+    question: Question = _CAPTION
+    estimate: bool = False
+
+
+Profile = ChatProfile | OfflineProfile | NoProfile
+
+
+def check_profile_name(name: str) -> str:
+    """Return ``name``, or raise ``UnknownProfileError`` with the names there are."""
+    if name not in PROFILE_NAMES:
+        raise UnknownProfileError(
+            f"there is no judge profile {name!r}; the profiles are {', '.join(PROFILE_NAMES)}"
+        )
+    return name
+
+
+def load_profile(
+    name: str,
+    *,
+    home: Path | None,
+    cache: Path,
+    model: str | None = None,
+    question: str = "caption",
+) -> Profile:
+    """Return the profile ``name`` for ``question``; ``model`` replaces the model of a chat profile.
+
+    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``OfficialPromptError`` where the
+    published prompt cannot be had: no other prompt takes its place.
+    """
+    asked = question_named(question)
+    match check_profile_name(name):
+        case "paper":
+            prompt = stated("paper", question)["prompt"]
+            return paper_profile(official_text(prompt, home=home, cache=cache), model, asked)
+        case "rubric":
+            return rubric_profile(model, asked)
+        case "offline":
+            return _offline_profile(asked)
+        case _:
+            return NoProfile(question=asked)
+
+
+def paper_profile(
+    system: str, model: str | None = None, question: Question = _CAPTION
+) -> ChatProfile:
+    """Return the published protocol of ``question`` around ``system``, the authors' system text.
+
+    Their requests state a model, a temperature and the two messages, and nothing else.
+    """
+    return _chat_profile("paper", system, model, question)
+
+
+def rubric_profile(model: str | None = None, question: Question = _CAPTION) -> ChatProfile:
+    """Return our own rubric: temperature 0, strict schema, the reference before the candidate.
+
+    Raises ``ValueError`` where the system text is not the one of the profile's file.
+    """
+    entry = stated("rubric", question.name)
+    system = (_FOLDER / entry["prompt"]).read_text(encoding="utf-8").strip()
+    profile = _chat_profile("rubric", system, model, question)
+    if profile.system_sha256 != entry["prompt_sha256"]:
+        raise ValueError(f"{entry['prompt']} is not the text of which the profile has the digest")
+    return profile
+
+
+def stated(profile: str, question: str) -> Mapping[str, Any]:
+    """Return what the file of ``profile`` (of ``PAID_PROFILES``) states about ``question``."""
+    content = _file(profile)
+    # The file's own keys hold for each question that does not state them itself.
+    return {**content, **content["questions"][QUESTIONS[question].asked_as]}
+
+
+@functools.cache
+def _file(profile: str) -> dict[str, Any]:
+    return tomllib.loads((_FOLDER / f"profile_{profile}.toml").read_text(encoding="utf-8"))
+
+
+def _chat_profile(name: str, system: str, model: str | None, question: Question) -> ChatProfile:
+    entry = stated(name, question.name)
+    schema = entry.get("schema")
+    return ChatProfile(
+        name=name,
+        model=model or entry["model"],
+        temperature=entry["temperature"],
+        system=system,
+        user_template=entry["user"],
+        response_format={"type": "json_schema", "json_schema": schema} if schema else None,
+        question=question,
+        labels=tuple(entry["labels"]),
+    )
+
+
+def _offline_profile(question: Question) -> OfflineProfile:
+    if not question.has_estimate:
+        raise UnknownProfileError(
+            f"there is no free estimate for the question {question.name!r}, only for captions; "
+            "choose paper or rubric, or none to write answers only"
+        )
+    from ugc_tasks.estimate import load_weights
+
+    weights = load_weights()
+    return OfflineProfile(version=weights.version, prompt_sha256=weights.sha256)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def judgment_key(
+    endpoint: str, request: Mapping[str, Any], question: str = "caption", repeat: int = 0
+) -> str:
+    """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept.
+
+    The question counts: two that are asked alike (a caption, an audio caption) keep different
+    values. That of captions is left out, as it was when there was no other; so is the ``repeat``
+    of the first of several independent judgments.
+    """
+    determining: dict[str, Any] = {"endpoint": endpoint, "request": request}
+    if question != "caption":
+        determining["question"] = question
+    if repeat:
+        determining["repeat"] = repeat
+    canonical = json.dumps(determining, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class JudgeRequests:
+    """The requests of ``profile`` to ``endpoint``, and the keys of their judgments.
+
+    Both are needed several times for each item, so they are remembered for as many items as a run
+    has.
+    """
+
+    def __init__(self, profile: ChatProfile, endpoint: str) -> None:
+        self._profile = profile
+        self._endpoint = endpoint
+        self._bodies = functools.lru_cache(maxsize=4096)(self._make_body)
+        self.key = functools.lru_cache(maxsize=65_536)(self._make_key)
+
+    def body(self, item: JudgeItem) -> dict[str, Any]:
+        """Return the request, the same object for all repeats of an item."""
+        return self._bodies(item.first())
+
+    def _make_key(self, item: JudgeItem) -> str:
+        """Return the key of the item's judgment: the same for items whose request is the same."""
+        question = self._profile.question.name
+        return judgment_key(self._endpoint, self.body(item), question, item.repeat)
+
+    def _make_body(self, item: JudgeItem) -> dict[str, Any]:
+        return self._profile.request(item.video_id, item.prediction, item.reference)

@@ -1,0 +1,455 @@
+"""One exchange with an endpoint: a request out, a reply or a failure back.
+
+The ``openai`` client sends it. Its own retries are off: what is tried again, and when, depends on
+pace and budget (``retry.py``). It reads an answer to its end, however long a server makes it, and
+unpacks what it was not to send packed; so the HTTP client below bounds both. No exception that
+leaves this module holds the request or its key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.judge.transport.errors import (
+    CONNECT_S,
+    Declined,
+    RequestFailed,
+    RetryableError,
+    Unreadable,
+    brief_message,
+    chain,
+    error_details,
+    error_details_of,
+    failure_for,
+    no_client,
+    unreached,
+    without_key,
+)
+from ugc_tasks.judge.types import ChatReply
+
+if TYPE_CHECKING:
+    import openai
+
+MAX_BODY = 1 << 20
+"""Bytes of an answer, errors included."""
+
+NO_TEXT = "the answer or its reference is not valid Unicode text"
+
+Call = Callable[["openai.AsyncOpenAI"], Awaitable[Any]]
+"""One call of the client, by one of its ``with_raw_response`` methods."""
+
+_POOLS = 8
+_PACKINGS = {"gzip", "x-gzip", "deflate"}
+_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
+_SCHEMA = "response_format"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status with its headers (by lower-case name) and the whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server did what it was asked."""
+        return 200 <= self.status < 300
+
+
+class Connection:
+    """Calls to ``base_url`` with ``api_key``; use it within one event loop."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        timeout: float,
+        largest: int = MAX_BODY,
+        pools: int = _POOLS,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            base_url: of the API, its version included.
+            api_key: sent with each request.
+            timeout: seconds for each whole exchange.
+            largest: bytes of an answer's body.
+            pools: clients to share the requests among. httpx looks through all connections of a
+                client for every request, more than once: 64 in one cost three times the processor
+                time of 64 in eight.
+
+        Raises:
+            JudgeConfigError: the environment's proxies or certificates cannot be used.
+        """
+        self._base_url = base_url
+        self._api_key = api_key
+        self._timeout = timeout
+        self._pools = [_Pool(client) for client in _clients(base_url, api_key, largest, pools)]
+        # The client imports what it needs for this when it is first asked for: not in mid-run.
+        _ = self._pools[0].client.chat.completions
+
+    async def send(self, call: Call, *, timeout: float | None = None) -> Answer:
+        """Return the answer to one call, any status.
+
+        Args:
+            call: what to ask; it gets the client.
+            timeout: seconds, None for the connection's own.
+
+        Raises:
+            RetryableError: there was no whole answer.
+            Unreadable: it is too large, or packed.
+            UnicodeEncodeError: what is to be sent is no text.
+        """
+        import openai
+
+        seconds = self._timeout if timeout is None else timeout
+        failure: RetryableError | Unreadable
+        pool = min(self._pools, key=lambda pool: pool.open)
+        pool.open += 1
+        try:
+            async with asyncio.timeout(seconds):
+                raw = (await call(pool.client)).http_response
+            return Answer(raw.status_code, raw.headers, raw.content)
+        except openai.APIStatusError as error:
+            there = error.response
+            return Answer(there.status_code, there.headers, there.content)
+        except TimeoutError:
+            failure = RetryableError(f"no answer within {seconds:g} s", silent=True)
+        except (RetryableError, Unreadable, openai.APIConnectionError) as error:
+            failure = self._meaning(error)
+        finally:
+            pool.open -= 1
+        # Raised here, outside the handlers: the client's exceptions hold the request and its key.
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for pool in self._pools:
+            await pool.client.close()
+
+    def _meaning(self, error: Exception) -> RetryableError | Unreadable:
+        """Return what ``error`` means, raised by or for the HTTP client."""
+        for cause in chain(error):
+            if isinstance(cause, Unreadable):
+                return Unreadable(str(cause), cause.billed)
+            if isinstance(cause, RetryableError):
+                return RetryableError(str(cause), answered=cause.answered)
+        return unreached(error, self._base_url, self._api_key)
+
+
+@dataclass
+class _Pool:
+    """A client with its connections, and how many requests it has open."""
+
+    client: openai.AsyncOpenAI
+    open: int = 0
+
+
+def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[openai.AsyncOpenAI]:
+    import httpx
+    import openai
+
+    class BoundedClient(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: Any, *, stream: bool = False, **arguments: Any) -> Any:
+            """Return the answer with its whole body, also where a stream is wanted."""
+            response = await super().send(request, stream=True, **arguments)
+            try:
+                body = await _bounded_body(response, largest)
+            finally:
+                await response.aclose()
+            kept = {n: v for n, v in response.headers.items() if n.lower() != "content-encoding"}
+            return httpx.Response(response.status_code, headers=kept, content=body, request=request)
+
+    wrong = ""
+    try:
+        context = httpx.create_ssl_context()
+        opened = [
+            # No redirects: the key would go wherever they say.
+            BoundedClient(
+                follow_redirects=False, verify=context, limits=openai.DEFAULT_CONNECTION_LIMITS
+            )
+            for _ in range(count)
+        ]
+    except Exception as error:
+        wrong = no_client(error)
+    if wrong:  # raised here, outside the handler: the error may show a proxy's password
+        raise JudgeConfigError(wrong)
+    clients = []
+    for http_client in opened:
+        client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            # asyncio's bounds the whole, which the client's does not
+            timeout=openai.Timeout(None, connect=CONNECT_S),
+            # A small body could unpack to any size.
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=http_client,
+        )
+        # It takes these from the environment as they are, empty or with a line break at the end.
+        client.organization = (client.organization or "").strip() or None
+        client.project = (client.project or "").strip() or None
+        clients.append(client)
+    return clients
+
+
+async def _bounded_body(response: Any, largest: int) -> bytes:
+    """Return the whole body of an answer, and of an error as much as tells what is wrong.
+
+    Raises:
+        Unreadable: it is larger than ``largest`` bytes, packed or unpacked, or packed in a way that
+            is not known. A model may have answered, so it counts as paid for.
+        RetryableError: it is packed and cut off.
+    """
+    if response.status_code >= 300:
+        largest = MAX_BODY
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > largest:
+            break
+    packing = str(response.headers.get("content-encoding", "")).strip().lower() or "identity"
+    what, whole, complete = "", bytes(body), True
+    if len(body) > largest:
+        what = f"is larger than {largest} bytes"
+    elif packing not in {"identity", *_PACKINGS}:
+        what, whole = f"is packed ({packing:.40}), although it was not to be", b""
+    elif packing in _PACKINGS:
+        unpacking = zlib.decompressobj(_ZLIB_OR_GZIP)
+        try:
+            whole = unpacking.decompress(whole, largest + 1)
+        except zlib.error:
+            what, whole = f"is called {packing}, and is not", b""
+        complete = unpacking.eof
+        if len(whole) > largest:
+            what = f"is larger than {largest} bytes when it is unpacked"
+    if response.status_code >= 300:
+        return whole[:largest]
+    if what:
+        raise Unreadable(f"the answer {what}", ChatReply(""))
+    if not complete:
+        raise RetryableError("the answer is cut off", answered=True)
+    return whole
+
+
+class ChatClient:
+    """A client for chat completions over ``connection``."""
+
+    def __init__(self, connection: Connection, *, endpoint: str, api_key: str) -> None:
+        """``endpoint`` is the address as messages show it."""
+        self._connection = connection
+        self._endpoint = endpoint
+        self._key = api_key
+
+    async def send(self, body: Mapping[str, Any], *, timeout: float | None = None) -> ChatReply:
+        """Return the reply to the request ``body``, asked once.
+
+        Raises:
+            RetryableError, RequestFailed, JudgeRefused: there is none.
+        """
+
+        def call(client: openai.AsyncOpenAI) -> Awaitable[Any]:
+            create: Any = client.chat.completions.with_raw_response.create
+            plain = {name: value for name, value in body.items() if name != _SCHEMA}
+            # Put into the body as it is: the client would walk through a schema, node by node,
+            # for each request, which takes as long as all the rest that it does.
+            as_it_is = {_SCHEMA: body[_SCHEMA]} if _SCHEMA in body else None
+            answered: Awaitable[Any] = create(**plain, extra_body=as_it_is)
+            return answered
+
+        try:
+            answer = await self._connection.send(call, timeout=timeout)
+        except UnicodeEncodeError:
+            raise RequestFailed(NO_TEXT) from None
+        if not answer.ok:
+            said = error_details(answer.body)
+            raise failure_for(
+                answer.status, answer.headers, said, endpoint=self._endpoint, key=self._key
+            )
+        return read_completion(answer.body, self._key, self._endpoint)
+
+
+# ---- a completion's body, as servers write it ----
+
+_TEXT = {"text", "output_text"}
+_REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"}
+_SHOWN = 80  # characters of an answer that cannot be read
+_TRIES = 3
+
+
+def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatReply:
+    """Return the reply in a chat completion, without ``key``.
+
+    Raises:
+        Unreadable: it is not a chat completion, and would not be the next time.
+        RequestFailed, JudgeRefused: it is an error, although its status said otherwise.
+        RetryableError: it is an error that may pass, or nothing at all.
+    """
+    data = _object(body, key)
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    message = choice.get("message") if isinstance(choice, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    billed = _billed(data, key)
+    error = data.get("error") or (choice.get("error") if isinstance(choice, dict) else None)
+    if error and not content:
+        raise _error(error, billed, key, endpoint)
+    if not isinstance(message, dict):
+        if reason := _blocked(data):
+            raise RequestFailed(f"{endpoint} blocked it ({brief_message(reason, key)})", billed)
+        if choices == []:
+            raise Declined(f"{endpoint} answered with an empty list of choices", billed)
+        raise _unreadable("is not a chat completion", body, key, billed)
+    text, lacks = _text(message)
+    if text is None:
+        found = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+        raise _unreadable("has no text that can be read", found, key, billed)
+    return ChatReply(
+        text=without_key(text, key),
+        finish_reason=_name(choice.get("finish_reason"), key),
+        model=billed.model if billed else None,
+        fingerprint=billed.fingerprint if billed else None,
+        prompt_tokens=billed.prompt_tokens if billed else None,
+        completion_tokens=billed.completion_tokens if billed else None,
+        lacks=lacks,
+    )
+
+
+def _object(body: bytes, key: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        if isinstance(data, list):  # Gemini's errors
+            data = next((e for e in data if isinstance(e, dict) and e.get("error")), None)
+        if isinstance(data, dict):
+            return data
+        raise _unreadable("is not a chat completion", body, key)
+    start = body[:200].lstrip().lower()
+    if not start and not body.strip():
+        raise RetryableError("the answer is empty", answered=True, most_tries=_TRIES)
+    if start.startswith((b"data:", b"event:", b"id:", b": ")):
+        what = "is an event stream, which was not asked for"
+        raise _unreadable(what, body, key, ChatReply(""))
+    if start.startswith(b"<"):
+        raise _unreadable("is a web page", body, key)
+    # It may be a model's, cut off or with something in it that JSON does not have.
+    raise _unreadable("is not JSON", body, key, ChatReply("") if start[:1] == b"{" else None)
+
+
+def _text(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return a message's text, and why it is not one to read scores in.
+
+    There is no text at all (None) where the content is of a kind that is not known.
+    """
+    content, refusal = message.get("content"), message.get("refusal")
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(content, dict | list):
+        parts = content if isinstance(content, list) else [content]
+        texts, refusals, others = _parts(parts)
+        refusal, reasoning = refusal or "".join(refusals), reasoning or others & _REASONING
+        content = None if others - _REASONING and not texts and not refusals else "".join(texts)
+        if content is None:
+            return None, None
+    elif content is None:
+        content = ""
+    lacks = None
+    if not isinstance(content, str):
+        content = None
+    elif not content.strip():
+        # A model that declines under a JSON schema says so in "refusal", without content.
+        if isinstance(refusal, str) and refusal.strip():
+            content, lacks = refusal, "the judge declined to answer"
+        elif message.get("tool_calls") or message.get("function_call"):
+            lacks = "the judge called a tool instead of answering"
+        elif reasoning:
+            lacks = "the reply has reasoning and no text"
+    return content, lacks
+
+
+def _parts(parts: list[Any]) -> tuple[list[str], list[str], set[str]]:
+    """Return the texts among a content's parts, the refusals, and which kinds the others are."""
+    texts, refusals, others = list[str](), list[str](), set[str]()
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str) and (kind is None or kind in _TEXT):
+            texts.append(text)
+        elif kind == "refusal" and isinstance(part.get("refusal"), str):
+            refusals.append(part["refusal"])
+        else:
+            others.add(str(kind))
+    return texts, refusals, others
+
+
+def _billed(data: Mapping[str, Any], key: str) -> ChatReply | None:
+    """Return what a completion says of itself and its tokens; None where no model answered."""
+    usage = data.get("usage") or data.get("usageMetadata")
+    if not isinstance(usage, dict):
+        if not data.get("choices"):
+            return None
+        usage = {}
+    # Beside OpenAI's names those of Anthropic and of Gemini, of gateways that hand them on.
+    prompt = ("prompt_tokens", "input_tokens", "promptTokenCount")
+    completion = ("completion_tokens", "output_tokens", "candidatesTokenCount")
+    return ChatReply(
+        "",
+        model=_name(data.get("model"), key),
+        fingerprint=_name(data.get("system_fingerprint"), key),
+        prompt_tokens=next((_count(usage[name]) for name in prompt if name in usage), None),
+        completion_tokens=next((_count(usage[name]) for name in completion if name in usage), None),
+    )
+
+
+def _error(error: object, billed: ChatReply | None, key: str, endpoint: str) -> Exception:
+    """Return what an error in a completion's place means, by the status in it if there is one."""
+    said = error_details_of({"error": error})
+    code = error.get("code") if isinstance(error, dict) else None
+    status = int(code) if isinstance(code, int | str) and str(code) in _STATUSES else 0
+    words = brief_message(said[2] or said[0], key) or "it does not say why"
+    failure: Exception = Declined(f"{endpoint} answered with an error ({words})")
+    if status:
+        failure = failure_for(status, {}, said, endpoint=endpoint, key=key)
+    if isinstance(failure, RequestFailed):
+        failure.billed = billed
+    elif isinstance(failure, RetryableError) and not failure.throttled:
+        failure.most_tries = _TRIES  # its own status did not say that it will pass
+    return failure
+
+
+_STATUSES = frozenset(map(str, range(400, 600)))
+
+
+def _blocked(data: Mapping[str, Any]) -> str:
+    """Return why Gemini blocked a request; empty where it did not."""
+    feedback = data.get("promptFeedback")
+    reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
+    return str(reason or "")
+
+
+def _unreadable(what: str, body: bytes, key: str, billed: ChatReply | None = None) -> Unreadable:
+    begins = brief_message(body.decode("utf-8", "replace"), key, _SHOWN)
+    return Unreadable(f"the answer {what}: {begins}", billed)
+
+
+def _name(value: object, key: str) -> str | None:
+    return brief_message(value, key, 100) if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+        return value
+    return None
