@@ -131,6 +131,7 @@ def test_a_file_that_does_not_tell_its_size_is_read_to_the_bound(
 def test_a_file_beyond_all_measure_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert files.MAX_BYTES == 256 << 20
     monkeypatch.setattr(files, "MAX_BYTES", 10)
     with pytest.raises(DataError, match="12 bytes are more than the 10"):
         read_values(written(tmp_path, "[1, 2, 3, 4]"))

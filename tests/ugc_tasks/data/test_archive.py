@@ -279,6 +279,7 @@ def test_an_archive_may_have_many_members_but_not_without_limit(
     take: Take, made: Path, clip_bytes: bytes, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make(made / "a", [(f"PI-{n}.mp4", clip_bytes) for n in (1, 2, 3)])
+    assert (module._MAX_MEMBERS, module.MAX_TOTAL_BYTES) == (200_000, 64 << 30)
     monkeypatch.setattr(module, "_MAX_MEMBERS", 2)
     taken = take(path)
     assert (taken.done, taken.cut) == (["PI-1", "PI-2"], "it has more than 2 members")

@@ -99,6 +99,7 @@ def test_a_file_beyond_all_measure_is_not_taken(
     with FileServer([]).running() as gone:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", gone.endpoint)
         monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", gone.endpoint)
+    assert module._MAX_BYTES == 64 << 20
     monkeypatch.setattr(module, "_MAX_BYTES", 4)
     assert len(faults(collect(cache, replace=True, step=lambda name: None))) == 15
     assert not (cache / "video_urls.txt").exists()

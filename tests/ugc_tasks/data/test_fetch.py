@@ -67,6 +67,7 @@ def test_a_redirect_is_followed(server: FileServer) -> None:
 def test_a_download_that_takes_too_long_is_given_up(
     server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert module._TOTAL_TIMEOUT_S == 60
     monkeypatch.setattr(module, "_TOTAL_TIMEOUT_S", 0.0)
     with pytest.raises(NoConnection, match="it does not answer"):
         get(server)
@@ -102,6 +103,7 @@ def test_a_server_out_of_reach_is_not_tried_for_each_file(
 
 
 def test_a_server_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module._SILENCE_S == 10
     monkeypatch.setattr(module, "_SILENCE_S", 0.3)
     with silent_server() as (address, connections):
         for _ in range(3):

@@ -76,3 +76,12 @@ def test_a_home_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_a_partial_run_is_allowed_in_so_many_words(value: str, allowed: bool) -> None:
     assert Home.from_env({"UGC_VIDEOCAP_ALLOW_PARTIAL": value}).allow_partial is allowed
+
+
+def test_a_cache_that_would_depend_on_where_a_run_is_started_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As older versions of platformdirs have it where HOME is relative."""
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("relative", "cache"))
+    with pytest.raises(DataError, match="no folder for a cache is known"):
+        Home.from_env({})

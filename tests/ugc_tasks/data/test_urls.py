@@ -138,6 +138,7 @@ def test_rows_nested_deeper_than_any_table_are_not_followed(tmp_path: Path) -> N
 
 def test_a_table_has_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = as_csv(tmp_path / "t", [{"id": i, "url": link} for i, link in WANTED.items()])
+    assert (tables._MAX_ROWS, tables._MAX_BYTES) == (1_000_000, 64 << 20)
     monkeypatch.setattr(tables, "_MAX_ROWS", 13)  # the line of names is one
     assert links_from_map(path, IDS).by_id == WANTED
     monkeypatch.setattr(tables, "_MAX_ROWS", 12)

@@ -210,3 +210,12 @@ def test_a_judge_that_changed_within_a_file_is_told() -> None:
     changed = scores({"a": 40.0}, ran=frozenset({"m fp_1", "m fp_2"}))
     (doubt,) = doubts([changed])
     assert "scores.json: the judge changed while judging (m fp_1; m fp_2)" in doubt
+
+
+@pytest.mark.parametrize(
+    ("stated", "doubted"), [(39.98, True), (39.995, False), (40.005, False), (40.02, True)]
+)
+def test_a_stated_average_is_to_be_that_of_the_clips(stated: float, doubted: bool) -> None:
+    said = doubts([scores({"a": 40.0}, stated_average=stated)])
+    assert bool(said) is doubted
+    assert all("its clips give another" in sentence for sentence in said)
