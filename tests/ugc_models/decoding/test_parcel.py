@@ -44,7 +44,7 @@ def line(**changed: Any) -> bytes:
     return json.dumps(message).encode() + b"\n" + arrays
 
 
-@pytest.mark.parametrize("sound", [None, 0, 5])
+@pytest.mark.parametrize("sound", [None, 0, 5, 4_800_000])
 def test_a_clip_arrives_as_it_was_sent(sound: int | None) -> None:
     was = clip(sound)
     came = receive(BytesIO(sent(was)))
@@ -87,6 +87,14 @@ def test_one_that_ends_in_the_middle_is_none() -> None:
     for length in range(len(whole)):
         with pytest.raises(BrokenParcel):
             receive(BytesIO(whole[:length]))
+
+
+def test_a_reason_that_ends_in_the_middle_is_none() -> None:
+    to = BytesIO()
+    send_error("not a video", to)
+    for length in range(len(to.getvalue())):
+        with pytest.raises(BrokenParcel):
+            receive(BytesIO(to.getvalue()[:length]))
 
 
 class Bits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -13,6 +14,7 @@ import pytest
 from tests.support.clips import write_clip, write_song
 from ugc_models.media.clip import read_clip
 from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import Limits
 
 
 @pytest.fixture
@@ -136,6 +138,61 @@ def test_a_file_that_may_not_be_read_is_refused(clip: Path) -> None:
     if os.access(clip, os.R_OK):
         pytest.skip("this user may read everything")
     assert refused(clip) == "the file may not be read by this user"
+
+
+def test_libav_is_told_what_it_may_open_and_how_long_a_read_may_take(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of it is also so by default, in the libav of today."""
+    told: list[dict[str, Any]] = []
+    open_ = av.open
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        told.append(options)
+        return open_(*arguments, **options)
+
+    monkeypatch.setattr(av, "open", noting)
+    read_clip(clip, limits=Limits(decode_seconds=50))
+    assert told
+    for options in told:
+        assert 0 < options["timeout"] <= 50
+        may = options["container_options"]
+        assert (may["protocol_whitelist"], may["enable_drefs"]) == ("file", "0")
+        formats = {"mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg"}
+        assert set(may["format_whitelist"].split(",")) == formats
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (100, "timed out: a read from the file did not come back"),
+        (1e-6, "timed out: reading it took more than 1e-06 s"),
+    ],
+)
+def test_a_read_that_does_not_come_back_is_given_up(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, said: str
+) -> None:
+    def hanging(*_: object, **__: object) -> None:
+        raise av.error.ExitError(0, "Immediate exit requested")
+
+    monkeypatch.setattr(av, "open", hanging)
+    with pytest.raises(MediaError, match=f"^{said}$"):
+        read_clip(clip, limits=Limits(decode_seconds=seconds))
+
+
+def test_words_in_a_file_that_are_not_unicode_do_no_harm(clip: Path) -> None:
+    path = clip.with_name("titled.mkv")
+    with av.open(str(clip)) as source, av.open(str(path), "w") as titled:
+        titled.metadata["title"] = "A TITLE OF WORDS"
+        track = titled.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = track
+                titled.mux(packet)
+    data = path.read_bytes()
+    assert data.count(b"A TITLE OF WORDS") == 1
+    path.write_bytes(data.replace(b"A TITLE OF WORDS", b"\xff TITLE OF \xfeORDS"))
+    assert len(read_clip(path).frames) == 10
 
 
 def test_a_lack_of_memory_is_not_taken_for_damage(

@@ -22,6 +22,8 @@ def test_frames_are_spread_evenly_from_the_first_to_the_last() -> None:
 def test_a_clip_with_fewer_frames_than_wanted_gives_each_of_them_once() -> None:
     chosen = select(np.array([0.0, 0.1, 0.9]), 1.0, Sampling(frames=32))
     assert chosen == Selection((0, 1, 2), fps=2 / 0.9)
+    uneven = np.array([0.0, 0.1, 0.2, 0.9])
+    assert select(uneven, 1.0, Sampling(frames=4)).indices == (0, 1, 2, 3)
 
 
 def test_a_frame_that_is_held_is_taken_at_every_time_it_is_shown() -> None:
@@ -46,6 +48,15 @@ def test_times_rounded_to_milliseconds_do_not_shift_the_choice() -> None:
         assert select(exact, 3.75, sampling) == select(rounded, 3.75, sampling)
 
 
+def test_a_frame_that_comes_a_millisecond_late_is_shown_already() -> None:
+    assert select(np.array([0.0, 0.501, 1.0]), 1.5, Sampling(fps=2.0)).indices == (0, 1)
+
+
+def test_a_last_frame_that_was_rounded_down_is_still_on_the_grid() -> None:
+    chosen = select(np.array([0.0, 1.0, 2.0, 2.9993]), 3.5, Sampling(fps=1.0))
+    assert chosen == Selection((0, 1, 2, 3), fps=1.0)
+
+
 def test_a_rate_gives_two_frames_at_least_and_says_at_which_rate() -> None:
     chosen = select(steady(10, 25), 0.4, Sampling(fps=1.0))
     assert chosen == Selection((0, 9), fps=1 / 0.36)
@@ -62,6 +73,8 @@ def test_the_cap_spreads_the_frames_over_the_whole_clip_and_is_recorded() -> Non
 def test_a_rate_above_the_clips_own_gives_no_frame_twice_and_is_not_a_cap() -> None:
     chosen = select(steady(10, 5), 2.0, Sampling(fps=30.0))
     assert chosen == Selection(tuple(range(10)), fps=5.0)
+    odd = select(steady(5, 5), 1.0, Sampling(fps=30.0))
+    assert (len(odd.indices), odd.capped) == (4, False)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(frames=1), Sampling(fps=2.0)])
@@ -99,6 +112,7 @@ def test_any_choice_ascends_stays_in_the_clip_and_has_a_usable_rate(
     [
         ({"frames": 0}, "frames must be at least 1"),
         ({"fps": 0.0}, "fps must be a number above 0"),
+        ({"fps": float("inf")}, "fps must be a number above 0"),
         ({"fps": float("nan")}, "fps must be a number above 0"),
         ({"max_frames": 1}, "max_frames must be at least 2"),
         ({"factor": 0}, "factor must be at least 1"),

@@ -58,6 +58,20 @@ def test_the_rule_applied_to_its_own_result_changes_nothing(width: int, height: 
     assert target_size(*once, Sampling()) == once
 
 
-def test_a_ribbon_is_refused_in_words() -> None:
-    with pytest.raises(MediaError, match="8192x16 is too narrow"):
-        target_size(8192, 16, Sampling())
+@pytest.mark.parametrize("size", [(8192, 16), (3201, 16), (16, 3201)])
+def test_a_ribbon_is_refused_in_words(size: tuple[int, int]) -> None:
+    with pytest.raises(MediaError, match=f"{size[0]}x{size[1]} is too narrow"):
+        target_size(*size, Sampling())
+
+
+def test_two_hundred_times_as_long_as_wide_is_no_ribbon_yet() -> None:
+    assert target_size(3200, 16, Sampling()) == (3192, 28)
+
+
+def test_a_size_that_is_just_within_the_bounds_is_not_scaled_once_more() -> None:
+    assert target_size(230, 450, Sampling()) == (224, 448), "128 tokens"
+    assert target_size(60, 48, Sampling()) == (56, 56), "4 tokens"
+
+
+def test_a_side_is_never_less_than_one_factor() -> None:
+    assert target_size(1, 100, Sampling(factor=2, min_pixels=1)) == (2, 100)

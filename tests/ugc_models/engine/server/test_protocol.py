@@ -68,7 +68,8 @@ class TestBody:
     def test_tells_the_processor_the_true_rate_and_the_loader_to_keep_all(self) -> None:
         body = sent(clip_request())
         assert body["mm_processor_kwargs"] == processor_options(0.7, FRAMES.shape, sound=True)
-        assert body["media_io_kwargs"]["video"]["num_frames"] == -1
+        every_frame = {"video_backend": "opencv", "num_frames": -1, "fps": -1}
+        assert body["media_io_kwargs"] == {"video": every_frame}
 
     def test_of_a_text_has_nothing_of_media(self) -> None:
         body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
@@ -76,8 +77,16 @@ class TestBody:
         assert not {"mm_processor_kwargs", "media_io_kwargs"} & set(body)
 
     def test_leaves_no_sampling_to_the_checkpoint(self) -> None:
-        body = sent(clip_request())
-        assert NEUTRAL.items() <= body.items()
+        """What its own ``generation_config.json`` says, a server would take for what is left out.
+
+        The values are those that do nothing in vLLM.
+        """
+        body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
+        assert body == {
+            **{"model": "tiny", "messages": TEXT_ONLY, "return_token_ids": True},
+            **{"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0},
+            **{"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
+        }
 
     def test_has_the_requests_sampling_over_that(self) -> None:
         asked = {"temperature": 0.2, "top_k": 5, "seed": 42, "stop": ["\n"], "max_tokens": 7}
@@ -88,6 +97,8 @@ class TestBody:
         request = EngineRequest(0, "", None, None, None, {"max_tokens": 9000}, messages=TEXT_ONLY)
         assert sent(request, max_model_len=8192)["max_tokens"] == 8192
         assert sent(request)["max_tokens"] == 9000
+        nothing = EngineRequest(0, "", None, None, None, {"seed": None}, messages=TEXT_ONLY)
+        assert {"max_tokens", "seed"}.isdisjoint(sent(nothing, max_model_len=8192))
 
     @pytest.mark.parametrize(
         ("request_", "words"),
@@ -136,6 +147,25 @@ class TestReply:
     def test_without_vllms_own_fields_is_read_as_well(self) -> None:
         bare = b'{"choices": [{"message": {"content": null}}]}'
         assert read_reply(0, bare) == (EngineOutput(0), None)
+
+    def test_leaves_out_what_is_not_of_its_kind(self) -> None:
+        odd = {
+            "choices": [{"message": {"content": "x"}, "finish_reason": 5, "token_ids": [1, True]}],
+            "usage": {"prompt_tokens": "3"},
+            "prompt_token_ids": [1.0],
+        }
+        assert read_reply(7, json.dumps(odd).encode()) == (EngineOutput(7, "x"), None)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(b'{"choices": [{"message": []}]}', b'{"choices": [5]}', b'{"choices": {}}'),
+            *(b'{"choices": [{"message": {"content": 5}}]}', b"[" * 100_000, b"null"),
+        ],
+    )
+    def test_of_a_shape_that_is_none_is_unreadable(self, body: bytes) -> None:
+        with pytest.raises(Unreadable):
+            read_reply(0, body)
 
     @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
     def test_of_any_other_kind_is_unreadable(self, body: bytes) -> None:
@@ -190,6 +220,17 @@ class TestRefusal:
 
     def test_without_words_has_its_status(self) -> None:
         assert refusal(0, 418, b"\xff").error == "the server refused it: status 418"
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            *((b'{"error": {"message": "No."}}', "No."), (b'{"detail": "Not Found"}', "Not Found")),
+            *((b'{"error": "No."}', "No."), (b'{"message": 5}', ""), (b'{"error": []}', "")),
+            *((b"[1]", ""), (b"<html>", ""), (b"[" * 100_000, "")),
+        ],
+    )
+    def test_says_what_there_is_to_say(self, body: bytes, said: str) -> None:
+        assert message(body) == said
 
     def test_is_one_short_line(self) -> None:
         said = message(json.dumps({"error": "a\n\x1b[31mb" + "c" * 5000}).encode())
