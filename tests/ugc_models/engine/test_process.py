@@ -101,6 +101,28 @@ def test_nobody_is_watched_where_no_run_is_named(
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize(
+    ("named", "then"),
+    [
+        (None, None),
+        ("", "ugc_engine_owner"),
+        ("a,b", "a,b,ugc_engine_owner"),
+        ("b,ugc_engine_owner", "b,ugc_engine_owner"),
+        ("ugc_engine_owner_of_mine", "ugc_engine_owner_of_mine,ugc_engine_owner"),
+    ],
+)
+def test_the_plugin_that_watches_is_among_those_that_vllm_loads(
+    named: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM loads all where none are named, and only those that are."""
+    monkeypatch.setenv("VLLM_PLUGINS", "to be restored")
+    os.environ.pop("VLLM_PLUGINS")
+    if named is not None:
+        os.environ["VLLM_PLUGINS"] = named
+    with process.owned():
+        assert os.environ.get("VLLM_PLUGINS") == then
+
+
 def test_only_what_is_started_meanwhile_is_owned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(OWNER, raising=False)
     monkeypatch.setenv("VLLM_PLUGINS", "mine")
