@@ -95,6 +95,9 @@ def test_repeats_give_the_mean_and_their_noise_in_words_and_figures(
     assert (visual["judge_variance"], visual["clip_variance"]) == (100.0, 2400.0)
     assert (visual["exact"], visual["within_one"], visual["interval"]) == (0.5, 1.0, 5.0)
     assert visual["enough"] == 8  # 100 * (1.96 / 5)**2 / 2 = 7.7
+    assert not any("run again" in note for note in report.notes), "all of them came"
+    monkeypatch.setenv("UGC_JUDGE_INTERVAL", "10")
+    assert scored(CAPTIONS).facts["noise"]["values"]["visual"]["enough"] == 2
     dog = next(item for item in report.items if item["video_id"] == "PI-001")
     assert (dog["judge_repeats"], dog["judge_noise"]) == (
         "2 of 2", "visual 1 2; audio 3 3; details 3 3"
@@ -141,6 +144,8 @@ def test_a_judgment_that_failed_is_no_zero(paid: JudgeServer) -> None:
     assert (report.n, report.failed, report.metrics["average"]) == (1, 2, 80.0)
     failed = next(item for item in report.items if item["video_id"] == "PI-001")
     assert failed["judge_failed"]
+    new = report.facts["spent"]["new"]
+    assert (new["judgments"], new["prompt_tokens"]) == (2, 2 * 700), "it was paid for all the same"
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", ["a list"], {"caption": "a"}])
