@@ -221,6 +221,16 @@ def test_what_three_clips_in_a_row_met_is_not_tried_with_all_others(
     assert [verdict in failure for failure in failures] == [False, False, True, True, True]
 
 
+def test_failures_of_different_kinds_are_bad_luck_and_no_row(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    faults = [act.status(403, "Not you"), Act(200, b"<html>Log in</html>")]
+    server.script = lambda asked: faults[asked.number % 2]
+    judgments = open_judge(concurrency=1).judge_many(clips(8), progress=False)
+    assert all(j.failure for j in judgments)
+    assert len(server.requests) == 8
+
+
 # ---- a fault of ours ----
 
 

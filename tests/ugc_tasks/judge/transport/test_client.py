@@ -129,6 +129,32 @@ def test_what_a_server_asks_for_is_a_part_of_what_a_request_may_take(server: Jud
     assert len(server.requests) == 1
 
 
+def test_waits_are_a_part_of_what_a_request_may_take(server: JudgeServer) -> None:
+    """Two waits of half a second fit into 1.2 s, and a third does not."""
+    with pytest.raises(RequestTimedOut, match="given up after"):
+        ask(server, *[act.too_many("0.5")] * 3, act.scores(), within=1.2)
+
+
+def test_a_try_takes_no_longer_than_what_is_left(server: JudgeServer) -> None:
+    with pytest.raises(RequestTimedOut, match=r"given up after 1 tries in [1-5] s"):
+        ask(server, act.hang(), timeout=9.0, within=1.0)
+
+
+def test_the_first_reason_to_ask_nothing_more_stays_and_nobody_sleeps_on() -> None:
+    async def work() -> None:
+        breaker = CircuitBreaker("the-endpoint")
+        breaker.check()
+        await breaker.sleep(0.01)
+        assert breaker.trip("no money")
+        assert not breaker.trip("closed")
+        with pytest.raises(JudgeRefused, match="no money"):
+            breaker.check()
+        with pytest.raises(JudgeRefused, match="no money"):
+            await breaker.sleep(60)
+
+    asyncio.run(work())
+
+
 def test_a_wait_is_what_was_told_and_then_some_and_both_have_a_most() -> None:
     backoff = Backoff(first=1.0, longest=4.0, longest_told=10.0)
     waits = [[backoff.wait(tries, told) for _ in range(200)] for tries, told in

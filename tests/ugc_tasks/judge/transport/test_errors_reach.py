@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support import judge_server as act
@@ -20,7 +21,7 @@ from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
 from ugc_tasks.judge.cost import budget_of
 from ugc_tasks.judge.settings import JudgeConfigError
-from ugc_tasks.judge.transport.errors import JudgeRefused, RetryableError
+from ugc_tasks.judge.transport.errors import JudgeRefused, RetryableError, unreached
 from ugc_tasks.judge.transport.retry import CircuitBreaker
 
 PASSWORD = "pw-canary-77"
@@ -259,3 +260,25 @@ def test_a_certificate_that_is_not_trusted_is_said(open_judge: OpenJudge, tmp_pa
         said = reason(open_judge, server.base_url)
     assert f"the certificate of {place} is not trusted (" in said
     assert "SSL_CERT_FILE" in said
+
+
+@pytest.mark.parametrize(
+    ("cause", "declined", "answered"),
+    [
+        (httpx.ConnectError("no route to host"), True, False),
+        (httpx.ReadError("reset"), False, False),
+        (
+            httpx.RemoteProtocolError("peer closed without sending complete message body"),
+            False,
+            True,
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_never_arrived_cannot_cost_anything_and_all_else_may(
+    cause: Exception, declined: bool, answered: bool
+) -> None:
+    error = RuntimeError("connection error")
+    error.__cause__ = cause
+    failure = unreached(error, "http://host.example/v1", "sk-0123456789")
+    assert (failure.declined, failure.answered) == (declined, answered)
