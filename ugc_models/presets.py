@@ -78,7 +78,7 @@ PAPER = Preset(
     engine={"max_model_len": 20_000, "seed": 42},
     # SamplingParams(temperature=0.2, max_tokens=1024)
     sampling={"temperature": 0.2, "max_new_tokens": 1024},
-    system_prompt="ugc_tasks.system_prompt:published_system_prompt",
+    system_prompt="ugc_tasks.benchmark:published_system_prompt",
 )
 
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (DEFAULT, PAPER)}

@@ -1,11 +1,26 @@
-"""The benchmark's tasks: which annotations each asks about, which published column it fills."""
+"""The benchmark's tasks: what each asks, and which columns of the published table it fills.
+
+With the system prompt that the published captions of Qwen2.5-Omni were made with.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
+
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
+from ugc_tasks.data.published import official_text
+from ugc_tasks.data.questions import (
+    Questions,
+    read_choice_questions,
+    read_ocr_questions,
+    read_questions,
+)
 
 Kind = Literal["text", "choice", "ocr"]
 
@@ -99,3 +114,27 @@ SPECS: Mapping[str, Spec] = MappingProxyType(
 
 COLUMNS = tuple(column for spec in SPECS.values() for column in spec.columns)
 """The eight columns of the published table."""
+
+
+def questions_of(spec: Spec, path: Path) -> Questions:
+    """Read a task's annotation file; raises ``DataError`` where it has another form."""
+    if spec.kind == "choice":
+        return read_choice_questions(path)
+    if spec.kind == "ocr":
+        return read_ocr_questions(path, spec.question or "")
+    return read_questions(path)
+
+
+def published_system_prompt() -> str:
+    """Return the system prompt of the published captions: the first turn of their whole prompt.
+
+    Raises:
+        DataError: the prompt cannot be had, or begins with no system turn.
+    """
+    home = Home.from_env(os.environ)
+    prompt = official_text("inference_prompt", home=home.root, cache=home.cache)
+    begin, end = "<|im_start|>system\n", "<|im_end|>"
+    text, ended, _ = prompt.removeprefix(begin).partition(end)
+    if not prompt.startswith(begin) or not ended:
+        raise DataError("the official prompt 'inference_prompt' begins with no system turn")
+    return text

@@ -15,13 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.benchmark import SPECS, Spec
-from ugc_tasks.data.annotations import Annotation, annotation
+from ugc_tasks.benchmark import SPECS, Spec, questions_of
 from ugc_tasks.data.home import TRUE, Home
+from ugc_tasks.data.published import Annotation, annotation
+from ugc_tasks.data.questions import Questions
 from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
 from ugc_tasks.judge.judge import Judge, open_judge, stop_on_interrupt
 from ugc_tasks.judge.protocol.questions import QUESTIONS
-from ugc_tasks.prompts import Asked, ask
 
 VERSION = 1.0
 WITHOUT_CLIPS = "UGC_VIDEOCAP_WITHOUT_CLIPS"
@@ -40,7 +40,7 @@ class Run:
     spec: Spec
     home: Home
     annotation: Annotation
-    asked: Asked
+    questions: Questions
     coverage: Coverage
     judge: Judge | None
     judging: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Run:
         A model may have put them into another order (``put_in_order``).
         """
         documents = [
-            {"video_id": video_id, "task": self.spec.name, **self.asked.document(video_id)}
+            {"video_id": video_id, "task": self.spec.name, **self.questions.document(video_id)}
             for video_id in self.coverage.present
         ]
         order = _order[-1]() if _order else None
@@ -65,7 +65,7 @@ class Run:
     @property
     def wanted(self) -> int:
         """How many clips the task asks about, those included that are not there."""
-        return len(self.asked.references)
+        return len(self.questions.references)
 
     def metadata(self) -> dict[str, Any]:
         """Return what the results must state about how their numbers came about."""
@@ -73,7 +73,7 @@ class Run:
             "version": VERSION,
             **({"note": self.spec.note} if self.spec.note else {}),
             "annotations": self.annotation.source,
-            "annotations_sha256": self.asked.sha256,
+            "annotations_sha256": self.questions.sha256,
             "clips_wanted": self.wanted,
             "clips_missing": list(self.coverage.missing),
             **({"judge": dict(self.judging)} if self.judging else {}),
@@ -93,8 +93,8 @@ def current_run(name: str) -> Run:
         name: short name of the task, a key of ``SPECS``.
 
     Raises:
-        DataError: annotations or clips are missing.
-        JudgeConfigError, JudgeStoreError, OfficialPromptError: the judge cannot be asked as
+        DataError: annotations, clips or an official prompt are missing.
+        JudgeConfigError, JudgeStoreError: the judge cannot be asked as
             configured.
     """
     relevant = {
@@ -119,15 +119,15 @@ def _run(spec: Spec, environment: tuple[tuple[str, str], ...]) -> Run:
     environ: Mapping[str, str] = dict(environment)
     home = Home.from_env(environ)
     source = annotation(spec.annotations, home)
-    asked = ask(spec, source.path)
+    questions = questions_of(spec, source.path)
     if environ.get(WITHOUT_CLIPS, "").strip().lower() in TRUE:
-        coverage = Coverage(home.videos, tuple(asked.references), ())
+        coverage = Coverage(home.videos, tuple(questions.references), ())
     else:
-        coverage = find_videos(home.videos, asked.references)
+        coverage = find_videos(home.videos, questions.references)
         require_videos(coverage, allow_partial=home.allow_partial)
     if spec.judged is None:
-        return Run(spec, home, source, asked, coverage, None, {})
-    return Run(spec, home, source, asked, coverage, *_judge(spec.judged, environ, home))
+        return Run(spec, home, source, questions, coverage, None, {})
+    return Run(spec, home, source, questions, coverage, *_judge(spec.judged, environ, home))
 
 
 def _judge(

@@ -31,6 +31,8 @@ class WebHost:
 
     pages: dict[str, list[Answer]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+    """The authorization of each request."""
     slow: threading.Event | None = None
     """When set here, every answer waits for it."""
     endpoint: str = ""
@@ -48,6 +50,7 @@ class WebHost:
         class Handler(QuietHandler):
             def do_GET(self) -> None:
                 host.asked.append(self.path)
+                host.tokens.append(self.headers.get("Authorization"))
                 if host.slow is not None:
                     host.slow.wait(240)
                 # A client that has enough hangs up.

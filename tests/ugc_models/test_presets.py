@@ -129,11 +129,11 @@ class TestTheSystemPromptOfThePaper:
     def test_is_named_and_asked_for_when_it_is_needed(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from ugc_tasks import system_prompt
+        from ugc_tasks import benchmark
 
-        monkeypatch.setattr(system_prompt, "published_system_prompt", lambda: "as data")
+        monkeypatch.setattr(benchmark, "published_system_prompt", lambda: "as data")
         assert settings(preset="paper").system_text() == "as data"
-        assert PAPER.system_prompt == "ugc_tasks.system_prompt:published_system_prompt"
+        assert PAPER.system_prompt == "ugc_tasks.benchmark:published_system_prompt"
 
     @pytest.mark.parametrize("reference", ["ugc_nowhere:text", "ugc_models.presets:nothing"])
     def test_that_is_not_installed_is_said_in_words(self, reference: str) -> None:
@@ -144,7 +144,7 @@ class TestTheSystemPromptOfThePaper:
         probe = (
             "import sys; from ugc_models.settings import Settings\n"
             "Settings.from_arguments({'preset': 'paper'}, ()).decoding()\n"
-            "assert 'ugc_tasks.system_prompt' not in sys.modules"
+            "assert 'ugc_tasks.benchmark' not in sys.modules"
         )
         subprocess.run([sys.executable, "-c", probe], check=True, timeout=120)
 

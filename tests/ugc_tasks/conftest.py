@@ -23,12 +23,6 @@ MakeHome = Callable[..., Path]
 LoadTask = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def no_server_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The port of a server that was out of reach in one test may be another's in the next."""
-    monkeypatch.setattr("ugc_tasks.data.fetch._out_of_reach", {})
-
-
 @pytest.fixture(scope="session")
 def clip_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A clip of 2 s with picture and sound."""

@@ -12,7 +12,6 @@ from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import QUESTION, MakeHome
 from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data.official import OfficialPromptError
 from ugc_tasks.judge.protocol.questions import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
@@ -175,7 +174,7 @@ def test_a_prompt_of_the_home_that_is_not_the_official_one_stops_the_run(
     own.parent.mkdir()
     own.write_text("Be kind.")
     monkeypatch.setenv("UGC_JUDGE_PROFILE", "paper")
-    with pytest.raises(OfficialPromptError, match=f"{own} is not the official prompt"):
+    with pytest.raises(DataError, match=f"{own} is not the official prompt"):
         current_run("caption")
     assert not judge_server.requests
 
@@ -187,7 +186,7 @@ def test_the_results_state_how_the_numbers_came_about_and_not_the_key(
     run = current_run("caption")
     metadata = json.loads(json.dumps(run.metadata()))
     assert metadata["annotations"] == "local"
-    assert metadata["annotations_sha256"] == run.asked.sha256
+    assert metadata["annotations_sha256"] == run.questions.sha256
     assert metadata["judge"]["profile"] == "rubric"
     assert metadata["judge"]["endpoint"] == judge_server.base_url.removeprefix("http://")
     assert {"lmms-eval", "transformers", "torch"} <= set(metadata["packages"])

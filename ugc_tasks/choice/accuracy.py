@@ -15,7 +15,7 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.choice.matching import match_option
-from ugc_tasks.data.choice_questions import read_choice_questions
+from ugc_tasks.data.questions import read_choice_questions
 from ugc_tasks.results.likeness import refuse_descriptions
 from ugc_tasks.results.pairing import pair
 from ugc_tasks.results.scoring import Report, Request, failure_of
@@ -80,7 +80,7 @@ def score(request: Request) -> Report:
     spec = SPECS[request.task]
     path, source = request.annotation(spec.annotations)
     questions = read_choice_questions(path)
-    pairing = pair(request.answers, questions.labels)
+    pairing = pair(request.answers, questions.references)
     answers = [(video_id, saved.read(request.task)) for video_id, saved in pairing.pairs]
     offered = dict.fromkeys(o for options in questions.options.values() for o in options)
     texts = [answer.text for _, answer in answers if not answer.failure]
@@ -92,7 +92,7 @@ def score(request: Request) -> Report:
         if answer.failure:
             items.append(failure_of(video_id, answer.failure))
             continue
-        labels.append(questions.labels[video_id])
+        labels.append(questions.references[video_id])
         chosen.append(match_option(answer.text, questions.options[video_id]))
         items.append(
             {

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.data.home import Home, folder_named
 
@@ -32,8 +33,8 @@ examples:
   ugc-videocap prepare                              everything, into the cache folder
   ugc-videocap prepare --limit 20                   the first 20 clips
   ugc-videocap prepare --home data --workers 8      into a folder of your own
-  ugc-videocap prepare --map links.csv              links of your own: ids in one column, links in
-                                                    another, whatever their names
+  ugc-videocap prepare --map links.csv              links of your own: a CSV file with the columns
+                                                    video_id and url
   ugc-videocap prepare --from-archive clips.zip     clips that you have already
   HF_ENDPOINT=https://hub.example ugc-videocap prepare   another Hub; HF_HOME, HF_HUB_OFFLINE too
 
@@ -55,7 +56,10 @@ def add_parsers(subparsers: Any) -> None:
     prepare.set_defaults(run=_run_prepare)
     source = prepare.add_mutually_exclusive_group()
     source.add_argument(
-        "--map", type=Path, metavar="FILE", help="table of links: CSV, JSON, JSON Lines or Parquet"
+        "--map",
+        type=Path,
+        metavar="FILE",
+        help="CSV file of links, with the columns video_id and url",
     )
     source.add_argument(
         "--from-archive",
@@ -152,6 +156,7 @@ def _request(args: argparse.Namespace, *, make: bool) -> Request:
         {"mapping": args.map, "archive": args.from_archive, "retry": args.retry} if make else {}
     )
     return Request(
+        tasks={spec.task: spec.annotations for spec in SPECS.values()},
         root=home.root or home.cache,
         videos=home.videos,
         ours=home.root is None,

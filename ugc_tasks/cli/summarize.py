@@ -98,7 +98,7 @@ def _references(folder: Path | None) -> Any:
     name = SPECS["caption"].annotations
     root = folder if folder is not None else Home.from_env(os.environ).root
     if root is not None and (root / name).is_file():
-        return References(read_questions(root / name).answers)
+        return References(read_questions(root / name).references)
     if folder is not None:
         raise DataError(f"--references: {name} is not in {folder}: put it there as published")
     return References()

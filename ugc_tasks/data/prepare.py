@@ -10,17 +10,14 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data.annotations import source_of
 from ugc_tasks.data.archive import Taken, take_from_archive
 from ugc_tasks.data.clips import Fetched, fetch_clips
-from ugc_tasks.data.collect import Collected, collect
-from ugc_tasks.data.coverage import ClipState, survey, task_ids
+from ugc_tasks.data.coverage import ClipState, survey
 from ugc_tasks.data.fetch import unreachable
-from ugc_tasks.data.github import offline
 from ugc_tasks.data.ledger import LEDGER, Ledger
-from ugc_tasks.data.official import OFFICIAL_TEXTS
-from ugc_tasks.data.published import FILES, META, URL_LIST, is_published
-from ugc_tasks.data.urls import Links, links_from_dataset, links_from_map
+from ugc_tasks.data.links import Links, links_from_dataset, links_from_map
+from ugc_tasks.data.published import FILES, META, Collected, collect, offline
+from ugc_tasks.data.questions import clip_ids
 
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[str], None]]]
 """Opens a progress bar, given what is done and how often; gives what to call at each step."""
@@ -35,6 +32,7 @@ class Request:
     """What to prepare, and where.
 
     Attributes:
+        tasks: the annotation file of each task, by the task's name.
         root: folder of annotations, prompts and the ledger.
         videos: folder of clips.
         ours: whether ``root`` is the cache folder, where wrong files may be replaced.
@@ -45,6 +43,7 @@ class Request:
         retry: whether dead links are asked again.
     """
 
+    tasks: Mapping[str, str]
     root: Path
     videos: Path
     ours: bool
@@ -53,6 +52,14 @@ class Request:
     archive: Path | None = None
     workers: int = 4
     retry: bool = False
+
+    def clips(self) -> dict[str, tuple[str, ...]]:
+        """Return the clips of the tasks whose annotations are there; raises ``DataError``."""
+        return {
+            task: clip_ids(path)
+            for task, name in self.tasks.items()
+            if (path := self.root / name).is_file()
+        }
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,11 @@ class Report:
     def complete(self) -> bool:
         """Whether every wanted clip is there, and every file as published that a task needs.
 
-        The lists of links serve to get clips, and are not missed where the clips are there.
+        The dataset's table serves to find links, and is not missed where the clips are there.
         """
         clips = all(self.states[video_id].state == "present" for video_id in self.wanted)
         whole = self.taken is None or (self.taken.cut is None and not self.taken.refused_count)
-        faults = [file for file in self.files if file.fault and file.name not in {META, URL_LIST}]
+        faults = [file for file in self.files if file.fault and file.name != META]
         return clips and whole and bool(self.tasks) and not faults
 
 
@@ -90,19 +97,16 @@ def prepare(request: Request, progress: Progress) -> Report:
         KeyboardInterrupt: the user stopped it; what came so far is in place.
     """
     request.root.mkdir(parents=True, exist_ok=True)
-    with progress("files", len(FILES) + len(OFFICIAL_TEXTS)) as step:
+    with progress("files", len(FILES)) as step:
         files = collect(request.root, replace=request.ours, step=step)
-    tasks = task_ids(request.root)
+    tasks = request.clips()
     everything = _all_ids(tasks)
     if not everything:
         faults = [file.fault for file in files if file.fault]
-        raise DataError(
-            f"no annotation file is there: {faults[0] if faults else request.root}; run it again "
-            f"where there is a network, or put the dataset's files into {request.root}"
-        )
+        raise DataError(f"no annotation file is there: {faults[0] if faults else request.root}")
     wanted = everything[: request.limit]
     fetched = taken = links = None
-    if request.mapping is not None:  # first of all: what is wrong with it is the user's to know
+    if request.mapping is not None:  # first of all: the user wants to know what is wrong with it
         links = links_from_map(request.mapping, everything)
     notes: list[str] = []
     with Ledger(request.root / LEDGER) as ledger:
@@ -160,21 +164,16 @@ def status(request: Request, progress: Progress) -> Report:
         DataError: an annotation file is not one.
     """
     files = [
-        Collected(name, source_of(name), None if is_published(request.root / name) else fault)
-        for name in FILES
-        for fault in [_why_not(request.root / name)]
+        Collected(name, file.source, None if file.is_at(path) else _why_not(path))
+        for name, file in FILES.items()
+        for path in [request.root / name]
     ]
-    files += [
-        Collected(f"prompts/{name}.txt", "official", None if path.is_file() else _why_not(path))
-        for name in OFFICIAL_TEXTS
-        for path in [request.root / "prompts" / f"{name}.txt"]
-    ]
-    tasks = task_ids(request.root)
+    tasks = request.clips()
     everything = _all_ids(tasks)
     try:
         ledger = Ledger(request.root / LEDGER)
     except DataError:
-        ledger = Ledger(None)  # a folder that is only readable: what is found is not remembered
+        ledger = Ledger(None)  # the folder is read-only: what is found is not remembered
     with ledger:
         states = _look(everything, request, ledger, progress)
     return Report(request.root, request.videos, files, tasks, everything[: request.limit], states)
@@ -182,7 +181,7 @@ def status(request: Request, progress: Progress) -> Report:
 
 def _dataset_links(root: Path, known: Collection[str], notes: list[str]) -> Links | None:
     try:
-        return links_from_dataset(root / META, root / URL_LIST, known)
+        return links_from_dataset(root / META, known)
     except DataError as error:  # not the user's fault: the report says it, and what to do
         notes.append(str(error))
         return None
@@ -251,9 +250,7 @@ def _explained(
     """Say of each missing clip why, as far as this run knows."""
     failed = fetched.failed if fetched else {}
     said = dict(states)
-    for video_id, found in states.items():
-        if found.state != "missing":
-            continue
+    for video_id in (i for i, found in states.items() if found.state == "missing"):
         if video_id in failed:
             said[video_id] = ClipState("missing", failed[video_id])
         elif links is not None and video_id in links.conflicts:

@@ -1,120 +1,282 @@
-"""What the benchmark's authors published, file by file, and how each is told from anything else.
+"""What the benchmark's authors published, and how it comes to this machine.
 
-The digests are of the files at the pinned commits. Two files of the dataset have none here: they
-were not at hand when this was written, and are compared with what the Hub says of them.
+``published.toml`` lists their files with digests: annotations from the Hugging Face Hub, and from
+the authors' GitHub repository what the Hub lacks. Their long prompts are constants in scripts of
+that repository. They belong to the authors, so this package does not hold them: a script is
+downloaded, compared with its digest and parsed, never run.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
-from collections.abc import Mapping
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
-GITHUB_REPO = "WPR001/UGC_VideoCaptioner"
-GITHUB_COMMIT = "5f5353881fe38321b044543eec83e488b48afacf"
-GITHUB_FOLDER = "omni_bench_qa/benchmark_qa"
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.fetch import FetchError, NoConnection, fetch, keep, unreachable
+from ugc_tasks.data.home import TRUE, Home
+
+META = "meta.parquet"
+"""The dataset's table of clips. It serves to find links; no task asks from it."""
 
 NO_REFERENCE = frozenset({"PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"})
 """Scored by the authors, but in no published annotation of captions."""
 
-META = "meta.parquet"
-URL_LIST = "video_urls.txt"
+_MAX_BYTES = 16 << 20
+_PROMPT = "prompts/{}.txt"
+_SERVERS: Mapping[str, tuple[str, str]] = {
+    "hub": ("HF_ENDPOINT", "https://huggingface.co"),
+    "github": ("UGC_VIDEOCAP_RAW_ENDPOINT", "https://raw.githubusercontent.com"),
+}
+"""By origin: the environment variable that names another server, and the usual one."""
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One file: where it is published, its SHA-256 if known, and the task that asks from it."""
+    """One file.
+
+    Attributes:
+        name: its path in a folder of annotations.
+        origin: which of the two servers has it.
+        source: repository and commit, as ``repo@commit``.
+        path: its path on that server, or that of the script it is in.
+        sha256: its digest; empty for the one file of which none is known.
+        constant: for a prompt, the name of the constant in the script.
+        script_sha256: for a prompt, the digest of the script.
+    """
 
     name: str
     origin: Literal["hub", "github"]
-    sha256: str | None = None
-    task: str | None = None
+    source: str
+    path: str
+    sha256: str
+    constant: str = ""
+    script_sha256: str = ""
+
+    @property
+    def server(self) -> str:
+        """Address of the server that has it."""
+        variable, usual = _SERVERS[self.origin]
+        return (os.environ.get(variable, "").strip() or usual).rstrip("/")
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether a file is this one, byte for byte; False where it cannot be read.
+
+        Without a known digest, any file at that place is taken for it.
+        """
+        try:
+            with path.open("rb") as file:
+                return self.sha256 in ("", hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError:
+            return False
 
 
-FILES: Mapping[str, PublishedFile] = MappingProxyType(
-    {
-        file.name: file
-        for file in (
-            PublishedFile(
-                "final_caption_qa.json",
-                "hub",
-                "29ebe413478752dcade4a2352a3c9fb6894109144307af177e543b9bc3c4c0a5",
-                "ugc_videocap",
-            ),
-            PublishedFile(
-                "voice_source.json",
-                "hub",
-                "e4b99eb294f9f46a02ea70598fcabc2e5bb580329f9b909190727fec571de4b5",
-                "ugc_videocap_voice_source",
-            ),
-            PublishedFile(
-                "tone.json",
-                "hub",
-                "920f29edd572c6cb2fead0c445222d8bb531f8d6b14030fbe80aad4692a6ac44",
-                "ugc_videocap_tone",
-            ),
-            PublishedFile(
-                "ocr.jsonl",
-                "hub",
-                "6b3ccda4f51c1a0e609f2eeab39223a659a51398af9eebc50b5eb9e82b97f710",
-                "ugc_videocap_ocr",
-            ),
-            PublishedFile(
-                "back_ground_change_new.json",
-                "hub",
-                "a090036e09a2960fc1253e1cb224b1af5a0470b391c2bfe7c415c8c8c723724c",
-                "ugc_videocap_background",
-            ),
-            PublishedFile(
-                "object.json",
-                "hub",
-                "e40e2da79e1b50709dd22f9a546e87ec3d74fcee149a47215ed00dd311cd4454",
-                "ugc_videocap_objects",
-            ),
-            PublishedFile(
-                "audio_caption_qa.json",
-                "github",
-                "7a0c88ee76214fe8c603fbcdf4101f10364d4fb185d627435e1e929cd4cf4ab5",
-                "ugc_videocap_audio_caption",
-            ),
-            PublishedFile(
-                "visual_caption_qa.json",
-                "github",
-                "72f0996fe0370e477d1c2616e86bcf385b483be9260c59840c52cdfec78d2fe4",
-                "ugc_videocap_visual_caption",
-            ),
-            PublishedFile(
-                "BGM.json",
-                "github",
-                "84c90df364f01670b85a49a3ec40df00dcd6d8ba26a64294ba88b5837a1af51f",
-                "ugc_videocap_bgm",
-            ),
-            PublishedFile(META, "hub"),
-            PublishedFile(URL_LIST, "hub"),
+@dataclass(frozen=True)
+class Annotation:
+    """An annotation file and where it came from (``local`` or ``repo@commit``)."""
+
+    path: Path
+    source: str
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came of one file: ``fault`` is None where the published file is there."""
+
+    name: str
+    source: str
+    fault: str | None
+
+
+def _published() -> Iterator[PublishedFile]:
+    listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    hub, github, scripts = listed["hub"], listed["github"], listed["scripts"]
+
+    def source(commit: str, repository: str = github["repository"]) -> str:
+        return f"{repository}@{commit[:7]}"
+
+    for name, sha256 in hub["files"].items():
+        path = f"datasets/{hub['repository']}/resolve/{hub['commit']}/{name}"
+        yield PublishedFile(name, "hub", source(hub["commit"], hub["repository"]), path, sha256)
+    for name, sha256 in github["files"].items():
+        path = f"{github['repository']}/{github['commit']}/{github['folder']}/{name}"
+        yield PublishedFile(name, "github", source(github["commit"]), path, sha256)
+    for name, prompt in listed["prompts"].items():
+        yield PublishedFile(
+            _PROMPT.format(name),
+            "github",
+            source(scripts["commit"]),
+            f"{github['repository']}/{scripts['commit']}/{prompt['script']}",
+            prompt["text_sha256"],
+            prompt["constant"],
+            prompt["script_sha256"],
         )
-    }
-)
+
+
+FILES: Mapping[str, PublishedFile] = MappingProxyType({file.name: file for file in _published()})
+"""By name; prompts are ``prompts/NAME.txt``."""
 
 
 def is_published(path: Path) -> bool:
-    """Tell whether a file is the published one of its name, byte for byte.
-
-    A file of which no digest is known is taken for what it is called. False too where the file
-    cannot be read, or where no file of that name was published.
-    """
+    """Tell whether an annotation file is the published one of its name, byte for byte."""
     file = FILES.get(path.name)
+    return file is not None and file.is_at(path)
+
+
+def annotation(name: str, home: Home) -> Annotation:
+    """Return an annotation file: the user's own, or else the published one.
+
+    The published file is taken from ``home.cache`` if it is there with the right digest, else from
+    the cache of the Hub's own client, else downloaded into ``home.cache``.
+
+    Args:
+        name: a key of ``FILES``, such as ``final_caption_qa.json``.
+        home: a file in ``home.root`` is the user's own.
+
+    Raises:
+        DataError: the file cannot be had.
+    """
+    if home.root is not None and (own := home.root / name).is_file():
+        return Annotation(own, "local")
     try:
-        if file is None or not path.is_file():
-            return False
-        return file.sha256 is None or digest(path) == file.sha256
-    except OSError:
-        return False
+        return Annotation(_obtain(FILES[name], home.cache), FILES[name].source)
+    except DataError as error:
+        if home.root is None:
+            raise
+        raise DataError(f"{name} is not in UGC_VIDEOCAP_HOME={home.root}, and {error}") from None
 
 
-def digest(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal; raises ``OSError``."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def official_text(name: str, *, home: Path | None, cache: Path) -> str:
+    """Return one of the authors' long prompts: from ``home/prompts``, else as an annotation is.
+
+    Raises:
+        DataError: there is no such prompt, it cannot be had, or the user's own copy is another.
+    """
+    file = FILES.get(_PROMPT.format(name))
+    if file is None:
+        known = ", ".join(Path(each.name).stem for each in FILES.values() if each.constant)
+        raise DataError(f"there is no official prompt named {name!r}; the names are {known}")
+    path = home / file.name if home is not None else cache / file.name
+    if home is None or not path.exists():
+        path = _obtain(file, cache)
+    elif not file.is_at(path):
+        raise DataError(
+            f"{path} is not the official prompt {name!r} (its SHA-256 is not {file.sha256}); "
+            "restore it byte for byte, or remove it to have it downloaded"
+        )
+    return path.read_bytes().decode()
+
+
+def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[Collected]:
+    """Bring every published file into ``root``; a file that fails does not stop the others.
+
+    Args:
+        root: the folder.
+        replace: whether a file that is not the published one may be written over. It may in the
+            cache, which is ours; in a user's own folder it is a fault.
+        step: called with each file's name before its turn.
+    """
+    wanted = {file.server for file in FILES.values() if not file.is_at(root / file.name)}
+    away = {} if offline() else unreachable(wanted)
+    done: list[Collected] = []
+    for file in FILES.values():
+        step(file.name)
+        target, fault = root / file.name, None
+        if target.exists() and not replace and not file.is_at(target):
+            fault = (
+                f"{target} is not the published file (its SHA-256 is not {file.sha256}): move it "
+                "away to have the published one fetched"
+            )
+        else:
+            try:
+                _obtain(file, root, away)
+            except DataError as error:
+                fault = str(error)
+        done.append(Collected(file.name, file.source, fault))
+    return done
+
+
+def offline() -> bool:
+    """Tell whether the user forbids asking the network (``HF_HUB_OFFLINE``)."""
+    return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in TRUE
+
+
+def _obtain(file: PublishedFile, folder: Path, away: dict[str, str] | None = None) -> Path:
+    """Return the file in ``folder``, put there if need be; raises ``DataError``.
+
+    ``away`` has the servers that need not be asked, and why; one more is added if it is found out.
+    """
+    target = folder / file.name
+    if file.is_at(target):
+        return target
+    try:
+        if (content := _from_hub_cache(file)) is None:
+            if away and file.server in away:
+                raise NoConnection(away[file.server])
+            content = _download(file)
+        keep(target, content)
+    except FetchError as error:
+        if isinstance(error, NoConnection) and away is not None:
+            away[file.server] = str(error)
+        raise DataError(
+            f"{file.name} could not be downloaded from {file.source}: {error}; run `ugc-videocap "
+            f"prepare` where there is a network, set {_SERVERS[file.origin][0]} to a server that "
+            f"has the same files, or put the file into {target.parent}"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{target} could not be written ({error.strerror})") from None
+    return target
+
+
+def _from_hub_cache(file: PublishedFile) -> bytes | None:
+    """Return the file if the Hub's own client has downloaded it, at whatever commit."""
+    from huggingface_hub import constants
+
+    if file.origin == "hub" and file.sha256:
+        folder = "datasets--" + file.source.partition("@")[0].replace("/", "--")
+        for path in Path(constants.HF_HUB_CACHE, folder, "snapshots").glob(f"*/{file.name}"):
+            if file.is_at(path):
+                return path.read_bytes()
+    return None
+
+
+def _download(file: PublishedFile) -> bytes:
+    from huggingface_hub import get_token
+
+    if offline():
+        raise FetchError("HF_HUB_OFFLINE forbids downloading it")
+    token = get_token() if file.origin == "hub" else None
+    content = fetch(f"{file.server}/{quote(file.path)}", most_bytes=_MAX_BYTES, token=token)
+    expected = file.script_sha256 or file.sha256
+    if expected not in ("", hashlib.sha256(content).hexdigest()):
+        raise FetchError(f"what came is another file (its SHA-256 is not {expected})")
+    return _constant(content, file.sha256) if file.constant else content
+
+
+def _constant(script: bytes, sha256: str) -> bytes:
+    """Return the text with this digest that a script spells out."""
+    for node in ast.walk(ast.parse(script)):
+        text = (_spelled(node) or "").encode("utf-8", "surrogatepass")
+        if hashlib.sha256(text).hexdigest() == sha256:
+            return text
+    raise FetchError(f"the script has no text whose SHA-256 is {sha256}")
+
+
+def _spelled(node: Any) -> str | None:
+    """Return the string that literals joined by ``+`` spell, None where one would have to run."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):  # an f-string, which may be without placeholders
+        parts = [_spelled(part) for part in node.values]
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = [_spelled(node.left), _spelled(node.right)]
+    else:
+        return None
+    return None if None in parts else "".join(map(str, parts))

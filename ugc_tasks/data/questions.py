@@ -1,4 +1,4 @@
-"""Reading the benchmark's annotation files."""
+"""The annotation files: what is asked of each clip, and what an answer is compared with."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ugc_tasks.common.files import DataError, kind, rows_of
+from ugc_tasks.common.files import DataError, kind, read_values, rows_of
 
-MAX_BYTES = 64 << 20
-"""Larger than any annotation file by a factor of ten; a file beyond it is something else."""
+MAX_OCR_CHARS = 4096
+"""The longest published reference has 1,347; with the bound on answers it bounds a comparison."""
 
-# A video_id becomes a file name: one path component, nothing hidden.
-_VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MAX_OPTIONS = 26  # as many as there are letters for them
 _MAX_PATH = 4096
+
+# An id becomes the name of a file: no folder, nothing hidden.
+_VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MEDIA = frozenset(
     ("mp4", "m4v", "mov", "mkv", "webm", "avi", "wmv", "flv", "ts", "mpg", "mpeg", "3gp", "ogv")
 )
@@ -25,45 +27,120 @@ _MEDIA = frozenset(
 
 @dataclass(frozen=True)
 class Questions:
-    """One annotation file.
+    """What is asked of each clip of a task.
 
     Attributes:
-        question: what is asked of every clip.
-        answers: reference answer by ``video_id``, in the file's order.
-        sha256: digest of question, ids and answers, independent of how the file is laid out.
+        question: asked of every clip, without options.
+        references: what an answer is compared with, by ``video_id`` in the file's order: a text,
+            one of the clip's options, or a list of texts (OCR).
+        sha256: digest of question, ids and references as published, whatever the file's layout.
+        options: what a choice question offers, by ``video_id``, in the order of their letters.
     """
 
     question: str
-    answers: Mapping[str, str]
+    references: Mapping[str, Any]
     sha256: str
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def document(self, video_id: str) -> dict[str, Any]:
+        """Return the part of lmms-eval's document that the annotations give.
+
+        The options stand lettered under the question, a line each.
+        """
+        options = self.options.get(video_id, ())
+        lines = (f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
+        return {
+            "question": "\n".join((self.question, *lines)),
+            "answer": self.references[video_id],
+            "options": list(options),
+        }
 
 
 def read_questions(path: Path) -> Questions:
     """Read ``{"question": ..., "samples": [{"video_id": ..., "answer": ...}, ...]}``.
 
-    Other keys (``valid_count``; a sample's ``path``, which is a path on the authors' machine) are
-    passed over.
+    Other keys (``valid_count``; a sample's ``path`` on the authors' machine) are ignored.
 
     Raises:
-        DataError: the file cannot be read, is not of that form, names a clip twice, or has an
-            answer that is blank or no text.
+        DataError: the file cannot be read or has another form; a clip is there twice; an answer is
+            blank or no text.
     """
-    content = _load(path)
-    question = content.get("question") if isinstance(content, dict) else None
-    samples = content.get("samples") if isinstance(content, dict) else None
-    if not _is_text(question) or not isinstance(samples, list):
-        raise DataError(
-            f'{path}: an annotation file is {{"question": text, "samples": [...]}}; this is not one'
-        )
-    answers: dict[str, str] = {}
-    for number, sample in enumerate(samples):
-        video_id, answer = _sample(path, number, sample)
-        if video_id in answers:
-            raise DataError(f"{path}: {video_id} is there twice: remove one of the two samples")
-        answers[video_id] = answer
-    if not answers:
-        raise DataError(f"{path}: there is no sample in it")
-    return Questions(question, answers, content_digest(question, answers))
+    return _read(path)[0]
+
+
+def read_choice_questions(path: Path) -> Questions:
+    """Read an annotation file whose samples have ``options``; references are spelled like these.
+
+    Raises:
+        DataError: as ``read_questions``; a sample has no usable options; its answer is none of
+            them.
+    """
+    questions, samples = _read(path)
+    options = {sample["video_id"]: _options(path, sample) for sample in samples}
+    labels = {}
+    for video_id, answer in questions.references.items():
+        spelled = {option.casefold(): option for option in options[video_id]}
+        label = spelled.get(answer.strip().casefold())
+        if label is None:
+            raise DataError(
+                f"{path}: the answer of {video_id} is none of its options: {answer!r:.80}"
+            )
+        labels[video_id] = label
+    return Questions(questions.question, labels, questions.sha256, options)
+
+
+def read_ocr_references(path: Path) -> dict[str, list[str]]:
+    """Read ``{"video_id": ..., "ocr": [text, ...]}`` a line, in the file's order.
+
+    Raises:
+        DataError: the file cannot be read, names a clip twice, or has a reference without text.
+    """
+    references: dict[str, list[str]] = {}
+    content = read_values(path)
+    for where, video_id, row in clip_rows(
+        path, content if isinstance(content, list) else [content]
+    ):
+        if video_id in references:
+            raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
+        references[video_id] = ocr_reference(row.get("ocr"), f"{where}: {video_id}")
+    if not references:
+        raise DataError(f"{path}: there is no reference in it")
+    return references
+
+
+def read_ocr_questions(path: Path, question: str) -> Questions:
+    """Read OCR references; the file does not state the question. Raises ``DataError``."""
+    references = read_ocr_references(path)
+    return Questions(question, references, _digest(question, references))
+
+
+def ocr_reference(value: Any, where: str) -> list[str]:
+    """Return ``value`` if it is a list of texts that can be compared with; else ``DataError``."""
+    usable = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    if not usable or not any(text.strip() for text in value):
+        raise DataError(f"{where} needs a list of texts in 'ocr', at least one of them not blank")
+    if sum(len(text) + 1 for text in value) > MAX_OCR_CHARS:
+        raise DataError(f"{where} has a reference of more than {MAX_OCR_CHARS} characters")
+    return list(value)
+
+
+def clip_ids(path: Path) -> tuple[str, ...]:
+    """Return the ids in an annotation file of any form; raises ``DataError``."""
+    content = read_values(path)
+    if isinstance(content, dict):
+        content = content.get("samples", [content])
+    if not isinstance(content, list):
+        raise DataError(f"{path}: not an annotation file: remove it, and fetch the published one")
+    return tuple(dict.fromkeys(video_id for _, video_id, _ in clip_rows(path, content)))
+
+
+def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield rows, each with where it stands and its ``video_id``; else ``DataError``."""
+    for where, row in rows_of(path, values):
+        if (video_id := clip_id(row.get("video_id"))) is None:
+            given = kind(row.get("video_id")) if "video_id" in row else "none is there"
+            raise DataError(f"{where}: there is no usable video_id: {given}")
+        yield where, video_id, row
 
 
 def is_video_id(value: object) -> TypeGuard[str]:
@@ -85,40 +162,33 @@ def clip_id(value: object) -> str | None:
     return name if is_video_id(name) else None
 
 
-def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield rows of ours, each with where it stands and its ``video_id``; else ``DataError``."""
-    for where, row in rows_of(path, values):
-        if (video_id := clip_id(row.get("video_id"))) is None:
-            given = kind(row.get("video_id")) if "video_id" in row else "none is there"
-            raise DataError(f"{where}: there is no usable video_id: {given}")
-        yield where, video_id, row
-
-
-def _load(path: Path) -> Any:
-    try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: {size} bytes are too many for an annotation file")
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not valid JSON ({str(error)[:200]})") from None
-
-
-def _sample(path: Path, number: int, sample: Any) -> tuple[str, str]:
-    video_id = sample.get("video_id") if isinstance(sample, dict) else None
-    if not is_video_id(video_id):
-        raise DataError(f"{path}: sample {number} has no usable video_id: {video_id!r:.80}")
-    answer = sample.get("answer")
-    if not _is_text(answer):
-        raise DataError(f"{path}: {video_id} has no answer: complete the sample or remove it")
-    return video_id, answer
+def _read(path: Path) -> tuple[Questions, list[dict[str, Any]]]:
+    """Return the questions of a file and its samples."""
+    content = read_values(path)
+    question = content.get("question") if isinstance(content, dict) else None
+    samples = content.get("samples") if isinstance(content, dict) else None
+    if not _is_text(question) or not isinstance(samples, list):
+        raise DataError(
+            f'{path}: an annotation file is {{"question": text, "samples": [...]}}; this is not one'
+        )
+    answers: dict[str, str] = {}
+    for number, sample in enumerate(samples):
+        video_id = sample.get("video_id") if isinstance(sample, dict) else None
+        if not is_video_id(video_id):
+            raise DataError(f"{path}: sample {number} has no usable video_id: {video_id!r:.80}")
+        answer = sample.get("answer")
+        if not _is_text(answer):
+            raise DataError(f"{path}: {video_id} has no answer: complete the sample or remove it")
+        if video_id in answers:
+            raise DataError(f"{path}: {video_id} is there twice: remove one of the two samples")
+        answers[video_id] = answer
+    if not answers:
+        raise DataError(f"{path}: there is no sample in it")
+    return Questions(question, answers, _digest(question, answers)), samples
 
 
 def _is_text(value: Any) -> TypeGuard[str]:
-    """Tell whether a value is a text with something in it that can be written down again.
+    """Tell whether a value is a text that is not blank and can be encoded.
 
     JSON can spell half of a surrogate pair, which no judge can be sent and no file can hold.
     """
@@ -131,7 +201,22 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return True
 
 
-def content_digest(question: str, answers: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of question, ids and answers, in whatever order and layout they stand."""
-    canonical = json.dumps([question, sorted(answers.items())], ensure_ascii=False)
+def _options(path: Path, sample: Mapping[str, Any]) -> tuple[str, ...]:
+    options = sample.get("options")
+    usable = (
+        isinstance(options, list)
+        and 2 <= len(options) <= _MAX_OPTIONS
+        and all(isinstance(option, str) and option.strip() for option in options)
+        and len({option.strip().casefold() for option in options}) == len(options)
+    )
+    if not usable:
+        raise DataError(
+            f"{path}: {sample['video_id']} needs 2 to {_MAX_OPTIONS} different options, each a text"
+        )
+    return tuple(option.strip() for option in options or ())
+
+
+def _digest(question: str, references: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of question, ids and references, in whatever order they stand."""
+    canonical = json.dumps([question, sorted(references.items())], ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

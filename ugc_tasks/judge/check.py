@@ -106,7 +106,7 @@ def check_judge(environ: Mapping[str, str], home: Home) -> Check:
     """Ask the judge that ``environ`` configures and return what came of it.
 
     Raises:
-        JudgeConfigError, OfficialPromptError: the judge cannot be asked as configured.
+        JudgeConfigError, DataError: the judge cannot be asked as configured.
         JudgeUnreachableError: it does not answer.
     """
     clips = json.loads(_PAIRS.read_text(encoding="utf-8"))["clips"]

@@ -49,7 +49,7 @@ def open_judge(
 
     ``command`` is what it is asked by: advice in messages is for that. ``home`` may hold the
     official prompts, ``cache`` is where they and the judgments are kept. Raises
-    ``JudgeConfigError``, ``OfficialPromptError`` or ``JudgeStoreError``, before anything is spent,
+    ``JudgeConfigError``, ``DataError`` or ``JudgeStoreError``, before anything is spent,
     and ``UnknownQuestionError``.
     """
     settings = JudgeSettings.from_env(

@@ -66,6 +66,6 @@ def judge_early(document: dict[str, Any], answer: str, *, among: int) -> None:
 def _all_like(run: Run, answer: str, among: int) -> list[JudgeItem]:
     """Return what will be judged if all answers are like this one: enough to say what it costs."""
     return [
-        JudgeItem(video_id, answer, str(run.asked.references[video_id]))
+        JudgeItem(video_id, answer, str(run.questions.references[video_id]))
         for video_id in run.coverage.present[:among]
     ]

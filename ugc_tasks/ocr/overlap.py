@@ -31,7 +31,7 @@ from statistics import fmean
 from typing import Any, Literal, cast
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.data.ocr_references import ocr_reference, read_ocr_references
+from ugc_tasks.data.questions import ocr_reference, read_ocr_references
 from ugc_tasks.results.pairing import pair
 from ugc_tasks.results.scoring import Report, Request, failure_of, means
 

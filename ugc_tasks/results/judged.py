@@ -35,7 +35,7 @@ def score(request: Request) -> Report:
     asked = question_named(spec.judged or spec.name)
     path, source = request.annotation(spec.annotations)
     questions = read_questions(path)
-    pairing = pair(request.answers, questions.answers)
+    pairing = pair(request.answers, questions.references)
     answers = {video_id: saved.read(request.task) for video_id, saved in pairing.pairs}
     home = request.home
     with open_judge(
@@ -50,7 +50,7 @@ def score(request: Request) -> Report:
             raise JudgeConfigError(
                 "the judge profile 'none' scores nothing: choose paper, rubric or offline"
             )
-        judgments = _judged(judge, answers, questions.answers)
+        judgments = _judged(judge, answers, questions.references)
     items = tuple(
         _row(
             asked.name,

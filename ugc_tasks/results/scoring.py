@@ -75,7 +75,7 @@ class Request:
             if not path.is_file():
                 raise DataError(f"{name} is not in {self.references}: put it there as published")
             return path, str(self.references)
-        from ugc_tasks.data.annotations import annotation
+        from ugc_tasks.data.published import annotation
 
         found = annotation(name, self.home)
         return found.path, found.source
@@ -89,16 +89,14 @@ class Request:
 
     def at_hand(self) -> dict[str, set[str]]:
         """Return the clips of the tasks whose annotations are here, by annotation file."""
-        from ugc_tasks.data.ocr_references import read_ocr_references
-        from ugc_tasks.data.questions import read_questions
+        from ugc_tasks.data.questions import clip_ids
 
         ids = {}
         for spec in SPECS.values():
             if self.has_annotation(spec.annotations):
                 with suppress(DataError):  # of another task: it is not missed here
                     path, _ = self.annotation(spec.annotations)
-                    read = read_ocr_references(path) if spec.kind == "ocr" else None
-                    ids[spec.annotations] = set(read or read_questions(path).answers)
+                    ids[spec.annotations] = set(clip_ids(path))
         return ids
 
 
@@ -161,7 +159,7 @@ def score(request: Request) -> Report:
 
     Raises:
         DataError: references or answers cannot be used.
-        JudgeConfigError, JudgeStoreError, OfficialPromptError: the judge cannot be asked.
+        JudgeConfigError, JudgeStoreError: the judge cannot be asked.
     """
     if SCORERS[request.task].judged:
         refuse_options(request.answers.path, request.answers.values)

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.reference import reference_dir
 from ugc_tasks.choice.accuracy import accuracy, score
-from ugc_tasks.data.choice_questions import read_choice_questions
 from ugc_tasks.data.home import Home
+from ugc_tasks.data.questions import read_choice_questions
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
 from ugc_tasks.results.scoring import Report, Request
 
@@ -63,7 +63,7 @@ def test_the_published_annotations_are_won_by_a_constant(
     file: str, n: int, constant: float, answer: str
 ) -> None:
     questions = read_choice_questions(reference_dir() / "questions" / file)
-    figures = accuracy(list(questions.labels.values()), [answer] * n)
+    figures = accuracy(list(questions.references.values()), [answer] * n)
     assert figures.n == n
     assert figures.constant_answer == answer
     assert round(figures.accuracy, 1) == round(figures.constant, 1) == constant

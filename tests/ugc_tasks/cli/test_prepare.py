@@ -1,7 +1,4 @@
-"""``prepare`` and ``status`` as a user runs them, against a Hub, a GitHub and a file host.
-
-Where the Hub is asked, in a process of its own: its client reads the environment once.
-"""
+"""``prepare`` and ``status`` as a user runs them; one host is the Hub, GitHub and has clips."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,22 +19,20 @@ from typing import Any
 import pytest
 
 from tests.support import published
-from tests.support.hub_server import HubServer
 from tests.support.published import GITHUB, HUB, IDS, PROMPT
 from tests.support.web_host import MP4, Answer, WebHost
 from ugc_tasks.cli.main import main
 from ugc_tasks.data import prepare
-from ugc_tasks.data.annotations import REPO, REVISION
 from ugc_tasks.data.clips import Fetched
 from ugc_tasks.data.download import ANY_HOST, TIKTOK
+from ugc_tasks.data.home import Home
+from ugc_tasks.data.published import FILES, annotation
 
-COMMIT = REVISION + "5" * (40 - len(REVISION))
 MAIN = """
-import sys, time
+import sys
 import pytest
 from tests.support import published
 from ugc_tasks.cli.main import main
-time.sleep = lambda seconds: None  # the Hub's client waits between tries
 published.install(pytest.MonkeyPatch())
 sys.exit(main())
 """
@@ -45,65 +40,23 @@ Run = Callable[..., tuple[int, Any, str]]
 
 
 @pytest.fixture
-def hub() -> Iterator[HubServer]:
-    with HubServer(REPO, COMMIT, HUB).running() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(tmp_path: Path, host: WebHost, hub: HubServer) -> dict[str, str]:
-    """The environment of a user who has nothing yet; the host is GitHub and has clips."""
-    for path, content in published.raw_pages().items():
-        host.add(path, Answer(content))
-    return {
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_ENDPOINT": hub.endpoint,
-        "UGC_VIDEOCAP_CACHE": str(tmp_path / "cache"),
-        "UGC_VIDEOCAP_RAW_ENDPOINT": host.endpoint,
-        "NO_PROXY": "*",
-    }
-
-
-def environment(settings: dict[str, str]) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "UGC_"))}
-    return kept | settings
-
-
-@pytest.fixture
-def run_apart(settings: dict[str, str]) -> Run:
-    """Run in a process of its own: (exit code, the object printed, stderr)."""
-
-    def run(*arguments: object, **more: str) -> tuple[int, Any, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", MAIN, *map(str, arguments), "--json"],
-            env=environment(settings | more),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return done.returncode, json.loads(done.stdout or "null"), done.stderr
-
-    return run
-
-
-@pytest.fixture
-def run(
+def run_fresh(
     tmp_path: Path,
-    settings: dict[str, str],
+    host: WebHost,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Run here, with all files but the clips in the cache folder already."""
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    """Run for a user who has nothing yet: (exit code, what is printed, stderr)."""
+    for path, content in published.pages().items():
+        host.add(path, Answer(content))
+    for name in [name for name in os.environ if name.startswith(("HF_", "UGC_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_ENDPOINT", host.endpoint)
+    monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", host.endpoint)
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
     published.install(monkeypatch)
-    cache = tmp_path / "cache"
-    (cache / "prompts").mkdir(parents=True)
-    (cache / "prompts" / "judge.txt").write_text(PROMPT)
-    for name, content in (HUB | GITHUB).items():
-        (cache / name).write_bytes(content)
 
     def call(*arguments: object) -> tuple[int, Any, str]:
         capsys.readouterr()
@@ -115,24 +68,29 @@ def run(
 
 
 @pytest.fixture
+def run(tmp_path: Path, run_fresh: Run) -> Run:
+    """Run with all files but the clips in the cache folder already."""
+    cache = tmp_path / "cache"
+    (cache / "prompts").mkdir(parents=True)
+    (cache / "prompts" / "judge.txt").write_text(PROMPT)
+    for name, content in (HUB | GITHUB).items():
+        (cache / name).write_bytes(content)
+    return run_fresh
+
+
+@pytest.fixture
 def links(tmp_path: Path, host: WebHost, clip_bytes: bytes) -> Path:
     """A user's list of links to a clip of each id."""
     lines = [f"{i},{host.add(f'/clips/{i}', Answer(clip_bytes, headers=MP4))}" for i in IDS]
     path = tmp_path / "links.csv"
-    path.write_text("\n".join(["id,link", *lines]))
+    path.write_text("\n".join(["video_id,url", *lines]))
     return path
 
 
 def test_everything_comes_is_found_without_a_variable_and_is_not_asked_for_again(
-    *,
-    run_apart: Run,
-    settings: dict[str, str],
-    hub: HubServer,
-    host: WebHost,
-    links: Path,
-    tmp_path: Path,
+    run_fresh: Run, host: WebHost, links: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, report, said = run_apart("prepare", "--map", links)
+    code, report, said = run_fresh("prepare", "--map", links, "--json")
     assert code == 0, said
     cache = tmp_path / "cache"
     assert report["complete"] is True
@@ -146,8 +104,8 @@ def test_everything_comes_is_found_without_a_variable_and_is_not_asked_for_again
     }
     assert report["tasks"]["ugc_videocap"] == {"wanted": 4, "present": 4, "complete": True}
     assert report["links"] == {
-        "id_column": "id",
-        "link_column": "link",
+        "id_column": "video_id",
+        "link_column": "url",
         "links": 5,
         "conflicts": [],
     }
@@ -156,78 +114,52 @@ def test_everything_comes_is_found_without_a_variable_and_is_not_asked_for_again
         assert (cache / name).read_bytes() == content
     assert (cache / "prompts" / "judge.txt").read_text() == PROMPT
 
-    hub.asked.clear()
     host.asked.clear()
-    code, again, _ = run_apart("prepare", "--map", links, HF_HUB_OFFLINE="1")
+    code, again, _ = run_fresh("prepare", "--map", links, "--json")
     assert (code, again["coverage"]) == (0, report["coverage"])
-    assert (hub.asked, host.asked) == ([], [])
-
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import os, pytest; from tests.support import published\n"
-            "from ugc_tasks.data.annotations import annotation\n"
-            "from ugc_tasks.data.home import Home\n"
-            "published.install(pytest.MonkeyPatch())\n"
-            "home = Home.from_env(os.environ)\n"
-            "for name in ('tone.json', 'BGM.json'): print(annotation(name, home).path)\n",
-        ],
-        env=environment(settings | {"HF_HUB_OFFLINE": "1"}),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.split() == [str(cache / "tone.json"), str(cache / "BGM.json")]
+    home = Home.from_env(os.environ)
+    for name in ("tone.json", "BGM.json"):
+        assert annotation(name, home).path == cache / name
+    assert host.asked == []
 
 
 def test_a_file_with_another_digest_is_not_kept_and_the_others_are(
-    run_apart: Run, hub: HubServer, host: WebHost, tmp_path: Path
+    run_fresh: Run, host: WebHost, tmp_path: Path
 ) -> None:
-    raw = next(path for path in host.pages if path.endswith("BGM.json"))
-    host.pages[raw] = [Answer(b"[]")]
-    right = HUB["tone.json"], HUB["meta.parquet"]
-    hub.spoiled = {"tone.json": b"x" * len(right[0]), "meta.parquet": b"x" * len(right[1])}
-    code, report, _ = run_apart("prepare")
+    right = {name: host.pages["/" + FILES[name].path] for name in ("BGM.json", "tone.json")}
+    host.pages |= {"/" + FILES[name].path: [Answer(b"[]")] for name in right}
+    code, report, _ = run_fresh("prepare", "--json")
     assert code == 3
     faults = {file["name"]: file["fault"] for file in report["files"] if file["fault"]}
-    assert set(faults) == {"tone.json", "meta.parquet", "BGM.json"}
-    assert "what the Hub gave is not the published file" in faults["tone.json"]
-    assert "SHA-256 is not" in faults["BGM.json"]
-    kept = {path.name for path in (tmp_path / "cache").iterdir()}
-    assert not {"tone.json", "meta.parquet", "BGM.json"} & kept
+    assert set(faults) == set(right)
+    for name, fault in faults.items():
+        assert fault.startswith(f"{name} could not be downloaded from ")
+        assert "what came is another file (its SHA-256 is not" in fault
+    assert not {path.name for path in (tmp_path / "cache").iterdir()} & set(right)
     assert "ugc_videocap_tone" not in report["tasks"]
 
-    hub.spoiled = {}
-    host.pages[raw] = [Answer(GITHUB["BGM.json"])]
-    report = run_apart("prepare")[1]
-    assert [file["fault"] for file in report["files"]] == [None] * 7
+    host.pages |= {"/" + FILES[name].path: answers for name, answers in right.items()}
+    report = run_fresh("prepare", "--json")[1]
+    assert [file["fault"] for file in report["files"]] == [None] * 6
 
 
-def test_no_network_and_nothing_here_is_one_sentence(run_apart: Run) -> None:
-    code, report, said = run_apart("prepare", HF_HUB_OFFLINE="1")
-    assert (code, report) == (2, None)
-    assert said.startswith("ugc-videocap: no annotation file is there: final_caption_qa.json")
-    assert said.count("\n") == 1
-
-
-def test_a_network_that_is_not_there_is_said_with_what_to_do(
-    run_apart: Run, tmp_path: Path
+def test_no_network_and_nothing_here_is_one_sentence(
+    run_fresh: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    nowhere = "http://nothing.invalid"
-    code, report, said = run_apart(
-        "prepare", HF_ENDPOINT=nowhere, UGC_VIDEOCAP_RAW_ENDPOINT=nowhere
-    )
-    assert (code, report) == (2, None)
-    assert said.startswith(
-        "ugc-videocap: no annotation file is there: final_caption_qa.json could not be had from "
-        "the Hub: no connection to nothing.invalid ("
-    )
-    assert said.endswith(
-        "; run it again where there is a network, or put the dataset's files into "
-        f"{tmp_path / 'cache'}\n"
-    )
-    assert said.count("\n") == 1
+    for variable, value, reason in [
+        ("HF_ENDPOINT", "http://nothing.invalid", "no connection to nothing.invalid ("),
+        ("HF_HUB_OFFLINE", "1", "HF_HUB_OFFLINE forbids downloading it"),
+    ]:
+        monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", "http://nothing.invalid")
+        monkeypatch.setenv(variable, value)
+        code, printed, said = run_fresh("prepare")
+        assert (code, printed) == (2, "")
+        assert said.startswith(
+            "ugc-videocap: no annotation file is there: final_caption_qa.json could not be "
+            f"downloaded from openinterx/UGC-VideoCap@ed5c374: {reason}"
+        )
+        assert said.endswith(f", or put the file into {tmp_path / 'cache'}\n")
+        assert said.count("\n") == 1
 
 
 def test_clips_are_not_asked_for_where_no_site_is_in_reach(
@@ -247,13 +179,12 @@ def test_clips_are_not_asked_for_where_no_site_is_in_reach(
 
 
 def test_a_run_that_is_interrupted_goes_on_where_it_stopped(
-    run_apart: Run, settings: dict[str, str], host: WebHost, links: Path, tmp_path: Path
+    run: Run, host: WebHost, links: Path, tmp_path: Path
 ) -> None:
     videos = tmp_path / "cache" / "videos"
     host.add(f"/clips/{IDS[2]}", Answer(b"x" * 1000, headers=MP4, endless=True))
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, "prepare", "--map", str(links), "--workers", "1"],
-        env=environment(settings),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -268,7 +199,7 @@ def test_a_run_that_is_interrupted_goes_on_where_it_stopped(
 
     host.pages[f"/clips/{IDS[2]}"] = list(host.pages[f"/clips/{IDS[0]}"])
     host.asked.clear()
-    code, report, _ = run_apart("prepare", "--map", links)
+    code, report, _ = run("prepare", "--map", links, "--json")
     assert (code, report["downloaded"]) == (0, 3)
     assert not {f"/clips/{i}" for i in IDS[:2]} & set(host.asked)
 
@@ -314,8 +245,8 @@ def test_a_limit_takes_the_first_clips(run: Run, links: Path, tmp_path: Path) ->
 def test_links_of_the_dataset_without_ids_are_not_guessed(run: Run, host: WebHost) -> None:
     code, text, _ = run("prepare")
     assert code == 3
-    assert "'video' has the ids, but no column has links" in text
-    assert "not paired by order" in text
+    assert "meta.parquet does not say which link is which clip's" in text
+    assert "--map takes a CSV file whose first line names the columns video_id and url" in text
     assert "5 missing" in text
     assert host.asked == []
 
@@ -528,7 +459,7 @@ def test_a_prompt_of_the_users_own_is_not_written_over(
     code, report, _ = run("prepare", "--home", home, "--json")
     assert code == 3
     (fault,) = [file["fault"] for file in report["files"] if file["fault"]]
-    assert "judge.txt is not the official prompt" in fault
+    assert "judge.txt is not the published file" in fault
     assert (home / "prompts" / "judge.txt").read_text() == "Be kind."
 
 

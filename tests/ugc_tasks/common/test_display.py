@@ -168,7 +168,6 @@ def test_nothing_is_printed_or_logged_past_it() -> None:
 
 def test_every_error_that_a_user_reads_is_one() -> None:
     from ugc_tasks.common.files import DataError
-    from ugc_tasks.data.official import OfficialPromptError
     from ugc_tasks.judge.cache import JudgeStoreError
     from ugc_tasks.judge.check import JudgeUnreachableError
     from ugc_tasks.judge.cost import PriceError
@@ -177,7 +176,6 @@ def test_every_error_that_a_user_reads_is_one() -> None:
 
     for error in (
         DataError,
-        OfficialPromptError,
         PriceError,
         UnknownProfileError,
         JudgeConfigError,

@@ -11,7 +11,6 @@ import pytest
 
 from ugc_tasks.common import files
 from ugc_tasks.common.files import DataError, read_values
-from ugc_tasks.data.questions import clip_rows
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -153,10 +152,3 @@ def test_of_a_file_that_has_grown_since_no_more_is_read(
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize("row", ["1", "[]", "{}", '{"video_id": 1}', '{"video_id": ".."}'])
-def test_a_row_without_a_usable_id_is_refused(tmp_path: Path, row: str) -> None:
-    path = written(tmp_path, '{"video_id": "PI-1"}\n' + row)
-    with pytest.raises(DataError, match="row 2: "):
-        list(clip_rows(path, read_values(path)))

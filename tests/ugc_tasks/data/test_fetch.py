@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.file_server import FileServer
@@ -20,7 +22,6 @@ from ugc_tasks.data.fetch import (
     NoConnection,
     fetch,
     keep,
-    no_answer,
     unreachable,
 )
 
@@ -89,27 +90,74 @@ def test_no_connection_is_said_in_a_clause(server: FileServer) -> None:
     assert str(caught.value) == f"no connection to {place} (Connection refused)"
 
 
-def test_a_server_out_of_reach_is_not_tried_for_each_file(
-    server: FileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = server.endpoint.removeprefix("http://")
-    no_answer(server.endpoint, "Network is unreachable")
-    with pytest.raises(NoConnection, match=rf"no connection to {place} \(Network is unreachable"):
-        get(server)
-    assert server.asked == []
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
-    assert get(server) == b"content", "but after a while it is"
-
-
 def test_a_server_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert module._SILENCE_S == 10
     monkeypatch.setattr(module, "_SILENCE_S", 0.3)
     with silent_server() as (address, connections):
-        for _ in range(3):
-            with pytest.raises(NoConnection, match=r"no connection to .* \(it does not answer\)"):
-                fetch(f"{address}/file", most_bytes=10)
+        with pytest.raises(NoConnection, match=r"no connection to .* \(it does not answer\)"):
+            fetch(f"{address}/file", most_bytes=10)
         assert len(connections) <= 2, "to find out whether it is there, and to ask"
+
+
+def test_a_download_may_take_only_so_long_with_all_its_tries(
+    server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TOTAL_S", 0.0)
+    with pytest.raises(FetchError, match="the download takes more than 0 s"):
+        get(server)
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[httpx.Request], Any]], None]:
+    """Answer every request by a function, whatever the address."""
+
+    def answer_by(answer: Callable[[httpx.Request], Any]) -> None:
+        client = partial(httpx.Client, transport=httpx.MockTransport(answer))
+        monkeypatch.setattr(httpx, "Client", client)
+        monkeypatch.setattr(module, "unreachable", lambda urls: {})
+
+    return answer_by
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "follows"),
+    [
+        ("https://a.example/1", "https://b.example/2", True),
+        ("http://a.example/1", "https://b.example/2", True),
+        ("http://a.example/1", "http://b.example/2", True),
+        ("https://a.example/1", "http://a.example/2", False),
+        ("HTTPS://a.example/1", "http://b.example/2", False),
+    ],
+)
+def test_a_redirect_does_not_lead_from_https_to_http(
+    web: Callable[[Any], None], begin: str, end: str, follows: bool
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/1":
+            return httpx.Response(302, headers={"Location": end})
+        assert follows
+        return httpx.Response(200, content=b"content")
+
+    web(answer)
+    if follows:
+        assert fetch(begin, most_bytes=10) == b"content"
+        return
+    with pytest.raises(FetchError, match="redirects from https to an address without encryption"):
+        fetch(begin, most_bytes=10)
+
+
+def test_a_token_goes_to_the_host_alone_that_is_asked(web: Callable[[Any], None]) -> None:
+    sent: dict[str, str | None] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent[request.url.host] = request.headers.get("Authorization")
+        if request.url.host == "hub.example":
+            return httpx.Response(302, headers={"Location": "https://cdn.example/file"})
+        return httpx.Response(200, content=b"content")
+
+    web(answer)
+    fetch("https://hub.example/file", most_bytes=10, token="hf_1")
+    assert sent == {"hub.example": "Bearer hf_1", "cdn.example": None}
 
 
 @pytest.mark.parametrize("hangs", ["name server", "network"])
@@ -180,12 +228,17 @@ def test_an_environment_that_no_client_can_be_made_in_is_a_clause(
         get(server)
 
 
-def test_a_certificate_that_is_not_accepted_is_said() -> None:
-    told = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:992)"
-    error = no_answer("https://user:hunter2@tls.example:8443/a", ConnectionError(told))
-    assert (
-        str(error) == "no connection to tls.example:8443 (certificate verify failed: self-signed)"
-    )
+def test_a_certificate_that_is_not_accepted_is_said(web: Callable[[Any], None]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed (_ssl.c:992)"
+        )
+
+    web(answer)
+    with pytest.raises(NoConnection) as caught:
+        fetch("https://user:hunter2@tls.example:8443/a", most_bytes=10)
+    said = "no connection to tls.example:8443 (certificate verify failed: self-signed)"
+    assert str(caught.value) == said
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "nowhere", "http://"])

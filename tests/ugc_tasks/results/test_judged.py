@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.support.judge_server import Asked, JudgeServer, scores, text
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
-from ugc_tasks.data.official import OfficialPromptError
 from ugc_tasks.estimate import interval
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
@@ -201,7 +201,7 @@ def test_a_prompt_of_the_home_that_is_not_the_official_one_is_refused(
     own.parent.mkdir()
     own.write_text("Be kind.")
     monkeypatch.setenv("UGC_JUDGE_PROFILE", "paper")
-    with pytest.raises(OfficialPromptError, match=f"{own} is not the official prompt"):
+    with pytest.raises(DataError, match=f"{own} is not the official prompt"):
         scored(CAPTIONS)
     assert not paid.requests
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import UserError
-from ugc_tasks.data.official import official_text
+from ugc_tasks.data.published import official_text
 from ugc_tasks.judge.protocol.questions import QUESTIONS, Question, question_named
 from ugc_tasks.judge.protocol.sanitize import sanitize
 from ugc_tasks.judge.types import JudgeItem
@@ -154,7 +154,7 @@ def load_profile(
 ) -> Profile:
     """Return the profile ``name`` for ``question``; ``model`` replaces the model of a chat profile.
 
-    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``OfficialPromptError`` where the
+    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``DataError`` where the
     published prompt cannot be had: no other prompt takes its place.
     """
     asked = question_named(question)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.data.official import OFFICIAL_TEXTS
+from ugc_tasks.data.published import FILES
 from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, stated
 from ugc_tasks.judge.protocol.questions import KINDS, QUESTIONS
 
@@ -45,7 +45,7 @@ def test_the_published_prompts_are_named_with_the_digests_of_the_authors_texts(
 ) -> None:
     entry = stated("paper", question)
     assert entry["prompts"] == "official"
-    assert entry["prompt_sha256"] == OFFICIAL_TEXTS[entry["prompt"]].text_sha256
+    assert entry["prompt_sha256"] == FILES[f"prompts/{entry['prompt']}.txt"].sha256
     assert "schema" not in entry
 
 

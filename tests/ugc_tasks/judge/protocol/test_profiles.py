@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.judge_server import JudgeServer
 from tests.support.reference import reference_dir
-from ugc_tasks.data.official import OFFICIAL_TEXTS
+from ugc_tasks.data.published import FILES
 from ugc_tasks.judge.judge import open_judge
 from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
@@ -111,7 +111,7 @@ def test_the_paper_request_is_what_the_authors_send(tmp_path: Path) -> None:
             },
         ],
     }
-    assert profile.system_sha256 == OFFICIAL_TEXTS["caption_judge_system"].text_sha256
+    assert profile.system_sha256 == FILES["prompts/caption_judge_system.txt"].sha256
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_paper_requests_about_details_are_what_the_authors_send(
             {"role": "user", "content": user},
         ],
     }
-    assert profile.system_sha256 == OFFICIAL_TEXTS[f"{question}_judge_system"].text_sha256
+    assert profile.system_sha256 == FILES[f"prompts/{question}_judge_system.txt"].sha256
 
 
 @pytest.mark.parametrize("question", ["audio_caption", "visual_caption"])

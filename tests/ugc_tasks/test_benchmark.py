@@ -1,7 +1,8 @@
-"""What is asked of each clip, from the annotation file of each layout."""
+"""What each task asks of its clips, and what the published captions were asked."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,18 +10,15 @@ import pytest
 
 from tests.support.annotations import TONES, ocr_texts, video_ids, write_annotations
 from tests.support.reference import reference_dir
-from ugc_tasks.benchmark import OCR_QUESTION, SPECS
+from ugc_tasks import benchmark
+from ugc_tasks.benchmark import OCR_QUESTION, SPECS, published_system_prompt, questions_of
 from ugc_tasks.common.files import DataError
-from ugc_tasks.prompts import Asked, ask, with_options
+from ugc_tasks.data.questions import Questions
 
 
-def asked(folder: Path, name: str, clips: int = 3) -> Asked:
+def asked(folder: Path, name: str, clips: int = 3) -> Questions:
     write_annotations(folder, clips)
-    return ask(SPECS[name], folder / SPECS[name].annotations)
-
-
-def test_options_stand_lettered_under_the_question() -> None:
-    assert with_options("Which one?", ("Red", "Blue")) == "Which one?\nA. Red\nB. Blue"
+    return questions_of(SPECS[name], folder / SPECS[name].annotations)
 
 
 def test_a_choice_question_offers_its_options_and_expects_one_of_them(tmp_path: Path) -> None:
@@ -61,16 +59,16 @@ def test_the_digest_tells_other_references_and_not_another_layout(
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     again = "\n".join(json.dumps(line, indent=None, sort_keys=True) for line in lines)
     path.write_text(again)
-    assert ask(SPECS[name], path).sha256 == before.sha256
+    assert questions_of(SPECS[name], path).sha256 == before.sha256
     assert asked(tmp_path, name, 4).sha256 != before.sha256
 
 
 def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     write_annotations(tmp_path, 2)
     with pytest.raises(DataError, match="options"):
-        ask(SPECS["tone"], tmp_path / "object.json")
+        questions_of(SPECS["tone"], tmp_path / "object.json")
     with pytest.raises(DataError):
-        ask(SPECS["caption"], tmp_path / "ocr.jsonl")
+        questions_of(SPECS["caption"], tmp_path / "ocr.jsonl")
 
 
 PUBLISHED_COUNTS = {
@@ -88,7 +86,54 @@ PUBLISHED_COUNTS = {
 
 @pytest.mark.parametrize(("name", "count"), PUBLISHED_COUNTS.items())
 def test_the_published_files_have_the_published_counts(name: str, count: int) -> None:
-    questions = ask(SPECS[name], reference_dir() / "questions" / SPECS[name].annotations)
+    questions = questions_of(SPECS[name], reference_dir() / "questions" / SPECS[name].annotations)
     assert len(questions.references) == count
     if name == "bgm":
         assert set(questions.references.values()) == {"No"}
+
+
+# Of what stands between the marks in inference_prompt.txt.
+DIGEST = "c93bfe1082e2b24b4b93b21cf73db1d43ae13230b80d7820a0bff4cf90de495f"
+
+
+def test_the_system_prompt_is_the_first_turn_of_the_official_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    official = reference_dir() / "prompts" / "inference_prompt.txt"
+    (prompts / official.name).write_bytes(official.read_bytes())
+    monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(tmp_path))
+    text = published_system_prompt()
+    assert "<|" not in text
+    assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
+
+
+def test_a_system_prompt_that_cannot_be_had_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path))
+    monkeypatch.delenv("UGC_VIDEOCAP_HOME", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"inference_prompt.* HF_HUB_OFFLINE forbids downloading"):
+        published_system_prompt()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("<|im_start|>system\nBe long.<|im_end|>\n<|im_start|>user\nHi", "Be long."),
+        ("Be long.", None),
+        ("<|im_start|>user\nHi<|im_end|>", None),
+        ("<|im_start|>system\nBe long.", None),
+    ],
+)
+def test_the_system_turn_ends_where_the_prompt_says(
+    monkeypatch: pytest.MonkeyPatch, prompt: str, text: str | None
+) -> None:
+    monkeypatch.setattr(benchmark, "official_text", lambda *_, **__: prompt)
+    if text is not None:
+        assert published_system_prompt() == text
+        return
+    with pytest.raises(DataError, match="no system turn"):
+        published_system_prompt()
