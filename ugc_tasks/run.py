@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS, Spec, questions_of
-from ugc_tasks.data.home import TRUE, Home
+from ugc_tasks.data.home import TRUE, Coverage, Home, clip_file, find_videos, require_videos
 from ugc_tasks.data.published import Annotation, annotation
 from ugc_tasks.data.questions import Questions
-from ugc_tasks.data.videos import Coverage, clip_file, find_videos, require_videos
 from ugc_tasks.judge.judge import Judge, open_judge, stop_on_interrupt
 from ugc_tasks.judge.protocol.questions import QUESTIONS
 

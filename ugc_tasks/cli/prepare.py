@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.common.display import complain, say, say_json
+from ugc_tasks.common.display import complain, say, say_json, shown
 from ugc_tasks.data.home import Home, folder_named
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 COMPLETE, PARTIAL, STOPPED = 0, 3, 130
 
+_STATES = ("present", "gone", "broken", "missing")
+_NAMED = 10
 _CODES = """\
 exit code: 0 all is there; 2 bad input; 3 something is missing, and the report says what;
 130 stopped by Ctrl-C. The report goes to stdout, all else to stderr.
@@ -52,24 +55,15 @@ examples:
 
 def add_parsers(subparsers: Any) -> None:
     """Register ``prepare`` and ``status``; each sets ``run``, a function of the arguments."""
-    prepare = _parser(subparsers, "prepare", "get annotations, prompts and clips", _PREPARE)
-    prepare.set_defaults(run=_run_prepare)
-    source = prepare.add_mutually_exclusive_group()
-    source.add_argument(
-        "--map",
-        type=Path,
-        metavar="FILE",
-        help="CSV file of links, with the columns video_id and url",
-    )
-    source.add_argument(
-        "--from-archive",
-        type=Path,
-        metavar="FILE",
-        help="take clips named <video_id>.mp4 from a zip or tar file instead of downloading them",
-    )
-    prepare.add_argument("--retry", action="store_true", help="ask dead links again")
-    status = _parser(subparsers, "status", "say what of the data is there", _STATUS)
-    status.set_defaults(run=_run_status)
+    parser = _parser(subparsers, "prepare", "get annotations, prompts and clips", _PREPARE)
+    source = parser.add_mutually_exclusive_group()
+    links = "take links from a CSV file with the columns video_id and url"
+    source.add_argument("--map", type=Path, metavar="FILE", help=links)
+    clips = "take clips named <video_id>.mp4 from a zip or tar file instead of downloading them"
+    source.add_argument("--from-archive", type=Path, metavar="FILE", help=clips)
+    parser.add_argument("--retry", action="store_true", help="ask dead links again")
+    parser = _parser(subparsers, "status", "say what of the data is there", _STATUS)
+    parser.set_defaults(map=None, from_archive=None, retry=False)
 
 
 def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:
@@ -80,25 +74,16 @@ def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.Arg
         epilog=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--home",
-        type=Path,
-        metavar="DIR",
-        help="folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)",
-    )
-    parser.add_argument(
-        "--videos",
-        type=Path,
-        metavar="DIR",
-        help="folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)",
-    )
-    parser.add_argument(
-        "--limit", type=_number(1, 1_000_000), metavar="N", help="only the first N clips"
-    )
-    parser.add_argument(
-        "--workers", type=_number(1, 64), default=4, metavar="N", help="clips at once (default: 4)"
-    )
+    home = "folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)"
+    videos = "folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)"
+    parser.add_argument("--home", type=Path, metavar="DIR", help=home)
+    parser.add_argument("--videos", type=Path, metavar="DIR", help=videos)
+    limit, workers = _number(1, 1_000_000), _number(1, 64)
+    parser.add_argument("--limit", type=limit, metavar="N", help="only the first N clips")
+    at_once = "clips at once (default: 4)"
+    parser.add_argument("--workers", type=workers, default=4, metavar="N", help=at_once)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(run=_run, command=name)
     return parser
 
 
@@ -112,23 +97,12 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return number
 
 
-def _run_prepare(args: argparse.Namespace) -> int:
-    from ugc_tasks.data.prepare import prepare
+def _run(args: argparse.Namespace) -> int:
+    from ugc_tasks.data import prepare
 
-    return _report(args, lambda: prepare(_request(args, make=True), _bar))
-
-
-def _run_status(args: argparse.Namespace) -> int:
-    from ugc_tasks.data.prepare import status
-
-    return _report(args, lambda: status(_request(args, make=False), _bar))
-
-
-def _report(args: argparse.Namespace, work: Callable[[], Report]) -> int:
-    from ugc_tasks.cli.prepare_report import as_lines, as_object
-
+    work = {"prepare": prepare.prepare, "status": prepare.status}[args.command]
     try:
-        report = work()
+        report = work(_request(args), _bar)
     except KeyboardInterrupt:
         complain("stopped: run the same command again to go on")
         return STOPPED
@@ -139,7 +113,7 @@ def _report(args: argparse.Namespace, work: Callable[[], Report]) -> int:
     return COMPLETE if report.complete else PARTIAL
 
 
-def _request(args: argparse.Namespace, *, make: bool) -> Request:
+def _request(args: argparse.Namespace) -> Request:
     """Find the folders as a run of the tasks would, with those given here first."""
     from ugc_tasks.data.prepare import Request
 
@@ -149,21 +123,119 @@ def _request(args: argparse.Namespace, *, make: bool) -> Request:
         environ.pop("UGC_VIDEOCAP_VIDEOS", None)
     if args.videos is not None:
         environ["UGC_VIDEOCAP_VIDEOS"] = str(args.videos)
-    if make and (named := folder_named(environ, "UGC_VIDEOCAP_HOME")):
+    named = folder_named(environ, "UGC_VIDEOCAP_HOME")
+    if args.command == "prepare" and named is not None:
         named.mkdir(parents=True, exist_ok=True)
     home = Home.from_env(environ)
-    options = (
-        {"mapping": args.map, "archive": args.from_archive, "retry": args.retry} if make else {}
-    )
     return Request(
         tasks={spec.task: spec.annotations for spec in SPECS.values()},
         root=home.root or home.cache,
         videos=home.videos,
         ours=home.root is None,
         limit=args.limit,
+        mapping=args.map,
+        archive=args.from_archive,
         workers=args.workers,
-        **options,
+        retry=args.retry,
     )
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar on stderr, if that is a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="", disable=None, file=sys.stderr) as bar:
+
+        def step(_: str) -> None:
+            bar.update()
+
+        yield step
+
+
+def as_object(report: Report) -> dict[str, Any]:
+    """Return the object that ``--json`` prints.
+
+    Keys: ``complete``; ``home`` and ``videos`` (folders); ``files`` (a list of ``name``,
+    ``source``, ``fault``: null, or a sentence); ``coverage`` (``wanted``, ``present``, ``gone``,
+    ``broken``, ``missing``: numbers of clips); ``clips`` (by id, those that are not present:
+    ``state``, ``reason``); ``tasks`` (by name: ``wanted``, ``present``, ``complete``); ``links``
+    (null, or ``id_column``, ``link_column``, ``links``, ``conflicts``); ``archive`` (null, or
+    ``taken``, ``present``, ``refused``: a list of ``name``, ``reason``; ``refused_count``,
+    ``unknown``, ``cut``); ``downloaded`` (number of clips); ``notes`` (sentences).
+    """
+    links, taken, fetched = report.links, report.taken, report.fetched
+    return {
+        "complete": report.complete,
+        "home": str(report.root),
+        "videos": str(report.videos),
+        "files": [vars(file) for file in report.files],
+        "coverage": {"wanted": len(report.wanted), **_counts(report)},
+        "clips": {
+            video_id: vars(found)
+            for video_id in report.wanted
+            if (found := report.states[video_id]).state != "present"
+        },
+        "tasks": {
+            task: {"wanted": wanted, "present": present, "complete": wanted == present}
+            for task, wanted, present in _covered(report)
+        },
+        "links": links
+        and {
+            "id_column": links.id_column,
+            "link_column": links.link_column,
+            "links": len(links.by_id),
+            "conflicts": list(links.conflicts),
+        },
+        "archive": taken
+        and {
+            "taken": len(taken.done),
+            "present": len(taken.there),
+            "refused": [{"name": name, "reason": reason} for name, reason in taken.refused],
+            "refused_count": taken.refused_count,
+            "unknown": taken.unknown,
+            "cut": taken.cut,
+        },
+        "downloaded": len(fetched.done) if fetched else 0,
+        "notes": list(report.notes),
+    }
+
+
+def as_lines(report: Report) -> list[str]:
+    """Return the report in lines, the most important of what is wrong by name."""
+    counts = _counts(report)
+    faults = [file.fault for file in report.files if file.fault]
+    lines = [
+        f"home    {report.root}",
+        f"videos  {report.videos}",
+        f"files   {len(report.files) - len(faults)} of {len(report.files)} as published",
+        f"clips   {counts['present']} of {len(report.wanted)} present, {counts['gone']} gone, "
+        f"{counts['broken']} broken, {counts['missing']} missing",
+    ]
+    if (links := report.links) is not None:
+        columns = f"column {links.link_column!r}, by the ids in column {links.id_column!r}"
+        lines.append(f"links   {len(links.by_id)}: {columns}")
+    if (taken := report.taken) is not None:
+        lines.append(
+            f"archive {len(taken.done)} clips taken, {len(taken.there)} were there, "
+            f"{taken.refused_count} members refused, {taken.unknown} other files"
+        )
+        lines += [f"  {shown(name)}: {shown(reason)}" for name, reason in taken.refused[:_NAMED]]
+        if taken.cut:
+            lines.append(f"  it was not read to its end: {taken.cut}")
+    lines += ["", "tasks that can run in full:" if report.tasks else "no task can run"]
+    width = max(map(len, report.tasks), default=0)
+    for task, wanted, present in _covered(report):
+        lines.append(
+            f"  {task:{width}}  {'yes' if wanted == present else 'no '}  {present}/{wanted}"
+        )
+    if faults:
+        lines += ["", *faults]
+    for state in _STATES[1:]:
+        lines += _named(report, state)
+    for note in report.notes:
+        lines += ["", note]
+    return lines
 
 
 def _settings(report: Report) -> Iterator[str]:
@@ -176,14 +248,23 @@ def _settings(report: Report) -> Iterator[str]:
         yield f"export UGC_VIDEOCAP_VIDEOS={report.videos}"
 
 
-def _forward(bar: Any) -> None:
-    bar.update()
+def _counts(report: Report) -> dict[str, int]:
+    counts = Counter(report.states[video_id].state for video_id in report.wanted)
+    return {state: counts[state] for state in _STATES}  # type: ignore[index,unused-ignore]
 
 
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[str], None]]:
-    """Show a progress bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
+def _covered(report: Report) -> Iterator[tuple[str, int, int]]:
+    """Yield for each task how many clips it wants, and how many of them are present."""
+    for task, ids in report.tasks.items():
+        yield task, len(ids), sum(report.states[i].state == "present" for i in ids)
 
-    with tqdm(total=total, desc=what, unit="", disable=None, file=sys.stderr) as bar:
-        yield lambda _: _forward(bar)
+
+def _named(report: Report, state: str) -> list[str]:
+    found = [i for i in report.wanted if report.states[i].state == state]
+    lines = ["", f"{state}:"] if found else []
+    for video_id in found[:_NAMED]:
+        reason = report.states[video_id].reason
+        lines.append(f"  {shown(video_id)}{': ' + shown(reason) if reason else ''}")
+    if len(found) > _NAMED:
+        lines.append(f"  and {len(found) - _NAMED} more (--json names all)")
+    return lines

@@ -1,33 +1,49 @@
 """Clips out of a zip or tar archive that may be hostile.
 
-Nothing is ever unpacked to a path that the archive names. A member that is called
-``<video_id>.mp4`` of a wanted clip, in whatever folder and case, is copied to a file of our own,
-checked, and moved to its place; one that is not taken is named with the reason, and does not stop
-the others.
+Nothing is unpacked to a path that the archive names, so the filters of ``tarfile`` have nothing to
+do here. A member called ``<video_id>.mp4`` of a wanted clip, in whatever folder and case, is copied
+to a file of our own, checked, and moved to its place. A member that is refused is named with the
+reason, and does not stop the others. Headers and lists of members have a limit, and contents are
+read in pieces: nothing is read into memory because an archive says so.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import stat
+import tarfile
 import tempfile
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import closing
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import IO, Any, cast
 
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data.archive_members import Member, tar_members, wrong_name, zip_members
 from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, admit
 from ugc_tasks.data.clips import staging
-from ugc_tasks.data.compressed import MAX_RATIO, SLACK, BadArchive, reading
+from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Ledger
-from ugc_tasks.data.videos import video_path
 
 MAX_TOTAL_BYTES = 64 << 30
+MAX_RATIO = 20
+"""Video hardly shrinks: an archive of clips unpacks to about its own size."""
+
+SLACK = 32 << 20
+"""Bytes that may come out whatever the ratio: headers and padding do shrink."""
+
 _MAX_MEMBERS = 200_000
+_MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: 50,000 of them and more
+_MAX_HEADER = 64 << 10  # bytes of a tar's header, with all that extends it
+_PIECE = 1 << 18
 _NAMED = 1000
 _LONGEST_NAME = 200
-_RATIO_SLACK = 1 << 20
+_NO_END = "it is damaged or cut short (it ends without an end mark)"
 
 
 @dataclass
@@ -59,6 +75,24 @@ class Taken:
             self.refused.append((ascii(name)[1:-1][:_LONGEST_NAME], reason))
 
 
+class BadArchive(ValueError):
+    """An archive, or a member of one, cannot be read on; the message is a clause."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file in an archive, of ``size`` bytes as the archive claims.
+
+    ``fault`` says why it must not be taken, ``alone`` whether damage in it leaves the others whole.
+    """
+
+    name: str
+    size: int
+    fault: str | None
+    alone: bool
+    open: Callable[[], IO[bytes]]
+
+
 def take_from_archive(
     path: Path,
     wanted: Collection[str],
@@ -73,8 +107,7 @@ def take_from_archive(
     """Put the wanted clips of an archive into ``folder``.
 
     Args:
-        path: a zip file, or a tar file, plain or compressed by gzip, bzip2, xz (or Zstandard from
-            Python 3.14 on). Its name does not matter.
+        path: zip, or tar, plain or compressed by gzip, bzip2 or xz; its name does not matter.
         wanted: ids of clips.
         folder: where clips go.
         ledger: where checks are kept.
@@ -86,99 +119,58 @@ def take_from_archive(
     Raises:
         DataError: the file cannot be read or is no archive, or ``folder`` cannot be written to.
     """
-    taken = Taken()
-    seen: set[str] = set()
+    taken, seen, count = Taken(), set[str](), 0
     by_name = {f"{video_id}.mp4".casefold(): video_id for video_id in wanted}
-    left = min(most_total, SLACK + MAX_RATIO * _check_file(path))
-    with staging(folder) as scratch, closing(_members(path, most_total)) as members:
+    left = most_total = min(most_total, SLACK + MAX_RATIO * _size_of(path))
+    with staging(folder) as scratch, path.open("rb") as file:
+        is_zip = file.peek(2)[:2] == b"PK"
+        members = _zip_members(path) if is_zip else _tar_members(file, most_total)
         try:
-            for number, member in enumerate(members):
-                if number >= _MAX_MEMBERS:
-                    taken.cut = f"it has more than {_MAX_MEMBERS} members"
-                    break
+            while (member := _next(members)) is not None:
+                if (count := count + 1) > _MAX_MEMBERS:
+                    raise BadArchive(f"it has more than {_MAX_MEMBERS} members")
                 step(member.name)
-                video_id = _choose(member, by_name, present, seen, taken)
-                if video_id is None:
+                if (video_id := _choose(member, by_name, seen, taken)) is None:
                     continue
-                target = video_path(folder, video_id)
-                most = min(left, most_bytes)
+                if video_id in present:
+                    taken.there.append(video_id)
+                    continue
+                target, most = video_path(folder, video_id), min(left, most_bytes)
                 left -= _take(member, target, scratch, most=most, ledger=ledger, taken=taken)
                 if left <= 0:
-                    taken.cut = f"more than {most_total} bytes come out of it"
-                    break
+                    raise BadArchive(f"more than {most_total} bytes come out of it")
         except BadArchive as error:
+            if not count:
+                sentence = f"{path}: not a zip or tar archive that can be read: {error}"
+                raise DataError(sentence) from None
             taken.cut = str(error)
     for video_id in taken.done:
         ledger.forget_dead(video_id)
     return taken
 
 
-def _check_file(path: Path) -> int:
-    """Return the size of an archive; raises ``DataError`` where it is no file to be read."""
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise DataError(f"{path}: cannot be read: it is no ordinary file")
-        path.open("rb").close()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return info.st_size
-
-
-def _members(path: Path, most_total: int) -> Generator[Member]:
-    """Yield the members of an archive of either kind.
-
-    Raises:
-        DataError: not even the first can be read.
-        BadArchive: a later one cannot be read.
-    """
-    with path.open("rb") as file:
-        is_zip = file.read(2) == b"PK"
-    members = zip_members(path) if is_zip else tar_members(path, most_total)
-    first = True
-    while True:
-        try:
-            with reading():
-                member = next(members, None)
-        except BadArchive as error:
-            if not first:
-                raise
-            raise DataError(f"{path}: not a zip or tar archive that can be read: {error}") from None
-        if member is None:
-            return
-        yield member
-        first = False
-
-
-def _choose(
-    member: Member,
-    wanted: Mapping[str, str],
-    present: Collection[str],
-    seen: set[str],
-    taken: Taken,
-) -> str | None:
-    """Return the id whose clip a member is, if it is to be taken."""
-    if (fault := wrong_name(member.name) or member.fault) is not None:
-        taken.refuse(member.name, fault)
-        return None
-    base = member.name.replace("\\", "/").rsplit("/", 1)[-1]
-    video_id = wanted.get(base.casefold())
-    if video_id is None:
-        taken.unknown += bool(base)
-        taken.example = taken.example or ascii(base)[1:-1][:_LONGEST_NAME]
-        return None
-    if video_id in seen:
+def _choose(member: _Member, wanted: Mapping[str, str], seen: set[str], taken: Taken) -> str | None:
+    """Return the id whose clip a member is, None for one that is refused or of no interest."""
+    parts = member.name.replace("\\", "/").split("/")
+    if not member.name.isprintable():
+        taken.refuse(member.name, "its name has control characters")
+    elif ".." in parts:
+        taken.refuse(member.name, "its path leads out of the archive (`..`)")
+    elif member.fault is not None:
+        taken.refuse(member.name, member.fault)
+    elif (video_id := wanted.get(parts[-1].casefold())) is None:
+        taken.unknown += 1
+        taken.example = taken.example or ascii(parts[-1])[1:-1][:_LONGEST_NAME]
+    elif video_id in seen:
         taken.refuse(member.name, f"the archive has {video_id} already: a duplicate")
-        return None
-    seen.add(video_id)
-    if video_id in present:
-        taken.there.append(video_id)
-        return None
-    return video_id
+    else:
+        seen.add(video_id)
+        return video_id
+    return None
 
 
 def _take(
-    member: Member, target: Path, scratch: Path, *, most: int, ledger: Ledger, taken: Taken
+    member: _Member, target: Path, scratch: Path, *, most: int, ledger: Ledger, taken: Taken
 ) -> int:
     """Copy, check and place one member; return how many bytes came out of it."""
     if member.size > most:
@@ -193,25 +185,161 @@ def _take(
                     copied += len(block)
                     if copied > most:
                         raise BadArchive(f"more than {most} bytes come out of it, whatever it says")
-                    if copied > _RATIO_SLACK + MAX_RATIO * member.packed:
-                        raise BadArchive(f"it unpacks to more than {MAX_RATIO} times its size")
                     file.write(block)
             admit(temporary, target)
             ledger.note_checked(target, None)
+        taken.done.append(target.stem)
     except ClipFault as fault:
         taken.refuse(member.name, f"it is no clip: {fault}")
     except BadArchive as error:
         if not member.alone:
-            raise  # a stream that is broken here is broken for the rest
+            raise
         taken.refuse(member.name, f"it cannot be unpacked: {error}")
     except OSError as error:
         raise DataError(f"{target}: the clip cannot be written ({error.strerror})") from None
-    else:
-        taken.done.append(target.stem)
     return copied
 
 
-def _blocks(member: Member) -> Iterator[bytes]:
-    with reading(), member.open() as content:
-        while block := content.read(1 << 18):
+def _next(members: Iterator[_Member]) -> _Member | None:
+    with _reading():
+        return next(members, None)
+
+
+def _blocks(member: _Member) -> Iterator[bytes]:
+    with _reading(), member.open() as content:
+        while block := content.read(_PIECE):
             yield block
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn whatever a reader raises into ``BadArchive``.
+
+    On damaged input the standard library's readers raise nearly anything: ``MemoryError``,
+    ``RecursionError``, ``struct.error``, ``NotImplementedError`` and others.
+    """
+    try:
+        yield
+    except BadArchive:
+        raise
+    except Exception as error:
+        said = (str(error) or type(error).__name__)[:200]
+        raise BadArchive(f"it is damaged or cut short ({said})") from None
+
+
+def _size_of(path: Path) -> int:
+    """Return the size of an archive; raises ``DataError`` where it is no file to be read."""
+    try:
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            raise DataError(f"{path}: cannot be read: it is no ordinary file")
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return info.st_size
+
+
+def _zip_members(path: Path) -> Iterator[_Member]:
+    with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                name = info.orig_filename  # not ``filename``, which ends at a NUL
+                content = partial(archive.open, info)
+                yield _Member(name, info.file_size, _zip_fault(info), True, content)
+
+
+def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        return "it is a link"
+    if kind not in (0, stat.S_IFREG):
+        return "it is a device or a pipe"
+    if info.flag_bits & 0x1:
+        return "it is encrypted"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # zipfile unpacks these in one go, whatever comes out.
+        return "it is packed by another method than deflate: pack the archive anew"
+    return None
+
+
+class _ZipFile(io.FileIO):
+    """A file read in pieces; ``zipfile`` reads the list of members, and that alone, whole."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MAX_DIRECTORY:
+            raise BadArchive(f"its list of members is larger than {_MAX_DIRECTORY >> 20} MiB")
+        return super().read(-1 if size is None else size)
+
+
+def _tar_members(file: io.BufferedReader, most_total: int) -> Iterator[_Member]:
+    """Yield the files of a tar archive; a member can be opened until the next is asked for."""
+    stream = _Unpacked(file, most_total)
+    archive: Any = tarfile.TarFile(fileobj=cast("IO[bytes]", stream))
+    info = archive.firstmember  # None where the archive is empty
+    while info is not None:
+        if not info.isdir():
+            content = partial(archive.extractfile, info)
+            yield _Member(info.name, info.size, _tar_fault(info), False, content)
+        stream.seek(archive.offset)
+        stream.expect_header()
+        try:
+            # Not TarFile.next, which takes a damaged header for the archive's end.
+            info = tarfile.TarInfo.fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined,unused-ignore]
+            return  # a block of zeros
+        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined,unused-ignore]
+            raise BadArchive(_NO_END) from None
+
+
+def _tar_fault(info: tarfile.TarInfo) -> str | None:
+    if info.issym() or info.islnk():
+        return "it is a link"
+    if info.isdev():
+        return "it is a device or a pipe"
+    return None if info.isreg() and not info.issparse() else "it is no ordinary file"
+
+
+class _Unpacked:
+    """The uncompressed bytes of a tar archive, read forwards, under limits.
+
+    ``tarfile`` reads as much as a header claims, recurses with each header that extends the next,
+    and looks block by block for what is far beyond the file's end; here that ends soon.
+    """
+
+    def __init__(self, file: io.BufferedReader, most: int) -> None:
+        opened: Any = file
+        for magic, kind in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
+            if file.peek(8).startswith(magic):
+                opened = cast("Any", kind)(file)
+        self._plain: IO[bytes] = opened
+        self._most, self._position = most, 0
+        self.expect_header()
+
+    def expect_header(self) -> None:
+        """Limit what is read from here on to what a header may have, until ``seek``."""
+        self._header_ends = self._position + _MAX_HEADER
+
+    def tell(self) -> int:
+        """Return how many bytes were read."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Read on to a position; raises ``BadArchive`` where it is behind, or beyond the end."""
+        if position < self._position:
+            raise BadArchive("it is damaged or cut short (a size in it is no number)")
+        self._header_ends = self._most + _PIECE  # no header here
+        while self._position < position:
+            if not self.read(min(_PIECE, position - self._position)):
+                raise BadArchive(_NO_END)
+
+    def read(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer only at the end; raises ``BadArchive``."""
+        if self._position + size > self._header_ends:
+            raise BadArchive(f"a header in it is larger than {_MAX_HEADER >> 10} KiB")
+        found = bytearray()
+        while len(found) < size and (block := self._plain.read(size - len(found))):
+            found += block
+        self._position += len(found)
+        if self._position > self._most:
+            raise BadArchive(f"more than {self._most} bytes come out of it")
+        return bytes(found)

@@ -10,11 +10,15 @@ import math
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from ugc_tasks.data.home import clip_file
+from ugc_tasks.data.ledger import Ledger
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -39,6 +43,17 @@ _OPTIONS = {
 
 class ClipFault(ValueError):
     """A file is no usable clip; the message is a clause that says why."""
+
+
+State = Literal["present", "gone", "broken", "missing"]
+
+
+@dataclass(frozen=True)
+class ClipState:
+    """A clip's state, and a clause that says why where it is not present."""
+
+    state: State
+    reason: str = ""
 
 
 def admit(temporary: Path, target: Path) -> float:
@@ -90,6 +105,46 @@ def check_clip(path: Path) -> float:
         said = (str(error.strerror or "") or type(error).__name__)[:100]
         raise ClipFault(f"it is not a readable video file ({said})") from None
     return seconds
+
+
+def survey(
+    video_ids: Iterable[str],
+    folder: Path,
+    ledger: Ledger,
+    *,
+    workers: int,
+    step: Callable[[str], None],
+) -> dict[str, ClipState]:
+    """Return each clip's state; a file that was not checked before, as it is now, is checked.
+
+    ``step`` is called with each id when it is through.
+    """
+
+    def look(video_id: str) -> tuple[str, ClipState]:
+        state = _state(video_id, clip_file(folder, video_id), ledger)
+        step(video_id)
+        return video_id, state
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return dict(pool.map(look, video_ids))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _state(video_id: str, path: Path, ledger: Ledger) -> ClipState:
+    try:
+        known, fault = ledger.checked(path)
+        if not known:
+            try:
+                check_clip(path)
+            except ClipFault as error:
+                fault = str(error)
+            ledger.note_checked(path, fault)
+    except OSError:  # there is no such file
+        dead = ledger.dead(video_id)
+        return ClipState(dead.kind, dead.reason) if dead else ClipState("missing")
+    return ClipState("broken", f"{path.name}: {fault}") if fault else ClipState("present")
 
 
 def _check(container: InputContainer, give_up: float) -> float:

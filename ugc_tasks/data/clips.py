@@ -1,4 +1,10 @@
-"""Many clips by their links: a few at a time, whole or not at all, each dead link asked once."""
+"""Many clips by their links: a few at a time, whole or not at all, each dead link asked once.
+
+A site that blocks this address says of every clip what it says of a deleted one. So what it says
+of a clip counts only once the same site has given a clip that was asked for after it. After many
+refusals without that, a clip that came before is asked for again. If it does not come either, the
+site is not asked any further in this run, and none of its clips counts as gone.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +17,19 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.check import ClipFault, admit
 from ugc_tasks.data.download import NoClip, Stopped, download_clip
+from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Dead, Ledger
-from ugc_tasks.data.sites import Site, site_of
-from ugc_tasks.data.videos import video_path
 
-TRIES = 4
+MOST_IN_A_ROW = 20
+"""Refusals without a clip in between, after which a site is no longer believed."""
+
+_TRIES = 4
+_CONTROLS = 3
 _MAX_PAUSE_S = 60.0
 _STAGING = ".prepare-"
 _STALE_S = 24 * 3600
@@ -47,9 +57,8 @@ def fetch_clips(
 ) -> Fetched:
     """Download clips into ``folder`` as ``<video_id>.mp4``.
 
-    A link that is gone, or leads to something that is no clip, is kept in the ledger, once its site
-    has shown that it still answers (see ``Site``). What a site says while it gives nothing else
-    counts for this time only, and a site that refuses many in a row is not asked any further.
+    The ledger keeps a link that is gone, or leads to something that is no clip, once its site has
+    shown that it still answers. A site that refuses many clips in a row is not asked any further.
 
     Args:
         links: by ``video_id``.
@@ -77,12 +86,12 @@ def fetch_clips(
     stop = threading.Event()
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:
         fetching = _Fetching(folder, scratch, ledger, extractors, stop, pause_s)
-        known: dict[str, list[str]] = {site_of(link): [] for link in links.values()}
+        known: dict[str, list[str]] = {_site_of(link): [] for link in links.values()}
         for link in controls:
-            known.get(site_of(link), []).append(link)
-        sites = {name: Site(name, given, fetching.comes, settle) for name, given in known.items()}
+            known.get(_site_of(link), []).append(link)
+        sites = {name: _Site(name, given, fetching.comes, settle) for name, given in known.items()}
         futures = {
-            pool.submit(fetching.one, video_id, link, sites[site_of(link)]): video_id
+            pool.submit(fetching.one, video_id, link, sites[_site_of(link)]): video_id
             for video_id, link in links.items()
         }
         try:
@@ -99,7 +108,7 @@ def fetch_clips(
         except BaseException:
             stop.set()
             for site in sites.values():
-                site.close()
+                site.closed.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     fetched.gave_up = "; ".join(site.gave_up for site in sites.values() if site.gave_up) or None
@@ -140,7 +149,7 @@ class _Fetching:
     stop: threading.Event
     pause_s: float
 
-    def one(self, video_id: str, link: str, site: Site) -> NoClip | None:
+    def one(self, video_id: str, link: str, site: _Site) -> NoClip | None:
         """Get one clip, trying again where that may help; returns why there is none.
 
         Raises:
@@ -150,7 +159,7 @@ class _Fetching:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_worth_another_try),
-            stop=tenacity.stop_after_attempt(TRIES) | tenacity.stop_when_event_set(site.closed),
+            stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_when_event_set(site.closed),
             wait=tenacity.wait_random_exponential(multiplier=self.pause_s, max=_MAX_PAUSE_S),
             sleep=tenacity.sleep_using_event(site.closed),
             reraise=True,
@@ -171,7 +180,7 @@ class _Fetching:
             return False
         return True
 
-    def _try(self, video_id: str, link: str, site: Site) -> None:
+    def _try(self, video_id: str, link: str, site: _Site) -> None:
         begun = site.begin()
         try:
             with tempfile.TemporaryDirectory(dir=self.scratch) as own:
@@ -189,3 +198,111 @@ class _Fetching:
 
 def _worth_another_try(error: BaseException) -> bool:
     return isinstance(error, NoClip) and error.kind == "failed"
+
+
+def _site_of(link: str) -> str:
+    """Return the site that a link leads to: hosts of TikTok are one site."""
+    parts = urlsplit(link)
+    host = (parts.hostname or "").lower()
+    return "tiktok.com" if host.endswith(".tiktok.com") else parts.netloc.lower()
+
+
+class _Site:
+    """One site during one run, believed until it has refused too often; safe for threads.
+
+    ``closed`` is set when it is not to be asked any further, ``gave_up`` then says why.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        controls: Iterable[str],
+        comes: Callable[[str], bool],
+        settle: Callable[[str, NoClip], None],
+    ) -> None:
+        """Take links that gave a clip earlier (``controls``), and two functions.
+
+        ``comes`` downloads the clip of a link and tells whether it came; ``settle`` is called with
+        an id and its verdict when that can be believed.
+        """
+        self.closed = threading.Event()
+        self.gave_up: str | None = None
+        self._name, self._controls = name, list(controls)[:_CONTROLS]
+        self._comes, self._settle = comes, settle
+        self._changed = threading.Condition()
+        self._checking = False
+        self._verdicts = 0
+        self._open: list[tuple[int, str, NoClip]] = []  # verdicts that nothing has confirmed yet
+
+    def begin(self) -> int:
+        """Announce a download; returns the number of verdicts so far, which ``gave`` takes.
+
+        Raises:
+            Stopped: the site is not asked any further.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._checking)
+            if self.closed.is_set():
+                raise Stopped
+            return self._verdicts
+
+    def gave(self, link: str, begun: int) -> None:
+        """Note that a clip came: verdicts from before it was asked for can be believed."""
+        with self._changed:
+            self._controls = [link]
+            self._believe(begun)
+
+    def refused(self, video_id: str, verdict: NoClip) -> None:
+        """Note a verdict; after many in a row, find out whether the site still answers."""
+        with self._changed:
+            self._verdicts += 1
+            self._open.append((self._verdicts, video_id, verdict))
+            if len(self._open) < MOST_IN_A_ROW or self._checking or self.closed.is_set():
+                return
+            self._checking, begun = True, self._verdicts
+        answers = False
+        try:
+            answers = self._answers()
+        finally:
+            with self._changed:
+                self._checking = False
+                if answers:
+                    self._believe(begun)
+                else:
+                    self._give_up()
+                self._changed.notify_all()
+
+    def finish(self) -> dict[str, str]:
+        """Return the reasons, by id, of the verdicts that cannot be believed in the end.
+
+        Where no clip of the site ever came, a plain word of the server (``gone``, ``broken``) is
+        believed, as there were few of them.
+        """
+        known = [verdict.kind for _, _, verdict in self._open]
+        if not self.closed.is_set() and any(kind != "failed" for kind in known):
+            if not self._controls:
+                plain = [one for one in self._open if one[2].kind in ("gone", "broken")]
+                self._open = [one for one in self._open if one not in plain]
+                for _, video_id, verdict in plain:
+                    self._settle(video_id, verdict)
+            elif self._answers():
+                self._believe(self._verdicts)
+        return {video_id: verdict.reason for _, video_id, verdict in self._open}
+
+    def _answers(self) -> bool:
+        return any(self._comes(link) for link in self._controls)
+
+    def _believe(self, begun: int) -> None:
+        believed = [one for one in self._open if one[0] <= begun]
+        self._open = self._open[len(believed) :]
+        for _, video_id, verdict in believed:
+            if verdict.kind != "failed":
+                self._settle(video_id, verdict)
+
+    def _give_up(self) -> None:
+        last = self._open[MOST_IN_A_ROW - 1][2].reason
+        self.gave_up = (
+            f"{MOST_IN_A_ROW} downloads in a row failed at {self._name} (the last: {last}), so "
+            "none of these clips counts as gone; run it again later, or from another network"
+        )
+        self.closed.set()

@@ -35,7 +35,7 @@ class FetchError(RuntimeError):
 
 
 class NoConnection(FetchError):
-    """The server cannot be reached or does not answer: asking it for other files is no use."""
+    """The server cannot be reached or is too slow: asking it for other files is no use."""
 
 
 def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float = 0.5) -> bytes:
@@ -49,8 +49,8 @@ def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float
             again, four times in all.
 
     Raises:
-        NoConnection: the server cannot be reached or does not answer.
-        FetchError: the server refuses, or the body is too large or takes too long.
+        NoConnection: the server cannot be reached, does not answer, or takes too long.
+        FetchError: the server refuses, or the body is too large.
     """
     import httpx
     import tenacity
@@ -106,7 +106,7 @@ def _get(url: str, most_bytes: int, token: str | None, give_up: float) -> bytes:
             if len(body) > most_bytes:
                 raise FetchError(f"what is there is larger than {most_bytes} bytes")
             if time.monotonic() > give_up:
-                raise FetchError(f"the download takes more than {_TOTAL_S:g} s")
+                raise NoConnection(f"the download takes more than {_TOTAL_S:g} s")
     return bytes(body)
 
 

@@ -1,15 +1,19 @@
-"""Where things are: annotations, clips, what is kept between runs."""
+"""Where things are: annotations, what is kept between runs, and the clips."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugc_tasks.common.display import shown
 from ugc_tasks.common.files import DataError
 
 TRUE = {"1", "true", "yes", "on"}
+
+_NAMED = 10
+"""How many missing clips a message names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Home:
     """The folders of a run.
 
     Attributes:
-        root: the user's folder of annotations, None where the Hub is to be asked.
+        root: the user's folder of annotations, None where the published ones are to be used.
         videos: the folder of ``<video_id>.mp4`` files.
         cache: what is kept between runs: judgments, official prompts, what was prepared.
         allow_partial: whether a run may go on without some of its clips.
@@ -61,3 +65,75 @@ def _default_cache() -> Path:
         if path.is_absolute():
             return path
     raise DataError("no folder for a cache is known: set UGC_VIDEOCAP_CACHE, or HOME")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which of the wanted clips a folder has; ids in the order asked for."""
+
+    folder: Path
+    present: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def video_path(folder: Path, video_id: str) -> Path:
+    """Return where the clip of an id is put."""
+    return folder / f"{video_id}.mp4"
+
+
+def clip_file(folder: Path, video_id: str) -> Path:
+    """Return where the clip of an id lies: at ``video_path``, or there in upper or lower case."""
+    path = video_path(folder, video_id)
+    if not path.exists():
+        with suppress(OSError):
+            for found in sorted(folder.iterdir()):
+                if found.name.casefold() == path.name.casefold():
+                    return found
+    return path
+
+
+def find_videos(folder: Path, video_ids: Iterable[str]) -> Coverage:
+    """Look for clips; an empty file counts as missing, as an interrupted copy leaves one."""
+    present: list[str] = []
+    missing: list[str] = []
+    for video_id in video_ids:
+        path = clip_file(folder, video_id)
+        there = path.is_file() and path.stat().st_size > 0
+        (present if there else missing).append(video_id)
+    return Coverage(folder, tuple(present), tuple(missing))
+
+
+def require_videos(coverage: Coverage, *, allow_partial: bool) -> None:
+    """Stop a run that lacks clips, before it costs anything.
+
+    Raises:
+        DataError: clips are missing and that is not allowed, or there is none at all.
+    """
+    if not coverage.missing or (allow_partial and coverage.present):
+        return
+    wanted = len(coverage.missing) + len(coverage.present)
+    named = ", ".join(coverage.missing[:_NAMED])
+    rest = len(coverage.missing) - _NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    way_out = (
+        ", or set UGC_VIDEOCAP_ALLOW_PARTIAL=1 to run on the clips that are there"
+        if coverage.present
+        else ""
+    )
+    example = "" if coverage.present else _example(coverage.folder)
+    raise DataError(
+        f"{len(coverage.missing)} of {wanted} clips are missing in {coverage.folder}: "
+        f"{named}{more}.{example} Get them with `ugc-videocap prepare`, put them there as "
+        f"<video_id>.mp4, point UGC_VIDEOCAP_VIDEOS at the folder that has them{way_out}."
+    )
+
+
+def _example(folder: Path) -> str:
+    """Name a file of a folder that has none of the clips."""
+    try:
+        name = next(iter(sorted(p.name for p in folder.iterdir() if p.is_file())), None)
+    except OSError as error:
+        return f" The folder cannot be read ({error.strerror})."
+    return (
+        f" It has {shown(name, 100)}, for example, which is no clip of this task." if name else ""
+    )

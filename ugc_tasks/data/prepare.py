@@ -11,8 +11,8 @@ from urllib.parse import urljoin
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.archive import Taken, take_from_archive
+from ugc_tasks.data.check import ClipState, survey
 from ugc_tasks.data.clips import Fetched, fetch_clips
-from ugc_tasks.data.coverage import ClipState, survey
 from ugc_tasks.data.fetch import unreachable
 from ugc_tasks.data.ledger import LEDGER, Ledger
 from ugc_tasks.data.links import Links, links_from_dataset, links_from_map

