@@ -91,7 +91,12 @@ def start(llm: FakeLLM, tmp_path: Path) -> Iterator[Start]:
 
 
 def question(index: int = 0, **more: Any) -> EngineRequest:
-    values = {"frames": None, "fps": None, "sound": None, "sampling": {"max_tokens": 7, "seed": 3}}
+    values = {
+        "frames": None,
+        "fps": None,
+        "sound": None,
+        "parameters": {"max_tokens": 7, "seed": 3},
+    }
     return EngineRequest(index, "What is it?", **values | more)
 
 

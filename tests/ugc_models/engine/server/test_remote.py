@@ -315,7 +315,7 @@ class TestWhatIsSent:
     def test_names_the_model_and_asks_for_no_more_than_it_takes(self) -> None:
         with FakeVllm() as server, engine_at(server, model="/models/tiny-omni") as engine:
             asked = question()
-            ask(engine, [dataclasses.replace(asked, sampling={"max_tokens": 9000, "seed": 3})])
+            ask(engine, [dataclasses.replace(asked, parameters={"max_tokens": 9000, "seed": 3})])
             [body] = server.bodies
             assert (body["model"], body["max_tokens"], body["seed"]) == ("tiny", 8192, 3)
 
