@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -23,6 +24,7 @@ from av.stream import Disposition
 from ugc_models.media.errors import MediaError
 from ugc_models.media.joins import NO_JOINS, Joins, Mark, find_joins
 from ugc_models.media.limits import Budget
+from ugc_models.media.sparse import Step
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -186,9 +188,16 @@ def decoded_video(
     budget: Budget,
     damage: Damage,
     joins: Joins,
+    *,
+    steps: bytes | None = None,
 ) -> Iterator[VideoFrame]:
-    """Yield the stream's frames in the order of the decoder, stepping over what it refuses."""
-    return cast("Iterator[VideoFrame]", _decoded(container, stream, budget, damage, joins))
+    """Yield the stream's frames in the order of the decoder, stepping over what it refuses.
+
+    ``steps`` has a ``sparse.Step`` for each packet; without, all are decoded.
+    """
+    return cast(
+        "Iterator[VideoFrame]", _decoded(container, stream, budget, damage, joins, steps=steps)
+    )
 
 
 def decoded_audio(
@@ -208,12 +217,19 @@ def _decoded(
     budget: Budget,
     damage: Damage,
     joins: Joins,
+    *,
+    steps: bytes | None = None,
 ) -> Iterator[VideoFrame | AudioFrame]:
     def feed() -> Iterator[Packet | None]:
         yield from packets(container, stream, budget, damage, joins)
         yield None  # gives out what the decoder still holds
 
-    for packet in feed():
+    for packet, step in zip(feed(), chain(steps or b"", repeat(Step.DECODE)), strict=False):
+        if step == Step.LEAVE:
+            continue
+        if steps is not None:
+            skip = step == Step.REFERENCE
+            stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
         try:
             frames = stream.decode(packet)
         except av.error.EOFError:

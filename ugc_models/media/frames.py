@@ -13,10 +13,8 @@ from ugc_models.media.container import Damage, decoded_video, open_media
 from ugc_models.media.errors import MediaError
 from ugc_models.media.joins import Joins
 from ugc_models.media.limits import TRACKS_TRIED, Budget
-from ugc_models.media.plan import plan
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
-from ugc_models.media.sparse import STRICT, Astray, planned_video
 from ugc_models.media.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -42,6 +40,10 @@ class Picture:
     """Where the file was joined from several."""
     track: int | None
     """Which of the file's tracks it is; None where there is only one of picture."""
+
+
+_STRICT = {"err_detect": "explode"}
+"""Decoder options that make libav report damage which it would otherwise conceal in silence."""
 
 
 class _NoFrames(MediaError):
@@ -100,10 +102,7 @@ def _picture(job: _Job, timeline: Timeline, track: int | None) -> Picture:
             wanted = [timeline.ticks[index] for index in choice.indices]
         else:
             wanted = []
-        steps = plan(timeline.course, wanted) if timeline.course and wanted else None
-        decoded = _sparsely(job, timeline, wanted, steps) if steps else None
-        if decoded is None:
-            decoded = _decode(job, timeline, wanted)
+        decoded = _decode_sparsely(job, timeline, wanted) or _decode(job, timeline, wanted)
         errors = max(errors, decoded.damage.count)
         if wanted and all(tick in decoded.small for tick in wanted):
             return Picture(
@@ -126,15 +125,17 @@ def _picture(job: _Job, timeline: Timeline, track: int | None) -> Picture:
     raise MediaError("damaged: its picture decodes differently each time")
 
 
-def _sparsely(
-    job: _Job, timeline: Timeline, wanted: Collection[int], steps: bytes
-) -> _Decoded | None:
-    """Decode by a plan; None if that did not bring every wanted frame undamaged."""
-    try:
-        decoded = _decode(job, timeline, wanted, steps)
-    except Astray:
+def _decode_sparsely(job: _Job, timeline: Timeline, wanted: Collection[int]) -> _Decoded | None:
+    """Decode what the wanted frames need; None where it is not certain that these are right.
+
+    At any sign of damage they are not: a decoder conceals it with the frames that it was given
+    before, and here it was not given all of them.
+    """
+    if timeline.packets is None or not wanted:
         return None
-    return decoded if all(tick in decoded.small for tick in wanted) else None
+    decoded = _decode(job, timeline, wanted, timeline.packets.steps(wanted))
+    whole = not decoded.damage.count and all(tick in decoded.small for tick in wanted)
+    return decoded if whole else None
 
 
 def _decode(
@@ -142,7 +143,7 @@ def _decode(
 ) -> _Decoded:
     """Decode up to the last wanted frame, keeping the wanted ones; to the end if one is missing.
 
-    With ``steps``, a plan, only what these say; raises ``Astray`` where they lead nowhere.
+    With ``steps`` (``sparse.Step``) packets are left out, and the first sign of damage is the end.
     """
     result = _Decoded()
     missing = set(wanted)
@@ -157,16 +158,17 @@ def _decode(
         stream.codec_context.thread_type = "AUTO"
         # The header's size was checked; this holds the decoder to it if the stream differs.
         options = {"max_pixels": str(budget.limits.source_pixels)}
-        stream.codec_context.options = options | STRICT if steps else options
+        stream.codec_context.options = options | _STRICT if steps else options
         scale = Scaler(job.sampling, stream.sample_aspect_ratio)
-        frames = (
-            planned_video(container, stream, budget, steps, timeline.joins)
-            if steps
-            else decoded_video(container, stream, budget, result.damage, timeline.joins)
+        frames = decoded_video(
+            container, stream, budget, result.damage, timeline.joins, steps=steps
         )
         at = 0
         for frame in frames:
             at = _shown_at(frame, after=at)
+            # Half of an interlaced frame can be left out where its other half is wanted.
+            if steps and (result.damage.count or frame.interlaced_frame):
+                break
             result.seen.add(at)
             if at in missing:
                 result.small[at] = scale(frame)

@@ -1,59 +1,165 @@
-"""Decoding only what a plan says."""
+"""Which packets of a stream must be decoded for some of its frames (H.264 and HEVC).
+
+Two things save work. libav leaves out a frame from which no other is made, where it is told to
+(``skip_frame``). And between two IDR pictures, at which decoding starts anew, nothing need be
+decoded after the last frame that is wanted. Only the headers of NAL units are read for this.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from array import array
+from collections.abc import Collection, Iterator
+from enum import IntEnum, IntFlag
+from itertools import islice, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av.error
-
-from ugc_models.media.container import Damage, packets
-from ugc_models.media.plan import Step
-
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from ugc_models.media.joins import Joins
-    from ugc_models.media.limits import Budget
+_SLICES = {"h264": range(1, 6), "hevc": range(32)}
+_IDR = {"h264": frozenset({5}), "hevc": frozenset({19, 20})}
+_FILLING = {"h264": frozenset({9, 12}), "hevc": frozenset({35, 38})}
+"""Types of NAL units: of a picture; of a picture at which decoding can start; delimiters and
+filler, without which nothing changes. All others (parameter sets, messages) may matter later."""
 
-STRICT = {"err_detect": "explode"}
-"""Decoder options for a plan. A decoder that hides damage hides it with the pictures that it was
-given before, and a plan leaves some of those out; this one reports damage instead."""
+_MOST_UNITS = 2_000
+"""In one packet. A picture has a few dozen; a packet with more was made to cost time."""
+_START = re.compile(rb"\x00\x00\x01(?=(.{2,3}))", re.DOTALL)
+
+# The box of sample descriptions with more than one in it (ISO/IEC 14496-12, 8.5.2; libav takes at
+# most 1024), and a header that is itself compressed (QuickTime's "cmov").
+_SEVERAL = re.compile(rb"stsd.{4}\x00\x00(?:\x00[\x02-\xff]|[\x01-\x03].|\x04\x00)", re.DOTALL)
+_COMPRESSED = re.compile(rb"cmov.{4}dcom", re.DOTALL)
+_LONGEST_MATCH, _PIECE, _LARGEST_FILE = 12, 1 << 20, 1 << 30
 
 
-class Astray(Exception):
-    """The file is not what its plan took it for: only decoding all of it tells what it shows."""
+class Kind(IntFlag):
+    """What is known of a packet."""
+
+    IDR = 1
+    """No packet from here on needs one before."""
+    BARE = 2
+    """It holds a picture and nothing else that could be needed later."""
 
 
-def planned_video(
-    container: InputContainer, stream: VideoStream, budget: Budget, steps: bytes, joins: Joins
-) -> Iterator[VideoFrame]:
-    """Yield the stream's frames in the order of the decoder, given one ``Step`` for each packet.
+class Step(IntEnum):
+    """What is done with a packet."""
 
-    The stream's decoder must have been set up with ``STRICT``. Raises ``Astray`` at any damage.
+    LEAVE = 0
+    REFERENCE = 1
+    """Decode its picture if another is made from it."""
+    DECODE = 2
+
+
+class PacketIndex:
+    """The packets of a stream in the order of the file, which is that of decoding."""
+
+    def __init__(self) -> None:
+        self.ticks = array("q")
+        """When the picture of each is shown."""
+        self.kinds = bytearray()
+        """``Kind`` of each."""
+        self.layers = bytearray()
+        """Temporal layer of each picture. HEVC's mark for pictures that no other is made from is
+        about pictures of their own layer; those of a higher one may need them all the same."""
+
+    def add(self, tick: int, kind: Kind, layer: int = 0) -> None:
+        """Put a packet at the end."""
+        self.ticks.append(tick)
+        self.kinds.append(kind)
+        self.layers.append(layer)
+
+    def steps(self, wanted: Collection[int]) -> bytes:
+        """Return a ``Step`` for each packet, given the ticks of the frames that are wanted."""
+        ticks = frozenset(wanted)
+        top = max(self.layers, default=0)
+        steps = bytearray(
+            Step.DECODE if tick in ticks or layer < top else Step.REFERENCE
+            for tick, layer in zip(self.ticks, self.layers, strict=True)
+        )
+        starts = [at for at, kind in enumerate(self.kinds) if kind & Kind.IDR]
+        for start, end in pairwise([*starts, len(steps)]):
+            last = max((at for at in range(start, end) if self.ticks[at] in ticks), default=None)
+            # A first picture that brings parameter sets is decoded; without them it need not be.
+            tail = start + (not self.kinds[start] & Kind.BARE) if last is None else last + 1
+            if all(kind & Kind.BARE for kind in self.kinds[tail:end]):
+                steps[tail:end] = bytes(end - tail)
+        return bytes(steps)
+
+
+class PacketReader:
+    """Puts packets of a stream into a ``PacketIndex``."""
+
+    def __init__(self, path: Path, container_format: str, stream: VideoStream) -> None:
+        self.index: PacketIndex | None = None
+        """None where nothing is known of how the stream's packets depend on each other."""
+        self._codec = stream.codec_context.name
+        if self._codec in _SLICES:
+            self.index = PacketIndex()
+        header = stream.codec_context.extradata or b""
+        self._length_size: int | None = None  # bytes before each NAL unit; None for start codes
+        if header[:1] == b"\x01" and len(header) > 21:
+            self._length_size = (header[4 if self._codec == "h264" else 21] & 3) + 1
+        # PyAV does not show which packet a second description of the samples begins with.
+        self._groups = not container_format.startswith("mov") or one_description(path)
+
+    def add(self, packet: Packet) -> None:
+        """Put the next packet into the index, or give it up."""
+        if self.index is None:
+            return
+        if packet.pts is None or packet.is_corrupt:
+            self.index = None
+            return
+        heads = list(islice(self._heads(bytes(packet)), _MOST_UNITS + 1))
+        layer = 0
+        if self._codec == "hevc" and len(heads[0]) > 1:
+            layer = max((heads[0][1] & 7) - 1, 0)
+        self.index.add(packet.pts, self._kind(heads) if self._groups else Kind(0), layer)
+
+    def _kind(self, heads: list[bytes]) -> Kind:
+        """Return what is certain of a packet, from the first bytes of its NAL units."""
+        if len(heads) > _MOST_UNITS or not all(heads):
+            return Kind(0)
+        types = [head[0] & 31 if self._codec == "h264" else head[0] >> 1 & 63 for head in heads]
+        slices = {each for each in types if each in _SLICES[self._codec]}
+        first = next((head for head, each in zip(heads, types, strict=True) if each in slices), b"")
+        # Without this bit the packet goes on with the picture of the one before.
+        if first[-1:] < b"\x80":
+            return Kind(0)
+        idr = Kind.IDR if slices <= _IDR[self._codec] else Kind(0)
+        bare = Kind.BARE if {*types} <= slices | _FILLING[self._codec] else Kind(0)
+        return idr | bare
+
+    def _heads(self, data: bytes) -> Iterator[bytes]:
+        """Yield the header of each NAL unit and the first byte after it; nothing if unclear."""
+        length = 2 if self._codec == "h264" else 3
+        if self._length_size is None:
+            for found in _START.finditer(data):
+                yield found[1][:length]
+            return
+        at = 0
+        while at < len(data):
+            start = at + self._length_size
+            at = start + int.from_bytes(data[at:start], "big")
+            yield data[start : start + length]
+
+
+def one_description(path: Path) -> bool:
+    """Whether each track of an MP4 or QuickTime file is certain to have one sample description.
+
+    False also where bytes of sound or picture look like several by accident, which is rare, and for
+    a file too large to look through.
     """
-    damage = Damage()
-    found = packets(container, stream, budget, damage, joins)
-    for step, packet in zip(steps, found, strict=False):
-        if step == Step.RESTART:
-            yield from _decoded(stream, None)
-            stream.codec_context.flush_buffers()
-        if step != Step.LEAVE:
-            yield from _decoded(stream, packet)
-    if damage.count:
-        raise Astray
-    yield from _decoded(stream, None)
-
-
-def _decoded(stream: VideoStream, packet: Packet | None) -> Iterator[VideoFrame]:
-    try:
-        frames = stream.decode(packet)
-    except av.error.FFmpegError:
-        raise Astray from None
-    for frame in frames:
-        if frame.is_corrupt:
-            raise Astray
-        yield frame
+    if path.stat().st_size > _LARGEST_FILE:
+        return False
+    tail = b""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            data = tail + piece
+            if _SEVERAL.search(data) or _COMPRESSED.search(data):
+                return False
+            tail = data[1 - _LONGEST_MATCH :]
+    return True

@@ -1,4 +1,4 @@
-"""When the frames of a file are shown, and what each depends on, without decoding them."""
+"""When the frames of a file are shown, without decoding them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.stream import Disposition
 
-from ugc_models.media.bitstream.descriptions import one_description
-from ugc_models.media.bitstream.kind import Kind
-from ugc_models.media.bitstream.reader import KindReader
 from ugc_models.media.container import Damage, decodable, open_media, packets, read_joins
 from ugc_models.media.errors import MediaError
 from ugc_models.media.joins import NO_JOINS, Joins, begins_anew
 from ugc_models.media.limits import Budget, Limits
-from ugc_models.media.plan import Course
+from ugc_models.media.sparse import PacketIndex, PacketReader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
@@ -56,8 +52,8 @@ class Timeline:
     """Seconds of picture that the file's header announces; 0 where it announces none."""
     from_zero: bool = False
     """Whether ``announced`` counts from the start of the file, however late the first frame is."""
-    course: Course | None = field(default=None, repr=False)
-    """What there is to choose from for a decoder; None where that is not certain."""
+    packets: PacketIndex | None = field(default=None, repr=False)
+    """What need not be decoded is found in it; None where that is not certain."""
     decoded: tuple[int, ...] = ()
     """When the first packets are decoded, in units of ``tick``, where the file does not store when
     their frames are shown; empty where it does."""
@@ -107,7 +103,7 @@ class Timeline:
 
     def among(self, ticks: Iterable[int]) -> Timeline:
         """Return the timeline of a file of which only these frames can be had."""
-        return replace(self, ticks=tuple(sorted(set(ticks))), course=None)
+        return replace(self, ticks=tuple(sorted(set(ticks))), packets=None)
 
     def check(self, limits: Limits) -> None:
         """Raise ``MediaError`` if the picture is longer than the limit."""
@@ -142,15 +138,14 @@ def read_timeline(
         decoded: list[int] = []
         before = _EARLIEST
         damage = Damage()
-        read_kind = _kind_reader(path, container, stream)
-        course: Course | None = Course()
+        reader = PacketReader(path, container.format.name, stream)
         reached = 0
         for packet in packets(container, stream, budget, damage, joins):
             if packet.pts is None:
                 known = False
             elif not packet.is_discard:
                 shown[packet.pts] = max(packet.duration or 0, 0)
-            course = _further(course, packet, read_kind)
+            reader.add(packet)
             reached = max(reached, (packet.pos or 0) + packet.size)
             if packet.dts is not None:
                 if len(decoded) < _REORDERED:
@@ -171,7 +166,7 @@ def read_timeline(
         last_shown=float(shown[max(shown)] * tick) if shown else 0.0,
         announced=float(announced * tick),
         from_zero=from_zero,
-        course=course if known and not damage.count else None,
+        packets=None if damage.count else reader.index,
         decoded=() if known else tuple(decoded),
         tracks=able,
         several=several,
@@ -186,25 +181,6 @@ def _end(path: Path, budget: Budget) -> int:
     with open_media(path, budget) as container:
         found = packets(container, None, budget, Damage())
         return max(((packet.pos or 0) + packet.size for packet in found), default=0)
-
-
-def _kind_reader(path: Path, container: InputContainer, stream: VideoStream) -> KindReader:
-    # A second description of the samples replaces parameter sets in the middle of the file, with
-    # no trace in the packets that PyAV would show.
-    if container.format.name.startswith("mov") and not one_description(path):
-        return KindReader("", b"")
-    return KindReader(stream.codec_context.name, stream.codec_context.extradata or b"")
-
-
-def _further(course: Course | None, packet: Packet, read_kind: KindReader) -> Course | None:
-    """Put a packet on the course; None once one is not understood."""
-    if course is None or packet.pts is None or packet.is_corrupt:
-        return None
-    kind = read_kind(bytes(packet))
-    if kind is None:
-        return None
-    course.add(packet.pts, kind | Kind.HIDDEN if packet.is_discard else kind)
-    return course
 
 
 def picture_tracks(
