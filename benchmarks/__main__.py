@@ -1,22 +1,22 @@
-"""All benchmarks: ``python -m benchmarks``, or ``make bench``."""
+"""All benchmarks that need no GPU: ``python -m benchmarks``, or ``make bench``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks.table import RESULTS
+from benchmarks.report import RESULTS
 
-BENCHMARKS = ("media", "pipeline", "many", "judging")
+BENCHMARKS = ("media", "pipeline", "judging")
 _EPILOG = """examples:
   python -m benchmarks                    everything; about half an hour on two cores
   python -m benchmarks --quick            a few small clips: does it all still run?
   python -m benchmarks --only pipeline    from file to caption alone
-  python -m benchmarks --only many        memory alone
-  python -m benchmarks --only judging     the pace of the judge alone; needs no engine
   python -m benchmarks.media --help       what each of them can be told besides
   python -m benchmarks.gpu --help         the measurement on a GPU, which is not part of this
+  python -m benchmarks.size               how large the source is
 
 exit codes:
   0  everything was measured; the tables are in the folder that --out names
@@ -40,31 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     failed = False
     for name in (options.only,) if options.only else BENCHMARKS:
         try:
-            _run(name, quick=options.quick, results=options.out)
+            benchmark = import_module(f"benchmarks.{name}")
+            benchmark.main(["--quick"] if options.quick else [], options.out)
         except Exception as error:  # the others are measured all the same
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
             failed = True
     return int(failed)
-
-
-def _run(name: str, *, quick: bool, results: Path) -> None:
-    arguments = ["--quick"] if quick else []
-    if name == "media":
-        from benchmarks import media
-
-        media.main(arguments, results)
-    elif name == "pipeline":
-        from benchmarks import pipeline
-
-        pipeline.main(arguments, results)
-    elif name == "many":
-        from benchmarks import many
-
-        many.main(arguments, results)
-    else:
-        from benchmarks import judging
-
-        judging.main(arguments, results)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,32 @@
 """Clips of TikTok's shape for measurements: portrait, 30 frames a second, textured, moving.
 
-A decoder's work depends on what it is given: a flat test picture decodes in half the time of a
-filmed one. These have a textured background under an unsteady camera, a moving figure and grain,
-and at the encoder's usual quality come to 2 to 3 Mbit/s, which is what such services send.
+A flat test picture decodes in half the time of a filmed one. These have a textured background under
+an unsteady camera, a moving figure and grain, and come to 2 to 3 Mbit/s at the encoder's usual
+quality, which is what such services send.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
-    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
+PROJECT = Path(__file__).resolve().parents[1]
+LENGTHS = 15
+"""How many lengths the clips of a run have, a second apart."""
 _RATE = 44_100
 _MARGIN = 96  # pixels by which the camera may stray
 _GRAINS = 6
@@ -38,7 +43,6 @@ class Shape:
     keyint: int = 250
     """Most frames from one keyframe to the next; 250 is x264's own."""
     b_frames: int = 3
-    codec: str = "libx264"
     seed: int = 0
 
     @property
@@ -62,12 +66,34 @@ def clip_of(shape: Shape, folder: Path | None = None) -> Path:
     return path
 
 
+def clips_for_a_run(count: int, mean_seconds: float, *, small: bool = False) -> list[Path]:
+    """Return ``count`` clips of several lengths, long and short in turn, each with its own picture.
+
+    They come again where there are not enough: with no store of captions, and none of processed
+    media, nothing is spared by that. ``small`` ones are few, short and of 360x640.
+    """
+    if small:
+        shapes = [Shape(seconds=1.0 + at, width=360, height=640, seed=at) for at in range(3)]
+    else:
+        order = [at * 7 % LENGTHS for at in range(LENGTHS)]
+        shapes = [Shape(seconds=mean_seconds + at - LENGTHS // 2, seed=at) for at in order]
+    # Writing one takes as long as it lasts, mostly on one core.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
+        files = list(processes.map(clip_of, shapes[:count]))
+    return [files[at % len(files)] for at in range(count)]
+
+
 def _write(path: Path, shape: Shape) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        video = cast("VideoStream", container.add_stream(shape.codec, rate=shape.fps))
+        video = container.add_stream("libx264", rate=shape.fps)
         context = video.codec_context
         context.width, context.height, context.pix_fmt = shape.width, shape.height, "yuv420p"
-        context.options = _encoder(shape)
+        context.options = {
+            "preset": "veryfast",
+            "crf": "26",
+            "g": str(shape.keyint),
+            "bf": str(shape.b_frames),
+        }
         sound = container.add_stream("aac", rate=_RATE, layout="stereo")
         count = round(shape.seconds * shape.fps)
         for index, picture in enumerate(_pictures(shape, count)):
@@ -78,20 +104,6 @@ def _write(path: Path, shape: Shape) -> None:
                 _write_second(container, sound, index // shape.fps, shape.seed)
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
-
-
-def _encoder(shape: Shape) -> dict[str, str]:
-    if shape.codec == "libx264":
-        return {
-            "preset": "veryfast",
-            "crf": "26",
-            "g": str(shape.keyint),
-            "bf": str(shape.b_frames),
-        }
-    if shape.codec == "libx265":
-        own = f"log-level=none:keyint={shape.keyint}:bframes={shape.b_frames}"
-        return {"preset": "ultrafast", "crf": "28", "x265-params": own}
-    return {"g": str(shape.keyint)}
 
 
 def _pictures(shape: Shape, count: int) -> Iterator[NDArray[np.uint8]]:

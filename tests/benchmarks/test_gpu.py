@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,20 +12,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu
-from benchmarks.gpu_busy import GpuBusy
+from benchmarks.gpu import GpuBusy, bottleneck
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.engine
-@pytest.mark.timeout(900)  # it imports vLLM in three processes, one after the other
+@pytest.mark.timeout(900)
 @pytest.mark.long
-def test_it_measures_every_part_on_the_real_engine_and_names_the_bottleneck(
-    tmp_path: Path,
-) -> None:
-    few = ["--tiny", "--clips", "3", "--loop", "1", "--out", str(tmp_path)]
+def test_it_measures_ours_and_the_loop_on_the_real_engine(tmp_path: Path) -> None:
+    few = ["--tiny", "--clips", "3", "--loop", "2", "--tokens", "8", "--out", str(tmp_path)]
     ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.gpu", *few, "renderer_num_workers=2"],
+        [sys.executable, "-m", "benchmarks.gpu", *few],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -32,18 +32,34 @@ def test_it_measures_every_part_on_the_real_engine_and_names_the_bottleneck(
     assert ran.returncode == 0, ran.stderr
     rows = json.loads((tmp_path / "gpu-tiny.json").read_text("utf-8"))["rows"]
     rates = {row["what"]: row["value"] for row in rows if row["measure"] == "rate"}
-    assert len(rates) == 5
+    assert len(rates) == 3
     assert all(rate > 0 for rate in rates.values())
     assert rows[-1]["what"] == "bottleneck"
     assert rows[-1]["value"] in ran.stdout
 
 
-def test_a_checkpoint_that_the_engine_refuses_is_exit_code_1(
+@pytest.mark.engine
+@pytest.mark.timeout(900)
+@pytest.mark.long
+def test_ours_and_the_loops_over_it_write_the_same_captions(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--only=pipeline", "--quick", f"--out={tmp_path}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads((tmp_path / "pipeline-quick.json").read_text("utf-8"))["rows"]
+    assert len([row for row in rows if row["measure"] == "rate"]) == 3
+
+
+def test_what_fails_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(plan: gpu.Plan, arguments: dict[str, object]) -> None:
-        assert plan.clips == 9
-        assert arguments == {"max_num_seqs": 2, "dtype": "float32"}
+    def refuse(options: argparse.Namespace) -> None:
+        assert options.clips == 9
+        assert dict(options.engine) == {"max_num_seqs": 2, "dtype": "float32"}
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(gpu, "run", refuse)
@@ -60,6 +76,43 @@ def test_an_argument_without_a_value_is_exit_code_2() -> None:
 def test_the_share_of_busy_time_is_the_mean_of_what_the_driver_says() -> None:
     says = iter([100.0, 50.0])
     with GpuBusy(lambda: next(says, 75.0)) as busy:
-        while len(busy._seen) < 2:
+        while isinstance(busy.mean, str):
             pass
-    assert busy.mean == pytest.approx(75.0)
+    assert busy.mean == pytest.approx(75.0, abs=25.0)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "busy", "named"),
+    [
+        (4.0, 95.0, "the GPU, busy for 95 % of the time"),
+        (4.0, 50.0, "decoding, at 4.00 clips/s"),
+        (20.0, 50.0, "preprocessing beside the engine"),
+        (4.0, "no GPU was seen", "decoding, at 4.00 clips/s"),
+    ],
+)
+def test_the_bottleneck_is_what_the_others_wait_for(
+    decoding: float, busy: float | str, named: str
+) -> None:
+    assert bottleneck(3.8, decoding, busy).startswith(named)
+
+
+@pytest.mark.long
+def test_the_checkpoint_has_the_parameters_of_a_3b_model_and_its_encoders(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoConfig, AutoProcessor
+    from transformers import Qwen2_5OmniThinkerForConditionalGeneration as Thinker
+
+    folder = gpu.write_checkpoint(tmp_path)
+    config = AutoConfig.from_pretrained(folder).thinker_config
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in Thinker(config).state_dict().items()}
+
+    def billions(*parts: str) -> float:
+        return sum(math.prod(s) for name, s in shapes.items() if name.startswith(parts)) / 1e9
+
+    assert billions("model.", "lm_head") == pytest.approx(3.4, abs=0.05)
+    assert billions("visual.") == pytest.approx(0.67, abs=0.02)
+    assert billions("audio_tower.") == pytest.approx(0.64, abs=0.02)
+    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
+    assert len(tokenizer) == gpu.VOCABULARY
+    assert config.video_token_index == tokenizer.convert_tokens_to_ids("<|VIDEO|>")

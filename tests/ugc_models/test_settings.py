@@ -10,7 +10,7 @@ from lmms_eval.utils import simple_parse_args_string
 
 from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.engine.local import engine_argument_names
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.settings import DEFAULT_MODEL, Settings
 
 ENGINE = {
@@ -63,7 +63,7 @@ class TestWhatTheyBecome:
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
             min_pixels=5000, max_pixels=60_000,
         )  # fmt: skip
-        assert stated.sampling(QWEN3) == Sampling(
+        assert stated.sampling(QWEN3) == FrameSampling(
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
             min_pixels=5000, max_pixels=60_000, factor=32,
         )  # fmt: skip

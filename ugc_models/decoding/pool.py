@@ -22,11 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, cast
 
-from ugc_models.decoding.parcel import BrokenParcel, receive
+from ugc_models.decoding.messages import BrokenMessage, receive
 from ugc_models.media.clip import Clip
-from ugc_models.media.errors import MediaError
-from ugc_models.media.limits import Limits
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.limits import Limits, MediaError
 
 MEMORY = 4 << 30
 """Bytes of address space that a worker may have; the largest picture allowed takes half."""
@@ -71,12 +70,13 @@ class DecodePool:
         self.close()
 
     def read(
-        self, path: Path, sampling: Sampling, *, sound: bool, align_sound: bool = True
+        self, path: Path, sampling: FrameSampling, *, sound: bool, align_sound: bool = True
     ) -> Clip:
         """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
 
         Raises:
             MediaError: there is no clip in it, or its worker died of it.
+            OutOfMemoryError: it takes more memory than a worker has.
         """
         question = {
             "path": str(path.absolute()),
@@ -86,10 +86,7 @@ class DecodePool:
             "limits": asdict(self._limits),
         }
         with self._worker() as worker:
-            answer = worker.ask(question, self._limits.decode_seconds + GRACE_S)
-        if isinstance(answer, str):
-            raise MediaError(answer)
-        return answer
+            return worker.ask(question, self._limits.decode_seconds + GRACE_S)
 
     def close(self) -> None:
         """Stop all workers, those in the middle of a clip too."""
@@ -143,8 +140,8 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, question: dict[str, object], seconds: float) -> Clip | str:
-        """Return the clip, or why there is none; after a death the worker is of no more use."""
+    def ask(self, question: dict[str, object], seconds: float) -> Clip:
+        """Return the clip; after a death of the worker, it is of no more use."""
         too_slow = threading.Event()
 
         def stop() -> None:
@@ -158,11 +155,15 @@ class _Worker:
             self._in.write(json.dumps(question).encode() + b"\n")
             self._in.flush()
             return receive(self._out)  # type: ignore[arg-type]  # a BufferedReader
-        except (BrokenParcel, OSError, ValueError) as error:
+        except MediaError:
+            raise
+        except (BrokenMessage, OSError, ValueError) as error:
             self.stop()
             if too_slow.is_set():
-                return f"timed out: reading it took more than {seconds:g} s"
-            return f"damaged: its decoder {_end(self._process.returncode, error)}"
+                text = f"timed out: reading it took more than {seconds:g} s"
+            else:
+                text = f"damaged: its decoder {_end(self._process.returncode, error)}"
+            raise MediaError(text) from error
         except BaseException:  # what it still writes would be taken for the next clip
             self.stop()
             raise

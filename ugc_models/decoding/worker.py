@@ -14,11 +14,10 @@ import resource
 import sys
 from typing import BinaryIO
 
-from ugc_models.decoding.parcel import send, send_error
+from ugc_models.decoding.messages import send, send_error
 from ugc_models.media.clip import read_clip
-from ugc_models.media.errors import MediaError
-from ugc_models.media.limits import Limits
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.limits import Limits, MediaError, OutOfMemoryError
 
 
 def main() -> None:
@@ -39,17 +38,18 @@ def _answer(line: bytes, answers: BinaryIO) -> None:
     try:
         clip = read_clip(
             question["path"],
-            Sampling(**question["sampling"]),
+            FrameSampling(**question["sampling"]),
             sound=question["sound"],
             align_sound=question["align_sound"],
             limits=Limits(**question["limits"]),
         )
     except MediaError as error:
-        send_error(str(error), answers)
+        send_error(error, answers)
     except MemoryError:
-        send_error("too large: it needs more memory than one clip may have", answers)
+        text = "too large: it needs more memory than one clip may have"
+        send_error(OutOfMemoryError(text), answers)
     except Exception as error:  # one clip must not end the worker, whatever it did
-        send_error(f"{type(error).__name__}: {error}", answers)
+        send_error(MediaError(f"{type(error).__name__}: {error}"), answers)
     else:
         send(clip, answers)
 

@@ -8,9 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.frames import read_frames
 from ugc_models.media.limits import Budget, Limits
-from ugc_models.media.sampling import Sampling
 from ugc_models.media.sound import Clock, Sound, read_sound
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Clip:
     source_size: tuple[int, int]
     """Width and height as displayed, in square pixels, before scaling."""
     capped: bool
-    """True when ``Sampling.max_frames`` made ``fps`` lower than was asked for."""
+    """True when ``FrameSampling.max_frames`` made ``fps`` lower than was asked for."""
     decode_errors: int
     """Packets and frames of the picture that the decoder found damaged, as far as it was read."""
     lost_seconds: float
@@ -66,7 +66,7 @@ class Clip:
 
 def read_clip(
     path: str | PathLike[str],
-    sampling: Sampling | None = None,
+    sampling: FrameSampling | None = None,
     *,
     sound: bool = True,
     align_sound: bool = True,
@@ -78,11 +78,12 @@ def read_clip(
     ``align_sound`` puts the sound on the clock of the frames, see ``sound.read_sound``.
     ``threads`` is how many threads the video decoder may use. Memory is that of the decoder and of
     what is returned. Raises ``MediaError`` when no picture can be had from the file within
-    ``limits``. Sound never raises: the reason why there is none is in ``sound_missing``.
+    ``limits``, and ``OutOfMemoryError`` for want of memory. Why there is no sound is in
+    ``sound_missing``.
     """
     budget = Budget(limits or Limits())
     located = Path(path)
-    picture = read_frames(located, sampling or Sampling(), budget, threads)
+    picture = read_frames(located, sampling or FrameSampling(), budget, threads)
     heard = Sound(None, "not asked for")
     if sound:
         # A single frame may stand for as long as there is sound.

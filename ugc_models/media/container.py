@@ -21,9 +21,8 @@ import av.error
 from av.container import Flags
 from av.stream import Disposition
 
-from ugc_models.media.errors import MediaError
 from ugc_models.media.joins import NO_JOINS, Joins, Mark, find_joins
-from ugc_models.media.limits import Budget
+from ugc_models.media.limits import Budget, MediaError, OutOfMemoryError
 from ugc_models.media.sparse import Step
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
         budget.check_time()
         raise MediaError("timed out: a read from the file did not come back") from None
     except MemoryError:  # libav's own, too, which is an FFmpegError
-        raise MediaError("too large: there is not enough memory to read it") from None
+        raise OutOfMemoryError("too large: there is not enough memory to read it") from None
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(_unreadable(located, error)) from None
 

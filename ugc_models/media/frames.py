@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ugc_models.media.container import Damage, decoded_video, open_media
-from ugc_models.media.errors import MediaError
+from ugc_models.media.frame_sampling import FrameSampling, select
 from ugc_models.media.joins import Joins
-from ugc_models.media.limits import TRACKS_TRIED, Budget
-from ugc_models.media.sampling import Sampling, select
+from ugc_models.media.limits import TRACKS_TRIED, Budget, MediaError
 from ugc_models.media.scale import Scaler
 from ugc_models.media.timeline import Timeline, read_timeline
 
@@ -67,12 +66,12 @@ class _Job:
     """What is read, and how."""
 
     path: Path
-    sampling: Sampling
+    sampling: FrameSampling
     budget: Budget
     threads: int
 
 
-def read_frames(path: Path, sampling: Sampling, budget: Budget, threads: int) -> Picture:
+def read_frames(path: Path, sampling: FrameSampling, budget: Budget, threads: int) -> Picture:
     """Take the frames that ``sampling`` asks for; raise ``MediaError`` where there are none.
 
     Packets say when each frame is shown, so the choice is made before anything is decoded, and

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import MediaError
 
 if TYPE_CHECKING:
     from av.packet import Packet

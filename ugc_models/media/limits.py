@@ -1,14 +1,24 @@
-"""How much of the machine one file may use."""
+"""How much of the machine one file may use, and the errors of files that cannot be read."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, fields
 
-from ugc_models.media.errors import MediaError
-
 TRACKS_TRIED = 4
 """How many tracks of a kind are read before it is given up that one of them can be decoded."""
+
+
+class MediaError(ValueError):
+    """No clip can be read from a file.
+
+    The text is one short sentence on what is wrong with the file. It names no path and shows no
+    content: the caller knows which clip it asked for.
+    """
+
+
+class OutOfMemoryError(MediaError):
+    """There was too little memory for a file: elsewhere, or later, it may well be read."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from ugc_models.media.bilinear import bilinear
-from ugc_models.media.errors import MediaError
-from ugc_models.media.sampling import Sampling
-from ugc_models.media.size import target_size
+from ugc_models.media.frame_sampling import FrameSampling, target_size
+from ugc_models.media.limits import MediaError
 
 if TYPE_CHECKING:
     from av.buffer import Buffer
@@ -76,7 +74,7 @@ class Scaler:
     size never exists as RGB, save where OpenCV's scaling is asked for.
     """
 
-    def __init__(self, sampling: Sampling, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, sampling: FrameSampling, pixel_aspect: Fraction | None) -> None:
         self._sampling = sampling
         self._pixel_aspect = pixel_aspect if pixel_aspect else Fraction(1)
         self._reformatter = VideoReformatter()
@@ -92,8 +90,10 @@ class Scaler:
             self._target = target_size(*self.source_size, self._sampling)
         width, height = turn.size(*self._target)
         if self._sampling.scaling == "opencv":
+            import cv2  # only here: it takes as long to import as all else
+
             whole = self._rgb(frame, frame.width, frame.height, int(Interpolation.BICUBIC))
-            return turn.apply(bilinear(whole, width, height))
+            return turn.apply(np.asarray(cv2.resize(whole, (width, height)), dtype=np.uint8))
         return turn.apply(self._rgb(frame, width, height, _QUALITY))
 
     def _square(self, width: int, height: int) -> tuple[int, int]:

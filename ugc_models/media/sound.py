@@ -13,9 +13,8 @@ import numpy as np
 import soxr
 
 from ugc_models.media.container import Damage, decodable, decoded_audio, open_media
-from ugc_models.media.errors import MediaError
 from ugc_models.media.joins import NO_JOINS, Joins
-from ugc_models.media.limits import TRACKS_TRIED, Budget
+from ugc_models.media.limits import TRACKS_TRIED, Budget, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -68,7 +67,9 @@ class Sound:
 
 
 def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) -> Sound:
-    """Return the sound as float32 (N,), or the reason why there is none; never raise for it.
+    """Return the sound as float32 (N,), or the reason why there is none.
+
+    Only a lack of memory is raised: it says nothing about the sound.
 
     The samples are what ``librosa.load(path, sr=16000, mono=True)`` gives: integers scaled to
     [-1, 1), the mean of the channels, soxr's HQ resampler. PyAV's and libav's own downmix to mono
@@ -110,6 +111,8 @@ def _read_track(
             line = _Line(budget.limits.sound_seconds, clock, align=align)
             blocks = decoded_audio(container, stream, budget, damage, clock.joins)
             line.take(blocks, stream.time_base or Fraction(1))
+    except OutOfMemoryError:
+        raise
     except MediaError as error:
         return Sound(None, f"audio undecodable: {error}")
     return replace(line.sound(damage), track=track)

@@ -115,7 +115,7 @@ class PacketReader:
             return
         heads = list(islice(self._heads(bytes(packet)), _MOST_UNITS + 1))
         layer = 0
-        if self._codec == "hevc" and len(heads[0]) > 1:
+        if self._codec == "hevc" and heads and len(heads[0]) > 1:
             layer = max((heads[0][1] & 7) - 1, 0)
         self.index.add(packet.pts, self._kind(heads) if self._groups else Kind(0), layer)
 

@@ -12,9 +12,8 @@ import numpy as np
 from av.stream import Disposition
 
 from ugc_models.media.container import Damage, decodable, open_media, packets, read_joins
-from ugc_models.media.errors import MediaError
 from ugc_models.media.joins import NO_JOINS, Joins, begins_anew
-from ugc_models.media.limits import Budget, Limits
+from ugc_models.media.limits import Budget, Limits, MediaError
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
 if TYPE_CHECKING:

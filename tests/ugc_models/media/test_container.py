@@ -13,8 +13,7 @@ import pytest
 
 from tests.support.clips import write_clip, write_song
 from ugc_models.media.clip import read_clip
-from ugc_models.media.errors import MediaError
-from ugc_models.media.limits import Limits
+from ugc_models.media.limits import Limits, MediaError, OutOfMemoryError
 
 
 @pytest.fixture
@@ -204,4 +203,20 @@ def test_a_lack_of_memory_is_not_taken_for_damage(
         raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr(av, "open", lacking)
-    assert refused(clip) == "too large: there is not enough memory to read it"
+    with pytest.raises(OutOfMemoryError, match=r"^too large: there is not enough memory"):
+        read_clip(clip)
+
+
+def test_a_lack_of_memory_for_the_sound_is_not_a_clip_without_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caption would stand for the clip as if there were nothing to hear."""
+
+    def lacking(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ugc_models.media.sound.mono", lacking)
+    clip = write_clip(tmp_path / "a.mp4", seconds=0.4)
+    with pytest.raises(OutOfMemoryError):
+        read_clip(clip)
+    assert len(read_clip(clip, sound=False).frames) > 1

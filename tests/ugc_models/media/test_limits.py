@@ -7,8 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from ugc_models.media.errors import MediaError
-from ugc_models.media.limits import Budget, Limits
+from ugc_models.media.limits import Budget, Limits, MediaError
 
 
 def test_the_bounds_are_those_that_are_documented() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +15,7 @@ from PIL import Image
 
 from tests.support.clips import CORNERS, read_corners, write_clip
 from ugc_models.media.clip import read_clip
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.scale import Orientation
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def test_colours_of_a_clip_that_is_stored_as_rgb_are_those_that_were_filmed(
 ) -> None:
     file, codec, pix_fmt, options = NOT_YUV[name]
     write_quarters(tmp_path / file, codec, pix_fmt, options)
-    clip = read_clip(tmp_path / file, Sampling(scaling=scaling))
+    clip = read_clip(tmp_path / file, FrameSampling(scaling=scaling))
     for colour, expected in zip(quarters(clip.frames[-1]), QUARTERS, strict=True):
         assert colour == pytest.approx(expected, abs=1)
 
@@ -195,3 +197,43 @@ def test_a_picture_is_transposed_then_mirrored(
 ) -> None:
     picture = np.repeat(np.array([[1, 2], [3, 4]], np.uint8)[..., None], 3, axis=2)
     assert turn.apply(picture)[..., 0].tolist() == expected
+
+
+@pytest.mark.parametrize("bt709", [False, True])
+def test_frames_of_a_clip_are_those_of_the_published_loader(tmp_path: Path, *, bt709: bool) -> None:
+    """OpenCV's capture, frames by number, its default scaling, BGR."""
+    import cv2
+
+    path = write_clip(
+        tmp_path / "a.mp4", width=540, height=960, seconds=1.4, audio=None, bt709=bt709
+    )
+    capture, raw = cv2.VideoCapture(str(path)), []
+    while True:
+        there, frame = capture.read()
+        if not there:
+            break
+        raw.append(frame)
+    numbers = np.linspace(0, len(raw) - 1, 32, dtype=int)
+    theirs = np.stack([cv2.resize(raw[number], (236, 422)) for number in numbers])
+
+    sampling = FrameSampling(
+        spread="count", scaling="opencv", factor=2, min_pixels=1, max_pixels=100_176
+    )
+    ours = read_clip(path, sampling).frames[..., ::-1]
+
+    assert ours.shape == theirs.shape
+    off = np.abs(ours.astype(int) - theirs)
+    assert off.mean() < 0.5
+    assert np.quantile(off, 0.999) <= 3
+
+
+def test_opencv_is_imported_only_to_scale_as_it_does(tmp_path: Path) -> None:
+    """It takes as long to import as all else that a decode worker needs."""
+    path = write_clip(tmp_path / "a.mp4", seconds=0.4)
+    script = (
+        "import sys\n"
+        "from ugc_models.media.clip import read_clip\n"
+        "read_clip(sys.argv[1])\n"
+        "assert 'cv2' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=120)

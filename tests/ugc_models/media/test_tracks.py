@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clips import write_clip
 from ugc_models.media.clip import read_clip
-from ugc_models.media.errors import MediaError
+from ugc_models.media.limits import MediaError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

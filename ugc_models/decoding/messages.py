@@ -1,6 +1,6 @@
-"""How a clip travels from a worker to the run: a line of JSON, then the arrays as they lie there.
+"""The messages in which a worker answers: a line of JSON, then a clip's arrays, byte for byte.
 
-Not pickled: a worker has read a stranger's file, and what it sends is data and nothing else.
+Not pickled: a worker has read a stranger's file, and a pickle could run code in the main process.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugc_models.media.clip import Clip
+from ugc_models.media.limits import MediaError, OutOfMemoryError
 
 _ARRAYS = {"frames": "|u1", "times": "<f8", "sound": "<f4"}
 """The fields that are arrays, and their type as numpy writes it."""
 _LONGEST_LINE = 1 << 16
 _LARGEST = 2 << 30
-"""Bytes of one array. Above what any sampling of a clip gives, below what hurts."""
+"""Bytes of one array: more than any sampling of a clip gives."""
 
 
-class BrokenParcel(ValueError):
-    """What arrived is no clip: the sender ended in the middle, or is not what it should be."""
+class BrokenMessage(ValueError):
+    """What arrived is no message: the sender ended in the middle, or sent something else."""
 
 
 def send(clip: Clip, to: BinaryIO) -> None:
@@ -43,31 +44,38 @@ def send(clip: Clip, to: BinaryIO) -> None:
     to.flush()
 
 
-def send_error(error: str, to: BinaryIO) -> None:
+def send_error(error: MediaError, to: BinaryIO) -> None:
     """Write why there is no clip."""
-    to.write(json.dumps({"error": error}).encode() + b"\n")
+    message = {"error": str(error), "memory": isinstance(error, OutOfMemoryError)}
+    to.write(json.dumps(message).encode() + b"\n")
     to.flush()
 
 
-def receive(source: BinaryIO) -> Clip | str:
-    """Read a clip, or why there is none.
+def receive(source: BinaryIO) -> Clip:
+    """Read a clip.
 
     Raises:
-        BrokenParcel: neither came.
+        MediaError: the sender has none, and this is why.
+        BrokenMessage: the sender ended, or what it sent is no message.
     """
     line = source.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
-        raise BrokenParcel("the sender ended")
+        raise BrokenMessage("the sender ended")
     try:
         message = json.loads(line)
-        if "error" in message:
-            return str(message["error"])
-        clip = dict(message["clip"])
-        clip |= dict(_arrays(clip, source))
-        clip["source_size"] = tuple(clip["source_size"])
-        return Clip(**clip)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BrokenParcel(f"not a clip: {error}") from error
+        if "error" not in message:
+            return _clip(dict(message["clip"]), source)
+        kind = OutOfMemoryError if message["memory"] else MediaError
+        error = kind(str(message["error"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as wrong:
+        raise BrokenMessage(f"not a clip: {wrong}") from wrong
+    raise error
+
+
+def _clip(plain: dict[str, Any], source: BinaryIO) -> Clip:
+    plain |= dict(_arrays(plain, source))
+    plain["source_size"] = tuple(plain["source_size"])
+    return Clip(**plain)
 
 
 def _arrays(clip: dict[str, Any], source: BinaryIO) -> Iterator[tuple[str, NDArray[Any]]]:
@@ -77,16 +85,16 @@ def _arrays(clip: dict[str, Any], source: BinaryIO) -> Iterator[tuple[str, NDArr
             continue
         dtype = np.dtype(kind)
         if not all(isinstance(side, int) and side >= 0 for side in shape):
-            raise BrokenParcel(f"not a shape: {shape}")
+            raise BrokenMessage(f"not a shape: {shape}")
         if math.prod(shape) * dtype.itemsize > _LARGEST:
-            raise BrokenParcel(f"too large: {shape}")
+            raise BrokenMessage(f"too large: {shape}")
         array = np.empty(shape, dtype)
         view = _bytes(array)
         read = 0
         while read < len(view):
             count = source.readinto(view[read:])  # type: ignore[attr-defined]
             if not count:
-                raise BrokenParcel("the sender ended")
+                raise BrokenMessage("the sender ended")
             read += count
         yield name, array
 

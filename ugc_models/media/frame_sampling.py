@@ -1,4 +1,4 @@
-"""Which frames of a clip are taken: pure arithmetic on presentation times."""
+"""Which frames of a clip are taken, and how large they become: arithmetic on times and sides."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ugc_models.media.limits import MediaError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDING = 1e-3
 """Seconds by which a stored time may be late: Matroska and FLV round times to milliseconds."""
+WIDEST = 200
+"""The longest side over the shortest. Qwen's image processor refuses what is beyond it."""
 
 
 @dataclass(frozen=True)
-class Sampling:
+class FrameSampling:
     """How many frames are taken from a clip, and how large they become.
 
     With ``fps`` unset, ``frames`` frames are spread evenly from the first frame to the last. With
@@ -69,7 +73,7 @@ class Selection:
     """True when ``max_frames`` made the grid coarser than ``fps`` asked for."""
 
 
-def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> Selection:
+def select(times: NDArray[np.float64], duration: float, sampling: FrameSampling) -> Selection:
     """Choose frames by the times at which they are shown.
 
     ``times`` are seconds, (T,), ascending, distinct, the first 0; ``duration`` is in seconds. At a
@@ -119,3 +123,29 @@ def _evenly(
 def _shown(times: NDArray[np.float64], grid: NDArray[np.float64]) -> tuple[int, ...]:
     found = np.searchsorted(times, grid + ROUNDING, side="right") - 1
     return tuple(int(index) for index in found)
+
+
+def target_size(width: int, height: int, sampling: FrameSampling) -> tuple[int, int]:
+    """Return the (width, height) that a picture of this displayed size is scaled to.
+
+    The rule is the ``smart_resize`` of Qwen2-VL (``qwen_vl_utils.vision_process`` and transformers'
+    ``models/qwen2_vl/video_processing_qwen2_vl.py``): each side to the nearest multiple of
+    ``factor``; where that has too many pixels, both sides shrunk by one ratio and rounded down;
+    where it has too few, grown and rounded up. Following it to the letter makes a second
+    application, by the model's own processor under the same budget, change nothing (save for a
+    picture so narrow that ``factor`` alone puts it over the budget).
+    """
+    if max(width, height) > WIDEST * min(width, height):
+        raise MediaError(f"its picture of {width}x{height} is too narrow to be used")
+    factor = sampling.factor
+    sides = (width, height)
+    new_width, new_height = (max(factor, round(side / factor) * factor) for side in sides)
+    if new_width * new_height > sampling.max_pixels:
+        ratio = math.sqrt(width * height / sampling.max_pixels)
+        new_width, new_height = (
+            max(factor, math.floor(side / ratio / factor) * factor) for side in sides
+        )
+    elif new_width * new_height < sampling.min_pixels:
+        ratio = math.sqrt(sampling.min_pixels / (width * height))
+        new_width, new_height = (math.ceil(side * ratio / factor) * factor for side in sides)
+    return new_width, new_height

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ugc_models.decoding.parcel import BrokenParcel, receive, send, send_error
+from ugc_models.decoding.messages import BrokenMessage, receive, send, send_error
 from ugc_models.media.clip import Clip
+from ugc_models.media.limits import MediaError, OutOfMemoryError
 
 
 def clip(sound: int | None = 5, **more: Any) -> Clip:
@@ -48,7 +49,6 @@ def line(**changed: Any) -> bytes:
 def test_a_clip_arrives_as_it_was_sent(sound: int | None) -> None:
     was = clip(sound)
     came = receive(BytesIO(sent(was)))
-    assert isinstance(came, Clip)
     for field in fields(Clip):
         before, after = getattr(was, field.name), getattr(came, field.name)
         if isinstance(before, np.ndarray):
@@ -60,17 +60,17 @@ def test_a_clip_arrives_as_it_was_sent(sound: int | None) -> None:
 def test_arrays_that_lie_otherwise_in_memory_arrive_too() -> None:
     turned = clip().frames[:, :, ::-1]
     came = receive(BytesIO(sent(clip(frames=turned, times=np.array([0, 1], np.float32)))))
-    assert isinstance(came, Clip)
     assert np.array_equal(came.frames, turned)
     assert came.times.tolist() == [0.0, 1.0]
 
 
 def test_two_clips_follow_each_other() -> None:
     source = BytesIO(sent(clip()) + sent(clip(None)))
-    assert [receive(source).sound is None for _ in range(2)] == [False, True]  # type: ignore[union-attr]
+    assert [receive(source).sound is None for _ in range(2)] == [False, True]
 
 
-def test_a_reason_arrives_at_once() -> None:
+@pytest.mark.parametrize("kind", [MediaError, OutOfMemoryError])
+def test_a_reason_arrives_at_once(kind: type[MediaError]) -> None:
     class Watched(BytesIO):
         flushed = b""
 
@@ -78,22 +78,24 @@ def test_a_reason_arrives_at_once() -> None:
             self.flushed = self.getvalue()
 
     to = Watched()
-    send_error("not a video\nat all", to)
-    assert receive(BytesIO(to.flushed)) == "not a video\nat all"
+    send_error(kind("not a video\nat all"), to)
+    with pytest.raises(MediaError, match=r"^not a video\nat all$") as raised:
+        receive(BytesIO(to.flushed))
+    assert raised.type is kind
 
 
 def test_one_that_ends_in_the_middle_is_none() -> None:
     whole = sent(clip())
     for length in range(len(whole)):
-        with pytest.raises(BrokenParcel):
+        with pytest.raises(BrokenMessage):
             receive(BytesIO(whole[:length]))
 
 
 def test_a_reason_that_ends_in_the_middle_is_none() -> None:
     to = BytesIO()
-    send_error("not a video", to)
+    send_error(MediaError("not a video"), to)
     for length in range(len(to.getvalue())):
-        with pytest.raises(BrokenParcel):
+        with pytest.raises(BrokenMessage):
             receive(BytesIO(to.getvalue()[:length]))
 
 
@@ -112,7 +114,6 @@ class Bits:
 
 def test_one_that_comes_in_bits_is_put_together() -> None:
     came = receive(Bits(sent(clip())))  # type: ignore[arg-type]
-    assert isinstance(came, Clip)
     assert np.array_equal(came.frames, clip().frames)
 
 
@@ -124,27 +125,28 @@ def test_one_that_comes_in_bits_is_put_together() -> None:
         *(line(frames=[2, 4, -6, 3]), line(frames=[2.0, 4, 6, 3]), line(frames="2463")),
         *(line(frames=5), line(times=[[2]]), line(times=[10**30, 0]), line(times=[1] * 100)),
         *(line(source_size=None), line(colour="red")),
+        *(b'{"error": "memory"}\n', b'{"error": 5, "memory": []\n'),
     ],
 )
 def test_junk_is_none(junk: bytes) -> None:
-    with pytest.raises(BrokenParcel):
+    with pytest.raises(BrokenMessage):
         receive(BytesIO(junk))
 
 
 @pytest.mark.parametrize("frames", [[1 << 31, 1, 1, 1], [(2 << 30) + 1], [1 << 40, 1 << 40]])
 def test_one_that_claims_to_be_larger_than_any_clip_takes_no_memory(frames: list[int]) -> None:
-    with pytest.raises(BrokenParcel, match=r"too large|the sender ended"):
+    with pytest.raises(BrokenMessage, match=r"too large|the sender ended"):
         receive(BytesIO(line(frames=frames)))
 
 
 def test_more_than_two_gibibytes_of_an_array_are_refused_unread() -> None:
     source = BytesIO(line(times=[(1 << 28) + 1]))
-    with pytest.raises(BrokenParcel, match="too large"):
+    with pytest.raises(BrokenMessage, match="too large"):
         receive(source)
 
 
 def test_a_first_line_without_end_is_not_read_to_its_end() -> None:
     source = BytesIO(b'{"clip": "' + b"x" * 10_000_000)
-    with pytest.raises(BrokenParcel):
+    with pytest.raises(BrokenMessage):
         receive(source)
     assert source.tell() < 100_000
