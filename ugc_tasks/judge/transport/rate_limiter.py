@@ -15,11 +15,6 @@ from contextlib import asynccontextmanager
 FIRST = 16
 """Requests at once before anything is known of the endpoint."""
 
-QUIET_S = 0.1
-"""Seconds after which it counts that no request has been refused."""
-
-_PATIENCE = 8.0  # so many more are let in then, because a refusal comes at once ...
-_UNHEARD = 64.0  # ... but no more than so many before there was an answer
 _RAMP = 3.0  # each answer makes room for three more: four times as many with each round trip
 _STEP = 4.0  # after the first cut: so many more with each round trip
 _FIRST_CUT, _LATER_CUT = 0.5, 0.75
@@ -52,11 +47,6 @@ class Window:
         """How many requests may be open at once, leaving aside that all may be held up."""
         return int(self._size)
 
-    @property
-    def ramping(self) -> bool:
-        """Whether nothing has yet told against more requests."""
-        return self._ramping
-
     def held_for(self, now: float) -> float:
         """Return for how many seconds nothing may be sent, 0.0 where sending is fine."""
         return max(0.0, self._held_until - now)
@@ -66,12 +56,6 @@ class Window:
         self._failed_in_a_row = 0
         room = _RAMP if self._ramping else _STEP / self._size
         self._size = min(float(self._cap), self._size + room)
-
-    def quiet(self) -> None:
-        """Note that requests have been open for ``QUIET_S`` and none was refused meanwhile."""
-        if self._ramping and not self._failed_in_a_row:
-            most = max(self._size, min(float(self._cap), _UNHEARD))
-            self._size = min(most, self._size + _PATIENCE)
 
     def throttled(self, sent: float, now: float, retry_after: float = 0.0) -> None:
         """Note a 429 to a request sent at ``sent``, which says to come back in so many seconds."""
@@ -95,27 +79,6 @@ class Window:
         self._cut_at = now
 
 
-class Permit:
-    """Permission to send one request once; the holder says what became of it."""
-
-    def __init__(self, window: Window, clock: Callable[[], float]) -> None:
-        self._window = window
-        self._clock = clock
-        self._sent = clock()
-
-    def answered(self) -> None:
-        """Note an answer."""
-        self._window.answered()
-
-    def throttled(self, retry_after: float) -> None:
-        """Note a 429 that says to come back in so many seconds (0: it does not say)."""
-        self._window.throttled(self._sent, self._clock(), retry_after)
-
-    def failed(self) -> None:
-        """Note that nothing usable came."""
-        self._window.failed(self._sent, self._clock())
-
-
 class RateLimiter:
     """Permits within ``window``, first come first served, in one event loop."""
 
@@ -125,7 +88,6 @@ class RateLimiter:
         self._open = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._quiet: asyncio.TimerHandle | None = None
 
     @property
     def open(self) -> int:
@@ -133,8 +95,11 @@ class RateLimiter:
         return self._open
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[Permit]:
-        """Wait for a permit and hold it."""
+    async def permit(self) -> AsyncIterator[float]:
+        """Wait for permission to send one request once, and hold it; gives the time of it.
+
+        The holder says what became of the request by the methods below.
+        """
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         self._admit()
@@ -145,9 +110,21 @@ class RateLimiter:
                 self._release()
             raise
         try:
-            yield Permit(self._window, self._clock)
+            yield self._clock()
         finally:
             self._release()
+
+    def answered(self) -> None:
+        """Note an answer."""
+        self._window.answered()
+
+    def throttled(self, sent: float, retry_after: float) -> None:
+        """Note a 429 that says to come back in so many seconds (0: it does not say)."""
+        self._window.throttled(sent, self._clock(), retry_after)
+
+    def failed(self, sent: float) -> None:
+        """Note that nothing usable came."""
+        self._window.failed(sent, self._clock())
 
     def _release(self) -> None:
         self._open -= 1
@@ -161,19 +138,9 @@ class RateLimiter:
             if not place.done():
                 self._open += 1
                 place.set_result(None)
-        if not self._waiting:
-            return
-        loop = asyncio.get_running_loop()
-        if held and self._timer is None:
-            self._timer = loop.call_later(held, self._after_hold)
-        if self._window.ramping and self._quiet is None:
-            self._quiet = loop.call_later(QUIET_S, self._after_quiet)
+        if held and self._waiting and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(held, self._after_hold)
 
     def _after_hold(self) -> None:
         self._timer = None
-        self._admit()
-
-    def _after_quiet(self) -> None:
-        self._quiet = None
-        self._window.quiet()
         self._admit()

@@ -29,7 +29,7 @@ from ugc_tasks.judge.transport.errors import (
     RetryableError,
     Unreadable,
 )
-from ugc_tasks.judge.transport.rate_limiter import Permit, RateLimiter
+from ugc_tasks.judge.transport.rate_limiter import RateLimiter
 from ugc_tasks.judge.types import ChatReply, Usage
 
 _T = TypeVar("_T")
@@ -225,16 +225,16 @@ class RetryingClient:
         try:
             while True:
                 tries, retry_after = tries + 1, 0.0
-                async with self._permit(tests_key) as permit:
+                async with self._permit(tests_key) as sent:
                     with await self._meter.reserve(body) as reservation:
                         self._check_still_wanted(reservation)
                         left, started = budget.left, time.monotonic()
                         try:
-                            with self._accounting(permit, reservation, body):
+                            with self._accounting(sent, reservation, body):
                                 reply = await self._client.send(
                                     body, timeout=min(self._timeout, left)
                                 )
-                            permit.answered()
+                            self._limiter.answered()
                             usage = self._meter.usage(body, reply)
                             reservation.paid(usage)
                             self._breaker.note_reply()
@@ -272,15 +272,15 @@ class RetryingClient:
         raise refused
 
     @asynccontextmanager
-    async def _permit(self, tests_key: bool) -> AsyncIterator[Permit]:
+    async def _permit(self, tests_key: bool) -> AsyncIterator[float]:
         """Wait until something may be sent, and hold the permit for it."""
         while True:
             while self._key_in_doubt and not tests_key:
                 await self._breaker.sleep(_POLL_S)
-            async with self._limiter.permit() as permit:
+            async with self._limiter.permit() as sent:
                 self._breaker.check()
                 if tests_key or not self._key_in_doubt:
-                    yield permit
+                    yield sent
                     return
 
     def _check_still_wanted(self, reservation: Reservation) -> None:
@@ -291,25 +291,25 @@ class RetryingClient:
 
     @contextmanager
     def _accounting(
-        self, permit: Permit, reservation: Reservation, body: Mapping[str, Any]
+        self, sent: float, reservation: Reservation, body: Mapping[str, Any]
     ) -> Iterator[None]:
         """Note what a failure tells of the pace and what it cost, and pass it on."""
         try:
             yield
         except RetryableError as error:
             if error.throttled:
-                permit.throttled(error.retry_after)
+                self._limiter.throttled(sent, error.retry_after)
             else:
-                permit.failed()
+                self._limiter.failed(sent)
             if error.declined:
                 reservation.free()
             raise
         except JudgeRefused:
-            permit.answered()
+            self._limiter.answered()
             reservation.free()
             raise
         except RequestFailed as error:
-            permit.answered()
+            self._limiter.answered()
             if error.billed is None:
                 reservation.free()
             else:
