@@ -41,7 +41,7 @@ class Spec:
         annotations: file name of the references, as published.
         kind: how that file is laid out and the question is put.
         columns: the columns of the published table that the task fills, in its order.
-        judged: the judge's question (``judge/protocol/questions.py``), None where none is needed.
+        judged: the judge's question (``judge/protocol/profiles.py``), None where none is needed.
         question: what is asked where the annotations do not say it.
         note: what must be said wherever the task's number is shown.
         asks_some: whether its annotations are about some clips of the benchmark only.

@@ -20,7 +20,7 @@ from ugc_tasks.data.home import TRUE, Coverage, Home, clip_file, find_videos, re
 from ugc_tasks.data.published import Annotation, annotation
 from ugc_tasks.data.questions import Questions
 from ugc_tasks.judge.judge import Judge, open_judge, stop_on_interrupt
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 
 VERSION = 1.0
 WITHOUT_CLIPS = "UGC_VIDEOCAP_WITHOUT_CLIPS"

@@ -18,8 +18,7 @@ from ugc_tasks.choice.matching import match_option
 from ugc_tasks.common.display import shown
 from ugc_tasks.estimate import estimate, unlike
 from ugc_tasks.judge.parsing import ReplyError, parse_reply
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, stated
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, stated
 from ugc_tasks.judge.protocol.sanitize import sanitize
 from ugc_tasks.judge.transport.errors import brief_message
 from ugc_tasks.ocr.overlap import ocr_overlap

@@ -12,7 +12,7 @@ from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import QUESTION, MakeHome
 from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.files import DataError
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
 

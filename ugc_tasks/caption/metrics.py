@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.judge.protocol.questions import DIMENSIONS
+from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.settings import interval_of
 from ugc_tasks.judge.types import Judgment
 from ugc_tasks.lmms.metrics import judged_row

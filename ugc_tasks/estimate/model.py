@@ -21,7 +21,7 @@ from statistics import NormalDist
 from typing import Any
 
 from ugc_tasks.estimate.features import VOCABULARY, features
-from ugc_tasks.judge.protocol.questions import DIMENSIONS
+from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import Scores
 
 WEIGHTS = Path(__file__).with_name("weights.json")

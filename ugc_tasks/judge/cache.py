@@ -30,7 +30,8 @@ from typing import Any, TypeVar
 
 from ugc_tasks.common.database import BUSY_S, Database
 from ugc_tasks.common.display import UserError, logger, storable
-from ugc_tasks.judge.protocol.questions import QUESTIONS, ResponseSchema
+from ugc_tasks.judge.parsing import ResponseSchema
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.transport.batch_api import is_id
 from ugc_tasks.judge.types import ChatReply, Scores
 

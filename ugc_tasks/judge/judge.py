@@ -23,8 +23,8 @@ from ugc_tasks.judge.protocol.profiles import (
     Profile,
     UnknownProfileError,
     load_profile,
+    question_named,
 )
-from ugc_tasks.judge.protocol.questions import question_named
 from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, Command, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.transport.retry import Backoff
 from ugc_tasks.judge.types import JudgeItem, Judgment, mean_of_repeats, why_not_judged

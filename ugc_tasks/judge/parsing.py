@@ -22,18 +22,19 @@ what precedes ``</think>`` is not read either. But if it has an object with othe
 failure: it may be the answer of a judge that quotes a caption afterwards.
 
 A reply that was cut by its token limit counts if its object is complete. One in which the judge
-declines does not count, whatever is in it. Failures are asked again. Questions other than captions
-have other values, with rules of their own (``protocol/questions.py``).
+declines does not count, whatever is in it. Failures are asked again. Other questions than captions
+have other kinds of values (``KINDS``), each with a rule of its own.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeGuard
 
-from ugc_tasks.judge.protocol.questions import CAPTION_SCHEMA, ResponseSchema
 from ugc_tasks.judge.types import ChatReply, Scores
 
 _MAX_CHARS = 32 * 1024
@@ -49,8 +50,105 @@ _STOPPED = {
 _DIFFERENT = "the reply has several objects with different scores"
 
 
+_GRADES = range(1, 6)
+_DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
+_RATIO = re.compile(r"([0-9]{1,4}) ?/ ?([0-9]{1,4})")
+_YES_NO = {"yes": 1.0, "no": 0.0}
+
+
 class ReplyError(ValueError):
     """The reply holds no usable scores; the message is a short reason without the reply's text."""
+
+
+# ---- what is asked for ----
+
+
+@dataclass(frozen=True)
+class ValueKind:
+    """A kind of value.
+
+    Attributes:
+        meaning: what the value has to be, in words that follow "is not".
+        read: returns the number that a stated value means, None where it means none.
+        on_scale: tells whether a number is one that ``read`` can return.
+    """
+
+    meaning: str
+    read: Callable[[object], float | None]
+    on_scale: Callable[[float], bool]
+
+
+@dataclass(frozen=True)
+class ResponseSchema:
+    """The values of a judge's reply by name, each with its kind."""
+
+    fields: Mapping[str, ValueKind]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the values, in order."""
+        return tuple(self.fields)
+
+    def accepts(self, values: object) -> TypeGuard[Mapping[str, int | float]]:
+        """Tell whether these are numbers under exactly these names and on their scales.
+
+        For values that were read before and come back from a file, which anybody can change.
+        """
+        return (
+            isinstance(values, Mapping)
+            and values.keys() == self.fields.keys()
+            and all(_is_number(v) and self.fields[name].on_scale(v) for name, v in values.items())
+        )
+
+    def only(self, *names: str) -> ResponseSchema:
+        """Return the schema with these values alone; what else a reply states is passed over."""
+        return ResponseSchema({name: self.fields[name] for name in names})
+
+
+def _read_grade(value: object) -> float | None:
+    """A whole number from 1 to 5; 4.0 and "4" are 4, which is all that they can mean."""
+    if isinstance(value, str) and value in {"1", "2", "3", "4", "5"}:
+        return int(value)
+    return int(value) if _is_number(value) and value in _GRADES else None
+
+
+def _read_yes_no(value: object) -> float | None:
+    """Yes (1) or no (0) in any letter case; a bare true or false is not the word asked for."""
+    return _YES_NO.get(value.strip().casefold()) if isinstance(value, str) else None
+
+
+def _read_fraction(value: object) -> float | None:
+    """A number from 0 to 1, also as text: "0.67", or "2/3" as the prompts themselves put it."""
+    if isinstance(value, str):
+        text = value.strip()
+        if ratio := _RATIO.fullmatch(text):
+            part, whole = int(ratio[1]), int(ratio[2])
+            return part / whole if part <= whole and whole else None
+        return _read_fraction(float(text)) if _DECIMAL.fullmatch(text) else None
+    # The comparison also refuses NaN; adding zero makes -0.0 an ordinary 0.0.
+    return float(value) + 0.0 if _is_number(value) and 0 <= value <= 1 else None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+GRADE = ValueKind("a whole number from 1 to 5", _read_grade, _GRADES.__contains__)
+YES_NO = ValueKind('"yes" or "no"', _read_yes_no, {0.0, 1.0}.__contains__)
+FRACTION = ValueKind("a fraction from 0 to 1", _read_fraction, lambda value: 0 <= value <= 1)
+
+KINDS: Mapping[str, ValueKind] = MappingProxyType(
+    {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
+)
+"""The kinds by the names that profile files use."""
+
+DIMENSIONS = ("visual", "audio", "details")
+"""The values of a caption's judgment."""
+
+CAPTION_SCHEMA = ResponseSchema(dict.fromkeys(DIMENSIONS, GRADE))
+
+
+# ---- a reply ----
 
 
 def read_reply(reply: ChatReply, schema: ResponseSchema = CAPTION_SCHEMA) -> Scores:

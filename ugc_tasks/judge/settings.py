@@ -11,8 +11,13 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.display import UserError
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, UnknownProfileError, check_profile_name
-from ugc_tasks.judge.protocol.questions import QUESTIONS, Question
+from ugc_tasks.judge.protocol.profiles import (
+    PAID_PROFILES,
+    QUESTIONS,
+    Question,
+    UnknownProfileError,
+    check_profile_name,
+)
 
 DEFAULT_ENDPOINT = "api.openai.com/v1"
 DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"

@@ -15,7 +15,7 @@ from ugc_tasks.estimate import interval
 from ugc_tasks.estimate.model import doubts
 from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.protocol.questions import question_named
+from ugc_tasks.judge.protocol.profiles import question_named
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of
 from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ugc_tasks.detail.metrics import VALUES, answer_metrics, noise, score_of
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.types import Judgment, Scores, mean_judgment
 from ugc_tasks.results.answer_text import model_answer
 

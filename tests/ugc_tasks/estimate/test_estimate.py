@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.reference import reference_dir
 from ugc_tasks.estimate import estimate, load_weights, unlike
 from ugc_tasks.estimate.features import AGREEMENT, KIND, STYLE, features, load_vocabulary
-from ugc_tasks.judge.protocol.questions import DIMENSIONS
+from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import Scores
 
 REFERENCE = (

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.no_locks import SUPPORTED, said_without_locks
 from ugc_tasks.judge.cache import JudgeStoreError, JudgmentCache
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.types import ChatReply, Scores
 
 REPLY = ChatReply("{...}", "stop", "gpt-4o-2024-08-06", "fp_1", 700, 18)

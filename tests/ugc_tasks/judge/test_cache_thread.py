@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ugc_tasks.judge.cache import CacheThread, JudgeStoreError
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.types import ChatReply, Scores
 
 

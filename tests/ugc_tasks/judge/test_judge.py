@@ -17,8 +17,13 @@ from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge import judge as judge_module
 from ugc_tasks.judge.cache import JudgeStoreError
 from ugc_tasks.judge.judge import Judge
-from ugc_tasks.judge.protocol.profiles import load_profile, paper_profile, rubric_profile
-from ugc_tasks.judge.protocol.questions import QUESTIONS, UnknownQuestionError
+from ugc_tasks.judge.protocol.profiles import (
+    QUESTIONS,
+    UnknownQuestionError,
+    load_profile,
+    paper_profile,
+    rubric_profile,
+)
 from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, why_not_judged
 

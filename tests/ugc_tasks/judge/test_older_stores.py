@@ -18,8 +18,7 @@ import pytest
 from tests.support import judge_server as act
 from tests.support.batch_server import Batch, BatchServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
-from ugc_tasks.judge.protocol.profiles import paper_profile, rubric_profile
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS, paper_profile, rubric_profile
 from ugc_tasks.judge.types import JudgeItem, Scores
 
 STORES = Path(__file__).with_name("stores")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support.growth import assert_linear
 from tests.support.replies import write
-from ugc_tasks.judge.parsing import ReplyError, parse_reply
-from ugc_tasks.judge.protocol.questions import QUESTIONS, ResponseSchema
+from ugc_tasks.judge.parsing import ReplyError, ResponseSchema, parse_reply
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.types import Scores
 
 BACKGROUND = QUESTIONS["background"].schema

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.settings import Command, JudgeConfigError, JudgeSettings
 
 CANARY = "sk-canary-4cb1d8f0a7e2"

@@ -22,9 +22,8 @@ from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
 from ugc_tasks.judge.cost import budget_of
-from ugc_tasks.judge.parsing import read_reply
+from ugc_tasks.judge.parsing import ResponseSchema, read_reply
 from ugc_tasks.judge.protocol.profiles import paper_profile
-from ugc_tasks.judge.protocol.questions import ResponseSchema
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.judge.types import ChatReply, Judgment, Scores
 

@@ -1,4 +1,10 @@
-"""The judges one can choose, by name: what each is asked, and the label of its numbers.
+"""What is judged, by which judges, and what exactly each is asked.
+
+A question is a kind of answer that can be judged. ``caption``, ``background`` and ``objects`` have
+a published protocol. ``audio_caption`` and ``visual_caption`` have references but no published
+score: they are asked as captions are, against the reference of the one side, and only the value
+that it can speak to is kept (``details`` asks whether picture and sound are tied together, which
+such a reference cannot tell).
 
 A score means nothing without the judge that gave it. So a profile fixes everything about a request
 and has a label that says so. ``paper`` is the published protocol; ``rubric`` is ours; ``offline``
@@ -18,19 +24,82 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ugc_tasks.common.display import UserError
 from ugc_tasks.data.published import official_text
-from ugc_tasks.judge.protocol.questions import QUESTIONS, Question, question_named
+from ugc_tasks.judge.parsing import CAPTION_SCHEMA, FRACTION, YES_NO, ResponseSchema
 from ugc_tasks.judge.protocol.sanitize import sanitize
 from ugc_tasks.judge.types import JudgeItem
 
 PAID_PROFILES = ("paper", "rubric")
 PROFILE_NAMES = (*PAID_PROFILES, "offline", "none")
 
-_CAPTION = QUESTIONS["caption"]
 _FOLDER = Path(__file__).parent
+
+
+class UnknownQuestionError(UserError, ValueError):
+    """The judge knows no question of that name."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A kind of answer that can be judged.
+
+    Attributes:
+        name: its name in ``open_judge``, in labels and in the store.
+        schema: the values of a judgment that are kept.
+        asked_as: the question of the profile files whose prompts it shares; often its own name.
+        subject: what is judged, in messages.
+        published: whether the authors published a score for it.
+        has_estimate: whether the free estimate was made for it.
+    """
+
+    name: str
+    schema: ResponseSchema
+    asked_as: str
+    subject: str = "answer"
+    published: bool = True
+    has_estimate: bool = False
+
+    @property
+    def tag(self) -> str:
+        """What a label says of the question: nothing for captions, the benchmark's main task."""
+        if self.name == "caption":
+            return ""
+        return f":{self.name}" if self.published else f":{self.name}(ours)"
+
+
+def _caption_of(side: str) -> Question:
+    name, schema = f"{side}_caption", CAPTION_SCHEMA.only(side)
+    return Question(name, schema, asked_as="caption", subject="caption", published=False)
+
+
+_ALL = (
+    Question("caption", CAPTION_SCHEMA, "caption", subject="caption", has_estimate=True),
+    Question("background", ResponseSchema({"consistent": YES_NO}), "background"),
+    Question("objects", ResponseSchema({"match_score": FRACTION}), "objects"),
+    _caption_of("audio"),
+    _caption_of("visual"),
+)
+QUESTIONS: Mapping[str, Question] = MappingProxyType({each.name: each for each in _ALL})
+
+
+def question_named(name: str) -> Question:
+    """Return the question ``name``, or raise ``UnknownQuestionError`` with the names there are."""
+    try:
+        return QUESTIONS[name]
+    except KeyError:
+        raise UnknownQuestionError(
+            f"the judge knows no question {name!r}; the questions are {', '.join(QUESTIONS)}"
+        ) from None
+
+
+_CAPTION = QUESTIONS["caption"]
+
+
+# ---- profiles ----
 
 
 class UnknownProfileError(UserError, ValueError):

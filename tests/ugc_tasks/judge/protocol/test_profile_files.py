@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ugc_tasks.data.published import FILES
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, stated
-from ugc_tasks.judge.protocol.questions import KINDS, QUESTIONS
+from ugc_tasks.judge.parsing import KINDS
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, stated
 
 BOTH = pytest.mark.parametrize("profile", PAID_PROFILES)
 EVERY = pytest.mark.parametrize("question", QUESTIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ugc_tasks.judge.protocol.questions import QUESTIONS, UnknownQuestionError, question_named
+from ugc_tasks.judge.protocol.profiles import QUESTIONS, UnknownQuestionError, question_named
 
 
 def test_five_questions_can_be_judged_and_keep_these_values() -> None:

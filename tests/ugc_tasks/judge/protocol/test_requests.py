@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ugc_tasks.judge.protocol.profiles import JudgeRequests, judgment_key, paper_profile
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS, JudgeRequests, judgment_key, paper_profile
 from ugc_tasks.judge.types import JudgeItem
 
 ITEM = JudgeItem("PI-1", "A caption.", "A reference.")

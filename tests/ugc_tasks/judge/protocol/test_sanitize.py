@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.reference import reference_dir
-from ugc_tasks.judge.protocol.profiles import paper_profile, rubric_profile, stated
-from ugc_tasks.judge.protocol.questions import QUESTIONS
+from ugc_tasks.judge.protocol.profiles import QUESTIONS, paper_profile, rubric_profile, stated
 from ugc_tasks.judge.protocol.sanitize import sanitize, without_hidden
 
 DOG = "A dog runs along a beach."

@@ -9,13 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ugc_tasks.judge.protocol.questions import (
-    CAPTION_SCHEMA,
-    FRACTION,
-    GRADE,
-    YES_NO,
-    ResponseSchema,
-)
+from ugc_tasks.judge.parsing import CAPTION_SCHEMA, FRACTION, GRADE, YES_NO, ResponseSchema
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
