@@ -55,7 +55,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
     }
     name = "prompts/judge.txt"
     files[name] = PublishedFile(
-        name, "github", "authors@123", "judge.py", sha256(PROMPT.encode()), "PROMPT", sha256(SCRIPT)
+        name, "github", "authors@123", "judge.py", sha256(PROMPT.encode()), sha256(SCRIPT)
     )
     for module in (published, prepare):
         patch.setattr(module, "FILES", files)

@@ -6,6 +6,7 @@ run and no extractors but the ones named here; every byte that it reads is count
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -33,6 +34,7 @@ Kind = Literal["gone", "refused", "broken", "failed"]
 """``gone``: for good. ``refused``: deleted, or kept from us; the site does not say which.
 ``broken``: what is there is no clip. ``failed``: this time."""
 
+_STATUS: dict[int, Kind] = {404: "gone", 410: "gone", 451: "refused"}
 _TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("gone", re.compile(r"do not have permission to view|(post|account|video) is private", re.I)),
     ("gone", re.compile(r"video (has been|was) (removed|deleted)|no longer available", re.I)),
@@ -47,6 +49,10 @@ _TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("broken", re.compile(r"No suitable extractor|unusual and will be skipped", re.I)),
 )
 """What yt-dlp's messages tell of; any other is taken for a failure of this time only."""
+
+# What yt-dlp says comes as an exception, too.
+_silence = logger(f"{__name__}.yt_dlp")
+_silence.setLevel(logging.CRITICAL)
 
 
 class NoClip(Exception):
@@ -79,8 +85,7 @@ def download_clip(
         folder: an empty folder for this clip alone.
         extractors: ``TIKTOK`` or ``ANY_HOST``.
         stop: set by another thread to give up.
-        most_bytes: more than that in all is refused.
-        total_s: how long it may take in all.
+        most_bytes, total_s: more than that in all is refused.
         socket_s: how long the server may be silent.
 
     Raises:
@@ -137,19 +142,8 @@ def _parameters(
         "no_warnings": True,
         "noprogress": True,
         "color": "never",
-        "logger": _Quiet(),
+        "logger": _silence,
     }
-
-
-class _Quiet:
-    """yt-dlp's own words go to the debug log; what matters comes as an exception."""
-
-    _log = logger(__name__)
-
-    def debug(self, message: str) -> None:
-        self._log.debug("%s", message[:500])
-
-    info = warning = error = debug
 
 
 class _Guard:
@@ -206,12 +200,9 @@ class _Guard:
 def _verdict(error: DownloadError, guard: _Guard) -> NoClip:
     """Tell from what yt-dlp says which kind of failure it is; in doubt, one of this time only."""
     said = _clause(str(error))
-    if guard.status in (404, 410):
-        return NoClip("gone", f"the server answered with status {guard.status}")
-    if guard.status == 451:  # unavailable for legal reasons
-        return NoClip("refused", f"the server answered with status {guard.status}")
     if guard.status is not None:
-        return NoClip("failed", f"the server answered with status {guard.status}")
+        kind = _STATUS.get(guard.status, "failed")
+        return NoClip(kind, f"the server answered with status {guard.status}")
     cause = error.exc_info[1] if error.exc_info else None
     if isinstance(cause, UnsupportedError):
         return NoClip("broken", "the page has no video")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,29 +20,22 @@ from ugc_tasks.common.files import DataError
 LEDGER = "downloads.sqlite3"
 
 _APPLICATION_ID = 0x55474C44  # "UGLD": tells this file from another program's database
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS checked (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, fault TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS dead (
-    video_id TEXT PRIMARY KEY, link TEXT NOT NULL, kind TEXT NOT NULL
-        CHECK (kind IN ('gone', 'broken')), reason TEXT NOT NULL, at REAL NOT NULL
-) WITHOUT ROWID;
-"""
-
-_TABLES = {"checked", "dead"}
-
-Kind = Literal["gone", "broken"]
+_TABLES = {
+    "checked": "path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
+    "fault TEXT",
+    "dead": "video_id TEXT PRIMARY KEY, link TEXT NOT NULL, kind TEXT NOT NULL "
+    "CHECK (kind IN ('gone', 'broken')), reason TEXT NOT NULL, at REAL NOT NULL",
+}
 
 _log = logger(__name__)
 
 
 @dataclass(frozen=True)
 class Dead:
-    """A link that leads to no clip: gone, or to something that is none; ``reason`` is a clause."""
+    """A link that leads to no clip: gone, or to something else; ``reason`` is a clause."""
 
     link: str
-    kind: Kind
+    kind: Literal["gone", "broken"]
     reason: str
 
 
@@ -67,17 +59,16 @@ class Ledger:
         except sqlite3.Error as error:
             raise self._unusable(error) from None
         try:
-            (found,) = self._one("PRAGMA application_id", ()) or (0,)
-            (tables,) = self._one("SELECT group_concat(name) FROM sqlite_master", ()) or (None,)
+            (found,) = self._one("PRAGMA application_id") or (0,)
+            (tables,) = self._one("SELECT group_concat(name) FROM sqlite_master") or (None,)
             # Without an id it may be ours, from a run that was killed as it made it.
             unknown = found == 0 and not set((tables or "").split(",")) <= {"", *_TABLES}
             if found not in (0, _APPLICATION_ID) or unknown:
                 raise DataError(f"{path} is another program's database: move it away")
-            # First of all: tables without it are another program's. Each statement by itself:
-            # executescript would not wait for another process.
-            self._one(f"PRAGMA application_id = {_APPLICATION_ID}", ())
-            for statement in _SCHEMA.split(";")[:-1]:
-                self._one(statement, ())
+            # The id before the tables: tables without it are another program's.
+            self._one(f"PRAGMA application_id = {_APPLICATION_ID}")
+            for name, columns in _TABLES.items():
+                self._one(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITHOUT ROWID")
         except BaseException:
             self.close()
             raise
@@ -87,7 +78,7 @@ class Ledger:
         info = path.stat()
         row = self._one(
             "SELECT fault FROM checked WHERE path = ? AND size = ? AND mtime_ns = ?",
-            (str(path), info.st_size, info.st_mtime_ns),
+            *(str(path), info.st_size, info.st_mtime_ns),
         )
         if row is None or not (row[0] is None or isinstance(row[0], str)):
             return False, None
@@ -96,26 +87,22 @@ class Ledger:
     def note_checked(self, path: Path, fault: str | None) -> None:
         """Keep what a check of the file as it is now came to."""
         info = path.stat()
-        self._one(
-            "INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)",
-            (str(path), info.st_size, info.st_mtime_ns, fault),
-        )
+        values = (str(path), info.st_size, info.st_mtime_ns, fault)
+        self._one("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", *values)
 
     def dead(self, video_id: str) -> Dead | None:
         """Return what is known against a clip's link."""
-        row = self._one("SELECT link, kind, reason FROM dead WHERE video_id = ?", (video_id,))
+        row = self._one("SELECT link, kind, reason FROM dead WHERE video_id = ?", video_id)
         return Dead(*row) if row and all(isinstance(each, str) for each in row) else None
 
     def note_dead(self, video_id: str, dead: Dead) -> None:
         """Keep that a link leads to no clip, so that it is not asked again."""
-        self._one(
-            "INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?)",
-            (video_id, dead.link, dead.kind, dead.reason, time.time()),
-        )
+        values = (video_id, dead.link, dead.kind, dead.reason, time.time())
+        self._one("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?)", *values)
 
     def forget_dead(self, video_id: str) -> None:
         """Drop what is known against a clip's link: the clip is there now."""
-        self._one("DELETE FROM dead WHERE video_id = ?", (video_id,))
+        self._one("DELETE FROM dead WHERE video_id = ?", video_id)
 
     def close(self) -> None:
         """Close the file."""
@@ -127,12 +114,13 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _one(self, statement: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+    def _one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
+        """Return the first row; raises ``DataError``."""
         # A file's name may hold bytes that are no text, which SQLite does not take.
-        values = [
+        values = tuple(
             value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
             for value in values
-        ]
+        )
         with self._lock:
             try:
                 row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()

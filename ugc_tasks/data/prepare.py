@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -53,16 +53,8 @@ class Request:
     workers: int = 4
     retry: bool = False
 
-    def clips(self) -> dict[str, tuple[str, ...]]:
-        """Return the clips of the tasks whose annotations are there; raises ``DataError``."""
-        return {
-            task: clip_ids(path)
-            for task, name in self.tasks.items()
-            if (path := self.root / name).is_file()
-        }
 
-
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """What is there, and what was done. ``states`` has every clip; ``wanted`` those asked for."""
 
@@ -70,12 +62,12 @@ class Report:
     videos: Path
     files: list[Collected]
     tasks: Mapping[str, tuple[str, ...]]
-    wanted: tuple[str, ...]
-    states: Mapping[str, ClipState]
+    wanted: tuple[str, ...] = ()
+    states: dict[str, ClipState] = field(default_factory=dict)
     links: Links | None = None
     fetched: Fetched | None = None
     taken: Taken | None = None
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -99,62 +91,22 @@ def prepare(request: Request, progress: Progress) -> Report:
     request.root.mkdir(parents=True, exist_ok=True)
     with progress("files", len(FILES)) as step:
         files = collect(request.root, replace=request.ours, step=step)
-    tasks = request.clips()
-    everything = _all_ids(tasks)
-    if not everything:
+    work = _Work(request, files, progress)
+    if not work.ids:
         faults = [file.fault for file in files if file.fault]
         raise DataError(f"no annotation file is there: {faults[0] if faults else request.root}")
-    wanted = everything[: request.limit]
-    fetched = taken = links = None
-    if request.mapping is not None:  # first of all: the user wants to know what is wrong with it
-        links = links_from_map(request.mapping, everything)
-    notes: list[str] = []
+    if request.mapping is not None:  # before anything that takes time
+        work.report.links = links_from_map(request.mapping, work.ids)
     with Ledger(request.root / LEDGER) as ledger:
-        states = _look(everything, request, ledger, progress)
-        present = {i for i, found in states.items() if found.state == "present"}
-        absent = [video_id for video_id in wanted if video_id not in present]
+        work.look(ledger)
         if request.archive is not None:
-            with progress("archive", None) as step:
-                taken = take_from_archive(
-                    request.archive,
-                    frozenset(everything),
-                    request.videos,
-                    ledger,
-                    present=present,
-                    step=step,
-                )
-            if taken.example and not (taken.done or taken.there):
-                notes.append(
-                    f"{request.archive}: no file in it is a clip of this benchmark: it has for "
-                    f"example {taken.example}, and wanted is for example {everything[0]}.mp4"
-                )
-        elif absent:
-            links = links or _dataset_links(request.root, everything, notes)
-            if links is not None:
-                fetched = _download(
-                    absent,
-                    present=present,
-                    links=links,
-                    request=request,
-                    ledger=ledger,
-                    progress=progress,
-                    notes=notes,
-                )
-        if taken or fetched:
-            states = _look(everything, request, ledger, progress)
-    states = _explained(states, links, fetched)
-    return Report(
-        request.root,
-        request.videos,
-        files,
-        tasks,
-        wanted,
-        states,
-        links=links,
-        fetched=fetched,
-        taken=taken,
-        notes=tuple(notes),
-    )
+            work.unpack(request.archive, ledger)
+        elif absent := [i for i in work.report.wanted if i not in work.present()]:
+            work.download(absent, ledger)
+        if work.report.taken or work.report.fetched:
+            work.look(ledger)
+    work.explain()
+    return work.report
 
 
 def status(request: Request, progress: Progress) -> Report:
@@ -168,102 +120,119 @@ def status(request: Request, progress: Progress) -> Report:
         for name, file in FILES.items()
         for path in [request.root / name]
     ]
-    tasks = request.clips()
-    everything = _all_ids(tasks)
+    work = _Work(request, files, progress)
     try:
         ledger = Ledger(request.root / LEDGER)
     except DataError:
         ledger = Ledger(None)  # the folder is read-only: what is found is not remembered
     with ledger:
-        states = _look(everything, request, ledger, progress)
-    return Report(request.root, request.videos, files, tasks, everything[: request.limit], states)
+        work.look(ledger)
+    return work.report
 
 
-def _dataset_links(root: Path, known: Collection[str], notes: list[str]) -> Links | None:
-    try:
-        return links_from_dataset(root / META, known)
-    except DataError as error:  # not the user's fault: the report says it, and what to do
-        notes.append(str(error))
-        return None
+class _Work:
+    """A request and the report that becomes of it; ``ids`` are those of all clips."""
 
+    def __init__(self, request: Request, files: list[Collected], progress: Progress) -> None:
+        """Read the annotation files that are there; raises ``DataError``."""
+        tasks = {
+            task: clip_ids(path)
+            for task, name in request.tasks.items()
+            if (path := request.root / name).is_file()
+        }
+        self.ids = tuple(dict.fromkeys(video_id for ids in tasks.values() for video_id in ids))
+        wanted = self.ids[: request.limit]
+        self.report = Report(request.root, request.videos, files, tasks, wanted)
+        self._request, self._progress = request, progress
 
-def _download(
-    absent: list[str],
-    *,
-    present: Collection[str],
-    links: Links,
-    request: Request,
-    ledger: Ledger,
-    progress: Progress,
-    notes: list[str],
-) -> Fetched | None:
-    from ugc_tasks.data.download import ANY_HOST, TIKTOK
+    def present(self) -> set[str]:
+        """Return the clips that are there and whole."""
+        return {i for i, found in self.report.states.items() if found.state == "present"}
 
-    asked: dict[str, str] = {}
-    for video_id in absent:
-        link = links.by_id.get(video_id)
-        dead = ledger.dead(video_id)
-        if link is not None and (request.retry or dead is None or dead.link != link):
-            asked[video_id] = link
-    if asked and offline():
-        notes.append(f"HF_HUB_OFFLINE is set: {len(asked)} clips were not downloaded")
-        return None
-    if not asked:
-        return None
-    hosts = sorted({urljoin(link, "/") for link in asked.values()})[:_HOSTS]
-    if len(away := unreachable(hosts)) == len(hosts):
-        notes.append(f"{len(asked)} clips were not downloaded: {away[hosts[0]]}")
-        return None
-    _check_space(request.videos, len(asked), notes)
-    with progress("clips", len(asked)) as step:
-        fetched = fetch_clips(
-            asked,
-            request.videos,
-            ledger,
-            extractors=TIKTOK if request.mapping is None else ANY_HOST,
-            workers=request.workers,
-            step=step,
-            controls=[link for i, link in links.by_id.items() if i in present],
-        )
-    if fetched.gave_up:
-        notes.append(f"the downloads were given up: {fetched.gave_up}")
-    return fetched
+    def look(self, ledger: Ledger) -> None:
+        """Find out the state of each clip."""
+        with self._progress("checks", len(self.ids)) as step:
+            self.report.states = survey(
+                self.ids, self._request.videos, ledger, workers=self._request.workers, step=step
+            )
 
+    def unpack(self, archive: Path, ledger: Ledger) -> None:
+        """Take clips from an archive."""
+        with self._progress("archive", None) as step:
+            self.report.taken = taken = take_from_archive(
+                archive,
+                frozenset(self.ids),
+                self._request.videos,
+                ledger,
+                present=self.present(),
+                step=step,
+            )
+        if taken.example and not (taken.done or taken.there):
+            self.report.notes.append(
+                f"{archive}: no file in it is a clip of this benchmark: it has for example "
+                f"{taken.example}, and wanted is for example {self.ids[0]}.mp4"
+            )
 
-def _check_space(folder: Path, clips: int, notes: list[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = min(_MOST_FREE_BYTES, clips * (8 << 20))  # a clip has about 2 to 8 MB
-    if (free := shutil.disk_usage(folder).free) < wanted:
-        notes.append(f"{folder} has only {free >> 20} MiB left for {clips} clips")
+    def download(self, absent: list[str], ledger: Ledger) -> None:
+        """Download the clips that are absent, as far as their links are known and not dead."""
+        from ugc_tasks.data.download import ANY_HOST, TIKTOK
 
+        request, report = self._request, self.report
+        try:
+            report.links = report.links or links_from_dataset(request.root / META, self.ids)
+        except DataError as error:  # not the user's fault: the report says it, and what to do
+            report.notes.append(str(error))
+            return
+        asked: dict[str, str] = {}
+        for video_id in absent:
+            link, dead = report.links.by_id.get(video_id), ledger.dead(video_id)
+            if link is not None and (request.retry or dead is None or dead.link != link):
+                asked[video_id] = link
+        if not asked or not self._can_download(asked):
+            return
+        present = self.present()
+        with self._progress("clips", len(asked)) as step:
+            report.fetched = fetch_clips(
+                asked,
+                request.videos,
+                ledger,
+                extractors=TIKTOK if request.mapping is None else ANY_HOST,
+                workers=request.workers,
+                step=step,
+                controls=[link for i, link in report.links.by_id.items() if i in present],
+            )
+        if report.fetched.gave_up:
+            report.notes.append(f"the downloads were given up: {report.fetched.gave_up}")
 
-def _look(
-    video_ids: Collection[str], request: Request, ledger: Ledger, progress: Progress
-) -> dict[str, ClipState]:
-    with progress("checks", len(video_ids)) as step:
-        return survey(video_ids, request.videos, ledger, workers=request.workers, step=step)
+    def _can_download(self, links: Mapping[str, str]) -> bool:
+        """Note what stands in the way of downloads; False where none can be made."""
+        folder, notes = self._request.videos, self.report.notes
+        if offline():
+            notes.append(f"HF_HUB_OFFLINE is set: {len(links)} clips were not downloaded")
+            return False
+        hosts = sorted({urljoin(link, "/") for link in links.values()})[:_HOSTS]
+        if len(away := unreachable(hosts)) == len(hosts):
+            notes.append(f"{len(links)} clips were not downloaded: {away[hosts[0]]}")
+            return False
+        folder.mkdir(parents=True, exist_ok=True)
+        room = min(_MOST_FREE_BYTES, len(links) * (8 << 20))  # a clip has about 2 to 8 MB
+        if (free := shutil.disk_usage(folder).free) < room:
+            notes.append(f"{folder} has only {free >> 20} MiB left for {len(links)} clips")
+        return True
 
-
-def _explained(
-    states: Mapping[str, ClipState], links: Links | None, fetched: Fetched | None
-) -> dict[str, ClipState]:
-    """Say of each missing clip why, as far as this run knows."""
-    failed = fetched.failed if fetched else {}
-    said = dict(states)
-    for video_id in (i for i, found in states.items() if found.state == "missing"):
-        if video_id in failed:
-            said[video_id] = ClipState("missing", failed[video_id])
-        elif links is not None and video_id in links.conflicts:
-            said[video_id] = ClipState("missing", "it has several different links")
-        elif links is not None and video_id not in links.by_id:
-            said[video_id] = ClipState("missing", "no link is known")
-        elif fetched is not None and fetched.gave_up:
-            said[video_id] = ClipState("missing", "not asked for: the downloads were given up")
-    return said
-
-
-def _all_ids(tasks: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(video_id for ids in tasks.values() for video_id in ids))
+    def explain(self) -> None:
+        """Say of each missing clip why, as far as this run knows."""
+        links, fetched, states = self.report.links, self.report.fetched, self.report.states
+        for video_id in [i for i, found in states.items() if found.state == "missing"]:
+            if fetched is not None and video_id in fetched.failed:
+                states[video_id] = ClipState("missing", fetched.failed[video_id])
+            elif links is not None and video_id in links.conflicts:
+                states[video_id] = ClipState("missing", "it has several different links")
+            elif links is not None and video_id not in links.by_id:
+                states[video_id] = ClipState("missing", "no link is known")
+            elif fetched is not None and fetched.gave_up:
+                reason = "not asked for: the downloads were given up"
+                states[video_id] = ClipState("missing", reason)
 
 
 def _why_not(path: Path) -> str:

@@ -30,7 +30,6 @@ NO_REFERENCE = frozenset({"PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"})
 """Scored by the authors, but in no published annotation of captions."""
 
 _MAX_BYTES = 16 << 20
-_PROMPT = "prompts/{}.txt"
 _SERVERS: Mapping[str, tuple[str, str]] = {
     "hub": ("HF_ENDPOINT", "https://huggingface.co"),
     "github": ("UGC_VIDEOCAP_RAW_ENDPOINT", "https://raw.githubusercontent.com"),
@@ -46,10 +45,9 @@ class PublishedFile:
         name: its path in a folder of annotations.
         origin: which of the two servers has it.
         source: repository and commit, as ``repo@commit``.
-        path: its path on that server, or that of the script it is in.
+        path: its path on that server, or that of the script it is a constant of.
         sha256: its digest; empty for the one file of which none is known.
-        constant: for a prompt, the name of the constant in the script.
-        script_sha256: for a prompt, the digest of the script.
+        script_sha256: the digest of the script; empty for what is a file of its own.
     """
 
     name: str
@@ -57,7 +55,6 @@ class PublishedFile:
     source: str
     path: str
     sha256: str
-    constant: str = ""
     script_sha256: str = ""
 
     @property
@@ -95,32 +92,15 @@ class Collected:
     fault: str | None
 
 
-def _published() -> Iterator[PublishedFile]:
+def _listed() -> Iterator[PublishedFile]:
     listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    hub, github, scripts = listed["hub"], listed["github"], listed["scripts"]
-
-    def source(commit: str, repository: str = github["repository"]) -> str:
-        return f"{repository}@{commit[:7]}"
-
-    for name, sha256 in hub["files"].items():
-        path = f"datasets/{hub['repository']}/resolve/{hub['commit']}/{name}"
-        yield PublishedFile(name, "hub", source(hub["commit"], hub["repository"]), path, sha256)
-    for name, sha256 in github["files"].items():
-        path = f"{github['repository']}/{github['commit']}/{github['folder']}/{name}"
-        yield PublishedFile(name, "github", source(github["commit"]), path, sha256)
-    for name, prompt in listed["prompts"].items():
-        yield PublishedFile(
-            _PROMPT.format(name),
-            "github",
-            source(scripts["commit"]),
-            f"{github['repository']}/{scripts['commit']}/{prompt['script']}",
-            prompt["text_sha256"],
-            prompt["constant"],
-            prompt["script_sha256"],
-        )
+    for each in listed["source"]:
+        for name, about in each["files"].items():
+            path = f"{each['folder']}/{about.pop('script', name)}"
+            yield PublishedFile(name, each["origin"], each["source"], path, **about)
 
 
-FILES: Mapping[str, PublishedFile] = MappingProxyType({file.name: file for file in _published()})
+FILES: Mapping[str, PublishedFile] = MappingProxyType({file.name: file for file in _listed()})
 """By name; prompts are ``prompts/NAME.txt``."""
 
 
@@ -131,14 +111,10 @@ def is_published(path: Path) -> bool:
 
 
 def annotation(name: str, home: Home) -> Annotation:
-    """Return an annotation file: the user's own, or else the published one.
+    """Return an annotation file: the user's own in ``home.root``, or else the published one.
 
     The published file is taken from ``home.cache`` if it is there with the right digest, else from
     the cache of the Hub's own client, else downloaded into ``home.cache``.
-
-    Args:
-        name: a key of ``FILES``, such as ``final_caption_qa.json``.
-        home: a file in ``home.root`` is the user's own.
 
     Raises:
         DataError: the file cannot be had.
@@ -159,12 +135,11 @@ def official_text(name: str, *, home: Path | None, cache: Path) -> str:
     Raises:
         DataError: there is no such prompt, it cannot be had, or the user's own copy is another.
     """
-    file = FILES.get(_PROMPT.format(name))
+    file = FILES.get(f"prompts/{name}.txt")
     if file is None:
-        known = ", ".join(Path(each.name).stem for each in FILES.values() if each.constant)
+        known = ", ".join(Path(each.name).stem for each in FILES.values() if each.script_sha256)
         raise DataError(f"there is no official prompt named {name!r}; the names are {known}")
-    path = home / file.name if home is not None else cache / file.name
-    if home is None or not path.exists():
+    if home is None or not (path := home / file.name).exists():
         path = _obtain(file, cache)
     elif not file.is_at(path):
         raise DataError(
@@ -189,16 +164,15 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[C
     for file in FILES.values():
         step(file.name)
         target, fault = root / file.name, None
-        if target.exists() and not replace and not file.is_at(target):
-            fault = (
-                f"{target} is not the published file (its SHA-256 is not {file.sha256}): move it "
-                "away to have the published one fetched"
-            )
-        else:
-            try:
-                _obtain(file, root, away)
-            except DataError as error:
-                fault = str(error)
+        try:
+            if target.exists() and not replace and not file.is_at(target):
+                raise DataError(
+                    f"{target} is not the published file (its SHA-256 is not {file.sha256}): move "
+                    "it away to have the published one fetched"
+                )
+            _obtain(file, root, away)
+        except DataError as error:
+            fault = str(error)
         done.append(Collected(file.name, file.source, fault))
     return done
 
@@ -211,7 +185,7 @@ def offline() -> bool:
 def _obtain(file: PublishedFile, folder: Path, away: dict[str, str] | None = None) -> Path:
     """Return the file in ``folder``, put there if need be; raises ``DataError``.
 
-    ``away`` has the servers that need not be asked, and why; one more is added if it is found out.
+    ``away`` has the servers that are not to be asked, and why. It gets one more if need be.
     """
     target = folder / file.name
     if file.is_at(target):
@@ -248,6 +222,7 @@ def _from_hub_cache(file: PublishedFile) -> bytes | None:
 
 
 def _download(file: PublishedFile) -> bytes:
+    """Not by ``hf_hub_download``, which compares no digest: see also ``fetch``."""
     from huggingface_hub import get_token
 
     if offline():
@@ -257,10 +232,10 @@ def _download(file: PublishedFile) -> bytes:
     expected = file.script_sha256 or file.sha256
     if expected not in ("", hashlib.sha256(content).hexdigest()):
         raise FetchError(f"what came is another file (its SHA-256 is not {expected})")
-    return _constant(content, file.sha256) if file.constant else content
+    return _text_in(content, file.sha256) if file.script_sha256 else content
 
 
-def _constant(script: bytes, sha256: str) -> bytes:
+def _text_in(script: bytes, sha256: str) -> bytes:
     """Return the text with this digest that a script spells out."""
     for node in ast.walk(ast.parse(script)):
         text = (_spelled(node) or "").encode("utf-8", "surrogatepass")

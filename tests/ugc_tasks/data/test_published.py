@@ -245,7 +245,7 @@ def test_the_pinned_digests_are_those_of_the_published_files(tmp_path: Path) -> 
     pinned = [file for file in FILES.values() if file.sha256]
     assert len(pinned) == 13
     for file in pinned:
-        place = folder / file.name if file.constant else folder / "questions" / file.name
+        place = folder / file.name if file.script_sha256 else folder / "questions" / file.name
         assert file.is_at(place), file.name
     assert is_published(folder / "questions" / "tone.json")
     assert not is_published(folder / "README.md")
