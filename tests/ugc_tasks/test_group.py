@@ -134,12 +134,11 @@ def test_without_one_tasks_answers_the_mean_says_of_how_many_columns_it_is(
     results = evaluate(saved, GROUP)
     there = {name: value for name, value in BY_HAND.items() if name != "objects"}
     assert columns(results) == there
-    mean = repr(460 / 7)  # of the seven columns that there are
-    assert results["results"][GROUP]["overall,none"] == f"7 of 8 columns, mean {mean}"
+    assert results["results"][GROUP]["overall,none"] == {"columns": 7, "of": 8, "mean": 460 / 7}
     objects = results["results"]["ugc_videocap_objects"]
     assert (objects["n,none"], objects["answer_failed,none"]) == (0, 4)
     assert (objects["judge_failed,none"], objects["coverage,none"]) == (0, 0.0)
-    assert "7 of 8 columns" in make_table(results, "groups")
+    assert "'columns': 7, 'of': 8" in make_table(results, "groups")
 
 
 def test_several_judgments_of_each_clip_are_one_score_with_their_noise_beside_it(
@@ -166,16 +165,26 @@ def test_several_judgments_of_each_clip_are_one_score_with_their_noise_beside_it
     assert len(judge_server.requests) == 36
     for task in ("", "_background", "_objects"):
         judged = results["results"][f"ugc_videocap{task}"]
-        assert judged["judge_repeats,none"] == "3 of each clip, all 12 came"
+        repeats = judged["judge_repeats,none"]
+        assert (repeats["repeats"], repeats["judgments"], repeats["judgments_wanted"]) == (
+            3,
+            12,
+            12,
+        )
         assert results["configs"][f"ugc_videocap{task}"]["metadata"]["judge"]["repeats"] == 3
-    told = results["results"]["ugc_videocap"]["judge_noise,none"]
+    noise = results["results"]["ugc_videocap"]["judge_noise,none"]
     # Every clip had 60, 80 and 100 for its picture, so its own variance is all that there is.
-    assert "visual 400.0 / 0.0 / -0.375 / 0% / 67% / ±11.32 (100%) / 1537" in told
-    assert "audio 0.0 / 0.0 / undefined / 100% / 100% / ±0.00 (-) / 1" in told
-    assert "; average 44.4 / 0.0 / " in told
+    visual = noise["visual"]
+    assert (visual["judge_variance"], visual["clip_variance"]) == (400, 0)
+    assert visual["alpha"] == pytest.approx(-0.375)
+    assert (visual["exact"], visual["within_one"]) == (0, pytest.approx(2 / 3))
+    assert visual["half_width"] == pytest.approx(11.32, abs=0.01)
+    assert (visual["share_of_mean"], visual["enough"]) == (1, 1537)
+    assert (noise["audio"]["judge_variance"], noise["audio"]["alpha"]) == (0, None)
+    assert noise["average"]["judge_variance"] == pytest.approx(400 / 9)
     objects = results["results"]["ugc_videocap_objects"]["judge_noise,none"]
-    assert "objects 625.0 / 0.0 / " in objects
-    assert told in make_table(results)
+    assert objects["objects"]["judge_variance"] == 625
+    assert "judge_noise" in make_table(results)
 
 
 def test_the_free_judge_fills_the_columns_that_need_no_judge(
@@ -186,7 +195,7 @@ def test_the_free_judge_fills_the_columns_that_need_no_judge(
     unjudged = ("voice_source", "tone", "ocr")
     assert columns(results) == {name: BY_HAND[name] for name in unjudged}
     group = results["results"][GROUP]
-    assert group["overall,none"].startswith("3 of 8 columns, mean 66.66666")
+    assert group["overall,none"] == {"columns": 3, "of": 8, "mean": pytest.approx(200 / 3)}
     assert group["visual_estimate,none"] > 0, "an estimate, and under its own name"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from ugc_tasks.choice.accuracy import accuracy
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.lmms.hooks import fields
-from ugc_tasks.lmms.metrics import base_row, columns
 from ugc_tasks.lmms.prefetch import received
+from ugc_tasks.results.rows import base_row, columns
 from ugc_tasks.run import current_run
 
 __getattr__ = fields("voice_source", "tone", "bgm")
@@ -20,7 +20,9 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     """Return the row of a clip: right or wrong, or why there is no answer."""
     run = current_run(doc["task"])
     answer = received(results, run.spec.name).read
-    row = base_row(doc["video_id"], answer, scored=not answer.failure, wanted=run.wanted)
+    row = base_row(
+        doc["task"], doc["video_id"], answer, scored=not answer.failure, wanted=run.wanted
+    )
     if answer.failure:
         return row
     label, chosen = doc["answer"], match_option(answer.text, doc["options"])

@@ -18,7 +18,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.judge.cost import describe_spent
-from ugc_tasks.results.reliability import REPEATS, table
+from ugc_tasks.results.reliability import describe_repeats, table
 from ugc_tasks.results.scoring import SCORERS, Report, Request, score
 
 COMPLETE, PARTIAL = 0, 3
@@ -176,7 +176,8 @@ def _lines(task: str, report: Report) -> list[str]:
         lines.append(f"{name:<20} {figure}")
     if "spent" in report.facts and not report.estimate:
         lines.append(f"{'spent':<20} {describe_spent(report.facts['spent'])}")
-    if report.facts.get(REPEATS):
-        lines.append(f"{REPEATS:<20} {report.facts[REPEATS]}")
-    noise = report.facts.get("noise") or {}
-    return lines + (["", *table(noise["values"])] if noise.get("values") else [])
+    noise = report.facts.get("noise")
+    if noise:
+        lines.append(f"{'judge_repeats':<20} {describe_repeats(noise)}")
+        lines += ["", *table(noise["values"])] if noise["values"] else []
+    return lines

@@ -105,7 +105,7 @@ def _references(folder: Path | None) -> Any:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    from ugc_tasks.caption.metrics import ESTIMATE
+    from ugc_tasks.results.rows import ESTIMATE
     from ugc_tasks.results.summary import COLUMNS
 
     head = ["file", "n", "coverage", *COLUMNS, "judge"]

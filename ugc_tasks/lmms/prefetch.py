@@ -1,9 +1,9 @@
 """Judging wide, although lmms-eval asks for scores a few at a time.
 
 lmms-eval scores documents in four threads, one at a time each; a judge answers in seconds. So its
-filter, which sees all answers of the task, gives each one its place among them, and the first
-documents to be scored reveal which document each place belongs to. From then on all of them are on
-their way to the judge at once, and scoring a document only fetches its judgment.
+filter, which sees all answers of the task, gives each answer its place among them, and the first
+documents to be scored show which document each place belongs to. From then on all answers are on
+their way to the judge at once, and scoring a document only waits for its judgment.
 
 The places decide when a judgment is asked for, never which one a document gets: that is keyed by
 the document's own id, reference and answer.
@@ -22,43 +22,43 @@ from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 
 
-class Answer(str):
-    """A model's answer that knows its place among all answers of the task.
+class PlacedAnswer(str):
+    """A model's answer with its place among all answers of the task.
 
     Its characters are those that are scored.
 
     Attributes:
         read: what is scored of it, or why there is nothing to score.
-        batch: all answers of the task on this rank; None where they are not known.
+        prefetch: all answers of the task on this rank; None where they are not known.
         place: index of this one among them.
     """
 
     read: ModelAnswer
-    batch: Batch | None
+    prefetch: Prefetch | None
     place: int
 
-    def strip(self, chars: str | None = None, /) -> Answer:
+    def strip(self, chars: str | None = None, /) -> PlacedAnswer:
         """Strip as ``str`` does; lmms-eval does so on the way to the score."""
-        return _answer(super().strip(chars), self.read, self.batch, self.place)
+        return _placed(super().strip(chars), self.read, self.prefetch, self.place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Across processes, and in the samples file, it is a string like any other.
         return (str, (str(self),))
 
 
-def _answer(text: str, read: ModelAnswer, batch: Batch | None, place: int) -> Answer:
-    answer = Answer(text)
-    answer.read, answer.batch, answer.place = read, batch, place
+def _placed(text: str, read: ModelAnswer, prefetch: Prefetch | None, place: int) -> PlacedAnswer:
+    answer = PlacedAnswer(text)
+    answer.read, answer.prefetch, answer.place = read, prefetch, place
     return answer
 
 
-class Batch:
-    """All answers of a task on this rank, and the documents of the task.
+class Prefetch:
+    """All answers of a task on this rank, asked about as soon as their documents are known.
 
     Args:
         answers: what is scored of the answers, in lmms-eval's order.
         documents: all documents of the task, other ranks' too.
-        stride: every how manyth document is this rank's.
+        stride: this rank has every ``stride``-th document.
     """
 
     def __init__(
@@ -75,13 +75,22 @@ class Batch:
         self._announcing = Lock()
         self._lock = Lock()
 
-    def judgment(self, document: dict[str, Any], text: str, place: int, judge: Judge) -> Judgment:
+    def judgment(self, document: dict[str, Any], answer: PlacedAnswer, judge: Judge) -> Judgment:
         """Return the judgment of a document's answer, asking for the others' meanwhile."""
-        self._announce(document, place, judge)
-        origin = self._agreed_origin(document, place)
-        if origin is not None:
-            self._ask_all(self._items(origin), judge)
-        return self._ask(item_of(document, text), judge).result()
+        self._announce(document, answer.place, judge)
+        origin = self._agreed_origin(document, answer.place)
+        others = [] if origin is None else self._items(origin)
+        mine = item_of(document, answer.read.text)
+        with self._lock:
+            # What was asked by itself must not be in a batch as well, and so be paid for twice; nor
+            # may another thread ask for anything before the batch has it.
+            if others:
+                judge.begin([item for item in others if item not in self._asked])
+            for item in (*others, mine):  # in the order in which lmms-eval will want them
+                # Once each, also those that failed: the judge has tried again already.
+                if item not in self._asked:
+                    self._asked[item] = judge.submit(item)
+        return self._asked[mine].result()
 
     def _announce(self, document: dict[str, Any], place: int, judge: Judge) -> None:
         """Have the judge say what it will take before it is asked for anything.
@@ -93,21 +102,6 @@ class Batch:
                 return
             self._announced = True
             judge.announce(self._items(self._origin(document, place)))
-
-    def _ask_all(self, items: Sequence[JudgeItem], judge: Judge) -> None:
-        # What was asked by itself must not be in a batch as well, and so be paid for twice; nor
-        # may another thread ask for anything before the batch has it.
-        with self._lock:
-            judge.begin([item for item in items if item not in self._asked])
-        for item in items:  # in the order in which lmms-eval will want them
-            self._ask(item, judge)
-
-    def _ask(self, item: JudgeItem, judge: Judge) -> Future[Judgment]:
-        # Once each, also those that failed: the judge has tried again already.
-        with self._lock:
-            if item not in self._asked:
-                self._asked[item] = judge.submit(item)
-            return self._asked[item]
 
     def _agreed_origin(self, document: dict[str, Any], place: int) -> int | None:
         """Return the document index of place 0 as soon as two documents agree on it, once."""
@@ -142,7 +136,7 @@ def item_of(document: dict[str, Any], text: str) -> JudgeItem:
     return JudgeItem(video_id=document["video_id"], prediction=text, reference=document["answer"])
 
 
-class KeepPlaces:
+class PrefetchFilter:
     """The filter of the task: first answer of each document, with its place (see the module).
 
     What is scored is decided here (``answer_text.py``), reasoning cut out. Left to lmms-eval it
@@ -153,25 +147,27 @@ class KeepPlaces:
     def __init__(self, **_: Any) -> None:
         """Take no options; lmms-eval may pass some."""
 
-    def apply(self, resps: Sequence[Sequence[Any]], docs: Sequence[dict[str, Any]]) -> list[Answer]:
-        """Return one :class:`Answer` per list of responses, in order."""
+    def apply(
+        self, resps: Sequence[Sequence[Any]], docs: Sequence[dict[str, Any]]
+    ) -> list[PlacedAnswer]:
+        """Return one :class:`PlacedAnswer` per list of responses, in order."""
         documents = list(docs)
         task = documents[0].get("task", "") if documents else ""
         answers = [_read(responses, task) for responses in resps]
-        batch = Batch(answers, documents, stride=int(os.environ.get("WORLD_SIZE", "1")))
-        return [_answer(answer.text, answer, batch, i) for i, answer in enumerate(answers)]
+        prefetch = Prefetch(answers, documents, stride=int(os.environ.get("WORLD_SIZE", "1")))
+        return [_placed(answer.text, answer, prefetch, i) for i, answer in enumerate(answers)]
 
 
-def received(results: Sequence[Any], task: str) -> Answer:
+def received(results: Sequence[Any], task: str) -> PlacedAnswer:
     """Return the answer that lmms-eval hands to the score: ours, or as another filter left it."""
     first = results[0] if results else None
-    if isinstance(first, Answer):
+    if isinstance(first, PlacedAnswer):
         if first == first.read.text:
             return first
         read = model_answer(str(first), task, generation=first.read.generation)
     else:
         read = _read(results, task)
-    return _answer(read.text, read, None, 0)
+    return _placed(read.text, read, None, 0)
 
 
 def _read(responses: Sequence[Any], task: str) -> ModelAnswer:
@@ -179,11 +175,11 @@ def _read(responses: Sequence[Any], task: str) -> ModelAnswer:
     return model_answer(first, task, generation=getattr(first, "generation", None))
 
 
-def judge_answer(document: dict[str, Any], answer: Answer, judge: Judge) -> Judgment:
+def judge_answer(document: dict[str, Any], answer: PlacedAnswer, judge: Judge) -> Judgment:
     """Return the judgment of an answer; a failed one is not asked about."""
     if answer.read.failure:
         return Judgment(document["video_id"], failure=answer.read.failure)
-    if answer.batch is not None:
-        return answer.batch.judgment(document, answer.read.text, answer.place, judge)
-    future: Future[Judgment] = judge.submit(item_of(document, answer.read.text))
-    return future.result()
+    if answer.prefetch is not None:
+        return answer.prefetch.judgment(document, answer, judge)
+    alone: Future[Judgment] = judge.submit(item_of(document, answer.read.text))
+    return alone.result()

@@ -8,9 +8,9 @@ from typing import Any, cast, get_args
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.lmms.hooks import fields
-from ugc_tasks.lmms.metrics import base_row, columns
 from ugc_tasks.lmms.prefetch import received
 from ugc_tasks.ocr.overlap import Mode, ocr_overlap
+from ugc_tasks.results.rows import base_row, columns
 from ugc_tasks.run import current_run
 
 _fields = fields("ocr")
@@ -39,7 +39,7 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     run = current_run("ocr")
     answer = received(results, run.spec.name).read
     overlap = None if answer.failure else ocr_overlap(answer.text, doc["answer"], mode())
-    row = base_row(doc["video_id"], answer, scored=overlap is not None, wanted=run.wanted)
+    row = base_row("ocr", doc["video_id"], answer, scored=overlap is not None, wanted=run.wanted)
     row |= {"mode": mode(), "skipped": ""}
     if overlap is None:
         if not answer.failure:

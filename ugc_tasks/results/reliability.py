@@ -8,10 +8,11 @@ of the same judge over the same answers would change. They do not say how far th
 clips would be (``statistics.py`` does), nor whether the judge is right: an error that it makes
 every time is in no variance.
 
-Then the rows and results. A row has two entries, both texts: ``judge_repeats``, how many of the
-clip's judgments came (``3 of 3``, or ``2 of 3: why the other did not``), and ``judge_noise``, what
-each of them said on the judge's own scale (``visual 4 4 5; audio 3 3 3; details 5 4 5``). A clip
-that was judged once has neither, so nothing of this is in a result of single judgments.
+Then the rows and results. A row has two entries: ``judge_repeats``, how many of the clip's
+judgments were wanted and came, and why the others did not (``{"wanted": 3, "came": 2, "failures":
+["..."]}``); and ``judge_noise``, what each of them said on the judge's own scale (``{"visual": [4,
+4, 5], "audio": [3, 3, 3], ...}``). A clip that was judged once has neither, so nothing of this is
+in a result of single judgments.
 
 Sources:
     Searle, Casella, McCulloch: Variance Components (1992), chapter 3: the ANOVA estimators of the
@@ -31,7 +32,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Any
 
-from ugc_tasks.judge.types import SEVERAL, Judgment
+from ugc_tasks.judge.types import Judgment
 from ugc_tasks.results.statistics import LEVEL
 
 REPEATS = "judge_repeats"
@@ -39,10 +40,6 @@ NOISE = "judge_noise"
 AVERAGE = "average"
 
 _COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of the mean", "enough")
-_HEADING = (
-    "variance of the judge / of the clips / alpha / exact / within one / of the mean "
-    "(judge's share) / repeats enough for ±{interval:g}"
-)
 Table = Sequence[Sequence[float]]
 """The judgments of each clip on 0-100, in order; a clip has at least one, not all as many."""
 
@@ -178,85 +175,78 @@ def _squares(values: Sequence[float]) -> float:
     return math.fsum((x - mean) ** 2 for x in values)
 
 
-def came(judgment: Judgment) -> str:
-    """Return the entry ``judge_repeats`` of a row; empty for a judgment that stands alone."""
-    if not judgment.repeats:
-        return ""
-    failures = [each.failure for each in judgment.repeats if each.failure is not None]
-    wanted = len(judgment.repeats)
-    said = f"{wanted - len(failures)} of {wanted}"
-    return f"{said}: {SEVERAL.join(sorted(set(failures)))}" if failures else said
-
-
-def said(judgment: Judgment, *, name: str | None = None) -> str:
-    """Return the entry ``judge_noise`` of a row; empty where no repeat was scored.
+def entries(judgment: Judgment, *, name: str | None = None) -> dict[str, Any]:
+    """Return both entries of a clip's row; of no scored repeat the first alone, else none.
 
     ``name`` is what a judgment's only value is called in the results, if not as the judge does.
     """
+    if not judgment.repeats:
+        return {}
+    failures = [each.failure for each in judgment.repeats if each.failure is not None]
     scored = [each.scores for each in judgment.repeats if each.scores is not None]
-    if not scored:
-        return ""
-    return "; ".join(
-        " ".join([name or value, *(f"{scores[value]:.6g}" for scores in scored)])
-        for value in scored[0]
+    wanted = len(judgment.repeats)
+    row: dict[str, Any] = {
+        REPEATS: {
+            "wanted": wanted,
+            "came": wanted - len(failures),
+            "failures": sorted(set(failures)),
+        }
+    }
+    if scored:
+        row[NOISE] = {name or value: [each[value] for each in scored] for value in scored[0]}
+    return row
+
+
+def total_repeats(items: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count the judgments that were wanted and came; an aggregation of ``judge_repeats``."""
+    pairs = [(item["came"], item["wanted"]) for item in items]
+    return {
+        "repeats": max(wanted for _, wanted in pairs),
+        "judgments_wanted": sum(wanted for _, wanted in pairs),
+        "judgments": sum(came for came, _ in pairs),
+        "clips_with_fewer": sum(0 < came < wanted for came, wanted in pairs),
+        "clips_with_none": sum(not came for came, _ in pairs),
+    }
+
+
+def describe_repeats(total: Mapping[str, int]) -> str:
+    """Return what ``total_repeats`` counted as a line for a person."""
+    each = f"{total['repeats']} of each clip"
+    if total["judgments"] == total["judgments_wanted"]:
+        return f"{each}, all {total['judgments']} came"
+    return (
+        f"{each}, {total['judgments']} of {total['judgments_wanted']} came (clips with fewer: "
+        f"{total['clips_with_fewer']}, with none: {total['clips_with_none']})"
     )
 
 
-def entries(judgment: Judgment, *, name: str | None = None) -> dict[str, str]:
-    """Return both entries of a row, those that there are."""
-    both = {REPEATS: came(judgment), NOISE: said(judgment, name=name)}
-    return {key: entry for key, entry in both.items() if entry}
-
-
-def count(items: Sequence[str]) -> str:
-    """Tell how many judgments were wanted and came; an aggregation of ``judge_repeats``.
-
-    Returns:
-        ``3 of each clip, all 2997 came``, or such as ``3 of each clip, 2993 of 2997 came (clips
-        with fewer: 1, with none: 1)``.
-    """
-    pairs = [_counts(item) for item in items]
-    got, wanted = (sum(column) for column in zip(*pairs, strict=True))
-    each = SEVERAL.join(str(k) for k in sorted({k for _, k in pairs}))
-    if got == wanted:
-        return f"{each} of each clip, all {wanted} came"
-    fewer = sum(0 < came < k for came, k in pairs)
-    none = sum(not came for came, _ in pairs)
-    lack = f"clips with fewer: {fewer}, with none: {none}"
-    return f"{each} of each clip, {got} of {wanted} came ({lack})"
-
-
 def measured(
-    items: Sequence[str], *, factor: float, points: bool, interval: float
-) -> dict[str, Noise]:
-    """Return how noisy each value is, and where there are several their ``average``.
+    items: Sequence[Mapping[str, Sequence[float]]], *, factor: float, points: bool, interval: float
+) -> dict[str, dict[str, Any]]:
+    """Return the attributes of :class:`Noise` for each value, and for the ``average`` of several.
 
     Args:
-        items: entries ``judge_noise`` of clips, none of them empty.
+        items: entries ``judge_noise`` of clips.
         factor: how many points on 0-100 one of the judge's is.
         points: whether the judge goes by whole points.
         interval: see ``noise_of``.
     """
     tables: dict[str, list[list[float]]] = {}
     for item in items:
-        clip = _values(item, factor)
+        clip = {name: [factor * value for value in values] for name, values in item.items()}
         if len(clip) > 1:
             clip[AVERAGE] = [fmean(each) for each in zip(*clip.values(), strict=True)]
         for name, values in clip.items():
             tables.setdefault(name, []).append(values)
     point = factor if points else None
-    return {name: noise_of(t, point=point, interval=interval) for name, t in tables.items()}
-
-
-def paragraph(noise: Mapping[str, Noise]) -> str:
-    """Return the figures as one text: what they are, then those of each value."""
-    interval = next(iter(noise.values())).interval
-    each = "; ".join(f"{name} {_figures(figures)}" for name, figures in noise.items())
-    return f"{_HEADING.format(interval=interval)}: {each}"
+    return {
+        name: dataclasses.asdict(noise_of(table, point=point, interval=interval))
+        for name, table in tables.items()
+    }
 
 
 def table(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the figures of :func:`as_json` as lines of a table for a person."""
+    """Return the figures of :func:`measured` as lines of a table for a person."""
     noise = {name: Noise(**figures) for name, figures in values.items()}
     cells = [["", *_COLUMNS], *([name, *_cells(figures)] for name, figures in noise.items())]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -265,23 +255,6 @@ def table(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     interval = next(iter(noise.values())).interval
     return [*lines, f"(enough: repeats for ±{interval:g} of the mean, the judge's noise alone)"]
-
-
-def as_json(items: Sequence[str], noise: Mapping[str, Noise]) -> dict[str, Any]:
-    """Return the figures as plain JSON values; ``items`` are the entries ``judge_repeats``."""
-    pairs = [_counts(item) for item in items]
-    return {
-        "repeats": max(wanted for _, wanted in pairs),
-        "judgments_wanted": sum(wanted for _, wanted in pairs),
-        "judgments": sum(came for came, _ in pairs),
-        "clips_with_fewer": sum(0 < came < wanted for came, wanted in pairs),
-        "clips_with_none": sum(not came for came, _ in pairs),
-        "values": {name: dataclasses.asdict(figures) for name, figures in noise.items()},
-    }
-
-
-def _figures(noise: Noise) -> str:
-    return " / ".join(_cells(noise))
 
 
 def _cells(noise: Noise) -> tuple[str, ...]:
@@ -299,14 +272,3 @@ def _cells(noise: Noise) -> tuple[str, ...]:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _counts(item: str) -> tuple[int, int]:
-    got, _, wanted = item.partition(":")[0].split()
-    return int(got), int(wanted)
-
-
-def _values(item: str, factor: float) -> dict[str, list[float]]:
-    """Read a row's entry: on 0-100, by name."""
-    words = (part.split() for part in item.split("; "))
-    return {name: [float(number) * factor for number in numbers] for name, *numbers in words}

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
 from ugc_tasks.common.files import DataError, kind, quoted, read_values
 from ugc_tasks.data.questions import clip_rows
+from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
+from ugc_tasks.results.rows import ESTIMATE, SCALE
 
 _HIGHEST = 5
 _SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
@@ -162,9 +163,16 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
 
 
 def _wanted(coverage: Any) -> int | None:
-    """Return how many clips there are in all, from a row's share of them ("1/999")."""
-    total = coverage.partition("/")[2] if isinstance(coverage, str) else ""
-    return int(total) if total.isdecimal() and len(total) < 10 and int(total) > 0 else None
+    """Return how many clips there are in all, from a row's part of them.
+
+    Rows of earlier versions have it as a text, "1/999".
+    """
+    total = coverage.get("of") if isinstance(coverage, dict) else None
+    if isinstance(coverage, str):
+        text = coverage.partition("/")[2]
+        total = int(text) if text.isdecimal() and len(text) < 10 else None
+    known = isinstance(total, int) and not isinstance(total, bool) and 0 < total < 10**9
+    return total if known else None
 
 
 def _judge(where: str, label: Any) -> str:

@@ -15,9 +15,10 @@ from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.caption.metrics import DIMENSIONS, ESTIMATE, SCALE
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate import difference_interval, interval
+from ugc_tasks.judge.parsing import DIMENSIONS
+from ugc_tasks.results.rows import ESTIMATE, SCALE
 from ugc_tasks.results.scores import ClipScores, ScoreFile
 from ugc_tasks.results.statistics import mean_estimate, paired_difference
 

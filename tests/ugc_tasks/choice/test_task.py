@@ -38,7 +38,7 @@ def test_an_answer_is_right_wrong_or_open_and_never_guessed(
     assert metrics["unanswered"] == 1
     assert metrics["n"] == 5
     assert metrics["coverage"] == 1.0
-    assert metrics["overall"] == "1 of 8 columns, mean 60.0"
+    assert metrics["overall"] == {"columns": 1, "of": 8, "mean": 60.0}
 
 
 def test_beside_the_accuracy_stand_the_constant_answers_and_macro_f1(

@@ -41,7 +41,7 @@ def test_the_background_is_right_or_not(
     assert [row["background"] for row in rows] == [100, 0, 100, 100]
     metrics = reported(task, rows)
     assert metrics["background"] == 75.0
-    assert metrics["overall"] == "1 of 8 columns, mean 75.0"
+    assert metrics["overall"] == {"columns": 1, "of": 8, "mean": 75.0}
     assert (metrics["n"], metrics["judge_failed"], metrics["coverage"]) == (4, 0, 1.0)
     assert metrics["judge"] == rows[0]["judge"] != ""
     assert len(judge_server.requests) == 4
@@ -94,7 +94,7 @@ def test_what_the_judge_failed_on_has_no_score_and_is_counted(
     assert (metrics[metric], metrics["n"], metrics["judge_failed"]) == (100.0, 2, 1)
     assert metrics["answer_failed"] == 0
     assert metrics["coverage"] == pytest.approx(2 / 3)
-    assert metrics["overall"] == "1 of 8 columns, mean 100.0"
+    assert metrics["overall"] == {"columns": 1, "of": 8, "mean": 100.0}
 
 
 def test_an_answer_that_there_is_none_of_is_the_models_failure_and_costs_nothing(

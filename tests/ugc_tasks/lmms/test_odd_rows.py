@@ -12,8 +12,8 @@ from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.judge.types import Judgment, Scores
-from ugc_tasks.lmms.metrics import judged_row
 from ugc_tasks.results.answer_text import ModelAnswer
+from ugc_tasks.results.rows import judged_row
 
 
 class Told(str):
@@ -96,6 +96,13 @@ def test_odd_answers_cost_their_own_rows_alone(
 
 def test_what_a_judge_says_is_written_as_utf_8_whatever_it_is() -> None:
     judgment = Judgment("PI-1", Scores(consistent=1.0), reply="yes \ud83d", model="m\udc00")
-    row = judged_row("PI-1", ModelAnswer("text"), judgment, label="rubric", wanted=2)
+    row = judged_row(
+        "objects",
+        "PI-1",
+        ModelAnswer("text"),
+        judgment,
+        judge={"label": "rubric", "estimate": False},
+        wanted=2,
+    )
     assert (row["judge_reply"], row["judge_model"]) == ("yes ?", "m?")
     json.dumps(row, ensure_ascii=False).encode("utf-8")

@@ -20,7 +20,7 @@ from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.protocol.profiles import load_profile
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.types import JudgeItem, Judgment, Scores
-from ugc_tasks.lmms.prefetch import Answer, KeepPlaces, judge_answer, received
+from ugc_tasks.lmms.prefetch import PlacedAnswer, PrefetchFilter, judge_answer, received
 
 Document = dict[str, str]
 
@@ -59,11 +59,11 @@ def documents(count: int) -> list[Document]:
     ]
 
 
-def filtered(texts: Sequence[str], docs: Sequence[Document]) -> list[Answer]:
-    return KeepPlaces().apply([[text] for text in texts], docs)
+def filtered(texts: Sequence[str], docs: Sequence[Document]) -> list[PlacedAnswer]:
+    return PrefetchFilter().apply([[text] for text in texts], docs)
 
 
-def captions(docs: Sequence[Document]) -> list[Answer]:
+def captions(docs: Sequence[Document]) -> list[PlacedAnswer]:
     """Answers to ``docs``, of which lmms-eval knows ten."""
     return filtered([f"caption of {doc['video_id']}" for doc in docs], documents(10))
 
@@ -270,14 +270,14 @@ def test_an_answer_keeps_its_place_and_story_when_stripped() -> None:
     told.generation = {"heard": True}
     answer = filtered(["first", told], documents(2))[1]
     stripped = answer.strip()
-    assert (stripped, stripped.place, stripped.batch) == ("caption", 1, answer.batch)
+    assert (stripped, stripped.place, stripped.prefetch) == ("caption", 1, answer.prefetch)
     assert stripped.read.generation == {"heard": True}
 
 
 def test_lmms_evals_own_stripping_leaves_an_answer_an_answer() -> None:
     answer = filtered(["<think>Hm. A cat?</think> A cat sleeps. "], documents(1))[0]
     scored = strip_reasoning_tags(answer, LMMS_EVALS_TAGS)
-    assert isinstance(scored, Answer)
+    assert isinstance(scored, PlacedAnswer)
     assert scored == "A cat sleeps."
 
 
@@ -373,14 +373,14 @@ def test_reasoning_never_reaches_the_judge(tmp_path: Path) -> None:
 def test_a_model_that_returns_nothing_gave_no_answer(judge: RecordingJudge) -> None:
     docs = documents(2)
     for nothing in ([None], []):
-        answers = KeepPlaces().apply([nothing, ["caption"]], docs)
+        answers = PrefetchFilter().apply([nothing, ["caption"]], docs)
         assert answers[0] == ""
         assert judge_answer(docs[0], answers[0], judge).failure == "the model gave no answer"
     assert judge.asked == []
 
 
 def test_the_first_of_several_responses_counts() -> None:
-    assert KeepPlaces(unused=1).apply([["first", "second"]], documents(1)) == ["first"]
+    assert PrefetchFilter(unused=1).apply([["first", "second"]], documents(1)) == ["first"]
 
 
 def test_an_answer_crosses_to_other_processes_and_files_as_text() -> None:

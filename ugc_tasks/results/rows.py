@@ -1,0 +1,173 @@
+"""The row of a clip: its line in lmms-eval's samples file, and its item in `ugc-videocap score`.
+
+Each key that the task's YAML lists becomes a metric (``lmms/metrics.py``). A clip without a score
+lacks the keys of the figures, and so is in no mean; it is counted instead. What is counted is a
+text, a list or an object: of numbers lmms-eval computes a standard error, and one of a count means
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from ugc_tasks.benchmark import COLUMNS, SPECS
+from ugc_tasks.judge.cost import spent
+from ugc_tasks.judge.parsing import DIMENSIONS
+from ugc_tasks.judge.types import SEVERAL, Judgment
+from ugc_tasks.results.answer_text import ModelAnswer, plain_json, subject_of
+from ugc_tasks.results.reliability import entries
+
+SCALE = 20
+"""Points on the published scale (20-100) for one of a caption's judge (1-5)."""
+
+PERCENT = 100
+"""Points on the published scale (0-100) for a judgment of background or objects (0-1)."""
+
+ESTIMATE = "_estimate"
+"""Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
+
+ESTIMATE_INTERVAL = "interval_of_estimate"
+ESTIMATE_UNLIKE = "unlike_of_estimate"
+"""Rows of the offline profile alone: how far off the estimate may be, and which captions are unlike
+those that it was fitted on. A group would mistake names with ``average`` in them for that."""
+
+
+def base_row(
+    task: str, video_id: str, answer: ModelAnswer, *, scored: bool, wanted: int
+) -> dict[str, Any]:
+    """Return what the row of every task says of its clip.
+
+    A missing answer is counted under ``caption_failed`` or ``answer_failed``.
+
+    Args:
+        task: short name of the task, a key of ``SPECS``.
+        video_id: the clip.
+        answer: what the model answered, or why it did not.
+        scored: whether the clip has a score.
+        wanted: clips in the whole task, those included that this run leaves out.
+    """
+    generation = answer.generation
+    return {
+        "video_id": video_id,
+        "n": video_id if scored else "",
+        "coverage": {"scored": scored, "of": wanted},
+        f"{subject_of(task)}_failed": answer.failure,
+        "clips_heard": _heard(generation),
+        "flagged": _flags(generation),
+        "decoding": _label(generation, "decoding"),
+        "generation": dict(generation) if generation is not None else None,
+    }
+
+
+def judged_row(
+    task: str,
+    video_id: str,
+    answer: ModelAnswer,
+    judgment: Judgment | None,
+    *,
+    judge: Mapping[str, Any],
+    wanted: int,
+) -> dict[str, Any]:
+    """Return the row of a clip of a judged task.
+
+    An answer that is missing is the model's failure (``caption_failed``, ``answer_failed``) and not
+    the judge's (``judge_failed``): the judge is not asked about it. The authors' scripts count a
+    request that failed and a reply that does not parse as a 0 instead.
+
+    Args:
+        task, video_id, answer, wanted: as for ``base_row``.
+        judgment: what the judge said; None where it is not asked (profile ``none``).
+        judge: facts of the judge: its ``label`` in the results, and whether it is an ``estimate``.
+    """
+    scored = judgment is not None and judgment.scores is not None
+    row = base_row(task, video_id, answer, scored=scored, wanted=wanted)
+    row |= {"judge": judge["label"], "judge_failed": "", "judge_ran": "", "judge_spent": None}
+    row["sanitized"] = list(judgment.sanitized) if judgment is not None else []
+    if judgment is None:
+        return row
+    if not scored and not answer.failure:
+        row["judge_failed"] = judgment.failure or "no judgment"
+    alone = judgment.repeats or (judgment,)
+    ran = {" ".join(filter(None, (each.model, each.fingerprint))) for each in alone}
+    return plain_json(
+        row
+        | {
+            "judge_ran": SEVERAL.join(sorted(ran - {""})),
+            "judge_spent": spent(judgment),
+            "judge_reply": [each.reply for each in alone] if judgment.repeats else judgment.reply,
+            "judge_model": judgment.model,
+            "judge_fingerprint": judgment.fingerprint,
+            "judge_stored": judgment.stored,
+            **entries(judgment, name=None if task == "caption" else task),
+        }
+        | _figures(task, judgment, estimate=judge["estimate"])
+    )
+
+
+def _figures(task: str, judgment: Judgment, *, estimate: bool) -> dict[str, Any]:
+    """Return a judgment's figures on the published scale; none of a failure.
+
+    Captions have their three dimensions and the mean of these. Every other task has one figure, of
+    its own name: ``background`` is 100 where answer and reference tell of the same changes, else 0,
+    so that the mean is the published accuracy; ``objects`` is the share of the reference's objects
+    that the answer has, and the published figure is the mean of the clips' shares, long lists
+    counting as much as short ones.
+    """
+    if judgment.scores is None:
+        return {}
+    points = points_of(task)
+    values = {name: score * points for name, score in judgment.scores.items()}
+    if task != "caption":
+        (value,) = values.values()
+        return {task: value, **(columns({task: value}) if SPECS[task].columns else {})}
+    average = fmean(values.values())
+    if not estimate:
+        return {**values, "average": average, **columns(values)}
+    return {
+        **{name + ESTIMATE: value for name, value in values.items()},
+        "average" + ESTIMATE: average,
+        ESTIMATE_INTERVAL: {"average": average},
+        ESTIMATE_UNLIKE: [judgment.unlike] if judgment.unlike else [],
+    }
+
+
+def points_of(task: str) -> int:
+    """Return how many points on the published scale one of the judge's is."""
+    return SCALE if subject_of(task) == "caption" else PERCENT
+
+
+def figures_of(task: str) -> tuple[str, ...]:
+    """Return the names of a judged task's figures, as they stand in its rows."""
+    return (*DIMENSIONS, "average") if task == "caption" else (task,)
+
+
+def columns(values: Mapping[str, float]) -> dict[str, Any]:
+    """Return published columns of a clip, on 0-100, and their part in the mean of all eight."""
+    return {
+        **values,
+        "overall": {
+            "columns": len(values),
+            "of": len(COLUMNS),
+            "mean": fmean(values.values()),
+        },
+    }
+
+
+def _heard(generation: Mapping[str, Any] | None) -> str:
+    if generation is None or "heard" not in generation:
+        return "unknown"
+    return "heard" if generation["heard"] is True else _label(generation, "sound_missing") or "no"
+
+
+def _label(generation: Mapping[str, Any] | None, name: str) -> str:
+    label = (generation or {}).get(name)
+    return label if isinstance(label, str) else ""
+
+
+def _flags(generation: Mapping[str, Any] | None) -> list[str] | None:
+    flags = None if generation is None else generation.get("flags")
+    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
+        return None
+    return flags
