@@ -110,3 +110,14 @@ def test_a_caption_made_with_more_machines_is_found_with_fewer(name: str) -> Non
 def test_what_changes_the_numbers_is() -> None:
     assert engine_identity({"dtype": "bfloat16"}) != engine_identity({"dtype": "float16"})
     assert engine_identity({"quantization": "fp8"}) != engine_identity({})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("dtype", "quantization", "kv_cache_dtype", "max_model_len", "seed", "revision"),
+        *("hf_overrides", "tokenizer", "enable_prefix_caching", "limit_mm_per_prompt"),
+    ],
+)
+def test_every_argument_that_may_change_the_numbers_is_part_of_it(name: str) -> None:
+    assert engine_identity({name: 2, "max_num_seqs": 4}) == {name: 2}
