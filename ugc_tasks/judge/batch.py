@@ -60,9 +60,9 @@ class _Unreachable(JudgeRefused):
 
 @dataclass(frozen=True)
 class _Plan:
-    """Batches to hand in, the money for them, and the keys of all requests that it is about.
+    """Batches to hand in, the money set aside for them, and the keys of all requests in question.
 
-    Those that are in none of its batches can be in no other either.
+    A key that is in none of these batches has a request that no batch can hold.
     """
 
     parts: list[tuple[BatchEntry, Part]]
@@ -143,22 +143,23 @@ class Batches:
         await self._connection.aclose()
 
     async def _fill(self, bodies: _Bodies, keep: Keep) -> None:
+        """Collect the batches of earlier runs, then hand in what is missing until all was tried."""
         tried: set[str] = set()
         queue = _Queue()
         try:
             while True:
-                for entry in self._out(bodies):
-                    await self._see_through(entry, None, keep)
+                for entry in self._open_batches(bodies):
+                    await self._carry_out(entry, None, keep)
                 if not self._settings.batch:
                     return
                 planned = await self._plan(bodies, tried, queue.size)
                 if planned is None:
-                    continue  # somebody else has just handed some of these in
+                    continue  # another process has just handed some of these in
                 with planned.aside:
                     if not planned.keys:
                         return
                     full = await asyncio.gather(
-                        *(self._see_through(entry, part, keep) for entry, part in planned.parts)
+                        *(self._carry_out(entry, part, keep) for entry, part in planned.parts)
                     )
                 refused = [
                     (part, said)
@@ -170,14 +171,12 @@ class Batches:
                 if len(refused) < len(planned.parts):
                     queue.waits = 0
                 if refused:
-                    await self._make_smaller(
-                        queue, *min(refused, key=lambda each: len(each[0].keys))
-                    )
+                    await self._find_size(queue, *min(refused, key=lambda each: len(each[0].keys)))
         except (JudgeRefused, JudgeStoreError) as error:
             self._refuse(str(error))
 
-    def _out(self, bodies: _Bodies) -> list[BatchEntry]:
-        """Return the batches that are out with judgments that are wanted."""
+    def _open_batches(self, bodies: _Bodies) -> list[BatchEntry]:
+        """Return the batches that were handed in with judgments that are wanted."""
         return [
             entry
             for entry in self._ledger.open()
@@ -190,7 +189,7 @@ class Batches:
         ``size`` is the most requests that are handed in at once, None for all.
         """
         async with self._locked(_PLANNING):  # two runs must not both decide on the same
-            if self._out(bodies):
+            if self._open_batches(bodies):
                 return None
             stored = self._cache.scored(bodies)
             missing = {k: b for k, b in bodies.items() if k not in stored and k not in tried}
@@ -201,7 +200,7 @@ class Batches:
             ]
             return _Plan(planned, affordable.keys(), aside)
 
-    async def _make_smaller(self, queue: _Queue, part: Part, full: QueueFull) -> None:
+    async def _find_size(self, queue: _Queue, part: Part, full: QueueFull) -> None:
         """Find how much to hand in at once after the account's queue had no room for ``part``.
 
         Where it should have room for that, it is full of other batches: they are waited for.
@@ -241,37 +240,37 @@ class Batches:
             self._breaker.check()
             return False
 
-    async def _see_through(
+    async def _carry_out(
         self, entry: BatchEntry, part: Part | None, keep: Keep
     ) -> QueueFull | None:
         """Hand a batch in if it is new (``part``), wait for its end, keep its replies.
 
-        Return why it must be handed in again in smaller pieces, None where that is not so.
+        Returns why it must be handed in again in smaller pieces, None if it need not.
         """
         async with self._locked(hashlib.sha256(entry.tag.encode()).hexdigest()):
             current = next((e for e in self._ledger.open() if e.tag == entry.tag), None)
             if current is None:
                 return None  # another process has seen it through meanwhile
             try:
-                batch = await self._handed_in(current, part)
+                batch = await self._submitted(current, part)
                 if batch is None:
                     self._ledger.close(current.tag, "it was never handed in")
                     return None
-                batch = await self._ended(current, batch)
+                batch = await self._wait_for_end(current, batch)
                 came = await self._collect(current, batch, keep)
                 self._ledger.close(current.tag, batch.status)
                 if batch.status == "failed" and not came:
-                    self._failed(batch, of_this_run=part is not None)
+                    self._explain_failure(batch, of_this_run=part is not None)
             except QueueFull as full:
                 self._ledger.close(current.tag, "no room in the queue")
                 return full
             except NotThere as error:
                 self._give_up(current, f"{self._settings.endpoint} {error}")
             except JudgeRefused as error:
-                self._leave(current, error)
+                self._go_on_without(current, error)
             return None
 
-    def _failed(self, batch: Batch, *, of_this_run: bool) -> None:
+    def _explain_failure(self, batch: Batch, *, of_this_run: bool) -> None:
         """Say why a batch failed as a whole; raise it where the next one would fail as well."""
         if batch.queue_full:
             raise QueueFull(batch.problem)
@@ -288,7 +287,7 @@ class Batches:
         self._ledger.close(entry.tag, "given up")
         tell(f"batch {entry.batch} can no longer be had ({why}); {_AGAIN}")
 
-    def _leave(self, entry: BatchEntry, error: JudgeRefused) -> None:
+    def _go_on_without(self, entry: BatchEntry, error: JudgeRefused) -> None:
         """Go on without a batch that cannot be looked at now, or raise ``error``.
 
         In request mode a batch that an earlier run handed in must not stop the run.
@@ -308,11 +307,11 @@ class Batches:
             else:
                 tell(f"batch {name} cannot be looked at ({error}); {_AGAIN}")
 
-    async def _handed_in(self, entry: BatchEntry, part: Part | None) -> Batch | None:
+    async def _submitted(self, entry: BatchEntry, part: Part | None) -> Batch | None:
         if entry.batch is not None:
-            return await self._look(entry, entry.batch)
+            return await self._status_of(entry, entry.batch)
         if part is not None:
-            batch = await self._hand_in(entry, part)
+            batch = await self._submit(entry, part)
         else:  # a run was killed before it wrote down what became of it
             # Without a file there can be no batch: its id is written down before one is made.
             found = await self._insist(partial(self._api.find, entry.tag)) if entry.file else None
@@ -323,7 +322,7 @@ class Batches:
         tell(f"batch {batch.id}: {len(entry.keys)} judgments are asked for; a rerun resumes it")
         return batch
 
-    async def _hand_in(self, entry: BatchEntry, part: Part) -> Batch:
+    async def _submit(self, entry: BatchEntry, part: Part) -> Batch:
         name = f"ugc-videocap-{entry.tag}.jsonl"
         file = await self._insist(partial(self._api.upload, name, part.content))
         self._ledger.note(entry.tag, file=file)
@@ -341,10 +340,10 @@ class Batches:
 
         return await self._insist(create)
 
-    async def _look(self, entry: BatchEntry, batch: str) -> Batch:
+    async def _status_of(self, entry: BatchEntry, batch: str) -> Batch:
         """Return how a batch stands; raises ``NotThere`` where the endpoint knows it no longer."""
         try:
-            return await self._said_twice(partial(self._api.get, batch))
+            return await self._asked_twice(partial(self._api.get, batch))
         except NotThere as error:
             try:
                 found = await self._insist(partial(self._api.find, entry.tag))
@@ -359,7 +358,7 @@ class Batches:
                 raise
             return found
 
-    async def _said_twice(self, call: Callable[[], Awaitable[_T]]) -> _T:
+    async def _asked_twice(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Return what ``call`` returns; what is declined is asked for once more, after a while.
 
         What was made a moment ago need not be known to every server of the endpoint.
@@ -370,7 +369,7 @@ class Batches:
             await self._breaker.sleep(self._backoff.wait(1, 0.0))
         return await self._insist(call)
 
-    async def _ended(self, entry: BatchEntry, batch: Batch) -> Batch:
+    async def _wait_for_end(self, entry: BatchEntry, batch: Batch) -> Batch:
         looks, seen, odd = 0, "", 0.0
         while not batch.ended:
             if time.time() - entry.created_at > _OVERDUE_S:
@@ -385,7 +384,7 @@ class Batches:
             if odd > self._settings.deadline:
                 raise NotThere(f"says {batch.status!r} of it, which is no known state")
             await self._breaker.sleep(wait)
-            batch = await self._look(entry, batch.id)
+            batch = await self._status_of(entry, batch.id)
         tell(f"batch {batch.id}: {batch.status}, {batch.done} of {batch.total}")
         return batch
 
@@ -398,13 +397,13 @@ class Batches:
         came = 0
         for file in filter(None, (batch.output, batch.errors)):
             try:
-                content = await self._said_twice(partial(self._api.content, file))
+                content = await self._asked_twice(partial(self._api.content, file))
             except NotThere as error:
                 tell(
                     f"batch {batch.id}: a file of answers can no longer be had ({error}); {_AGAIN}"
                 )
                 if file == batch.output:
-                    await self._note_lost([k for k in entry.keys if k not in there], batch, keep)
+                    await self._bill_lost([k for k in entry.keys if k not in there], batch, keep)
                 continue
             found = replies(content, entry.keys, self._settings.api_key)
             came += len(found)
@@ -418,7 +417,7 @@ class Batches:
             tell(f"batch {batch.id}: {missing} answers did not come; {_AGAIN}")
         return came
 
-    async def _note_lost(self, keys: Sequence[str], batch: Batch, keep: Keep) -> None:
+    async def _bill_lost(self, keys: Sequence[str], batch: Batch, keep: Keep) -> None:
         """Count what was billed and cannot be had, as far as that can be estimated."""
         for key in keys[: batch.done]:
             usage = self._meter.batched(self._bodies.get(key), ChatReply(""))

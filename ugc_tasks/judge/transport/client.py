@@ -12,7 +12,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.judge.settings import JudgeConfigError
@@ -280,14 +280,21 @@ class ChatClient:
 
 # ---- a completion's body, as servers write it ----
 
-_TEXT = {"text", "output_text"}
+_TEXT = (None, "text", "output_text")
 _REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"}
+# Beside OpenAI's names those of Anthropic and of Gemini, which gateways pass on.
+_PROMPT_TOKENS = ("prompt_tokens", "input_tokens", "promptTokenCount")
+_COMPLETION_TOKENS = ("completion_tokens", "output_tokens", "candidatesTokenCount")
+_ERRORS = frozenset(map(str, range(400, 600)))
 _SHOWN = 80  # characters of an answer that cannot be read
 _TRIES = 3
 
 
 def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatReply:
     """Return the reply in a chat completion, without ``key``.
+
+    What a model said is a reply, also where it has no text (a refusal, reasoning alone, a call of a
+    tool). What no model said is a failure. Either way the tokens that were billed are with it.
 
     Raises:
         Unreadable: it is not a chat completion, and would not be the next time.
@@ -296,16 +303,16 @@ def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatR
     """
     data = _object(body, key)
     choices = data.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else {}
-    message = choice.get("message") if isinstance(choice, dict) else None
-    content = message.get("content") if isinstance(message, dict) else None
-    billed = _billed(data, key)
-    error = data.get("error") or (choice.get("error") if isinstance(choice, dict) else None)
+    choice = _dict(choices[0] if isinstance(choices, list) and choices else None)
+    message, billed = choice.get("message"), _billed(data, key)
+    content = _dict(message).get("content")
+    error = data.get("error") or choice.get("error")
     if error and not content:
         raise _error(error, billed, key, endpoint)
     if not isinstance(message, dict):
-        if reason := _blocked(data):
-            raise RequestFailed(f"{endpoint} blocked it ({brief_message(reason, key)})", billed)
+        if reason := _dict(data.get("promptFeedback")).get("blockReason"):  # Gemini's
+            said = brief_message(str(reason), key)
+            raise RequestFailed(f"{endpoint} blocked it ({said})", billed)
         if choices == []:
             raise Declined(f"{endpoint} answered with an empty list of choices", billed)
         raise _unreadable("is not a chat completion", body, key, billed)
@@ -313,13 +320,10 @@ def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatR
     if text is None:
         found = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
         raise _unreadable("has no text that can be read", found, key, billed)
-    return ChatReply(
+    return replace(
+        billed or ChatReply(""),
         text=without_key(text, key),
         finish_reason=_name(choice.get("finish_reason"), key),
-        model=billed.model if billed else None,
-        fingerprint=billed.fingerprint if billed else None,
-        prompt_tokens=billed.prompt_tokens if billed else None,
-        completion_tokens=billed.completion_tokens if billed else None,
         lacks=lacks,
     )
 
@@ -348,96 +352,73 @@ def _object(body: bytes, key: str) -> Mapping[str, Any]:
 
 
 def _text(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return a message's text, and why it is not one to read scores in.
+    """Return a message's text, and why no scores can be read in it.
 
     There is no text at all (None) where the content is of a kind that is not known.
     """
     content, refusal = message.get("content"), message.get("refusal")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(content, dict | list):
-        parts = content if isinstance(content, list) else [content]
-        texts, refusals, others = _parts(parts)
-        refusal, reasoning = refusal or "".join(refusals), reasoning or others & _REASONING
-        content = None if others - _REASONING and not texts and not refusals else "".join(texts)
-        if content is None:
+        texts, refusals, others = list[str](), list[str](), set[str]()
+        for part in content if isinstance(content, list) else [content]:
+            fields = {"text": part} if isinstance(part, str) else _dict(part)
+            kind = fields.get("type")
+            if isinstance(fields.get("text"), str) and kind in _TEXT:
+                texts.append(fields["text"])
+            elif kind == "refusal" and isinstance(fields.get("refusal"), str):
+                refusals.append(fields["refusal"])
+            else:
+                others.add(str(kind))
+        if others - _REASONING and not texts and not refusals:
             return None, None
-    elif content is None:
-        content = ""
-    lacks = None
-    if not isinstance(content, str):
-        content = None
-    elif not content.strip():
-        # A model that declines under a JSON schema says so in "refusal", without content.
-        if isinstance(refusal, str) and refusal.strip():
-            content, lacks = refusal, "the judge declined to answer"
-        elif message.get("tool_calls") or message.get("function_call"):
-            lacks = "the judge called a tool instead of answering"
-        elif reasoning:
-            lacks = "the reply has reasoning and no text"
-    return content, lacks
-
-
-def _parts(parts: list[Any]) -> tuple[list[str], list[str], set[str]]:
-    """Return the texts among a content's parts, the refusals, and which kinds the others are."""
-    texts, refusals, others = list[str](), list[str](), set[str]()
-    for part in parts:
-        if isinstance(part, str):
-            texts.append(part)
-            continue
-        kind = part.get("type") if isinstance(part, dict) else None
-        text = part.get("text") if isinstance(part, dict) else None
-        if isinstance(text, str) and (kind is None or kind in _TEXT):
-            texts.append(text)
-        elif kind == "refusal" and isinstance(part.get("refusal"), str):
-            refusals.append(part["refusal"])
-        else:
-            others.add(str(kind))
-    return texts, refusals, others
+        content, refusal = "".join(texts), refusal or "".join(refusals)
+        reasoning = reasoning or others & _REASONING
+    if not isinstance(content, str | None):
+        return None, None
+    if content and content.strip():
+        return content, None
+    # A model that declines under a JSON schema says so in "refusal", without content.
+    if isinstance(refusal, str) and refusal.strip():
+        return refusal, "the judge declined to answer"
+    if message.get("tool_calls") or message.get("function_call"):
+        return content or "", "the judge called a tool instead of answering"
+    return content or "", "the reply has reasoning and no text" if reasoning else None
 
 
 def _billed(data: Mapping[str, Any], key: str) -> ChatReply | None:
     """Return what a completion says of itself and its tokens; None where no model answered."""
     usage = data.get("usage") or data.get("usageMetadata")
-    if not isinstance(usage, dict):
-        if not data.get("choices"):
-            return None
-        usage = {}
-    # Beside OpenAI's names those of Anthropic and of Gemini, of gateways that hand them on.
-    prompt = ("prompt_tokens", "input_tokens", "promptTokenCount")
-    completion = ("completion_tokens", "output_tokens", "candidatesTokenCount")
+    if not isinstance(usage, dict) and not data.get("choices"):
+        return None
+    stated = _dict(usage)
+    prompt, completion = (
+        next((_count(stated[name]) for name in names if name in stated), None)
+        for names in (_PROMPT_TOKENS, _COMPLETION_TOKENS)
+    )
+    model, fingerprint = data.get("model"), data.get("system_fingerprint")
     return ChatReply(
         "",
-        model=_name(data.get("model"), key),
-        fingerprint=_name(data.get("system_fingerprint"), key),
-        prompt_tokens=next((_count(usage[name]) for name in prompt if name in usage), None),
-        completion_tokens=next((_count(usage[name]) for name in completion if name in usage), None),
+        model=_name(model, key),
+        fingerprint=_name(fingerprint, key),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
     )
 
 
 def _error(error: object, billed: ChatReply | None, key: str, endpoint: str) -> Exception:
     """Return what an error in a completion's place means, by the status in it if there is one."""
     said = error_details_of({"error": error})
-    code = error.get("code") if isinstance(error, dict) else None
-    status = int(code) if isinstance(code, int | str) and str(code) in _STATUSES else 0
-    words = brief_message(said[2] or said[0], key) or "it does not say why"
-    failure: Exception = Declined(f"{endpoint} answered with an error ({words})")
-    if status:
-        failure = failure_for(status, {}, said, endpoint=endpoint, key=key)
+    code = _dict(error).get("code")
+    if isinstance(code, int | str) and str(code) in _ERRORS:
+        failure = failure_for(int(code), {}, said, endpoint=endpoint, key=key)
+    else:
+        words = brief_message(said[2] or said[0], key) or "it does not say why"
+        failure = Declined(f"{endpoint} answered with an error ({words})")
     if isinstance(failure, RequestFailed):
         failure.billed = billed
     elif isinstance(failure, RetryableError) and not failure.throttled:
-        failure.most_tries = _TRIES  # its own status did not say that it will pass
+        failure.most_tries = _TRIES  # the status of the answer itself did not say that it will pass
     return failure
-
-
-_STATUSES = frozenset(map(str, range(400, 600)))
-
-
-def _blocked(data: Mapping[str, Any]) -> str:
-    """Return why Gemini blocked a request; empty where it did not."""
-    feedback = data.get("promptFeedback")
-    reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
-    return str(reason or "")
 
 
 def _unreadable(what: str, body: bytes, key: str, billed: ChatReply | None = None) -> Unreadable:
@@ -445,11 +426,13 @@ def _unreadable(what: str, body: bytes, key: str, billed: ChatReply | None = Non
     return Unreadable(f"the answer {what}: {begins}", billed)
 
 
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _name(value: object, key: str) -> str | None:
     return brief_message(value, key, 100) if isinstance(value, str) else None
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
-        return value
-    return None
+    return value if type(value) is int and 0 <= value < 1 << 53 else None
