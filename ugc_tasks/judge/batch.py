@@ -93,14 +93,6 @@ class Batches:
         backoff: Backoff,
     ) -> None:
         """``refuse`` stops all asking, ``breaker`` tells whether it did."""
-        self._connection = Connection(
-            settings.base_url,
-            settings.api_key,
-            timeout=settings.timeout,
-            largest=MAX_ANSWERS,
-            pools=1,
-        )
-        self._api = BatchApi(self._connection, endpoint=settings.endpoint, api_key=settings.api_key)
         self._ledger = BatchLedger(cache, settings.endpoint)
         self._cache = cache
         self._locks = locks
@@ -109,6 +101,8 @@ class Batches:
         self._breaker = breaker
         self._refuse = refuse
         self._backoff = backoff
+        self._connection: Connection | None = None  # as long as no batch is begun
+        self._api: BatchApi
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._bodies: dict[str, Mapping[str, Any]] = {}
         self._bought: set[str] = set()
@@ -120,6 +114,12 @@ class Batches:
         fresh = {key: body for key, body in bodies.items() if key not in self._tasks}
         if not fresh or not (self._settings.batch or self._ledger.open()):
             return
+        if self._connection is None:
+            at = self._settings
+            self._connection = Connection(
+                at.base_url, at.api_key, timeout=at.timeout, largest=MAX_ANSWERS
+            )
+            self._api = BatchApi(self._connection, endpoint=at.endpoint, api_key=at.api_key)
         task = asyncio.get_running_loop().create_task(self._fill(fresh, keep))
         self._tasks |= dict.fromkeys(fresh, task)
         self._bodies |= fresh
@@ -140,7 +140,8 @@ class Batches:
         for task in set(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*set(self._tasks.values()), return_exceptions=True)
-        await self._connection.aclose()
+        if self._connection is not None:
+            await self._connection.aclose()
 
     async def _fill(self, bodies: _Bodies, keep: Keep) -> None:
         """Collect the batches of earlier runs, then hand in what is missing until all was tried."""

@@ -9,7 +9,10 @@ leaves this module holds the request or its key.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import os
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.judge.transport.errors import (
+    CERTIFICATES,
     CONNECT_S,
     Declined,
     RequestFailed,
@@ -44,7 +48,7 @@ NO_TEXT = "the answer or its reference is not valid Unicode text"
 Call = Callable[["openai.AsyncOpenAI"], Awaitable[Any]]
 """One call of the client, by one of its ``with_raw_response`` methods."""
 
-_POOLS = 8
+_BUSY, _MOST_POOLS = 8, 8
 _PACKINGS = {"gzip", "x-gzip", "deflate"}
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _SCHEMA = "response_format"
@@ -68,13 +72,7 @@ class Connection:
     """Calls to ``base_url`` with ``api_key``; use it within one event loop."""
 
     def __init__(
-        self,
-        base_url: str,
-        api_key: str,
-        *,
-        timeout: float,
-        largest: int = MAX_BODY,
-        pools: int = _POOLS,
+        self, base_url: str, api_key: str, *, timeout: float, largest: int = MAX_BODY
     ) -> None:
         """Open nothing yet.
 
@@ -83,9 +81,6 @@ class Connection:
             api_key: sent with each request.
             timeout: seconds for each whole exchange.
             largest: bytes of an answer's body.
-            pools: clients to share the requests among. httpx looks through all connections of a
-                client for every request, more than once: 64 in one cost three times the processor
-                time of 64 in eight.
 
         Raises:
             JudgeConfigError: the environment's proxies or certificates cannot be used.
@@ -93,9 +88,25 @@ class Connection:
         self._base_url = base_url
         self._api_key = api_key
         self._timeout = timeout
-        self._pools = [_Pool(client) for client in _clients(base_url, api_key, largest, pools)]
+        self._largest = largest
+        self._pools = [self._new_pool()]
         # The client imports what it needs for this when it is first asked for: not in mid-run.
         _ = self._pools[0].client.chat.completions
+
+    def _new_pool(self) -> _Pool:
+        return _Pool(_client(self._base_url, self._api_key, self._largest))
+
+    def _least_busy(self) -> _Pool:
+        """Return a pool with few requests open.
+
+        httpx looks through all connections of a client for every request, more than once: 64 in one
+        cost three times the processor time of 64 in eight.
+        """
+        pool = min(self._pools, key=lambda pool: pool.open)
+        if pool.open >= _BUSY and len(self._pools) < _MOST_POOLS:
+            pool = self._new_pool()
+            self._pools.append(pool)
+        return pool
 
     async def send(self, call: Call, *, timeout: float | None = None) -> Answer:
         """Return the answer to one call, any status.
@@ -113,7 +124,7 @@ class Connection:
 
         seconds = self._timeout if timeout is None else timeout
         failure: RetryableError | Unreadable
-        pool = min(self._pools, key=lambda pool: pool.open)
+        pool = self._least_busy()
         pool.open += 1
         try:
             async with asyncio.timeout(seconds):
@@ -154,7 +165,7 @@ class _Pool:
     open: int = 0
 
 
-def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[openai.AsyncOpenAI]:
+def _client(base_url: str, api_key: str, largest: int) -> openai.AsyncOpenAI:
     import httpx
     import openai
 
@@ -171,35 +182,37 @@ def _clients(base_url: str, api_key: str, largest: int, count: int) -> list[open
 
     wrong = ""
     try:
-        context = httpx.create_ssl_context()
-        opened = [
-            # No redirects: the key would go wherever they say.
-            BoundedClient(
-                follow_redirects=False, verify=context, limits=openai.DEFAULT_CONNECTION_LIMITS
-            )
-            for _ in range(count)
-        ]
+        http_client = BoundedClient(
+            follow_redirects=False,  # the key would go wherever they say
+            verify=_certificates(*(os.environ.get(name, "") for name in CERTIFICATES)),
+            limits=openai.DEFAULT_CONNECTION_LIMITS,
+        )
     except Exception as error:
         wrong = no_client(error)
     if wrong:  # raised here, outside the handler: the error may show a proxy's password
         raise JudgeConfigError(wrong)
-    clients = []
-    for http_client in opened:
-        client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key,
-            max_retries=0,
-            # asyncio's bounds the whole, which the client's does not
-            timeout=openai.Timeout(None, connect=CONNECT_S),
-            # A small body could unpack to any size.
-            default_headers={"Accept-Encoding": "identity"},
-            http_client=http_client,
-        )
-        # It takes these from the environment as they are, empty or with a line break at the end.
-        client.organization = (client.organization or "").strip() or None
-        client.project = (client.project or "").strip() or None
-        clients.append(client)
-    return clients
+    client = openai.AsyncOpenAI(
+        base_url=base_url,
+        api_key=api_key,
+        max_retries=0,
+        # asyncio's bounds the whole, which the client's does not
+        timeout=openai.Timeout(None, connect=CONNECT_S),
+        # A small body could unpack to any size.
+        default_headers={"Accept-Encoding": "identity"},
+        http_client=http_client,
+    )
+    # It takes these from the environment as they are, empty or with a line break at the end.
+    client.organization = (client.organization or "").strip() or None
+    client.project = (client.project or "").strip() or None
+    return client
+
+
+@functools.lru_cache(maxsize=1)
+def _certificates(file: str, folder: str) -> ssl.SSLContext:
+    """Return the certificates that the environment names, read once: it takes 30 ms."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 async def _bounded_body(response: Any, largest: int) -> bytes:

@@ -29,6 +29,9 @@ from ugc_tasks.judge.types import ChatReply, Usage
 CONNECT_S = 10.0
 """Seconds for a connection to be made."""
 
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The variables that name certificates."""
+
 _SHORTEST_SECRET = 8  # a shorter "key" is a placeholder for a local server, and matches by chance
 _HIDDEN = "[redacted]"
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -372,7 +375,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 def no_client(error: Exception) -> str:
     """Return a sentence about a client that cannot be made of what the environment says."""
     if isinstance(error, OSError):  # ssl.SSLError is one
-        name = next((n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)), "")
+        name = next((n for n in CERTIFICATES if os.environ.get(n)), "")
         reason = error.strerror or type(error).__name__
         if name:
             what = f"{shown(os.environ[name], 200)}: {reason}"
