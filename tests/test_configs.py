@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ugc_models.settings import Settings
+from ugc_models.config import Settings
 from ugc_tasks.benchmark import SPECS
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))

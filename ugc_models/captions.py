@@ -1,12 +1,40 @@
-"""A caption that knows how it came about."""
+"""A caption with how it came about, what is suspicious of it, and what identifies its model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from operator import eq
+from pathlib import Path
 from typing import Any
 
 from ugc_models.engine.base import shown
+
+_LONGEST_PERIOD = 60
+"""Words. A phrase longer than that said again is rather an answer given twice."""
+_TIMES = 4
+"""How often in a row it must come."""
+_LEAST_WORDS = 24
+"""How many words the run must have together: "no, no, no, no" is a quotation."""
+_WORD = re.compile(r"\w+|[^\w\s]")
+_SAME_CHARACTER = re.compile(r"(\S{1,8}?)\1{39,}")
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf")
+_TEXTS = ("*.json", "*.txt", "*.jinja", "*.model")
+
+WHERE_IT_RUNS = frozenset(
+    {
+        *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"),
+        *("distributed_executor_backend", "gpu_memory_utilization", "kv_cache_memory_bytes"),
+        *("max_num_seqs", "max_num_batched_tokens", "renderer_num_workers", "download_dir"),
+        *("load_format", "disable_log_stats", "skip_mm_profiling", "cpu_offload_gb", "swap_space"),
+        *("enforce_eager", "max_parallel_loading_workers", "enable_log_requests"),
+    }
+)
+"""Engine arguments that say where and how fast a model runs, not what it is."""
 
 
 @dataclass(frozen=True)
@@ -105,3 +133,54 @@ def plain(text: str) -> str:
 
 def _rebuild(text: str, generation: dict[str, Any]) -> Caption:
     return Caption(text, Generation.from_dict(generation))
+
+
+def is_repetitive(text: str) -> bool:
+    """Whether some phrase comes at least four times in a row and fills at least 24 words.
+
+    Languages that are written without spaces have long "words": there a string of up to eight
+    characters that comes 40 times in a row counts too. The search takes time in proportion to the
+    text's length.
+    """
+    if _SAME_CHARACTER.search(text):
+        return True
+    words = [zlib.crc32(word.encode()) for word in _WORD.findall(text.lower())]
+    for period in range(1, _LONGEST_PERIOD + 1):
+        need = max(period * (_TIMES - 1), _LEAST_WORDS - period)
+        run = 0
+        for same in map(eq, words[period:], words):
+            run = run + 1 if same else 0
+            if run >= need:
+                return True
+    return False
+
+
+def checkpoint_identity(model: str, revision: str | None, digest: Callable[[Path], str]) -> str:
+    """Return what distinguishes a checkpoint from every other.
+
+    A folder: the digest of its configuration and of all its weights, by content, since a lab writes
+    the next checkpoint over the last. A Hugging Face name: its commit.
+
+    Args:
+        model: Hugging Face name or folder.
+        revision: of the Hugging Face repository; its main branch without one.
+        digest: SHA-256 of a file, remembered between runs if it can be.
+
+    Raises:
+        OSError: neither a folder nor to be had from the Hub or its cache.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        files = sorted({f for kind in (*_TEXTS, *_WEIGHTS) for f in folder.glob(kind)})
+        lines = "".join(f"{file.name} {digest(file)}\n" for file in files)
+        return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    from huggingface_hub import hf_hub_download
+
+    # The cache keeps a file under the commit that it belongs to.
+    found = Path(hf_hub_download(model, "config.json", revision=revision or "main"))
+    return f"{model}@{found.parent.name}"
+
+
+def engine_identity(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the engine arguments that a caption depends on."""
+    return {name: value for name, value in arguments.items() if name not in WHERE_IT_RUNS}

@@ -41,10 +41,6 @@ CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL
 )""",
 }
-_COLUMNS = {
-    "captions": ["key", "text", "generation", "made_of", "made_at"],
-    "files": ["path", "size", "modified", "digest"],
-}
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
 _MOST = 1 << 53  # of any number in the facts of a caption
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -136,9 +132,7 @@ class CaptionStore:
                 self._file.execute(f"PRAGMA user_version={_SCHEMA}")
 
     def _is_ours(self) -> bool:
-        """Tell whether the file is a caption store, False for one that may become it.
-
-        That is an empty one, or a store of a version that gave it no application id.
+        """Tell whether the file is a caption store, False for an empty one that may become it.
 
         Raises:
             CaptionStoreError: it is neither.
@@ -147,30 +141,22 @@ class CaptionStore:
             self._file.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("application_id", "user_version")
         )
-        kinds = self._file.execute("SELECT type, name FROM sqlite_master").fetchall()
-        tables = {name for kind, name in kinds if kind == "table"}
         if owner == _APPLICATION_ID and layout != _SCHEMA:
             raise CaptionStoreError(
                 f"the caption store {shown(self.path)} was written by another version (layout "
                 f"{layout}, this one knows {_SCHEMA}): {_ELSEWHERE}"
             )
+        kinds = self._file.execute("SELECT type, name FROM sqlite_master").fetchall()
+        tables = {name for kind, name in kinds if kind == "table"}
         programs = any(kind in {"trigger", "view"} for kind, _ in kinds)
         if owner == _APPLICATION_ID and not programs and tables >= _TABLES.keys():
             return True
-        old = layout in {0, _SCHEMA} and tables == _TABLES.keys() and self._has_our_columns()
-        new = not layout and not kinds
-        if owner or programs or not (old or new):
+        if owner or layout or kinds:
             raise CaptionStoreError(
                 f"the caption store {shown(self.path)} cannot be used: it is another "
                 f"program's database; {_ELSEWHERE}"
             )
         return False
-
-    def _has_our_columns(self) -> bool:
-        return all(
-            [row[1] for row in self._file.execute(f"PRAGMA table_info({table})")] == columns
-            for table, columns in _COLUMNS.items()
-        )
 
     def close(self) -> None:
         """Close the file."""

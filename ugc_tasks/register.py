@@ -98,7 +98,7 @@ def add_models(module: ModuleType) -> None:
 
 def bypass_cache() -> None:
     """Have lmms-eval's ``--use_cache`` not answer for models that keep their answers themselves."""
-    from ugc_models.response_cache import bypass
+    from ugc_models.manifest import bypass
 
     bypass()
 

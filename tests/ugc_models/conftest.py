@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
-from ugc_models.backend import ThisMachine
 from ugc_models.engine.local import LocalEngine
+from ugc_models.qwen_omni_vllm import Backend
 
 
 class SharedEngine:
@@ -30,7 +30,7 @@ class SharedEngine:
         """Have a model answer with this engine; it neither starts nor stops one."""
         shared = self
 
-        class Borrowed(ThisMachine):
+        class Borrowed(Backend):
             def engine(self) -> LocalEngine:
                 return shared.running()
 

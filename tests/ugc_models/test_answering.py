@@ -269,7 +269,7 @@ class TestFailures:
             ask(model, *[None] * 6)
         model, hand = make(store=tmp_path)
         ask(model, *[None] * 6)
-        assert [request.index for request in hand.asked] == [3, 4, 5]
+        assert sorted(request.index for request in hand.asked) == [3, 4, 5]
 
     def test_an_engine_beyond_use_ends_the_run(self, make: Make) -> None:
         def answer(request: EngineRequest) -> EngineOutput:

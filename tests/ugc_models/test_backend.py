@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.asking import ask
 from tests.support.fake_vllm import FakeVllm
-from ugc_models import backend
-from ugc_models.backend import ThisMachine, backend_for
+from ugc_models import qwen_omni_vllm
+from ugc_models.config import Settings
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family
 from ugc_models.engine.server.client import RemoteError
-from ugc_models.settings import Settings
+from ugc_models.qwen_omni_vllm import Backend
 from ugc_models.store import CaptionStore
 
 ENGINE = {"dtype", "seed", "max_model_len", "gpu_memory_utilization", "tensor_parallel_size"}
@@ -85,13 +85,13 @@ class Local:
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Local]]:
     monkeypatch.setattr(Local, "started", [], raising=False)
-    monkeypatch.setattr(backend, "LocalEngine", Local)
+    monkeypatch.setattr(qwen_omni_vllm, "LocalEngine", Local)
     yield Local
 
 
-class TestThisMachine:
+class TestBackend:
     def test_starts_an_engine_when_one_is_asked_for_and_one_only(self, local: type[Local]) -> None:
-        machine = backend_for(settings(model="lab/omni", dtype="float32"), QWEN3, None)
+        machine = Backend(settings(model="lab/omni", dtype="float32"), QWEN3, None)
         assert local.started == []
         engine = machine.engine()
         assert machine.engine() is engine
@@ -101,7 +101,7 @@ class TestThisMachine:
         assert started.told == ("lab/omni", {"dtype": "float32"}, {}, "qwen3_omni_moe")
 
     def test_starts_another_after_it_was_closed(self, local: type[Local]) -> None:
-        machine = backend_for(settings(), QWEN2_5, None)
+        machine = Backend(settings(), QWEN2_5, None)
         machine.close()
         first = machine.engine()
         machine.close()
@@ -118,7 +118,7 @@ class TestThisMachine:
         monkeypatch.setenv("LOCAL_RANK", "1")
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
-        machine = backend_for(settings(tensor_parallel_size=2), QWEN2_5, None)
+        machine = Backend(settings(tensor_parallel_size=2), QWEN2_5, None)
         machine.engine()
         machine.close()
         assert local.started[0].told[2] == {"CUDA_VISIBLE_DEVICES": "2,3"}
@@ -132,7 +132,7 @@ class TestThisMachine:
         restarts: int,
     ) -> None:
         monkeypatch.setattr(local, "silent", 1)
-        machine = backend_for(settings(engine_timeout=timeout), QWEN2_5, None)
+        machine = Backend(settings(engine_timeout=timeout), QWEN2_5, None)
         future = machine.engine().submit(question())
         if restarts:
             assert future.result(timeout=60).text == "A caption."
@@ -145,7 +145,7 @@ class TestThisMachine:
     def test_restarts_are_counted_over_all_its_engines(
         self, local: type[Local], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        machine = backend_for(settings(engine_timeout=1), QWEN2_5, None)
+        machine = Backend(settings(engine_timeout=1), QWEN2_5, None)
         for total in (1, 2):
             monkeypatch.setattr(local, "silent", len(local.started) + 1)
             ask(machine.engine(), [question()], timeout=60)
@@ -156,7 +156,7 @@ class TestThisMachine:
 
 class TestWhatACaptionDependsOn:
     def made_of(self, folder: Path, family: Family = QWEN2_5, **arguments: Any) -> dict[str, Any]:
-        return ThisMachine(settings(model=str(folder), **arguments), family, None).made_of()
+        return Backend(settings(model=str(folder), **arguments), family, None).made_of()
 
     @pytest.mark.parametrize(
         "other",
@@ -200,7 +200,7 @@ class TestWhatACaptionDependsOn:
         self, folder: Path, tmp_path: Path
     ) -> None:
         store = CaptionStore(tmp_path / "captions.sqlite3")
-        remembered = ThisMachine(settings(model=str(folder)), QWEN2_5, store).made_of()
+        remembered = Backend(settings(model=str(folder)), QWEN2_5, store).made_of()
         store.close()
         assert remembered == self.made_of(folder)
 
@@ -212,7 +212,7 @@ class TestServers:
             yield server
 
     def test_are_asked_where_base_url_names_some(self, server: FakeVllm) -> None:
-        served = backend_for(settings(base_url=server.url, model="tiny"), QWEN2_5, None)
+        served = Backend(settings(base_url=server.url, model="tiny"), QWEN2_5, None)
         [answer] = ask(served.engine(), [question(4)])
         assert (answer.index, answer.text) == (4, "caption of question 4")
         assert served.engine() is served.engine()
@@ -221,10 +221,10 @@ class TestServers:
 
     def test_a_model_that_is_not_served_is_said_at_once(self, server: FakeVllm) -> None:
         with pytest.raises(RemoteError, match="another"):
-            backend_for(settings(base_url=server.url, model="another"), QWEN2_5, None)
+            Backend(settings(base_url=server.url, model="another"), QWEN2_5, None)
 
     def test_may_be_closed_and_asked_again(self, server: FakeVllm) -> None:
-        served = backend_for(settings(base_url=server.url, model="tiny"), QWEN2_5, None)
+        served = Backend(settings(base_url=server.url, model="tiny"), QWEN2_5, None)
         served.close()
         served.close()
         assert ask(served.engine(), [question()])[0].error is None
@@ -244,7 +244,7 @@ class TestServers:
     def made_of(self) -> Callable[..., dict[str, Any]]:
         def made_of(server: FakeVllm, **arguments: Any) -> dict[str, Any]:
             stated = settings(base_url=server.url, model="tiny", **arguments)
-            served = backend_for(stated, QWEN2_5, None)
+            served = Backend(stated, QWEN2_5, None)
             try:
                 return served.made_of()
             finally:

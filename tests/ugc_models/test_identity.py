@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ugc_models.identity import checkpoint_identity, engine_identity
+from ugc_models.captions import checkpoint_identity, engine_identity
 
 
 def digest(path: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.growth import assert_linear
 from tests.support.reference import reference_dir
-from ugc_models.repetition import is_repetitive
+from ugc_models.captions import is_repetitive
 
 PHRASE = "a man in a red shirt walks past the counter"
 

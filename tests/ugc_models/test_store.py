@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import sqlite3
 import subprocess
@@ -413,27 +412,6 @@ class TestOtherPrograms:
         with pytest.raises(CaptionStoreError, match=r"another program's database; name another"):
             CaptionStore(path)
         assert path.read_bytes() == before
-
-    @pytest.mark.parametrize("layout", [0, 1])
-    def test_a_store_of_before_there_was_an_application_id_stays_valid(
-        self, tmp_path: Path, layout: int
-    ) -> None:
-        """Layout 0: the program was killed as it made the file."""
-        path = tmp_path / "captions.sqlite3"
-        old = sqlite3.connect(path)
-        old.executescript(f"{OLD}; PRAGMA user_version={layout}")
-        facts = json.dumps({"finish_reason": "stop", "frames": 32, "size": [224, 420]})
-        old.execute("INSERT INTO captions VALUES ('k', 'made', ?, '{}', 1.5)", (facts,))
-        old.commit()
-        old.close()
-        for _ in range(2):
-            store = CaptionStore(path)
-            expected = Generation(finish_reason="stop", frames=32, size=(224, 420))
-            assert store.get("k") == ("made", expected)
-            store.close()
-        with sqlite3.connect(path) as file:
-            assert file.execute("PRAGMA application_id").fetchone() == (0x55474350,)
-            assert file.execute("PRAGMA user_version").fetchone() == (1,)
 
     def test_a_store_that_somebody_has_analyzed_is_still_one(self, store: CaptionStore) -> None:
         """SQLite's own statistics are a further table."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 
 from tests.support.growth import assert_linear
-from ugc_models.repetition import is_repetitive
+from ugc_models.captions import is_repetitive
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.common.display import shown
 from ugc_tasks.estimate import estimate, unlike

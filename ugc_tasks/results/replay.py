@@ -71,7 +71,7 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     """
 
     is_simple = False
-    keeps_answers = True  # see ugc_models.response_cache
+    keeps_answers = True  # see ugc_models.manifest.bypass
     _alive: ClassVar[weakref.WeakSet[UgcReplay]] = weakref.WeakSet()
 
     def __init__(

@@ -24,11 +24,11 @@ from tests.support.parity import (
     write,
 )
 from tests.support.transformers_reference import Reference
+from ugc_models.config import Settings
 from ugc_models.engine.family import QWEN2_5
 from ugc_models.engine.local import LocalEngine
 from ugc_models.media.clip import Clip
 from ugc_models.media.frame_sampling import FrameSampling
-from ugc_models.settings import Settings
 
 pytestmark = pytest.mark.engine
 
@@ -146,7 +146,7 @@ class TestThePaperPreset:
         self, name: str, tmp_path: Path, engine: LocalEngine, reference: Reference
     ) -> None:
         inputs = PAPER.processor_inputs(QWEN2_5)
-        clip = read_case(tmp_path / "a.mp4", PAPER_CASES[name], PAPER.sampling(QWEN2_5))
+        clip = read_case(tmp_path / "a.mp4", PAPER_CASES[name], PAPER.frame_sampling(QWEN2_5))
         assert len(clip.frames) == 32
         prompt = reference.chat(QUESTION, "Write as much as you can.")
         [answer] = write(engine, prompt, [clip], inputs)
@@ -157,7 +157,7 @@ class TestThePaperPreset:
     ) -> None:
         """To 100,176 pixels, and by transformers' processor to its 128 tokens at least."""
         case = PAPER_CASES["a portrait clip"]  # the shape of 1080x1920
-        clip = read_case(tmp_path / "a.mp4", case, PAPER.sampling(QWEN2_5))
+        clip = read_case(tmp_path / "a.mp4", case, PAPER.frame_sampling(QWEN2_5))
         inputs = reference.inputs(reference.chat(QUESTION), clip, UNTOLD)
         assert clip.frames.shape == (32, 422, 236, 3)
         assert (inputs["video_grid_thw"][0] * 14).tolist()[1:] == [448, 252]

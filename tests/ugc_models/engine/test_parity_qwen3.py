@@ -24,11 +24,11 @@ from tests.support.parity import (
     write,
 )
 from tests.support.transformers_reference import Reference
+from ugc_models.config import Settings
 from ugc_models.engine.family import QWEN3, ProcessorInputs, family_of
 from ugc_models.engine.local import LocalEngine
 from ugc_models.media.clip import Clip
 from ugc_models.prompt import ChatTemplate, conversation
-from ugc_models.settings import Settings
 from ugc_models.testing.tiny_omni import build_tiny_omni
 
 pytestmark = pytest.mark.engine
@@ -88,7 +88,7 @@ def engine3(qwen3: Path) -> Iterator[LocalEngine]:
 def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Clip]:
     folder = tmp_path_factory.mktemp("clips")
     return {
-        name: seen(read_case(folder / f"{i}.mp4", case, SETTINGS.sampling(QWEN3)), HANDOVER)
+        name: seen(read_case(folder / f"{i}.mp4", case, SETTINGS.frame_sampling(QWEN3)), HANDOVER)
         for i, (name, case) in enumerate(CASES.items())
     }
 
@@ -145,7 +145,7 @@ def test_the_paper_preset_is_what_transformers_makes_of_it(
     """Told no rate, this family takes 1 frame a second for granted."""
     inputs = PAPER.processor_inputs(QWEN3)
     case = Case(_stereo(width=270, height=480))
-    clip = read_case(tmp_path / "a.mp4", case, PAPER.sampling(QWEN3))
+    clip = read_case(tmp_path / "a.mp4", case, PAPER.frame_sampling(QWEN3))
     prompt = reference3.chat(QUESTION)
     [answer] = write(engine3, prompt, [clip], inputs)
     assert_same(answer, reference3, prompt, seen(clip, inputs), options=UNTOLD)

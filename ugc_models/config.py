@@ -1,19 +1,121 @@
-"""The model's arguments: our own, and vLLM's under vLLM's names."""
+"""The model's arguments: our own, vLLM's under vLLM's names, and presets, which set several.
+
+``default`` is this adapter's own way. ``paper`` is how the published Qwen2.5-Omni rows of
+UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer.py`` and
+``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538). Each difference is an argument of its own, and
+one that stands beside ``preset=`` wins. They differ in
+
+* which frames: the same number evenly, by time here, by number there. A recording of constant
+  frame rate gives the same ones; with fewer than 32 frames theirs repeats some;
+* channel order: theirs is the decoder's BGR, handed to a model that reads it as RGB;
+* frame rate: theirs is not told, so that the processor takes 2 frames a second, whatever the clip:
+  32 frames last 16 seconds, and in clips of another length sound and picture drift apart;
+* size: theirs is at most 100,176 pixels with even sides, which transformers' processor scales once
+  more, to whole tokens and at least 128 of them: a portrait frame of 1080x1920 becomes 236x422 and
+  then 252x448, 144 tokens a time step, where ``default`` makes it 224x420 at once, 120 tokens;
+* scaling: theirs is OpenCV's default, which averages two by two pixels and skips the rest. From
+  1080x1920 down, levels differ from the smooth ones by 4 to 10 of 255 on textured pictures;
+* sound: theirs starts with the track's first sample, however late or early the track starts, and
+  closes its gaps; ``default`` puts it on the clock of the frames;
+* system prompt, seed and longest prompt.
+"""
 
 from __future__ import annotations
 
+import difflib
+import json
 import math
 import os
+import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from ugc_models.arguments import plain_value, unknown_names
 from ugc_models.engine.family import Family, ProcessorInputs
 from ugc_models.media.frame_sampling import FrameSampling
-from ugc_models.presets import DEFAULT, Preset, preset_named, text_of
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Values that hold where no argument says otherwise.
+
+    Attributes:
+        name: what ``preset=`` calls it.
+        settings: arguments of :class:`Settings`.
+        engine: arguments of vLLM's engine.
+        generation: generation arguments, where the task states none.
+        system_prompt: ``module:function`` that returns the text, None for the checkpoint's own. A
+            name, because the text is data of the benchmark, which is asked for when it is needed.
+    """
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    system_prompt: str | None = None
+
+
+DEFAULT = Preset("default")
+
+PAPER = Preset(
+    "paper",
+    settings={
+        # VideoAsset(num_frames=32): numpy.linspace over the numbers of the frames, rounded down.
+        "frames": 32,
+        "fps": None,
+        "spread": "count",
+        # VideoConfig: pixels of one frame. Its sides are even (frame_factor), and no preprocessing
+        # option is given, so that the checkpoint's processor resizes what it gets.
+        "min_pixels": 1,
+        "max_pixels": 100_176,
+        "processor_resize": True,
+        # cv2.resize(frame, size): no interpolation is named.
+        "scaling": "opencv",
+        # Frames leave OpenCV's capture in BGR and are never converted.
+        "channels": "bgr",
+        # mm_processor_kwargs hold use_audio_in_video and nothing else.
+        "tell_fps": False,
+        "use_audio_in_video": True,
+        # librosa.load(path, sr=16000): the samples of the track, without its times.
+        "align_sound": False,
+    },
+    # LLM(max_model_len=20000, seed=42). There the seed starts one generator for the whole run, here
+    # each request's own: their captions at temperature 0.2 cannot be drawn again.
+    engine={"max_model_len": 20_000, "seed": 42},
+    # SamplingParams(temperature=0.2, max_tokens=1024)
+    generation={"temperature": 0.2, "max_new_tokens": 1024},
+    system_prompt="ugc_tasks.benchmark:published_system_prompt",
+)
+
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (DEFAULT, PAPER)}
+
+
+_LEAST = {
+    "frames": 1,
+    "max_frames": 2,  # Qwen's vision encoder takes frames in pairs
+    "min_pixels": 1,
+    "max_pixels": 28 * 28,  # one token
+    "decode_workers": 1,
+    "max_in_flight": 1,
+}
+"""The least value of each whole number."""
+
+_WORDS = {
+    "spread": ("time", "count"),
+    "scaling": ("smooth", "opencv"),
+    "channels": ("rgb", "bgr"),
+    "on_overflow": ("refuse", "fewer_frames"),
+}
+"""The values of each argument that is a word."""
+
+_REAL = {"fps", "engine_timeout", "gpu_memory_utilization", "swap_space", "cpu_offload_gb",
+         "mm_processor_cache_gb"}  # fmt: skip
+"""Arguments that are real numbers: 1.0 stays 1.0."""
+
+_PLAIN = {"store"}
+"""Arguments for which "none" is a word and not nothing."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +123,7 @@ class Settings:
     """What ``--model_args`` says, checked.
 
     Attributes:
-        preset: values where no argument says otherwise, see :mod:`ugc_models.presets`.
+        preset: values where no argument says otherwise, see the module's docstring.
         model: Hugging Face name or local folder of a Qwen-Omni checkpoint.
         frames: how many frames, evenly over the clip; ignored where ``fps`` is given.
         fps: frames per second of the clip instead.
@@ -92,9 +194,9 @@ class Settings:
         ours = {f.name for f in fields(cls)} - {"engine", "beside"}
         known = ours | set(engine_names)
         if unknown := sorted(set(arguments) - known):
-            raise ValueError(unknown_names(unknown, known))
-        values = {name: plain_value(name, value) for name, value in arguments.items()}
-        preset = preset_named(values.get("preset", DEFAULT.name))
+            raise ValueError(_unknown_names(unknown, known))
+        values = {name: _plain_value(name, value) for name, value in arguments.items()}
+        preset = _preset_named(values.get("preset", DEFAULT.name))
         settings = cls(
             **{**preset.settings, **{name: v for name, v in values.items() if name in ours}},
             engine={**preset.engine, **{name: v for name, v in values.items() if name not in ours}},
@@ -103,7 +205,7 @@ class Settings:
         settings._check()
         return settings
 
-    def sampling(self, family: Family) -> FrameSampling:
+    def frame_sampling(self, family: Family) -> FrameSampling:
         """Return which frames of a clip are taken for such a checkpoint, and their size."""
         return FrameSampling(
             frames=self.frames,
@@ -128,15 +230,15 @@ class Settings:
             ValueError: the preset's is not installed.
             Exception: the preset's cannot be had; the text says what to do.
         """
-        reference = preset_named(self.preset).system_prompt
+        reference = _preset_named(self.preset).system_prompt
         if reference is None or "system_prompt" in self.beside:
             return self.system_prompt
-        return text_of(reference)
+        return _text_of(reference)
 
     def generation(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """Return a task's generation arguments, the preset's where it states none."""
         given = {name: value for name, value in stated.items() if value is not None}
-        return {**preset_named(self.preset).sampling, **given}
+        return {**_preset_named(self.preset).generation, **given}
 
     def decoding(self) -> str:
         """Return how clips are sampled, in a few words for the results.
@@ -199,23 +301,23 @@ class Settings:
             )
 
 
-_LEAST = {
-    "frames": 1,
-    "max_frames": 2,  # Qwen's vision encoder takes frames in pairs
-    "min_pixels": 1,
-    "max_pixels": 28 * 28,  # one token
-    "decode_workers": 1,
-    "max_in_flight": 1,
-}
-"""The least value of each whole number."""
+def _preset_named(name: object) -> Preset:
+    preset = PRESETS.get(name) if isinstance(name, str) else None
+    if preset is None:
+        raise ValueError(f"preset={name!r}: one of {', '.join(PRESETS)} is needed")
+    return preset
 
-_WORDS = {
-    "spread": ("time", "count"),
-    "scaling": ("smooth", "opencv"),
-    "channels": ("rgb", "bgr"),
-    "on_overflow": ("refuse", "fewer_frames"),
-}
-"""The values of each argument that is a word."""
+
+def _text_of(reference: str) -> str:
+    """Return the text that a ``module:function`` gives; ``ValueError`` if it is not installed."""
+    try:
+        function = pkgutil.resolve_name(reference)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"the preset's system prompt comes from {reference}, which is not installed "
+            f"({error}): state system_prompt= beside the preset"
+        ) from error
+    return str(function())
 
 
 def _beside(preset: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,6 +326,38 @@ def _beside(preset: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
     if preset.system_prompt is not None:
         own["system_prompt"] = preset.system_prompt
     return {name: values[name] for name in own if name in values and values[name] != own[name]}
+
+
+def _unknown_names(names: list[str], known: set[str]) -> str:
+    """Return a sentence on unknown names, each with the nearest known one."""
+    hints = []
+    for name in names:
+        near = difflib.get_close_matches(name, known, n=1)
+        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return (
+        f"unknown model argument {', '.join(hints)}: this model takes its own arguments "
+        "(README, 'Options') and those of vLLM's engine"
+    )
+
+
+def _plain_value(name: str, value: Any) -> Any:
+    """Return a value as it was meant: lmms-eval hands JSON on as text and makes -1 into -1.0.
+
+    Raises:
+        ValueError: text that begins as JSON and is not.
+    """
+    if isinstance(value, float) and value.is_integer() and name not in _REAL:
+        return int(value)
+    if not isinstance(value, str):
+        return value
+    if value.lower() in {"none", "null"} and name not in _PLAIN:
+        return None
+    if value[:1] in {"{", "["}:
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{name}={value}: not valid JSON ({error})") from None
+    return value
 
 
 def _is_rate(value: object) -> bool:

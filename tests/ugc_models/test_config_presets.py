@@ -12,10 +12,9 @@ import pytest
 
 from tests.support.parity import QUESTION, Case, read_case, write
 from tests.support.transformers_reference import Reference
+from ugc_models.config import PAPER, PRESETS, Settings, _preset_named, _text_of
 from ugc_models.engine.family import QWEN2_5, QWEN3
 from ugc_models.engine.local import LocalEngine
-from ugc_models.presets import PAPER, PRESETS, preset_named, text_of
-from ugc_models.settings import Settings
 
 ENGINE = {"seed", "max_model_len", "dtype"}
 
@@ -54,7 +53,7 @@ class TestPaper:
     @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
     def test_gives_even_sides_and_leaves_the_rest_to_the_processor(self, family: Any) -> None:
         paper = settings(preset="paper")
-        assert paper.sampling(family).factor == 2
+        assert paper.frame_sampling(family).factor == 2
         options = paper.processor_inputs(family).options(
             1.3, (32, 422, 236, 3), sound=np.zeros(1000)
         )
@@ -84,7 +83,7 @@ class TestBesideAPreset:
 
     def test_a_rate_wins_over_a_number_of_frames(self) -> None:
         mixed = settings(preset="paper", fps=2.0, tell_fps=True)
-        assert mixed.sampling(QWEN2_5).fps == 2.0
+        assert mixed.frame_sampling(QWEN2_5).fps == 2.0
         assert mixed.decoding() == (
             "paper+fps=2.0+tell_fps=True: 2 fps <=100176px by OpenCV's scaling resized by the "
             "processor BGR with sound (not aligned)"
@@ -135,14 +134,14 @@ class TestTheSystemPromptOfThePaper:
         assert settings(preset="paper").system_text() == "as data"
         assert PAPER.system_prompt == "ugc_tasks.benchmark:published_system_prompt"
 
-    @pytest.mark.parametrize("reference", ["ugc_nowhere:text", "ugc_models.presets:nothing"])
+    @pytest.mark.parametrize("reference", ["ugc_nowhere:text", "ugc_models.config:nothing"])
     def test_that_is_not_installed_is_said_in_words(self, reference: str) -> None:
         with pytest.raises(ValueError, match=r"is not installed .*state system_prompt="):
-            text_of(reference)
+            _text_of(reference)
 
     def test_does_not_bring_the_benchmark_in_before(self) -> None:
         probe = (
-            "import sys; from ugc_models.settings import Settings\n"
+            "import sys; from ugc_models.config import Settings\n"
             "Settings.from_arguments({'preset': 'paper'}, ()).decoding()\n"
             "assert 'ugc_tasks.benchmark' not in sys.modules"
         )
@@ -150,7 +149,7 @@ class TestTheSystemPromptOfThePaper:
 
 
 def test_a_preset_is_found_by_its_name() -> None:
-    assert [preset_named(name).name for name in PRESETS] == ["default", "paper"]
+    assert [_preset_named(name).name for name in PRESETS] == ["default", "paper"]
 
 
 SWITCHES: dict[str, tuple[dict[str, Any], set[str]]] = {
@@ -190,7 +189,7 @@ class TestEachSwitchAlone:
         self, path: Path, case: Case, chosen: Settings, engine: LocalEngine, reference: Reference
     ) -> dict[str, Any]:
         case = Case(case.clip, sound=chosen.use_audio_in_video)
-        clip = read_case(path, case, chosen.sampling(QWEN2_5))
+        clip = read_case(path, case, chosen.frame_sampling(QWEN2_5))
         prompt = reference.chat(QUESTION, chosen.system_text())
         [answer] = write(engine, prompt, [clip], chosen.processor_inputs(QWEN2_5))
         assert answer.error is None

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from lmms_eval.utils import simple_parse_args_string
 
+from ugc_models.config import DEFAULT_MODEL, Settings
 from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.engine.local import engine_argument_names
 from ugc_models.media.frame_sampling import FrameSampling
-from ugc_models.settings import DEFAULT_MODEL, Settings
 
 ENGINE = {
     "model",
@@ -63,11 +63,11 @@ class TestWhatTheyBecome:
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
             min_pixels=5000, max_pixels=60_000,
         )  # fmt: skip
-        assert stated.sampling(QWEN3) == FrameSampling(
+        assert stated.frame_sampling(QWEN3) == FrameSampling(
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
             min_pixels=5000, max_pixels=60_000, factor=32,
         )  # fmt: skip
-        assert settings(processor_resize=True).sampling(QWEN3).factor == 2
+        assert settings(processor_resize=True).frame_sampling(QWEN3).factor == 2
 
     @pytest.mark.parametrize("tell_fps", [True, False])
     @pytest.mark.parametrize("resize", [True, False])

@@ -10,7 +10,7 @@ from lmms_eval.api.instance import Instance
 from lmms_eval.caching.response_cache import ResponseCache
 from lmms_eval.models import get_model
 
-from ugc_models.response_cache import bypass
+from ugc_models.manifest import bypass
 
 
 class Asked:

@@ -1,4 +1,4 @@
-"""Jobs become requests, answers become captions that are on disk, and nothing gets lost between."""
+"""Requests go to the engine, answers become captions that are on disk, and none is lost between."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,22 @@ import numpy as np
 import pytest
 
 from tests.support.clips import write_clip
-from ugc_models import reading
+from ugc_models import pipeline
 from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import QWEN3, ProcessorInputs
-from ugc_models.feed import Feed
-from ugc_models.job import Job
 from ugc_models.media.clip import Clip
 from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import MediaError
+from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.prompt import conversation
-from ugc_models.reading import Reader
 from ugc_models.store import CaptionStore, CaptionStoreError
 
 EIGHT = FrameSampling(frames=8, max_pixels=12 * 28 * 28)
 MADE_OF = {"model": "sha256:1", "engine": {"dtype": "float32"}}
 
-Read = Callable[..., Callable[[Job], Job]]
+Read = Callable[..., Callable[[CaptionRequest], CaptionRequest]]
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +56,20 @@ def pool() -> Iterator[DecodePool]:
 
 @pytest.fixture
 def reader(store: CaptionStore, pool: DecodePool) -> Read:
-    def reader(**made_of: Any) -> Callable[[Job], Job]:
+    def reader(**made_of: Any) -> Callable[[CaptionRequest], CaptionRequest]:
         merged = {**MADE_OF, **made_of}
         return Reader(pool, EIGHT, sound=True, store=store, made_of=merged)
 
     return reader
 
 
-def job(index: int, clip: Path | None, *, prompt: str = "Describe it.", **sampling: Any) -> Job:
+def job(
+    index: int, clip: Path | None, *, prompt: str = "Describe it.", **sampling: Any
+) -> CaptionRequest:
     video = [] if clip is None else [{"type": "video", "url": str(clip)}]
     content = [*video, {"type": "text", "text": prompt}]
     chat = conversation([{"role": "user", "content": content}], None)
-    return Job(index, chat, prompt, {"temperature": 0.2, "seed": 1, **sampling})
+    return CaptionRequest(index, chat, prompt, {"temperature": 0.2, "seed": 1, **sampling})
 
 
 def answered(request: EngineRequest, text: str = "A caption.") -> EngineOutput:
@@ -77,38 +78,73 @@ def answered(request: EngineRequest, text: str = "A caption.") -> EngineOutput:
     )
 
 
+class Hand:
+    """An engine: it answers at once what ``answer`` does not leave open by returning None."""
+
+    def __init__(self, answer: Callable[[EngineRequest], EngineOutput | None] = answered) -> None:
+        self._answer = answer
+        self.asked: list[EngineRequest] = []
+        self.open: dict[int, Future[EngineOutput]] = {}
+        self.came = threading.Condition()
+
+    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
+        future: Future[EngineOutput] = Future()
+        with self.came:
+            self.asked.append(request)
+            if (output := self._answer(request)) is None:
+                self.open[request.index] = future
+            else:
+                future.set_result(output)
+            self.came.notify_all()
+        return future
+
+    def finish(self, index: int) -> None:
+        """Answer one that is open, as soon as it has come."""
+        with self.came:
+            assert self.came.wait_for(lambda: index in self.open, 120)
+            future = self.open.pop(index)
+        future.set_result(EngineOutput(index, f"caption {index}"))
+
+    def decoding(self) -> str:
+        return "by hand"
+
+    def close(self) -> None:
+        pass
+
+
+def nothing(_: EngineRequest) -> None:
+    """Leave every request open."""
+
+
+def pipe(
+    requests: Iterable[CaptionRequest],
+    read: Callable[[CaptionRequest], CaptionRequest],
+    engine: Hand,
+    **more: Any,
+) -> Pipeline:
+    known: dict[str, Any] = {"inputs": ProcessorInputs(), "window": 2, "setup": "tests", **more}
+    return Pipeline(requests, read, lambda: engine, **known)
+
+
 def run(
-    jobs: Sequence[Job],
-    read: Callable[[Job], Job],
+    jobs: Sequence[CaptionRequest],
+    read: Callable[[CaptionRequest], CaptionRequest],
     answer: Callable[[EngineRequest], EngineOutput] = answered,
     **more: Any,
 ) -> tuple[dict[int, Caption], list[EngineRequest]]:
-    """Feed an engine that answers with ``answer``; return the captions, and what it was asked."""
+    """Return the captions, each of which came once, and what the engine was asked."""
     captions: dict[int, Caption] = {}
-    asked: list[EngineRequest] = []
-    with Feed(jobs, read, inputs=ProcessorInputs(), window=2, **more) as feed:
-        while not feed.exhausted():
-            if (request := feed.next_request()) is not None:
-                asked.append(request)
-                if (finished := feed.caption(answer(request), "by hand")) is not None:
-                    captions |= _only_once(captions, finished)
-            else:
-                time.sleep(0.001)
-            for finished in feed.without_engine():
-                captions |= _only_once(captions, finished)
-    return captions, asked
+    engine = Hand(answer)
+    for index, caption in pipe(jobs, read, engine, **more).run():
+        assert index not in captions
+        captions[index] = caption
+    return captions, engine.asked
 
 
-def first_of(feed: Feed) -> EngineRequest:
-    """Return the first request that is ready, when it is."""
-    while (request := feed.next_request()) is None:
-        time.sleep(0.001)
-    return request
-
-
-def _only_once(captions: dict[int, Caption], finished: tuple[int, Caption]) -> dict[int, Caption]:
-    assert finished[0] not in captions
-    return dict([finished])
+def in_background(run: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 class TestTheRecord:
@@ -128,7 +164,7 @@ class TestTheRecord:
             "fps": round(request.fps or 0.0, 6),
             "size": size,
             "seconds": generation["seconds"],
-            "decoding": "by hand",
+            "decoding": "tests, by hand",
             "sound_offset": 0.0,
         }
         assert generation["seconds"] == pytest.approx(5.0, abs=0.05)
@@ -192,58 +228,84 @@ class TestBeforeTheEngine:
         """Blue before red, and whole mel frames of sound."""
         clip = made_up_clip(sound=1_759)
         clip.frames[..., 0] = 200
-        jobs = [job(0, tmp_path / "any.mp4")]
-        with Feed(
-            jobs, lambda job: replace(job, clip=clip), inputs=ProcessorInputs(QWEN3, channels="bgr")
-        ) as feed:
-            request = first_of(feed)
+        _, [request] = run(
+            [job(0, tmp_path / "any.mp4")],
+            lambda job: replace(job, clip=clip),
+            inputs=ProcessorInputs(QWEN3, channels="bgr"),
+        )
         assert request.frames is not None and request.sound is not None
         assert request.frames[0, 0, 0].tolist() == [0, 0, 200]
         assert len(request.sound) == 1_600
 
-    def test_so_many_clips_are_read_at_once_and_that_is_told(self, tmp_path: Path) -> None:
-        both, told = threading.Barrier(2), threading.Event()
+    def test_so_many_clips_are_read_at_once(self) -> None:
+        both = threading.Barrier(2)
 
-        def read(job: Job) -> Job:
+        def read(job: CaptionRequest) -> CaptionRequest:
             both.wait(60)
-            return replace(job, clip=made_up_clip())
+            return job
 
-        jobs = [job(n, tmp_path / "any.mp4") for n in range(2)]
-        with Feed(
-            jobs, read, inputs=ProcessorInputs(), workers=2, window=2, notify=told.set
-        ) as feed:
-            feed.look()
-            assert told.wait(120)
-            assert {first_of(feed).index, first_of(feed).index} == {0, 1}
+        captions, _ = run([job(n, None) for n in range(2)], read, workers=2)
+        assert len(captions) == 2
 
-    def test_so_many_are_read_ahead_of_the_engine(self, tmp_path: Path) -> None:
-        read: list[int] = []
-        third = threading.Event()
+    def test_so_many_are_drawn_and_read_ahead_of_the_engine(self) -> None:
+        drawn, read = list[int](), list[int]()
 
-        def note(job: Job) -> Job:
+        def requests() -> Iterator[CaptionRequest]:
+            for number in range(99):
+                drawn.append(number)
+                yield job(number, None)
+
+        def note(job: CaptionRequest) -> CaptionRequest:
             read.append(job.index)
-            if len(read) == 3:
-                third.set()
-            return replace(job, clip=made_up_clip())
+            return job
 
-        jobs = [job(n, tmp_path / "any.mp4") for n in range(9)]
-        with Feed(jobs, note, inputs=ProcessorInputs(), workers=1, window=3) as feed:
-            feed.exhausted()  # looks for the first ones, and asks nothing
-            assert third.wait(120)
-        assert read == [0, 1, 2]
+        engine = Hand(nothing)
+        flow = pipe(requests(), note, engine, window=3).run()
+        thread = in_background(lambda: next(flow))
+        while len(read) < 5:  # three are with the engine; when that takes one more, one is drawn
+            time.sleep(0.001)
+        time.sleep(0.05)
+        assert drawn == read == [0, 1, 2, 3, 4]
+        assert [request.index for request in engine.asked] == [0, 1, 2]
+        engine.finish(1)
+        thread.join(120)
 
-    def test_what_was_answered_is_let_go(self, tmp_path: Path) -> None:
+    def test_memory_goes_with_the_answer(self, tmp_path: Path) -> None:
         """Frames of a thousand clips would not fit into memory."""
-        jobs = [job(0, tmp_path / "any.mp4")]
-        with Feed(
-            jobs, lambda job: replace(job, clip=made_up_clip()), inputs=ProcessorInputs(), thin=True
-        ) as feed:
-            request = first_of(feed)
-            answer, kept = answered(request), weakref.ref(request)
-            feed.caption(answer, "by hand")
-            del request
+        clips: list[weakref.ref[Clip]] = []
+        kept: list[weakref.ref[EngineRequest]] = []
+
+        def read(job: CaptionRequest) -> CaptionRequest:
+            clip = made_up_clip()
+            clips.append(weakref.ref(clip))
+            return replace(job, clip=clip)
+
+        def answer(request: EngineRequest) -> EngineOutput:
             gc.collect()
-            assert kept() is None
+            # One copy of a clip: what was made of it, and not what it was made of.
+            assert clips[-1]() is None
+            kept.append(weakref.ref(request))
+            return answered(request)
+
+        class Forgetful(Hand):
+            def submit(self, request: EngineRequest) -> Future[EngineOutput]:
+                future = super().submit(request)
+                self.asked.clear()
+                return future
+
+        jobs = [job(n, tmp_path / "any.mp4") for n in range(3)]
+        more = {"inputs": ProcessorInputs(channels="bgr"), "fewer_frames": True, "window": 1}
+        for _ in pipe(jobs, read, Forgetful(answer), **more).run():
+            gc.collect()
+            assert kept[-1]() is None
+        assert len(kept) == 3
+
+    def test_no_engine_is_started_where_none_is_needed(self) -> None:
+        failed = [CaptionRequest(n, None, error="two videos") for n in range(3)]
+        flow = Pipeline(
+            failed, lambda job: job, lambda: pytest.fail("started"), inputs=ProcessorInputs()
+        )
+        assert [caption.generation["error"] for _, caption in flow.run()] == ["two videos"] * 3
 
     def test_the_processor_is_told_how_long_the_sound_is(self, tmp_path: Path) -> None:
         told = made_up_clip(sound=16_000)
@@ -254,37 +316,71 @@ class TestBeforeTheEngine:
         assert request.sound is not None and len(request.sound) == 16_000
         assert request.processor["audio_kwargs"]["max_length"] == 16_480
 
-    def test_a_clip_is_not_kept_beside_what_was_made_of_it(self, tmp_path: Path) -> None:
-        """At any time as many clips as requests may be in the engine: one copy of each."""
-        clips: list[weakref.ref[Clip]] = []
 
-        def read(job: Job) -> Job:
-            clip = made_up_clip()
-            clips.append(weakref.ref(clip))
-            return replace(job, clip=clip)
+class TestTheFlow:
+    def test_no_more_than_the_window_are_with_the_engine(self) -> None:
+        engine = Hand(nothing)
+        flow = pipe([job(n, None) for n in range(7)], lambda job: job, engine, window=3).run()
+        for number in range(7):
+            in_background(lambda n=number: engine.finish(n))  # type: ignore[misc]
+            assert next(flow)[0] == number
+            assert len(engine.asked) - number <= 3
+        assert list(flow) == []
 
-        inputs = ProcessorInputs(channels="bgr")
-        with Feed([job(0, tmp_path / "any.mp4")], read, inputs=inputs) as feed:
-            request = first_of(feed)
-            gc.collect()
-            assert clips[0]() is None
-            assert request.frames is not None
+    def test_what_is_finished_first_comes_out_first(self) -> None:
+        engine = Hand(nothing)
+        flow = pipe([job(n, None) for n in range(3)], lambda job: job, engine, window=3).run()
+        order = []
+        for index in (2, 0, 1):
+            in_background(lambda n=index: engine.finish(n))  # type: ignore[misc]
+            order.append(next(flow)[0])
+        assert order == [2, 0, 1]
+        assert list(flow) == []
 
-    def test_it_tells_whether_a_request_is_ready(self, tmp_path: Path) -> None:
+    def test_what_becomes_ready_wakes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pipeline, "_LOOK_S", 3600.0)
         gate = threading.Event()
 
-        def read(job: Job) -> Job:
-            gate.wait(120)
-            return replace(job, clip=made_up_clip())
+        def read(job: CaptionRequest) -> CaptionRequest:
+            assert gate.wait(120)
+            return job
 
-        jobs = [job(0, tmp_path / "any.mp4")]
-        with Feed(jobs, read, inputs=ProcessorInputs()) as feed:
-            assert not feed.look()
-            gate.set()
-            while not feed.look():
-                time.sleep(0.001)
-            assert feed.next_request() is not None
-            assert not feed.look()
+        threading.Timer(0.2, gate.set).start()
+        captions, _ = run([job(n, None) for n in range(5)], read)
+        assert len(captions) == 5
+
+    def test_what_nobody_waits_for_any_more_is_cancelled(self) -> None:
+        engine = Hand(nothing)
+        flow = pipe([job(n, None) for n in range(3)], lambda job: job, engine, window=3).run()
+        in_background(lambda: engine.finish(1))
+        next(flow)
+        flow.close()  # type: ignore[attr-defined]  # it is a generator
+        assert all(future.cancelled() for future in engine.open.values())
+
+    def test_an_engine_that_is_beyond_use_is_heard_of(self) -> None:
+        engine = Hand(nothing)
+        flow = pipe([job(0, None)], lambda job: job, engine).run()
+
+        def fail() -> None:
+            with engine.came:
+                engine.came.wait_for(lambda: 0 in engine.open, 120)
+            engine.open[0].set_exception(RuntimeError("gone"))
+
+        in_background(fail)
+        with pytest.raises(RuntimeError, match="gone"):
+            next(flow)
+
+    def test_so_is_what_reading_raises_and_nothing_more_is_begun(self) -> None:
+        read: list[int] = []
+
+        def broken(job: CaptionRequest) -> CaptionRequest:
+            read.append(job.index)
+            raise CaptionStoreError("no room")
+
+        with pytest.raises(CaptionStoreError, match="no room"):
+            run([job(n, None) for n in range(99)], broken)
+        time.sleep(0.05)
+        assert len(read) <= 4
 
 
 class TestFindingAgain:
@@ -339,7 +435,7 @@ class TestFindingAgain:
         self, reader: Read, store: CaptionStore, clip: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run([job(0, clip), job(1, None)], reader(), store=store)
-        monkeypatch.setattr(reading, "READING", reading.READING + 1)
+        monkeypatch.setattr(pipeline, "READING", pipeline.READING + 1)
         captions, asked = run([job(0, clip), job(1, None)], reader(), store=store)
         assert [request.index for request in asked] == [0]
         assert captions[1].generation["stored"]
@@ -375,9 +471,7 @@ class TestFindingAgain:
     def test_a_caption_is_on_disk_before_it_is_given_out(
         self, reader: Read, store: CaptionStore, clip: Path
     ) -> None:
-        with Feed([job(0, clip)], reader(), inputs=ProcessorInputs(), store=store) as feed:
-            request = first_of(feed)
-            feed.caption(answered(request), "by hand")
+        for _ in pipe([job(0, clip)], reader(), Hand(), store=store).run():
             assert run([job(0, clip)], reader(), store=store)[1] == []
 
 
@@ -392,12 +486,12 @@ class TestFailures:
         assert [request.index for request in asked] == [1]
 
     def test_a_job_that_was_lost_before_is_passed_on(self, reader: Read) -> None:
-        captions, asked = run([Job(3, None, error="two videos")], reader())
+        captions, asked = run([CaptionRequest(3, None, error="two videos")], reader())
         assert captions[3].generation["error"] == "two videos"
         assert asked == []
 
     def test_so_is_one_that_asks_nothing(self, reader: Read) -> None:
-        captions, asked = run([Job(3, None)], reader())
+        captions, asked = run([CaptionRequest(3, None)], reader())
         assert captions[3].generation["error"] == "nothing was asked"
         assert asked == []
 
@@ -505,7 +599,9 @@ class TestAPromptThatIsTooLong:
     def test_is_asked_with_fewer_frames_until_it_fits_and_says_so(
         self, reader: Read, store: CaptionStore, clip: Path
     ) -> None:
-        captions, asked = run([job(0, clip)], reader(), self.takes(3), thin=True, store=store)
+        captions, asked = run(
+            [job(0, clip)], reader(), self.takes(3), fewer_frames=True, store=store
+        )
         assert [len(request.frames) for request in asked if request.frames is not None] == [8, 4, 2]
         whole, _, thin = asked
         assert thin.fps == pytest.approx((whole.fps or 0) / 4)
@@ -521,38 +617,63 @@ class TestAPromptThatIsTooLong:
         def refuse(request: EngineRequest) -> EngineOutput:
             return EngineOutput(request.index, error="the engine refused it: no such mark")
 
-        captions, asked = run([job(0, clip)], reader(), refuse, thin=True)
+        captions, asked = run([job(0, clip)], reader(), refuse, fewer_frames=True)
         assert captions[0].generation["error"] == "the engine refused it: no such mark"
         assert len(asked) == 1
 
     def test_is_refused_when_no_frame_is_left_to_be_left_out(
         self, reader: Read, clip: Path
     ) -> None:
-        captions, asked = run([job(0, clip)], reader(), self.takes(0), thin=True)
+        captions, asked = run([job(0, clip)], reader(), self.takes(0), fewer_frames=True)
         assert captions[0].generation["error"] == "the engine refused it: long"
         assert len(asked) == 4
 
 
 class TestStopping:
-    def test_nothing_more_is_given_out_and_what_is_asked_may_be_finished(
+    def test_nothing_more_is_asked_and_what_is_asked_is_finished(
         self, reader: Read, store: CaptionStore, clip: Path
     ) -> None:
         jobs = [job(n, clip, seed=n) for n in range(4)]
-        with Feed(jobs, reader(), inputs=ProcessorInputs(), store=store, window=4) as feed:
-            request = first_of(feed)
-            feed.stop()
-            assert feed.next_request() is None
-            assert feed.exhausted()
-            assert feed.caption(answered(request), "by hand") is not None
+        engine = Hand()
+        flow = pipe(jobs, reader(), engine, store=store, window=1)
+        out = []
+        for index, _ in flow.run():
+            out.append(index)
+            flow.stop()
+        assert out == [0]
+        assert len(engine.asked) == 1
         assert len(run(jobs, reader(), store=store)[1]) == 3
 
+    def test_what_is_with_the_engine_comes_out(self) -> None:
+        engine = Hand(nothing)
+        flow = pipe([job(n, None) for n in range(9)], lambda job: job, engine, window=3)
+        out = flow.run()
+
+        def finish_one_of_three() -> None:
+            with engine.came:
+                engine.came.wait_for(lambda: len(engine.open) == 3, 120)
+            engine.finish(0)
+
+        in_background(finish_one_of_three)
+        assert next(out)[0] == 0
+        flow.stop()
+        for number in (1, 2):
+            in_background(lambda n=number: engine.finish(n))  # type: ignore[misc]
+        assert sorted(index for index, _ in out) == [1, 2]
+
     def test_a_prompt_that_is_too_long_is_not_asked_again(self, tmp_path: Path) -> None:
-        jobs = [job(0, tmp_path / "any.mp4")]
-        with Feed(
-            jobs, lambda job: replace(job, clip=made_up_clip()), inputs=ProcessorInputs(), thin=True
-        ) as feed:
-            first_of(feed)
-            feed.stop()
-            finished = feed.caption(EngineOutput(0, error="long", overflow=True), "by hand")
-        assert finished is not None
-        assert finished[1].generation["error"] == "long"
+        engine = Hand()
+        flow = pipe(
+            [job(0, tmp_path / "any.mp4")],
+            lambda job: replace(job, clip=made_up_clip()),
+            engine,
+            fewer_frames=True,
+        )
+
+        def too_long(request: EngineRequest) -> EngineOutput:
+            flow.stop()
+            return EngineOutput(0, error="long", overflow=True)
+
+        engine._answer = too_long
+        [(_, caption)] = flow.run()
+        assert caption.generation["error"] == "long"

@@ -1,0 +1,367 @@
+"""Requests in order, prepared ahead of the engine, answered, and out again as captions on disk.
+
+Threads look up stored captions and read clips; the engine answers many requests at once, without
+batches; :meth:`Pipeline.run` joins the two in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ugc_models.captions import Caption, Generation, is_repetitive
+from ugc_models.decoding.pool import DecodePool
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
+from ugc_models.engine.family import ProcessorInputs
+from ugc_models.media.clip import READING, Clip
+from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.limits import MediaError
+from ugc_models.prompt import Conversation
+from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
+
+LOST_SECONDS = 0.5
+"""How much of its announced picture a clip may lack; with more missing it is another clip."""
+
+_LOOK_S = 1.0
+"""Seconds after which there is another look, should a notification have been missed."""
+
+
+@dataclass(frozen=True)
+class CaptionRequest:
+    """What was asked, and what is known of it so far.
+
+    Attributes:
+        index: the caller's own number for it.
+        chat: the conversation, None where ``error`` says why there is none.
+        prompt: the conversation as the chat template renders it.
+        parameters: arguments of ``vllm.SamplingParams``.
+        clip: what was read from the conversation's video.
+        key: under which its caption is stored, None where captions are not.
+        made_of: what ``key`` is the digest of.
+        found: the caption that an earlier run made of the same.
+        error: why the engine will not be asked, in one sentence.
+    """
+
+    index: int
+    chat: Conversation | None
+    prompt: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    clip: Clip | None = None
+    key: str | None = None
+    made_of: Mapping[str, Any] = field(default_factory=dict)
+    found: Caption | None = None
+    error: str | None = None
+
+
+class Reader:
+    """Prepares requests: finds the stored caption, or reads the clip. For several threads.
+
+    Args:
+        pool: reads clips.
+        sampling: which frames, and how large.
+        sound: whether sound is read.
+        align_sound: whether it is put on the clock of the frames.
+        store: of captions, None for none.
+        made_of: what a caption depends on besides its clip, prompt and parameters.
+    """
+
+    def __init__(
+        self,
+        pool: DecodePool,
+        sampling: FrameSampling,
+        *,
+        sound: bool,
+        align_sound: bool = True,
+        store: CaptionStore | None,
+        made_of: Mapping[str, Any],
+    ) -> None:
+        self._pool, self._sampling, self._store = pool, sampling, store
+        self._sound, self._align_sound = sound, align_sound
+        self._made_of = made_of
+
+    def __call__(self, request: CaptionRequest) -> CaptionRequest:
+        """Return the request with its caption, its clip, or the reason why it has neither.
+
+        Raises:
+            CaptionStoreError: the store cannot be used, which concerns more than one clip.
+        """
+        if request.error is not None or request.chat is None:
+            return request
+        video = request.chat.video
+        try:
+            request = self._keyed(request, video)
+            if request.found is not None or video is None:
+                return request
+            clip = self._pool.read(
+                video, self._sampling, sound=self._sound, align_sound=self._align_sound
+            )
+        except CaptionStoreError:
+            raise
+        except MediaError as error:
+            return replace(request, error=f"the clip cannot be read: {error}")
+        except Exception as error:  # one clip must not end the run, whatever it did
+            said = f"the clip cannot be read: {type(error).__name__}: {error}"
+            return replace(request, error=said)
+        if clip.lost_seconds > LOST_SECONDS:
+            lost, whole = clip.lost_seconds, clip.lost_seconds + clip.duration
+            said = f"the clip is cut off: {lost:.1f} of {whole:.1f} s are missing"
+            return replace(request, error=said)
+        return replace(request, clip=clip)
+
+    def _keyed(self, request: CaptionRequest, video: Path | None) -> CaptionRequest:
+        if self._store is None:
+            return request
+        made_of = {
+            **self._made_of,
+            "prompt": request.prompt,
+            "sampling": dict(request.parameters),
+            "clip": None if video is None else _digest(self._store, video),
+            "align_sound": self._sound and self._align_sound,
+        }
+        if video is not None:
+            made_of["reading"] = READING
+        key = caption_key(made_of)
+        stored = self._store.get(key)
+        if stored is not None:
+            text, generation = stored
+            return replace(request, key=key, found=Caption(text, replace(generation, stored=True)))
+        return replace(request, key=key, made_of=made_of)
+
+
+def _digest(store: CaptionStore, video: Path) -> str:
+    if not video.is_file():
+        # Not opened at all: a pipe would wait for a writer. The reader of clips has the words.
+        return "no regular file"
+    try:
+        return store.digest(video)
+    except OSError as error:
+        return f"unreadable: {type(error).__name__}"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request that is with the engine, or about to be.
+
+    ``again`` is what the engine got, kept where it may be asked with fewer frames.
+    """
+
+    request: CaptionRequest
+    generation: Generation
+    again: EngineRequest | None
+
+
+class Pipeline:
+    """Captions of requests; to be run once.
+
+    Args:
+        requests: taken one by one, a bounded number ahead of the engine.
+        prepare: done with each ahead of the engine; called from ``workers`` threads at once.
+        start: returns the running engine; called when the first request needs one.
+        inputs: how a clip is handed to the checkpoint's processor.
+        setup: how media are set up, in a few words for the record.
+        store: where captions are kept, None for nowhere.
+        workers: how many requests are prepared at once.
+        window: how many are prepared and not yet asked, and how many are with the engine.
+        fewer_frames: ask again with half of the frames where a prompt is too long.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[CaptionRequest],
+        prepare: Callable[[CaptionRequest], CaptionRequest],
+        start: Callable[[], Engine],
+        *,
+        inputs: ProcessorInputs,
+        setup: str = "",
+        store: CaptionStore | None = None,
+        workers: int = 1,
+        window: int = 1,
+        fewer_frames: bool = False,
+    ) -> None:
+        self._wake = threading.Event()
+        self._requests, self._prepare = iter(requests), prepare
+        # Threads, because what they do waits for other processes.
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ugc-prefetch")
+        self._prefetched: list[Future[CaptionRequest]] = []
+        self._ahead = max(workers, window)
+        self._start, self._setup = start, setup
+        self._inputs, self._store = inputs, store
+        self._window, self._fewer_frames = window, fewer_frames
+        self._again: deque[tuple[_Asked, EngineRequest]] = deque()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Ask nothing more; what is asked is finished. May be called from a signal's handler."""
+        self._stopped = True
+        self._wake.set()
+
+    def run(self) -> Iterator[tuple[int, Caption]]:
+        """Yield each request's index and caption once, when it is there and on disk.
+
+        A failure is an empty caption that says why.
+
+        Raises:
+            CaptionStoreError: the store cannot be used.
+            Exception: the engine does not start, or is beyond use. What was asked is cancelled.
+        """
+        engine: Engine | None = None
+        setup = self._setup
+        in_flight: dict[Future[EngineOutput], _Asked] = {}
+        finished: deque[Future[EngineOutput]] = deque()
+
+        def done(future: Future[EngineOutput]) -> None:
+            finished.append(future)
+            self._wake.set()
+
+        try:
+            while True:
+                self._wake.clear()
+                while finished:
+                    future = finished.popleft()
+                    caption = self._caption(in_flight.pop(future), future.result(), setup)
+                    if caption is not None:
+                        yield future.result().index, caption
+                while len(in_flight) < self._window and (ready := self._next()) is not None:
+                    if isinstance(ready, CaptionRequest):
+                        yield ready.index, _without_engine(ready)
+                        continue
+                    asked, request = ready
+                    if engine is None:
+                        engine = self._start()
+                        setup = f"{setup}, {engine.decoding()}"
+                    future = engine.submit(request)
+                    in_flight[future] = asked
+                    future.add_done_callback(done)
+                    del ready, asked, request  # a clip is let go as soon as it is answered
+                if not in_flight and not finished and self._is_exhausted():
+                    return
+                if not finished:
+                    self._wake.wait(_LOOK_S)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            for future in in_flight:  # the caller stopped: nobody waits for these
+                future.cancel()
+
+    def _next(self) -> CaptionRequest | tuple[_Asked, EngineRequest] | None:
+        """Return what is ready: for the engine, or as it is where it needs none; None for none."""
+        if self._stopped:
+            return None
+        if self._again:
+            return self._again.popleft()
+        while len(self._prefetched) < self._ahead:
+            if (request := next(self._requests, None)) is None:
+                break
+            self._prefetched.append(self._threads.submit(self._prepare, request))
+            self._prefetched[-1].add_done_callback(lambda _: self._wake.set())
+        # The oldest of those that are done: nothing waits for long.
+        ready = next((future for future in self._prefetched if future.done()), None)
+        if ready is None:
+            return None
+        self._prefetched.remove(ready)
+        prepared = ready.result()
+        if prepared.found is not None or prepared.error is not None or prepared.chat is None:
+            return prepared
+        asked = self._engine_request(prepared, prepared.chat)
+        return self._asked(replace(prepared, clip=None), _generation(prepared.clip), asked)
+
+    def _is_exhausted(self) -> bool:
+        """Whether nothing will be ready any more; to be asked when nothing is."""
+        return self._stopped or not (self._again or self._prefetched)
+
+    def _engine_request(self, prepared: CaptionRequest, chat: Conversation) -> EngineRequest:
+        clip, inputs = prepared.clip, self._inputs
+        frames = None if clip is None else inputs.frames(clip.frames)
+        sound = None if clip is None else inputs.sound(clip.sound)
+        fps = None if clip is None else clip.fps
+        return EngineRequest(
+            prepared.index,
+            prepared.prompt,
+            frames=frames,
+            fps=fps,
+            sound=sound,
+            parameters=prepared.parameters,
+            processor={} if frames is None else inputs.options(fps, frames.shape, sound=sound),
+            messages=chat.messages,
+        )
+
+    def _asked(
+        self, prepared: CaptionRequest, generation: Generation, request: EngineRequest
+    ) -> tuple[_Asked, EngineRequest]:
+        again = request if self._fewer_frames and request.frames is not None else None
+        return _Asked(prepared, generation, again), request
+
+    def _caption(self, asked: _Asked, output: EngineOutput, setup: str) -> Caption | None:
+        """Return the caption, on disk if it is one; None where it is asked for once more."""
+        if output.overflow and asked.again is not None and self._ask_again(asked, asked.again):
+            return None
+        generation = replace(
+            asked.generation,
+            error=output.error,
+            decoding=setup,
+            finish_reason=output.finish_reason,
+            prompt_tokens=output.prompt_tokens,
+            output_tokens=len(output.output_ids) if output.error is None else None,
+            flags=_flags(output, asked.generation),
+        )
+        if output.error is not None:  # the model never got the sound
+            generation = replace(generation, sound_seconds=0.0)
+        elif self._store is not None and asked.request.key is not None:
+            self._store.put(asked.request.key, asked.request.made_of, output.text, generation)
+        return Caption(output.text, generation)
+
+    def _ask_again(self, asked: _Asked, request: EngineRequest) -> bool:
+        """Ask with every second frame instead; False where no frame can be left out."""
+        frames = request.frames
+        if frames is None or len(frames) < 2 or self._stopped:
+            return False
+        fewer, fps = frames[::2], (request.fps or 2.0) / 2
+        options = self._inputs.options(fps, fewer.shape, sound=request.sound)
+        generation = replace(
+            asked.generation,
+            frames=len(fewer),
+            fps=round(fps, 6),
+            frames_dropped=asked.generation.frames_dropped + len(frames) - len(fewer),
+        )
+        thinner = replace(request, frames=fewer, fps=fps, processor=options)
+        self._again.append(self._asked(asked.request, generation, thinner))
+        return True
+
+
+def _without_engine(request: CaptionRequest) -> Caption:
+    if request.found is not None:  # which may be empty
+        return request.found
+    return Caption("", Generation(error=request.error or "nothing was asked"))
+
+
+def _generation(clip: Clip | None) -> Generation:
+    if clip is None:
+        return Generation()
+    count, height, width, _ = clip.frames.shape
+    return Generation(
+        frames=count,
+        fps=round(clip.fps, 6),
+        size=(width, height),
+        seconds=round(clip.duration, 3),
+        sound_seconds=0.0 if clip.sound is None else round(len(clip.sound) / 16_000, 3),
+        sound_missing=clip.sound_missing,
+        sound_offset=None if clip.sound_offset is None else round(clip.sound_offset, 4),
+        sound_gaps=round(clip.sound_gaps, 4),
+        picture_track=clip.picture_track,
+        sound_track=clip.sound_track,
+    )
+
+
+def _flags(output: EngineOutput, asked: Generation) -> tuple[str, ...]:
+    if output.error is not None:
+        return ()
+    flags = {
+        "token_limit": output.finish_reason == "length",
+        "repetition": is_repetitive(output.text),
+        "fewer_frames": asked.frames_dropped > 0,
+    }
+    return tuple(name for name, raised in flags.items() if raised)
