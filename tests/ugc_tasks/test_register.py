@@ -164,6 +164,7 @@ def test_the_wheel_has_all_that_a_run_needs(wheel: Path) -> None:
         "ugc_tasks/judge/prices.toml",
         "ugc_tasks/judge/protocol/profile_paper.toml",
         "ugc_tasks/judge/protocol/profile_rubric.toml",
+        "ugc_tasks/data/published.toml",
         "ugc_tasks/sample/final_caption_qa.json",
         "ugc_tasks/py.typed",
         "ugc_models/py.typed",

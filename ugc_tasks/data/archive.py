@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, admit
+from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, NotChecked, admit
 from ugc_tasks.data.clips import staging
 from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Ledger
@@ -189,6 +189,8 @@ def _take(
             admit(temporary, target)
             ledger.note_checked(target, None)
         taken.done.append(target.stem)
+    except NotChecked as fault:
+        taken.refuse(member.name, str(fault))
     except ClipFault as fault:
         taken.refuse(member.name, f"it is no clip: {fault}")
     except BadArchive as error:

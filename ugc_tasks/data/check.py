@@ -1,7 +1,7 @@
-"""Whether a file is a whole clip, found by decoding its beginning and its end, or all of it.
+"""Whether a file is a whole clip: its beginning and its end are decoded, or all of it.
 
-What is looked at may be hostile: only self-contained media files on this machine are opened, in
-bounded time and size. That their tracks decode without damage all along is for whoever reads them.
+The file may be hostile: only self-contained media files on this machine are opened, and their size
+and the time are bounded. Damage in the middle is not looked for; the reader of the clip finds it.
 """
 
 from __future__ import annotations
@@ -36,13 +36,17 @@ _BUDGET_S = 60.0
 _OPTIONS = {
     "format_whitelist": "mov,matroska",
     "protocol_whitelist": "file",
-    # An MP4 may say that its samples lie in another file. Off is libav's default; say so.
+    # An MP4 may say that its samples lie in another file: not here (libav's default).
     "enable_drefs": "0",
 }
 
 
 class ClipFault(ValueError):
     """A file is no usable clip; the message is a clause that says why."""
+
+
+class NotChecked(ClipFault):
+    """A file could not be looked at now; nothing is known of it."""
 
 
 State = Literal["present", "gone", "broken", "missing"]
@@ -65,7 +69,7 @@ def admit(temporary: Path, target: Path) -> float:
     """
     seconds = check_clip(temporary)
     with temporary.open("rb") as written:
-        os.fsync(written.fileno())  # a machine that stops must not leave a name without content
+        os.fsync(written.fileno())  # or a power failure could leave the name without the content
     temporary.replace(target)
     return seconds
 
@@ -76,6 +80,7 @@ def check_clip(path: Path) -> float:
     Raises:
         ClipFault: it is no video file, has no picture that decodes at its beginning or in its last
             seconds, or has no plausible length.
+        NotChecked: there is not enough memory.
     """
     import av.error
 
@@ -100,7 +105,7 @@ def check_clip(path: Path) -> float:
         ) as container:
             seconds = _check(container, give_up)
     except MemoryError:  # libav's own, too, which is an FFmpegError
-        raise ClipFault("there is not enough memory to read it") from None
+        raise NotChecked("there is not enough memory to check it") from None
     except (av.error.FFmpegError, OSError) as error:
         said = (str(error.strerror or "") or type(error).__name__)[:100]
         raise ClipFault(f"it is not a readable video file ({said})") from None
@@ -138,6 +143,8 @@ def _state(video_id: str, path: Path, ledger: Ledger) -> ClipState:
         if not known:
             try:
                 check_clip(path)
+            except NotChecked as error:
+                return ClipState("missing", f"{path.name}: {error}")
             except ClipFault as error:
                 fault = str(error)
             ledger.note_checked(path, fault)
@@ -163,7 +170,7 @@ def _check(container: InputContainer, give_up: float) -> float:
         last = max((_end(frame) for frame in _frames(container, picture, give_up)), default=start)
         if last - start >= seconds - tail:
             return seconds
-    # A picture may need what is long before it, and other tracks may end later than it does.
+    # The last pictures may need data from long before them, and other tracks may end later.
     ends = _read_all(container, picture, give_up)
     if seconds is None:
         seconds = _plausible(ends.picture - start)
@@ -229,7 +236,7 @@ def _picture(container: InputContainer) -> VideoStream:
 
 
 def _end(frame: VideoFrame) -> float:
-    """Return when a picture gives way, in seconds; the last may be shown for long."""
+    """Return when a picture is no longer shown, in seconds; the last may be shown for long."""
     shown = frame.duration * frame.time_base if frame.duration and frame.time_base else 0
     return (frame.time or 0.0) + float(shown)
 
@@ -269,7 +276,7 @@ def _frames(
 
 
 def _decoded(packet: Packet, picture: VideoStream, give_up: float) -> Iterator[VideoFrame]:
-    """Decode a packet; damage in one of them is for the reader, the next may be whole."""
+    """Decode a packet; one that is damaged gives nothing, and the next may be whole."""
     import av.error
 
     if time.monotonic() > give_up:

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data.check import ClipFault, admit
+from ugc_tasks.data.check import ClipFault, NotChecked, admit
 from ugc_tasks.data.download import NoClip, Stopped, download_clip
 from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Dead, Ledger
@@ -189,6 +189,8 @@ class _Fetching:
                 admit(found, target)
                 self.ledger.note_checked(target, None)
                 self.ledger.forget_dead(video_id)
+        except NotChecked as fault:
+            raise NoClip("failed", f"{fault}") from None
         except ClipFault as fault:
             raise NoClip("broken", f"what came is no clip: {fault}") from None
         except OSError as error:
@@ -275,8 +277,8 @@ class _Site:
     def finish(self) -> dict[str, str]:
         """Return the reasons, by id, of the verdicts that cannot be believed in the end.
 
-        Where no clip of the site ever came, a plain word of the server (``gone``, ``broken``) is
-        believed, as there were few of them.
+        Where no clip of the site ever came, a definite answer (``gone``, ``broken``) is believed,
+        because there were few of them.
         """
         known = [verdict.kind for _, _, verdict in self._open]
         if not self.closed.is_set() and any(kind != "failed" for kind in known):

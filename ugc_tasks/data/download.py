@@ -43,7 +43,7 @@ _TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("refused", re.compile(r"IP address is blocked|video not available", re.I)),
     ("refused", re.compile(r"not available (in|from) your|geo.?restrict", re.I)),
     ("refused", re.compile(r"log ?in|comfortable for some audiences", re.I)),
-    # Also how a site answers that has had enough.
+    # A site that limits requests answers so, too.
     ("refused", re.compile(r"Did not get any data|No video formats found", re.I)),
     ("broken", re.compile(r"format is not available|DRM protected", re.I)),
     ("broken", re.compile(r"No suitable extractor|unusual and will be skipped", re.I)),

@@ -17,7 +17,15 @@ import pytest
 
 from tests.support.clips import write_clip, write_song
 from ugc_tasks.data import check
-from ugc_tasks.data.check import ClipFault, admit, check_clip
+from ugc_tasks.data.check import (
+    ClipFault,
+    ClipState,
+    NotChecked,
+    admit,
+    check_clip,
+    survey,
+)
+from ugc_tasks.data.ledger import Ledger
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -141,16 +149,24 @@ def test_sound_with_a_cover_has_no_picture(tmp_path: Path) -> None:
         check_clip(song)
 
 
-def test_a_lack_of_memory_is_not_taken_for_damage(
+def test_a_lack_of_memory_is_not_taken_for_damage_and_is_not_remembered(
     tmp_path: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(*_: object, **__: object) -> None:
         raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
+    def look() -> ClipState:
+        return survey(["clip"], tmp_path, ledger, workers=1, step=lambda _: None)["clip"]
+
     (tmp_path / "clip.mp4").write_bytes(clip_bytes)
-    monkeypatch.setattr(av, "open", lacking)
-    with pytest.raises(ClipFault, match="there is not enough memory to read it"):
-        check_clip(tmp_path / "clip.mp4")
+    with Ledger(None) as ledger:
+        with monkeypatch.context() as patch:
+            patch.setattr(av, "open", lacking)
+            with pytest.raises(NotChecked, match="there is not enough memory to check it"):
+                check_clip(tmp_path / "clip.mp4")
+            said = "clip.mp4: there is not enough memory to check it"
+            assert look() == ClipState("missing", said)
+        assert look() == ClipState("present")
 
 
 def test_only_files_are_looked_at(tmp_path: Path) -> None:

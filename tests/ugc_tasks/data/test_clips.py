@@ -15,6 +15,7 @@ import pytest
 from tests.support.web_host import HTML, MP4, Answer, WebHost
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data import clips
+from ugc_tasks.data.check import NotChecked
 from ugc_tasks.data.clips import Fetched, fetch_clips, staging
 from ugc_tasks.data.download import ANY_HOST, TIKTOK, Kind, NoClip
 from ugc_tasks.data.ledger import Dead, Ledger
@@ -317,6 +318,18 @@ def test_a_failure_is_never_kept_as_gone(fetch: Fetch, ledger: Ledger, site: Mak
     fetched = fetch(tiktok(5))
     assert fetched.failed == {"PI-1": "HTTP 429", "PI-5": "HTTP 429"}
     assert dead(ledger, tiktok(5)) == []
+
+
+def test_a_lack_of_memory_is_a_failure_of_this_time(
+    fetch: Fetch, ledger: Ledger, site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(found: Path, target: Path) -> None:
+        raise NotChecked("there is not enough memory to check it")
+
+    site(lambda link, n: None)
+    monkeypatch.setattr(clips, "admit", lacking)
+    assert fetch(tiktok(1)).failed == {"PI-1": "there is not enough memory to check it"}
+    assert dead(ledger, tiktok(1)) == []
 
 
 def test_few_refusals_alone_prove_nothing(fetch: Fetch, ledger: Ledger, site: MakeSite) -> None:
