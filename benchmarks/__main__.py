@@ -1,4 +1,7 @@
-"""All benchmarks that need no GPU: ``python -m benchmarks``, or ``make bench``."""
+"""All benchmarks that need no GPU: ``python -m benchmarks``, or ``make bench``.
+
+Short: it only starts the others.
+"""
 
 from __future__ import annotations
 

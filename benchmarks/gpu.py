@@ -15,10 +15,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ ENGINE: dict[str, Any] = {
 }
 _EPILOG = """examples:
   python -m benchmarks.gpu                        on a GPU machine; minutes with 16 cores
-  python -m benchmarks.gpu --clips 400 --in-flight 128 renderer_num_workers=8
+  python -m benchmarks.gpu --clips 400 --engine '{"renderer_num_workers": 8}'
   python -m benchmarks.gpu --tiny                 the same in little, on the processor: does it run?
 """
 _FULLY_USED = 90.0
@@ -97,9 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     ):
         parser.add_argument(f"--{name}", type=int, default=standard, help=f"{what} (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder (%(default)s)")
-    parser.add_argument(
-        "engine", nargs="*", type=_argument, metavar="NAME=VALUE", help="arguments of vLLM's engine"
-    )
+    parser.add_argument("--engine", type=json.loads, default={}, help="vLLM's arguments, as JSON")
     options = parser.parse_args(arguments)
     try:
         run(options)
@@ -117,9 +115,9 @@ def run(options: argparse.Namespace) -> Report:
         model = tiny_model(Path(scratch)) if options.tiny else _true_model(Path(scratch), options)
         try:
             ask(model, files[:16], options.tokens)  # what is compiled or tuned at first use
-            with GpuBusy() as busy:
+            with gpu_busy() as busy:
                 ours = ask(model, files, options.tokens).rate
-            with GpuBusy() as loop_busy:
+            with gpu_busy() as loop_busy:
                 loop = ask(model, files[: options.loop], options.tokens, 1).rate
         finally:
             model.clean()
@@ -129,15 +127,19 @@ def run(options: argparse.Namespace) -> Report:
         title=f"{options.clips} clips, {FRAMES} frames, {options.tokens} tokens: {what}",
         rows=[
             Row("ours: all clips at once", "rate", ours, "clips/s", ours / loop),
-            Row("ours: all clips at once", "GPU busy", busy.mean, "%"),
+            Row("ours: all clips at once", "GPU busy", _mean(busy), "%"),
             Row(one, "rate", loop, "clips/s", 1.0),
-            Row(one, "GPU busy", loop_busy.mean, "%"),
+            Row(one, "GPU busy", _mean(loop_busy), "%"),
             Row(f"decoding alone, {options.workers} workers", "rate", decoding, "clips/s"),
-            Row("bottleneck", "is", bottleneck(ours, decoding, busy.mean)),
+            Row("bottleneck", "is", bottleneck(ours, decoding, _mean(busy))),
         ],
         machine=machine(PACKAGES) | {"GPU": _gpu_name()},
         notes=[f"The loop ran over {options.loop} clips: each takes as long as the other."],
     ).publish("gpu-tiny" if options.tiny else "gpu", options.out)
+
+
+def _mean(busy: list[float]) -> float | str:
+    return statistics.fmean(busy) if busy else "no GPU was seen"
 
 
 def bottleneck(ours: float, decoding: float, busy: float | str) -> str:
@@ -179,7 +181,7 @@ def _true_model(folder: Path, options: argparse.Namespace) -> QwenOmniVLLM:
         store="none",
         decode_workers=options.workers,
         max_in_flight=options.in_flight,
-        **{**ENGINE, **dict(options.engine)},
+        **{**ENGINE, **options.engine},
     )
 
 
@@ -216,53 +218,30 @@ def _padded(tokenizer: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(content))
 
 
-class GpuBusy:
-    """The share of time in which the first GPU did something, as its driver counts it."""
+@contextmanager
+def gpu_busy() -> Iterator[list[float]]:
+    """Fill a list with how busy the first GPU is, in per cent, five times a second; empty without.
 
-    def __init__(self, look: Callable[[], float] | None = None) -> None:
-        self._look = look or (_ask_driver if shutil.which("nvidia-smi") else None)
-        self._seen: list[float] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    @property
-    def mean(self) -> float | str:
-        """Per cent; or that there is no GPU, or no time to look at it."""
-        return statistics.fmean(self._seen) if self._seen else "no GPU was seen"
-
-    def __enter__(self) -> GpuBusy:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while self._look is not None and not self._ended.wait(0.2):
-            self._seen.append(self._look())
-
-
-def _ask_driver() -> float:
+    It is complete when the ``with`` ends.
+    """
+    seen: list[float] = []
+    if not shutil.which("nvidia-smi"):
+        yield seen
+        return
     query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
-    said = subprocess.run(["nvidia-smi", *query], capture_output=True, check=True, timeout=30)
-    return float(said.stdout.split()[0])
+    command = ["nvidia-smi", *query, "-lms", "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+        try:
+            yield seen
+        finally:
+            watch.terminate()
+            seen += [float(line) for line in watch.communicate()[0].split()]
 
 
 def _gpu_name() -> str:
     import torch
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ once. 999 judgments then cannot take less than 999/64 s; the aim is at most 1.15
 the same where we would ask 256 at once if we were let, and with a fifth of all requests failing
 (429, 500, resets, silence, empty and junk bodies): none may be lost.
 
-Run ``python -m benchmarks.judging``; it takes about two minutes. Not a test: it measures the
-machine too.
+Run ``python -m benchmarks.judging``; it takes about two minutes.
 """
 
 from __future__ import annotations

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import gpu
-from benchmarks.gpu import GpuBusy, bottleneck
+from benchmarks.gpu import bottleneck, gpu_busy
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -59,26 +61,35 @@ def test_what_fails_is_exit_code_1(
 ) -> None:
     def refuse(options: argparse.Namespace) -> None:
         assert options.clips == 9
-        assert dict(options.engine) == {"max_num_seqs": 2, "dtype": "float32"}
+        assert options.engine == {"max_num_seqs": 2}
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(gpu, "run", refuse)
-    assert gpu.main(["--tiny", "--clips", "9", "max_num_seqs=2", "dtype=float32"]) == 1
+    assert gpu.main(["--tiny", "--clips", "9", "--engine", '{"max_num_seqs": 2}']) == 1
     assert "gpu: RuntimeError: no memory" in capsys.readouterr().err
 
 
-def test_an_argument_without_a_value_is_exit_code_2() -> None:
+def test_arguments_of_the_engine_that_are_no_json_are_exit_code_2() -> None:
     with pytest.raises(SystemExit) as ended:
-        gpu.main(["--tiny", "max_num_seqs"])
+        gpu.main(["--tiny", "--engine", "max_num_seqs"])
     assert ended.value.code == 2
 
 
-def test_the_share_of_busy_time_is_the_mean_of_what_the_driver_says() -> None:
-    says = iter([100.0, 50.0])
-    with GpuBusy(lambda: next(says, 75.0)) as busy:
-        while isinstance(busy.mean, str):
-            pass
-    assert busy.mean == pytest.approx(75.0, abs=25.0)
+def test_the_driver_is_asked_for_as_long_as_work_lasts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 100\necho 50\ntouch $0.asked\nexec sleep 60\n", "ascii")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with gpu_busy() as busy:
+        while not (tmp_path / "nvidia-smi.asked").exists():
+            time.sleep(0.01)
+    assert busy == [100.0, 50.0]
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with gpu_busy() as busy:
+        pass
+    assert busy == []
 
 
 @pytest.mark.parametrize(

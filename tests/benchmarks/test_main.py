@@ -56,7 +56,7 @@ def test_the_help_has_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]
     assert "exit codes:" in said
 
 
-def test_sizes_are_of_what_has_content_and_each_is_set_beside_its_limit() -> None:
+def test_sizes_are_set_beside_their_limits() -> None:
     lines = {
         "ugc_tasks/__init__.py": 4,
         "ugc_tasks/run.py": 100,
@@ -64,10 +64,24 @@ def test_sizes_are_of_what_has_content_and_each_is_set_beside_its_limit() -> Non
         "ugc_tasks/judge/transport/retry.py": 59,
         "ugc_models/engine/base.py": 400,
     }
-    said = [str(count).strip() for count in size.counts(lines)]
-    assert said[0] == "17,563  lines of Python outside tests/: at most 17,500, OVER"
-    assert said[1] == "5  files with content: at most 120, ok"
-    assert "2  modules in ugc_tasks/judge: at most 16, ok" in said
-    assert "1  modules at the top of ugc_tasks: at most 3, ok" in said
-    assert "0  modules at the top of ugc_models: at most 7, ok" in said
-    assert said[-2:] == ["1  modules under 60 lines", "59    ugc_tasks/judge/transport/retry.py"]
+    assert list(size.counts(lines)) == [
+        ("lines of Python outside tests/", 17_563, 17_500),
+        ("files with content", 5, 120),
+        ("modules in ugc_tasks/judge", 2, 16),
+        ("modules at the top of ugc_tasks", 1, 3),
+        ("modules at the top of ugc_models", 0, 7),
+        ("modules under 60 lines", 1, None),
+        ("  ugc_tasks/judge/transport/retry.py", 59, None),
+    ]
+
+
+def test_what_is_over_its_limit_is_said_and_is_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(size, "lines_of_source", lambda: {"a.py": 100})
+    assert size.main() == 0
+    monkeypatch.setattr(size, "lines_of_source", lambda: {"a.py": 17_501})
+    assert size.main() == 1
+    assert (
+        " 17,501  lines of Python outside tests/: at most 17,500, OVER" in capsys.readouterr().out
+    )

@@ -1,26 +1,38 @@
-"""A clip as a captioner takes it: a few small frames and its sound."""
+"""A clip as a captioner takes it: a few small frames and its sound.
+
+The frames are chosen by the times at which they are shown, decoded as far as needed, kept small.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ugc_models.media.frame_sampling import FrameSampling
-from ugc_models.media.frames import read_frames
-from ugc_models.media.limits import Budget, Limits
-from ugc_models.media.sound import Clock, Sound, read_sound
+import numpy as np
+
+from ugc_models.media.container import open_media
+from ugc_models.media.frame_sampling import FrameSampling, select
+from ugc_models.media.joins import Joins
+from ugc_models.media.limits import TRACKS_TRIED, Budget, Limits, MediaError
+from ugc_models.media.scale import Scaler
+from ugc_models.media.sound import Clock, read_sound
+from ugc_models.media.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
-    import numpy as np
+    from av.video.frame import VideoFrame
     from numpy.typing import NDArray
 
 READING = 2
-"""Which way of reading clips this is. It is raised where the frames or the sound of some clips come
-out otherwise, so that captions of the ones before are made anew. 2: sound on the clock of the
-frames, colours of clips stored as RGB, files joined from several, tracks that can be decoded."""
+"""Version of the way in which clips are read, a part of the key of a stored caption. It is raised
+when some clips come out with other frames or other sound, so that their captions are made anew. 2:
+sound on the clock of the frames, colours of clips stored as RGB, joined files, the best track that
+can be decoded."""
+_STRICT = {"err_detect": "explode"}
+"""Decoder options that make libav report damage which it would otherwise conceal in silence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +57,7 @@ class Clip:
     capped: bool
     """True when ``FrameSampling.max_frames`` made ``fps`` lower than was asked for."""
     decode_errors: int
-    """Packets and frames of the picture that the decoder found damaged, as far as it was read."""
+    """Packets and frames of the picture that were found damaged, as far as it was decoded."""
     lost_seconds: float
     """Seconds of picture that the file announces and does not hold: above 0 when it is cut off."""
     sound_offset: float | None = None
@@ -55,9 +67,9 @@ class Clip:
     sound_gaps: float = 0.0
     """Seconds for which the audio track pauses: silence, where it was aligned."""
     picture_track: int | None = None
-    """Which track of the file the frames are from; None where there is no other of its kind."""
+    """Index of the track that the frames are from; None where the file has one of picture only."""
     sound_track: int | None = None
-    """Which track of the file the sound is from; None where there is no other of its kind."""
+    """Index of the track that the sound is from; None where the file has one of sound only."""
 
     def __repr__(self) -> str:
         sound = self.sound_missing if self.sound is None else f"{len(self.sound) / 16_000:.2f} s"
@@ -81,28 +93,161 @@ def read_clip(
     ``limits``, and ``OutOfMemoryError`` for want of memory. Why there is no sound is in
     ``sound_missing``.
     """
-    budget = Budget(limits or Limits())
-    located = Path(path)
-    picture = read_frames(located, sampling or FrameSampling(), budget, threads)
-    heard = Sound(None, "not asked for")
-    if sound:
-        # A single frame may stand for as long as there is sound.
-        length = picture.duration if len(picture.frames) > 1 else math.inf
-        clock = Clock(picture.start, length, picture.joins)
-        heard = read_sound(located, budget, clock, align=align_sound)
-    return Clip(
-        frames=picture.frames,
-        times=picture.times,
-        fps=picture.fps,
+    job = _Job(Path(path), sampling or FrameSampling(), Budget(limits or Limits()), threads)
+    clip, start, joins = _read_picture(job)
+    if not sound:
+        return clip
+    # A single frame may stand for as long as there is sound.
+    length = clip.duration if len(clip.frames) > 1 else math.inf
+    heard = read_sound(job.path, job.budget, Clock(start, length, joins), align=align_sound)
+    return replace(
+        clip,
         sound=heard.samples,
         sound_missing=heard.missing,
-        duration=picture.duration,
-        source_size=picture.source_size,
-        capped=picture.capped,
-        decode_errors=picture.decode_errors,
-        lost_seconds=picture.lost_seconds,
         sound_offset=heard.offset,
         sound_gaps=heard.gaps,
-        picture_track=picture.track,
         sound_track=heard.track,
     )
+
+
+class _NoFrames(MediaError):
+    """Nothing of a track can be decoded."""
+
+
+@dataclass
+class _Decoded:
+    """What one pass through the decoder brought."""
+
+    small: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    """The wanted frames by time, in ticks."""
+    seen: set[int] = field(default_factory=set)
+    """The time of every frame that left the decoder, in ticks."""
+    source_size: tuple[int, int] = (0, 0)
+    damage: int = 0
+    """How many packets and frames were found damaged."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is read, and how."""
+
+    path: Path
+    sampling: FrameSampling
+    budget: Budget
+    threads: int
+
+
+def _read_picture(job: _Job) -> tuple[Clip, float, Joins]:
+    """Read a clip without its sound, when it starts on the file's clock, and the file's joins.
+
+    Packets say when each frame is shown, so frames are chosen before anything is decoded. Packets
+    that the chosen frames do not need are not decoded (``sparse.py``); at any doubt all are. In a
+    damaged file, chosen frames may never leave the decoder: then others are chosen among those
+    that did, and the file is decoded once more.
+    """
+    timeline = read_timeline(job.path, job.budget)
+    tracks = timeline.tracks[:TRACKS_TRIED]
+    for place, track in enumerate(tracks):
+        if place:
+            timeline = read_timeline(job.path, job.budget, track)
+        try:
+            return _picture(job, timeline, track if timeline.several else None)
+        except _NoFrames:
+            continue
+    raise MediaError("zero frames: nothing of its picture can be decoded")
+
+
+def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, float, Joins]:
+    errors = 0
+    for _ in range(2):
+        if timeline.ticks:
+            choice = select(timeline.seconds(), timeline.duration, job.sampling)
+            wanted = [timeline.ticks[index] for index in choice.indices]
+        else:
+            wanted = []
+        decoded = _decode_sparsely(job, timeline, wanted) or _decode(job, timeline, wanted)
+        errors = max(errors, decoded.damage)
+        if wanted and all(tick in decoded.small for tick in wanted):
+            clip = Clip(
+                frames=np.stack([decoded.small[tick] for tick in wanted]),
+                times=timeline.seconds()[list(choice.indices)],
+                fps=choice.fps,
+                sound=None,
+                sound_missing="not asked for",
+                duration=timeline.duration,
+                source_size=decoded.source_size,
+                capped=choice.capped,
+                decode_errors=errors,
+                lost_seconds=timeline.lost,
+                picture_track=track,
+            )
+            return clip, timeline.start, timeline.joins
+        if not decoded.seen:
+            raise _NoFrames
+        timeline = timeline.among(decoded.seen)
+        timeline.check(job.budget.limits)
+    raise MediaError("damaged: its picture decodes differently each time")
+
+
+def _decode_sparsely(job: _Job, timeline: Timeline, wanted: Collection[int]) -> _Decoded | None:
+    """Decode what the wanted frames need; None where it is not certain that these are right.
+
+    At any sign of damage they are not: a decoder conceals it with the frames that it was given
+    before, and here it was not given all of them.
+    """
+    if timeline.packets is None or not wanted:
+        return None
+    decoded = _decode(job, timeline, wanted, timeline.packets.steps(wanted))
+    whole = not decoded.damage and all(tick in decoded.small for tick in wanted)
+    return decoded if whole else None
+
+
+def _decode(
+    job: _Job, timeline: Timeline, wanted: Collection[int], steps: bytes | None = None
+) -> _Decoded:
+    """Decode up to the last wanted frame, keeping the wanted ones; to the end if one is missing.
+
+    With ``steps`` (``sparse.Step``) packets are left out, and the first sign of damage is the end.
+    """
+    result = _Decoded()
+    missing = set(wanted)
+    budget = job.budget
+    with open_media(job.path, budget, timeline.joins) as media:
+        streams = media.container.streams.video
+        stream = next((each for each in streams if each.index == timeline.tracks[0]), None)
+        if stream is None or stream.codec_context is None:
+            raise MediaError("damaged: its tracks differ each time")
+        stream.codec_context.thread_count = job.threads
+        stream.codec_context.thread_type = "AUTO"
+        # The header's size was checked; this holds the decoder to it if the stream differs.
+        options = {"max_pixels": str(budget.limits.source_pixels)}
+        stream.codec_context.options = options | _STRICT if steps else options
+        scale = Scaler(job.sampling, stream.sample_aspect_ratio)
+        at = 0
+        for frame in media.decode(stream, steps):
+            at = _shown_at(frame, after=at)
+            # Half of an interlaced frame can be left out where its other half is wanted.
+            if steps and (media.damage.count or frame.interlaced_frame):
+                break
+            result.seen.add(at)
+            if at in missing:
+                result.small[at] = scale(frame)
+                missing.remove(at)
+                if not missing:
+                    break
+        result.damage = media.damage.count
+        result.source_size = scale.source_size or (0, 0)
+    return result
+
+
+def _shown_at(frame: VideoFrame, *, after: int) -> int:
+    """Return the frame's presentation time in ticks, given that of the one before.
+
+    Where the file stores no presentation times, the decoder gives out frames in the order of
+    display, with the decoding times in that order. The last few, which it held back, have none.
+    """
+    if frame.pts is not None:
+        return frame.pts
+    if frame.dts is not None:
+        return frame.dts
+    return after + max(1, frame.duration)

@@ -14,25 +14,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import av
 import av.error
 from av.container import Flags
 from av.stream import Disposition
 
-from ugc_models.media.joins import NO_JOINS, Joins, Mark, find_joins
+from ugc_models.media.joins import NO_JOINS, Joins
 from ugc_models.media.limits import Budget, MediaError, OutOfMemoryError
 from ugc_models.media.sparse import Step
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+    Stream = VideoStream | AudioStream
 Track = TypeVar("Track", "VideoStream", "AudioStream")
 
 DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
@@ -64,8 +63,76 @@ class Damage:
             self.first = "damaged data" if error is None else _words(error)
 
 
+class MediaFile:
+    """An open file."""
+
+    def __init__(self, container: InputContainer, budget: Budget, joins: Joins) -> None:
+        self.container = container
+        self.damage = Damage()
+        """What was found in the packets and frames that were read so far."""
+        self._budget = budget
+        self._joins = joins
+
+    def packets(self, stream: Stream | None = None) -> Iterator[Packet]:
+        """Yield the stream's packets, to the end or to where the file cannot be read on.
+
+        Where the file was joined from several, their times are those on its common clock. Without a
+        stream, the packets of all tracks come in the order of the file, as they are.
+        """
+        demuxed = self.container.demux() if stream is None else self.container.demux(stream)
+        shift = None if stream is None else self._joins.shifter(stream.time_base or Fraction(1))
+        most, count = self._budget.limits.packets, 0
+        while True:
+            self._budget.check_time()
+            try:
+                packet = next(demuxed, None)
+            except (av.error.ExitError, MemoryError):
+                raise
+            except av.error.FFmpegError as error:
+                self.damage.note(error)
+                return
+            if packet is None:
+                return
+            if packet.size == 0:
+                continue  # the empty packet with which PyAV asks for a flush
+            count += 1
+            if count > most:
+                raise MediaError(f"too large: a track has more than {most} packets")
+            if shift is not None:
+                shift(packet)
+            yield packet
+
+    def decode(self, stream: Stream, steps: bytes | None = None) -> Iterator[Any]:
+        """Yield the stream's ``VideoFrame`` or ``AudioFrame`` in the order of the decoder.
+
+        What the decoder refuses is stepped over. ``steps`` has a ``sparse.Step`` for each packet;
+        without, all are decoded.
+        """
+        # The last "packet" makes the decoder give out what it still holds.
+        packets = chain(self.packets(stream), [None])
+        for packet, step in zip(packets, chain(steps or b"", repeat(Step.DECODE)), strict=False):
+            if step == Step.LEAVE:
+                continue
+            if steps is not None:
+                skip = step == Step.REFERENCE
+                stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
+            try:
+                frames = stream.decode(packet)
+            except av.error.EOFError:
+                continue  # a decoder that took this packet for the end
+            except MemoryError:
+                raise
+            except av.error.FFmpegError as error:
+                self.damage.note(error)
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.damage.note()
+                yield frame
+
+
 @contextmanager
-def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
+def open_media(path: Path, budget: Budget, joins: Joins = NO_JOINS) -> Iterator[MediaFile]:
     """Open a media file for reading; close it in the end.
 
     Raises ``MediaError`` if it is not an existing regular file, or not a media file of a kind in
@@ -85,7 +152,7 @@ def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
             # PyAV asks libav to make up missing times from the order of the packets, which is not
             # the order of the pictures (H.264 with B-frames in AVI). A missing time is missing.
             container.flags &= ~cast("int", Flags.gen_pts.value)
-            yield container
+            yield MediaFile(container, budget, joins)
     except av.error.ExitError:
         budget.check_time()
         raise MediaError("timed out: a read from the file did not come back") from None
@@ -98,15 +165,15 @@ def open_media(path: Path, budget: Budget) -> Iterator[InputContainer]:
 def decodable(tracks: Sequence[Track], best: object) -> list[Track]:
     """Return the tracks that have a decoder which opens, the one to be taken first.
 
-    ``best`` is libav's own choice, which does not ask whether there is a decoder. Then come those
-    that the file marks as default, those of more bits a second, those that it names first. Their
-    decoders are open afterwards.
+    ``best`` is libav's choice and comes first if it can be decoded, which libav does not ask. Then
+    come tracks marked as default, those of more bits a second, those that the file names first.
+    Their decoders are open afterwards.
     """
     able = [track for track in tracks if _opens(track)]
     return sorted(able, key=lambda track: (track is not best, *_rank(track)))
 
 
-def _opens(track: VideoStream | AudioStream) -> bool:
+def _opens(track: Stream) -> bool:
     # PyAV's stubs leave out that a stream of an unknown codec has no context.
     if track.codec_context is None:
         return False
@@ -119,129 +186,9 @@ def _opens(track: VideoStream | AudioStream) -> bool:
     return True
 
 
-def _rank(track: VideoStream | AudioStream) -> tuple[bool, int, int]:
+def _rank(track: Stream) -> tuple[bool, int, int]:
     default = bool(track.disposition & Disposition.default)
     return not default, -(track.codec_context.bit_rate or 0), track.index
-
-
-def packets(
-    container: InputContainer,
-    stream: VideoStream | AudioStream | None,
-    budget: Budget,
-    damage: Damage,
-    joins: Joins = NO_JOINS,
-) -> Iterator[Packet]:
-    """Yield the stream's packets, to the end or to where the file cannot be read on.
-
-    Where the file was joined from several, their times are those on its common clock. Without a
-    stream, the packets of all tracks come in the order of the file, as they are.
-    """
-    count = 0
-    walk = container.demux() if stream is None else container.demux(stream)
-    shift = None if stream is None else joins.shifter(stream.time_base or Fraction(1))
-    while True:
-        budget.check_time()
-        try:
-            packet = next(walk, None)
-        except (av.error.ExitError, MemoryError):
-            raise
-        except av.error.FFmpegError as error:
-            damage.note(error)
-            return
-        if packet is None:
-            return
-        if packet.size == 0:
-            continue  # the empty packet with which PyAV asks for a flush
-        count += 1
-        if count > budget.limits.packets:
-            raise MediaError(f"too large: a track has more than {budget.limits.packets} packets")
-        if shift is not None:
-            shift(packet)
-        yield packet
-
-
-def read_joins(path: Path, budget: Budget) -> Joins:
-    """Find where a file was joined from several, from the packets of all its tracks."""
-    with open_media(path, budget) as container:
-        return find_joins(
-            _mark(packet, packet.time_base)
-            for packet in packets(container, None, budget, Damage())
-            if packet.pts is not None and packet.stream.type in {"video", "audio"}
-        )
-
-
-def _mark(packet: Packet, tick: Fraction) -> Mark:
-    pts = packet.pts or 0
-    return Mark(
-        packet.stream.index,
-        packet.pos,
-        None if packet.dts is None else float(packet.dts * tick),
-        float(pts * tick),
-        float((pts + (packet.duration or 0)) * tick),
-    )
-
-
-def decoded_video(
-    container: InputContainer,
-    stream: VideoStream,
-    budget: Budget,
-    damage: Damage,
-    joins: Joins,
-    *,
-    steps: bytes | None = None,
-) -> Iterator[VideoFrame]:
-    """Yield the stream's frames in the order of the decoder, stepping over what it refuses.
-
-    ``steps`` has a ``sparse.Step`` for each packet; without, all are decoded.
-    """
-    return cast(
-        "Iterator[VideoFrame]", _decoded(container, stream, budget, damage, joins, steps=steps)
-    )
-
-
-def decoded_audio(
-    container: InputContainer,
-    stream: AudioStream,
-    budget: Budget,
-    damage: Damage,
-    joins: Joins,
-) -> Iterator[AudioFrame]:
-    """Yield the stream's blocks of samples in order, stepping over what the decoder refuses."""
-    return cast("Iterator[AudioFrame]", _decoded(container, stream, budget, damage, joins))
-
-
-def _decoded(
-    container: InputContainer,
-    stream: VideoStream | AudioStream,
-    budget: Budget,
-    damage: Damage,
-    joins: Joins,
-    *,
-    steps: bytes | None = None,
-) -> Iterator[VideoFrame | AudioFrame]:
-    def feed() -> Iterator[Packet | None]:
-        yield from packets(container, stream, budget, damage, joins)
-        yield None  # gives out what the decoder still holds
-
-    for packet, step in zip(feed(), chain(steps or b"", repeat(Step.DECODE)), strict=False):
-        if step == Step.LEAVE:
-            continue
-        if steps is not None:
-            skip = step == Step.REFERENCE
-            stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
-        try:
-            frames = stream.decode(packet)
-        except av.error.EOFError:
-            continue  # a decoder that took this packet for the end
-        except MemoryError:
-            raise
-        except av.error.FFmpegError as error:
-            damage.note(error)
-            continue
-        for frame in frames:
-            if frame.is_corrupt:
-                damage.note()
-            yield frame
 
 
 def _regular_file(path: Path) -> Path:

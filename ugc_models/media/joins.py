@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 BACK = 0.25
-"""Seconds by which a time must be earlier than the one before it to begin anew. Less is disorder:
+"""Seconds. A time that is this much earlier than the one before it begins anew. Less is disorder:
 Matroska stores no decoding times, and libav's guess at them is off by some frames."""
 
 
 class Mark(NamedTuple):
-    """What a packet says of its place."""
+    """Where a packet lies in the file, and when."""
 
     track: int
     position: int | None

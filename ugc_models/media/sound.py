@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
-from ugc_models.media.container import Damage, decodable, decoded_audio, open_media
+from ugc_models.media.container import Damage, decodable, open_media
 from ugc_models.media.joins import NO_JOINS, Joins
 from ugc_models.media.limits import TRACKS_TRIED, Budget, MediaError, OutOfMemoryError
 
@@ -25,12 +25,11 @@ RATE = 16_000
 SHORTEST = 0.1
 """Seconds. Less than this gives the audio encoder nothing to work on."""
 ROUNDING = 1e-3
-"""Seconds by which a track that starts with the picture may seem to start beside it: Matroska and
-FLV round times to milliseconds."""
+"""Seconds. A track that starts this close to the picture starts with it: Matroska and FLV round
+times to milliseconds."""
 JITTER = 0.02
-"""Seconds by which a block's time may be beside the end of the one before it and still follow it.
-Recorders take times from a clock that is read late, ASF's rounding is coarse. What is lost is a
-packet at least, 20 ms or more."""
+"""Seconds. A block whose time differs this little from the end of the block before follows it:
+recorders read their clock late, and ASF rounds coarsely. A lost packet is 20 ms or more."""
 SLACK = 1.0
 """Seconds after the end of the picture at which sound may still begin."""
 
@@ -53,7 +52,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Sound:
-    """What can be heard: exactly one of the first two is set."""
+    """The samples, or the reason why there are none."""
 
     samples: NDArray[np.float32] | None
     missing: str | None
@@ -80,7 +79,7 @@ def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) 
     Without, the track's samples follow each other from its first one on. ``offset`` and ``gaps``
     say in both cases how the track lies beside the picture.
 
-    Of several tracks the best is heard that can be decoded.
+    Of several tracks, the best that can be decoded is used.
     """
     first: Sound | None = None
     for place in range(TRACKS_TRIED):
@@ -96,12 +95,11 @@ def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) 
 def _read_track(
     path: Path, budget: Budget, clock: Clock, place: int, *, align: bool
 ) -> Sound | None:
-    """Read the track of this place in the order of preference; None if there is none."""
-    damage = Damage()
+    """Read the ``place``-th best track; None if there are not so many."""
     try:
-        with open_media(path, budget) as container:
-            tracks = container.streams.audio
-            able = decodable(tracks, container.streams.best("audio"))
+        with open_media(path, budget, clock.joins) as media:
+            tracks = media.container.streams.audio
+            able = decodable(tracks, media.container.streams.best("audio"))
             if place >= max(len(able), min(1, len(tracks))):
                 return None
             if not able:
@@ -109,13 +107,12 @@ def _read_track(
             stream = able[place]
             track = stream.index if len(tracks) > 1 else None
             line = _Line(budget.limits.sound_seconds, clock, align=align)
-            blocks = decoded_audio(container, stream, budget, damage, clock.joins)
-            line.take(blocks, stream.time_base or Fraction(1))
+            line.take(media.decode(stream), stream.time_base or Fraction(1))
     except OutOfMemoryError:
         raise
     except MediaError as error:
         return Sound(None, f"audio undecodable: {error}")
-    return replace(line.sound(damage), track=track)
+    return replace(line.sound(media.damage), track=track)
 
 
 class _Line:
@@ -153,7 +150,7 @@ class _Line:
             self._put(run.finish())
 
     def sound(self, damage: Damage) -> Sound:
-        """Return what was taken, or why it is none."""
+        """Return what was taken, or why there is nothing to use."""
         if self._offset is None:
             missing = f"audio undecodable: {damage.first}" if damage.count else _TOO_SHORT
             return Sound(None, missing)

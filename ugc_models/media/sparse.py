@@ -1,8 +1,8 @@
 """Which packets of a stream must be decoded for some of its frames (H.264 and HEVC).
 
-Two things save work. libav leaves out a frame from which no other is made, where it is told to
-(``skip_frame``). And between two IDR pictures, at which decoding starts anew, nothing need be
-decoded after the last frame that is wanted. Only the headers of NAL units are read for this.
+Two things save work. libav can be told to leave out a frame if no other is made from it
+(``skip_frame``). And decoding starts anew at every IDR picture: from the last wanted frame to the
+next of them, nothing need be decoded. Only the headers of NAL units are read for this.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Kind(IntFlag):
     IDR = 1
     """No packet from here on needs one before."""
     BARE = 2
-    """It holds a picture and nothing else that could be needed later."""
+    """It holds a picture, and nothing else that a later one could need."""
 
 
 class Step(IntEnum):
@@ -63,8 +63,8 @@ class PacketIndex:
         self.kinds = bytearray()
         """``Kind`` of each."""
         self.layers = bytearray()
-        """Temporal layer of each picture. HEVC's mark for pictures that no other is made from is
-        about pictures of their own layer; those of a higher one may need them all the same."""
+        """Temporal layer of each picture. HEVC marks pictures from which no other *of their layer*
+        is made; one of a higher layer may be."""
 
     def add(self, tick: int, kind: Kind, layer: int = 0) -> None:
         """Put a packet at the end."""
@@ -83,8 +83,9 @@ class PacketIndex:
         starts = [at for at, kind in enumerate(self.kinds) if kind & Kind.IDR]
         for start, end in pairwise([*starts, len(steps)]):
             last = max((at for at in range(start, end) if self.ticks[at] in ticks), default=None)
-            # A first picture that brings parameter sets is decoded; without them it need not be.
-            tail = start + (not self.kinds[start] & Kind.BARE) if last is None else last + 1
+            if last is None:  # an IDR picture that brings parameter sets is decoded all the same
+                last = start - 1 if self.kinds[start] & Kind.BARE else start
+            tail = last + 1
             if all(kind & Kind.BARE for kind in self.kinds[tail:end]):
                 steps[tail:end] = bytes(end - tail)
         return bytes(steps)
@@ -107,34 +108,28 @@ class PacketReader:
         self._groups = not container_format.startswith("mov") or one_description(path)
 
     def add(self, packet: Packet) -> None:
-        """Put the next packet into the index, or give it up."""
+        """Put the next packet into the index, or give it up where the packet is not understood."""
         if self.index is None:
             return
-        if packet.pts is None or packet.is_corrupt:
+        heads = list(islice(self._heads(bytes(packet)), _MOST_UNITS + 1))
+        whole = len(heads) <= _MOST_UNITS and all(len(head) > 1 for head in heads)
+        h264 = self._codec == "h264"
+        types = [head[0] & 31 if h264 else head[0] >> 1 & 63 for head in heads] if whole else []
+        slices = [at for at, each in enumerate(types) if each in _SLICES[self._codec]]
+        if packet.pts is None or packet.is_corrupt or not slices:
             self.index = None
             return
-        heads = list(islice(self._heads(bytes(packet)), _MOST_UNITS + 1))
-        layer = 0
-        if self._codec == "hevc" and heads and len(heads[0]) > 1:
-            layer = max((heads[0][1] & 7) - 1, 0)
-        self.index.add(packet.pts, self._kind(heads) if self._groups else Kind(0), layer)
-
-    def _kind(self, heads: list[bytes]) -> Kind:
-        """Return what is certain of a packet, from the first bytes of its NAL units."""
-        if len(heads) > _MOST_UNITS or not all(heads):
-            return Kind(0)
-        types = [head[0] & 31 if self._codec == "h264" else head[0] >> 1 & 63 for head in heads]
-        slices = {each for each in types if each in _SLICES[self._codec]}
-        first = next((head for head, each in zip(heads, types, strict=True) if each in slices), b"")
+        first = heads[slices[0]]
+        kind = Kind(0)
         # Without this bit the packet goes on with the picture of the one before.
-        if first[-1:] < b"\x80":
-            return Kind(0)
-        idr = Kind.IDR if slices <= _IDR[self._codec] else Kind(0)
-        bare = Kind.BARE if {*types} <= slices | _FILLING[self._codec] else Kind(0)
-        return idr | bare
+        if self._groups and first[-1] & 0x80:
+            found = {types[at] for at in slices}
+            kind |= Kind.IDR if found <= _IDR[self._codec] else Kind(0)
+            kind |= Kind.BARE if {*types} <= found | _FILLING[self._codec] else Kind(0)
+        self.index.add(packet.pts, kind, 0 if h264 else max((first[1] & 7) - 1, 0))
 
     def _heads(self, data: bytes) -> Iterator[bytes]:
-        """Yield the header of each NAL unit and the first byte after it; nothing if unclear."""
+        """Yield the header of each NAL unit and the first byte after it."""
         length = 2 if self._codec == "h264" else 3
         if self._length_size is None:
             for found in _START.finditer(data):

@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.stream import Disposition
 
-from ugc_models.media.container import Damage, decodable, open_media, packets, read_joins
-from ugc_models.media.joins import NO_JOINS, Joins, begins_anew
+from ugc_models.media.container import decodable, open_media
+from ugc_models.media.joins import NO_JOINS, Joins, Mark, begins_anew, find_joins
 from ugc_models.media.limits import Budget, Limits, MediaError
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-
 _EARLIEST = -(1 << 63)
 _IN_ORDER = frozenset({"mpegts", "mpeg", "flv", "asf", "ogg"})
-"""Demuxers of files whose packets lie one after the other, with nothing behind the last."""
+"""Demuxers of files that are packets from the first byte to the last."""
 _READ = 0.75
-"""The part of such a file that must be read. Behind a second header there may be tracks that libav
-does not connect with the first ones, or nothing that it reads at all."""
+"""The part of such a file that must be read. Where another file was appended, libav may stop at its
+header, or take its tracks for new ones."""
 _REORDERED = 16
-"""How many frames a decoder may hold back, by H.264 and HEVC."""
+"""How many frames a decoder of H.264 or HEVC may hold back to bring them in order."""
 LEAST_LOST = 0.1
-"""Seconds. Headers are rounded."""
+"""Seconds. Below this it is rounding in the header."""
 _OF_ALL_TRACKS = frozenset({"asf"})
-"""Demuxers that take the length of the file, its longest track's, for that of every track. (ASF's
-gives none where the file is cut off.)"""
+"""Demuxers that give every track the length of the longest. ASF's gives none where the file is cut
+off."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,14 @@ class Timeline:
     from_zero: bool = False
     """Whether ``announced`` counts from the start of the file, however late the first frame is."""
     packets: PacketIndex | None = field(default=None, repr=False)
-    """What need not be decoded is found in it; None where that is not certain."""
+    """What each packet is needed for; None where that is not certain."""
     decoded: tuple[int, ...] = ()
-    """When the first packets are decoded, in units of ``tick``, where the file does not store when
-    their frames are shown; empty where it does."""
+    """Decoding times of the first packets, in units of ``tick``; empty where the file stores
+    presentation times."""
     tracks: tuple[int, ...] = ()
-    """The picture tracks that can be decoded, the one that this is of first, by their place among
-    all tracks of the file."""
+    """Indices of the file's picture tracks that can be decoded, this one's first."""
     several: bool = False
-    """Whether the file has other picture tracks, decodable or not."""
+    """Whether the file has more than one picture track, decodable or not."""
     joins: Joins = NO_JOINS
     """Where the file was joined from several; ``ticks`` are on its common clock."""
 
@@ -68,8 +67,8 @@ class Timeline:
     def start(self) -> float:
         """Seconds on the file's clock at which the first frame appears.
 
-        Where times of decoding are all there is, ``ticks`` are those at which a decoder gave frames
-        out. It holds some back to bring them in order; a player's clock starts before those.
+        Without presentation times, ``ticks`` are the times at which a decoder gave out frames. It
+        held some back to bring them in order, and a player's clock starts that much earlier.
         """
         if not self.ticks:
             return 0.0
@@ -107,25 +106,21 @@ class Timeline:
     def check(self, limits: Limits) -> None:
         """Raise ``MediaError`` if the picture is longer than the limit."""
         if self.ticks and self.duration > limits.duration:
-            raise MediaError(
-                f"too long: {self.duration:.0f} s of picture, over the limit of "
-                f"{limits.duration:g} s"
-            )
+            seconds, most = self.duration, limits.duration
+            raise MediaError(f"too long: {seconds:.0f} s of picture, over the limit of {most:g} s")
 
 
 def read_timeline(
-    path: Path,
-    budget: Budget,
-    track: int | None = None,
-    joins: Joins = NO_JOINS,
+    path: Path, budget: Budget, track: int | None = None, joins: Joins = NO_JOINS
 ) -> Timeline:
     """Read the presentation times of the file's picture from its packets.
 
-    ``track`` is the one to read, the best without. Packets that an edit list leaves out are left
-    out, as a decoder would. Where a packet has no time (AVI stores none), ``ticks`` is empty: only
-    decoding will tell. Times that start anew are continued.
+    ``track`` is the index of the one to read; None for the best. Packets that an edit list leaves
+    out are not counted. Where a packet has no time (AVI stores none), ``ticks`` is empty: only
+    decoding will tell. Where times start anew in the middle, they are continued.
     """
-    with open_media(path, budget) as container:
+    with open_media(path, budget, joins) as media:
+        container = media.container
         tracks = picture_tracks(container, budget.limits, track)
         stream, able = tracks[0], tuple(each.index for each in tracks)
         several = len(_moving(container)) > 1
@@ -136,10 +131,9 @@ def read_timeline(
         known, anew = True, False
         decoded: list[int] = []
         before = _EARLIEST
-        damage = Damage()
         reader = PacketReader(path, container.format.name, stream)
         reached = 0
-        for packet in packets(container, stream, budget, damage, joins):
+        for packet in media.packets(stream):
             if packet.pts is None:
                 known = False
             elif not packet.is_discard:
@@ -157,7 +151,7 @@ def read_timeline(
         needed = _READ * container.size if container.format.name in _IN_ORDER else 0
     if reached < needed and _end(path, budget) < needed:
         raise MediaError("joined from several files, of which only the first can be read")
-    if anew and not joins.positions and (found := read_joins(path, budget)).positions:
+    if anew and not joins.positions and (found := _read_joins(path, budget)).positions:
         return read_timeline(path, budget, track, found)
     timeline = Timeline(
         ticks=tuple(sorted(shown)) if known else (),
@@ -165,7 +159,7 @@ def read_timeline(
         last_shown=float(shown[max(shown)] * tick) if shown else 0.0,
         announced=float(announced * tick),
         from_zero=from_zero,
-        packets=None if damage.count else reader.index,
+        packets=None if media.damage.count else reader.index,
         decoded=() if known else tuple(decoded),
         tracks=able,
         several=several,
@@ -177,18 +171,37 @@ def read_timeline(
 
 def _end(path: Path, budget: Budget) -> int:
     """Return where the last packet of all tracks ends, in bytes of the file."""
-    with open_media(path, budget) as container:
-        found = packets(container, None, budget, Damage())
-        return max(((packet.pos or 0) + packet.size for packet in found), default=0)
+    with open_media(path, budget) as media:
+        return max(((packet.pos or 0) + packet.size for packet in media.packets()), default=0)
+
+
+def _read_joins(path: Path, budget: Budget) -> Joins:
+    """Find where a file was joined from several, from the packets of all its tracks."""
+    with open_media(path, budget) as media:
+        return find_joins(
+            _mark(packet, packet.pts)
+            for packet in media.packets()
+            if packet.pts is not None and packet.stream.type in {"video", "audio"}
+        )
+
+
+def _mark(packet: Packet, pts: int) -> Mark:
+    return Mark(
+        packet.stream.index,
+        packet.pos,
+        None if packet.dts is None else float(packet.dts * packet.time_base),
+        float(pts * packet.time_base),
+        float((pts + (packet.duration or 0)) * packet.time_base),
+    )
 
 
 def picture_tracks(
     container: InputContainer, limits: Limits, track: int | None = None
 ) -> list[VideoStream]:
-    """Return the tracks that can be looked at: ``track`` or else libav's best one first.
+    """Return the tracks of picture that can be decoded, ``track`` or else libav's best one first.
 
-    Cover pictures are none. Raises ``MediaError`` where there is no track, or where the first is
-    over the limit.
+    Cover pictures are left out. Raises ``MediaError`` where there is no track, or where the first
+    is over the limit.
     """
     moving = _moving(container)
     if not moving:
