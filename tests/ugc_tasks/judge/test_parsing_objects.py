@@ -17,7 +17,7 @@ from ugc_tasks.judge.parsing import Huge, Object, read_object
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12
+    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
 )
 OBJECTS = st.dictionaries(st.text(), VALUES)
 

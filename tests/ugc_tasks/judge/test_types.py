@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from ugc_tasks.judge.types import Scores
+from ugc_tasks.judge.types import Scores, Usage
 
 
 def test_a_captions_scores_are_given_in_order_and_had_by_attribute() -> None:
@@ -50,3 +50,13 @@ def test_scores_are_copied_and_shown_as_what_they_are() -> None:
     scores = Scores(audio=3, match_score=0.5)
     assert pickle.loads(pickle.dumps(scores)) == scores  # noqa: S301
     assert repr(scores) == "Scores(audio=3, match_score=0.5)"
+
+
+def test_tokens_and_dollars_are_added() -> None:
+    assert Usage(700, 18, 0.25) + Usage(30, 5, 0.5) == Usage(730, 23, 0.75)
+
+
+def test_what_is_not_known_is_not_nothing() -> None:
+    assert Usage(1, 2) + Usage(3, 4) == Usage(4, 6, None)
+    assert Usage(1, 2) + Usage(3, 4, 0.5) == Usage(1, 2, 0.5) + Usage(3, 4) == Usage(4, 6, 0.5)
+    assert Usage(1, 2, 0.0) + Usage(3, 4) == Usage(4, 6, 0.0), "for nothing, and that is known"

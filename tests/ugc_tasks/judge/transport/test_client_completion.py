@@ -108,6 +108,8 @@ PAID = ChatReply("", prompt_tokens=700, completion_tokens=18)
         (b"id: 1\ndata: {}", "an event stream", ChatReply("")),
         (b": ping\n\ndata: {}", "an event stream", ChatReply("")),
         ({"choices": [{"message": {"content": 7}}]}, "no text", ChatReply("")),
+        ({"choices": [{"message": {"content": [{"type": [], "text": "x"}]}}]}, "no text",
+         ChatReply("")),
         (b'{"choices": [{"message": {"con', "not JSON: {", ChatReply("")),
         (b"\x00\xffgarbage", "not JSON: ", None),
         (b"[" * 60_000, "not JSON", None),
