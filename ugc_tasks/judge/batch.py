@@ -117,9 +117,13 @@ class Batches:
         if self._connection is None:
             at = self._settings
             self._connection = Connection(
-                at.base_url, at.api_key, timeout=at.timeout, largest=MAX_ANSWERS
+                at.base_url,
+                at.api_key,
+                endpoint=at.endpoint,
+                timeout=at.timeout,
+                largest=MAX_ANSWERS,
             )
-            self._api = BatchApi(self._connection, endpoint=at.endpoint, api_key=at.api_key)
+            self._api = BatchApi(self._connection)
         task = asyncio.get_running_loop().create_task(self._fill(fresh, keep))
         self._tasks |= dict.fromkeys(fresh, task)
         self._bodies |= fresh

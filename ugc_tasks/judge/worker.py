@@ -27,7 +27,7 @@ from ugc_tasks.judge.cost import CostEstimate, Meter, Price, budget_of, counter_
 from ugc_tasks.judge.parsing import ReplyError, read_reply
 from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
 from ugc_tasks.judge.settings import JudgeSettings
-from ugc_tasks.judge.transport.client import ChatClient, Connection
+from ugc_tasks.judge.transport.client import Connection
 from ugc_tasks.judge.transport.errors import JudgeRefused, RequestFailed
 from ugc_tasks.judge.transport.rate_limiter import RateLimiter, Window
 from ugc_tasks.judge.transport.retry import Backoff, CircuitBreaker, RetryingClient, TimeBudget
@@ -96,11 +96,15 @@ class JudgeWorker:
         self._unread: dict[str, Judgment] = {}
         self._meter = Meter(budget_of(settings.store, settings.budget), price)
         self._breaker = CircuitBreaker(settings.endpoint)
-        self._connection = Connection(settings.base_url, settings.api_key, timeout=settings.timeout)
+        self._connection = Connection(
+            settings.base_url,
+            settings.api_key,
+            endpoint=settings.endpoint,
+            timeout=settings.timeout,
+        )
         self._limiter = RateLimiter(Window(settings.concurrency, longest_hold=backoff.longest_told))
         self._client = RetryingClient(
-            ChatClient(self._connection, endpoint=settings.endpoint, api_key=settings.api_key),
-            endpoint=settings.endpoint,
+            self._connection,
             limiter=self._limiter,
             meter=self._meter,
             backoff=backoff,

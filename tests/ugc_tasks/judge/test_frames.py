@@ -15,6 +15,7 @@ import pytest
 import ugc_tasks
 from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
+from ugc_tasks.lmms.prefetch import PrefetchFilter
 
 PACKAGE = str(Path(ugc_tasks.__file__).parent)
 MOST = 9
@@ -58,10 +59,11 @@ def test_a_judged_caption_passes_few_frames_of_ours(
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", hand_over)
     monkeypatch.setattr(AsyncCompletions, "create", called)
     (doc,) = task.eval_docs
-    row = task.process_results(doc, ["A caption."])
+    results = PrefetchFilter().apply([["A caption."]], task.eval_docs)
+    row = task.process_results(doc, list(results))
     assert row["visual"] == 80.0
     (asked,) = in_loop
     submitted = next(way for way in in_caller if way[0].endswith("submit"))
     way = [*reversed(submitted), *reversed(asked)]
-    assert way[0] == "process_results"
+    assert way[0].startswith("process_")
     assert len(way) <= MOST, " > ".join(way)

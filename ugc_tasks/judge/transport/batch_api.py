@@ -23,7 +23,6 @@ from ugc_tasks.judge.transport.errors import (
     Unreadable,
     brief_message,
     error_details,
-    failure_for,
     without_key,
 )
 from ugc_tasks.judge.types import ChatReply
@@ -207,11 +206,9 @@ class BatchApi:
     Those about one batch or file raise ``NotThere`` where only that one is declined.
     """
 
-    def __init__(self, connection: Connection, *, endpoint: str, api_key: str) -> None:
-        """``endpoint`` is the address as messages show it."""
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._endpoint = endpoint
-        self._key = api_key
+        self._key = connection.api_key
 
     async def upload(self, name: str, content: bytes) -> str:
         """Upload a file of requests; return its id."""
@@ -289,11 +286,12 @@ class BatchApi:
         try:
             answer = await self._connection.send(call, timeout=timeout)
         except Unreadable as error:
-            raise JudgeRefused(f"{self._endpoint}: {error}; unset UGC_JUDGE_MODE") from None
+            raise JudgeRefused(
+                f"{self._connection.endpoint}: {error}; unset UGC_JUDGE_MODE"
+            ) from None
         if answer.ok:
             return answer
-        details = error_details(answer.body)
-        code, _, words = details
+        code, _, words = error_details(answer.body)
         said = brief_message(words, self._key)
         if code == _QUEUE_FULL:
             raise QueueFull(said)
@@ -302,9 +300,7 @@ class BatchApi:
                 f"answered {answer.status}" + (f" ({said})" if said else ""),
                 gone=answer.status in _GONE,
             )
-        failure = failure_for(
-            answer.status, answer.headers, details, endpoint=self._endpoint, key=self._key
-        )
+        failure = self._connection.failure(answer)
         if isinstance(failure, RequestFailed):  # there are no others that might do better
             raise JudgeRefused(f"{failure}: it does not take batches so; unset UGC_JUDGE_MODE")
         raise failure

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 MAX_BODY = 1 << 20
 """Bytes of an answer, errors included."""
 
-NO_TEXT = "the answer or its reference is not valid Unicode text"
-
 Call = Callable[["openai.AsyncOpenAI"], Awaitable[Any]]
 """One call of the client, by one of its ``with_raw_response`` methods."""
 
@@ -52,6 +50,14 @@ _BUSY, _MOST_POOLS = 8, 8
 _PACKINGS = {"gzip", "x-gzip", "deflate"}
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _SCHEMA = "response_format"
+_TEXT = (None, "text", "output_text")
+_REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"}
+# Beside OpenAI's names those of Anthropic and of Gemini, which gateways pass on.
+_PROMPT_TOKENS = ("prompt_tokens", "input_tokens", "promptTokenCount")
+_COMPLETION_TOKENS = ("completion_tokens", "output_tokens", "candidatesTokenCount")
+_ERRORS = frozenset(map(str, range(400, 600)))
+_SHOWN = 80  # characters of an answer that cannot be read
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -69,24 +75,37 @@ class Answer:
 
 
 class Connection:
-    """Calls to ``base_url`` with ``api_key``; use it within one event loop."""
+    """Calls to ``base_url`` with ``api_key``; use it within one event loop.
+
+    Attributes:
+        endpoint: the address as messages show it.
+        api_key: sent with each request.
+    """
 
     def __init__(
-        self, base_url: str, api_key: str, *, timeout: float, largest: int = MAX_BODY
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        endpoint: str,
+        timeout: float,
+        largest: int = MAX_BODY,
     ) -> None:
         """Open nothing yet.
 
         Args:
             base_url: of the API, its version included.
             api_key: sent with each request.
+            endpoint: the address as messages show it.
             timeout: seconds for each whole exchange.
             largest: bytes of an answer's body.
 
         Raises:
             JudgeConfigError: the environment's proxies or certificates cannot be used.
         """
+        self.endpoint = endpoint
+        self.api_key = api_key
         self._base_url = base_url
-        self._api_key = api_key
         self._timeout = timeout
         self._largest = largest
         self._pools = [self._new_pool()]
@@ -94,7 +113,7 @@ class Connection:
         _ = self._pools[0].client.chat.completions
 
     def _new_pool(self) -> _Pool:
-        return _Pool(_client(self._base_url, self._api_key, self._largest))
+        return _Pool(_client(self._base_url, self.api_key, self._largest))
 
     def _least_busy(self) -> _Pool:
         """Return a pool with few requests open.
@@ -118,12 +137,12 @@ class Connection:
         Raises:
             RetryableError: there was no whole answer.
             Unreadable: it is too large, or packed.
-            UnicodeEncodeError: what is to be sent is no text.
+            RequestFailed: what is to be sent is no text.
         """
         import openai
 
         seconds = self._timeout if timeout is None else timeout
-        failure: RetryableError | Unreadable
+        failure: RetryableError | RequestFailed
         pool = self._least_busy()
         pool.open += 1
         try:
@@ -135,12 +154,21 @@ class Connection:
             return Answer(there.status_code, there.headers, there.content)
         except TimeoutError:
             failure = RetryableError(f"no answer within {seconds:g} s", silent=True)
+        except UnicodeEncodeError:
+            failure = RequestFailed("the answer or its reference is not valid Unicode text")
         except (RetryableError, Unreadable, openai.APIConnectionError) as error:
             failure = self._meaning(error)
         finally:
             pool.open -= 1
         # Raised here, outside the handlers: the client's exceptions hold the request and its key.
         raise failure
+
+    def failure(self, answer: Answer) -> Exception:
+        """Return the failure that an answer with an error status means."""
+        said = error_details(answer.body)
+        return failure_for(
+            answer.status, answer.headers, said, endpoint=self.endpoint, key=self.api_key
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -154,7 +182,7 @@ class Connection:
                 return Unreadable(str(cause), cause.billed)
             if isinstance(cause, RetryableError):
                 return RetryableError(str(cause), answered=cause.answered)
-        return unreached(error, self._base_url, self._api_key)
+        return unreached(error, self._base_url, self.api_key)
 
 
 @dataclass
@@ -254,53 +282,22 @@ async def _bounded_body(response: Any, largest: int) -> bytes:
     return whole
 
 
-class ChatClient:
-    """A client for chat completions over ``connection``."""
-
-    def __init__(self, connection: Connection, *, endpoint: str, api_key: str) -> None:
-        """``endpoint`` is the address as messages show it."""
-        self._connection = connection
-        self._endpoint = endpoint
-        self._key = api_key
-
-    async def send(self, body: Mapping[str, Any], *, timeout: float | None = None) -> ChatReply:
-        """Return the reply to the request ``body``, asked once.
-
-        Raises:
-            RetryableError, RequestFailed, JudgeRefused: there is none.
-        """
-
-        def call(client: openai.AsyncOpenAI) -> Awaitable[Any]:
-            create: Any = client.chat.completions.with_raw_response.create
-            plain = {name: value for name, value in body.items() if name != _SCHEMA}
-            # Put into the body as it is: the client would walk through a schema, node by node,
-            # for each request, which takes as long as all the rest that it does.
-            as_it_is = {_SCHEMA: body[_SCHEMA]} if _SCHEMA in body else None
-            answered: Awaitable[Any] = create(**plain, extra_body=as_it_is)
-            return answered
-
-        try:
-            answer = await self._connection.send(call, timeout=timeout)
-        except UnicodeEncodeError:
-            raise RequestFailed(NO_TEXT) from None
-        if not answer.ok:
-            said = error_details(answer.body)
-            raise failure_for(
-                answer.status, answer.headers, said, endpoint=self._endpoint, key=self._key
-            )
-        return read_completion(answer.body, self._key, self._endpoint)
+# ---- chat completions ----
 
 
-# ---- a completion's body, as servers write it ----
+def chat_call(body: Mapping[str, Any]) -> Call:
+    """Return the call that sends the request ``body``."""
 
-_TEXT = (None, "text", "output_text")
-_REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"}
-# Beside OpenAI's names those of Anthropic and of Gemini, which gateways pass on.
-_PROMPT_TOKENS = ("prompt_tokens", "input_tokens", "promptTokenCount")
-_COMPLETION_TOKENS = ("completion_tokens", "output_tokens", "candidatesTokenCount")
-_ERRORS = frozenset(map(str, range(400, 600)))
-_SHOWN = 80  # characters of an answer that cannot be read
-_TRIES = 3
+    def call(client: openai.AsyncOpenAI) -> Awaitable[Any]:
+        create: Any = client.chat.completions.with_raw_response.create
+        plain = {name: value for name, value in body.items() if name != _SCHEMA}
+        # Put into the body as it is: the client would walk through a schema, node by node, for each
+        # request, which takes as long as all the rest that it does.
+        as_it_is = {_SCHEMA: body[_SCHEMA]} if _SCHEMA in body else None
+        answered: Awaitable[Any] = create(**plain, extra_body=as_it_is)
+        return answered
+
+    return call
 
 
 def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatReply:

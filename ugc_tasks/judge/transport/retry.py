@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ugc_tasks.judge.cost import Meter, Reservation
-from ugc_tasks.judge.transport.client import ChatClient
+from ugc_tasks.judge.transport.client import Answer, Connection, chat_call, read_completion
 from ugc_tasks.judge.transport.errors import (
     Declined,
     JudgeRefused,
@@ -188,13 +188,12 @@ async def retried(
 
 
 class RetryingClient:
-    """Asks one client again and again, within the rate limit and the budget."""
+    """Asks over ``connection`` again and again, within the rate limit and the budget."""
 
     def __init__(
         self,
-        client: ChatClient,
+        connection: Connection,
         *,
-        endpoint: str,
         limiter: RateLimiter,
         meter: Meter,
         backoff: Backoff,
@@ -202,8 +201,7 @@ class RetryingClient:
         timeout: float,
     ) -> None:
         """``timeout`` is for one try, in seconds."""
-        self._client = client
-        self._endpoint = endpoint
+        self._connection = connection
         self._limiter = limiter
         self._meter = meter
         self._backoff = backoff
@@ -231,9 +229,10 @@ class RetryingClient:
                         left, started = budget.left, time.monotonic()
                         try:
                             with self._accounting(sent, reservation, body):
-                                reply = await self._client.send(
-                                    body, timeout=min(self._timeout, left)
+                                answer = await self._connection.send(
+                                    chat_call(body), timeout=min(self._timeout, left)
                                 )
+                                reply = self._read(answer)
                             self._limiter.answered()
                             usage = self._meter.usage(body, reply)
                             reservation.paid(usage)
@@ -256,7 +255,7 @@ class RetryingClient:
                 wait = self._backoff.wait(tries, retry_after)
                 if wait >= budget.left:
                     raise RequestTimedOut(
-                        f"{self._endpoint}: {reason}; given up after {tries} tries in "
+                        f"{self._connection.endpoint}: {reason}; given up after {tries} tries in "
                         f"{budget.seconds - budget.left:.0f} s"
                     )
                 await self._breaker.sleep(wait)
@@ -282,6 +281,11 @@ class RetryingClient:
                 if tests_key or not self._key_in_doubt:
                     yield sent
                     return
+
+    def _read(self, answer: Answer) -> ChatReply:
+        if not answer.ok:
+            raise self._connection.failure(answer)
+        return read_completion(answer.body, self._connection.api_key, self._connection.endpoint)
 
     def _check_still_wanted(self, reservation: Reservation) -> None:
         """Raise ``JudgeRefused`` if the breaker was tripped while this waited for room."""

@@ -19,7 +19,7 @@ from tests.support import judge_server as act
 from tests.support.judge_server import Act, JudgeServer
 from ugc_tasks.judge.cost import Budget, Meter
 from ugc_tasks.judge.protocol.profiles import paper_profile
-from ugc_tasks.judge.transport.client import ChatClient, Connection
+from ugc_tasks.judge.transport.client import Connection
 from ugc_tasks.judge.transport.errors import (
     JudgeRefused,
     RequestFailed,
@@ -52,10 +52,9 @@ def ask(
         return reply
 
     async def once() -> ChatReply:
-        connection = Connection(server.base_url, CANARY, timeout=timeout)
+        connection = Connection(server.base_url, CANARY, endpoint="the-endpoint", timeout=timeout)
         tries = RetryingClient(
-            ChatClient(connection, endpoint="the-endpoint", api_key=CANARY),
-            endpoint="the-endpoint",
+            connection,
             limiter=RateLimiter(Window(4, longest_hold=backoff.longest_told)),
             meter=Meter(Budget(None), None),
             backoff=backoff,
