@@ -39,7 +39,7 @@ examples:
   ugc-videocap prepare --map links.csv              links of your own: a CSV file with the columns
                                                     video_id and url
   ugc-videocap prepare --from-archive clips.zip     clips that you have already
-  HF_ENDPOINT=https://hub.example ugc-videocap prepare   another Hub; HF_HOME, HF_HUB_OFFLINE too
+  HF_ENDPOINT=https://hub.example ugc-videocap prepare   another Hub
 
 {_CODES}"""
 _STATUS = f"""\
@@ -62,8 +62,8 @@ def add_parsers(subparsers: Any) -> None:
     clips = "take clips named <video_id>.mp4 from a zip or tar file instead of downloading them"
     source.add_argument("--from-archive", type=Path, metavar="FILE", help=clips)
     parser.add_argument("--retry", action="store_true", help="ask dead links again")
-    parser = _parser(subparsers, "status", "say what of the data is there", _STATUS)
-    parser.set_defaults(map=None, from_archive=None, retry=False)
+    status = _parser(subparsers, "status", "say what of the data is there", _STATUS)
+    status.set_defaults(map=None, from_archive=None, retry=False)
 
 
 def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:
@@ -78,10 +78,9 @@ def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.Arg
     videos = "folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)"
     parser.add_argument("--home", type=Path, metavar="DIR", help=home)
     parser.add_argument("--videos", type=Path, metavar="DIR", help=videos)
-    limit, workers = _number(1, 1_000_000), _number(1, 64)
-    parser.add_argument("--limit", type=limit, metavar="N", help="only the first N clips")
-    at_once = "clips at once (default: 4)"
-    parser.add_argument("--workers", type=workers, default=4, metavar="N", help=at_once)
+    first, at_once = "only the first N clips", "clips at once (default: 4)"
+    parser.add_argument("--limit", type=_number(1, 1_000_000), metavar="N", help=first)
+    parser.add_argument("--workers", type=_number(1, 64), default=4, metavar="N", help=at_once)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=_run, command=name)
     return parser
@@ -226,45 +225,35 @@ def as_lines(report: Report) -> list[str]:
     lines += ["", "tasks that can run in full:" if report.tasks else "no task can run"]
     width = max(map(len, report.tasks), default=0)
     for task, wanted, present in _covered(report):
-        lines.append(
-            f"  {task:{width}}  {'yes' if wanted == present else 'no '}  {present}/{wanted}"
-        )
-    if faults:
-        lines += ["", *faults]
+        full = "yes" if wanted == present else "no "
+        lines.append(f"  {task:{width}}  {full}  {present}/{wanted}")
+    lines += ["", *faults] if faults else []
     for state in _STATES[1:]:
-        lines += _named(report, state)
-    for note in report.notes:
-        lines += ["", note]
-    return lines
+        found = [i for i in report.wanted if report.states[i].state == state]
+        lines += ["", f"{state}:"] if found else []
+        for video_id in found[:_NAMED]:
+            reason = shown(report.states[video_id].reason)
+            lines.append(f"  {shown(video_id)}{': ' if reason else ''}{reason}")
+        if len(found) > _NAMED:
+            lines.append(f"  and {len(found) - _NAMED} more (--json names all)")
+    return lines + [line for note in report.notes for line in ("", note)]
 
 
 def _settings(report: Report) -> Iterator[str]:
     """Yield the settings without which a run would look elsewhere."""
     found = Home.from_env(os.environ)
     if (found.root or found.cache) != report.root:
-        yield ""
-        yield f"export UGC_VIDEOCAP_HOME={report.root}"
+        yield from ("", f"export UGC_VIDEOCAP_HOME={report.root}")
     if found.videos != report.videos and report.videos != report.root / "videos":
         yield f"export UGC_VIDEOCAP_VIDEOS={report.videos}"
 
 
 def _counts(report: Report) -> dict[str, int]:
-    counts = Counter(report.states[video_id].state for video_id in report.wanted)
-    return {state: counts[state] for state in _STATES}  # type: ignore[index,unused-ignore]
+    counts = Counter[str](report.states[video_id].state for video_id in report.wanted)
+    return {state: counts[state] for state in _STATES}
 
 
 def _covered(report: Report) -> Iterator[tuple[str, int, int]]:
     """Yield for each task how many clips it wants, and how many of them are present."""
     for task, ids in report.tasks.items():
         yield task, len(ids), sum(report.states[i].state == "present" for i in ids)
-
-
-def _named(report: Report, state: str) -> list[str]:
-    found = [i for i in report.wanted if report.states[i].state == state]
-    lines = ["", f"{state}:"] if found else []
-    for video_id in found[:_NAMED]:
-        reason = report.states[video_id].reason
-        lines.append(f"  {shown(video_id)}{': ' + shown(reason) if reason else ''}")
-    if len(found) > _NAMED:
-        lines.append(f"  and {len(found) - _NAMED} more (--json names all)")
-    return lines
