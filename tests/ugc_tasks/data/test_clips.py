@@ -354,13 +354,13 @@ def test_a_clip_is_on_the_disk_before_it_has_its_name(
     assert synced == [(len(clip_bytes), False)]
 
 
-def test_a_host_that_is_down_is_given_up_soon(fetch: Fetch) -> None:
-    with WebHost().running() as gone:
-        pass
-    fetched = fetch({f"PI-{n}": f"{gone.endpoint}/{n}.mp4" for n in range(200)}, workers=4)
+def test_a_host_that_is_down_is_given_up_soon(fetch: Fetch, site: MakeSite) -> None:
+    asked = site(lambda link, n: NoClip("failed", "Connection refused")).asked
+    fetched = fetch(tiktok(200), workers=4)
     assert fetched.gave_up is not None
     assert "20 downloads in a row failed" in fetched.gave_up
     assert 20 <= len(fetched.failed) < 40
+    assert len(asked) < 40 * 4
 
 
 def test_no_more_run_at_once_than_is_allowed(
