@@ -23,7 +23,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ugc_tasks.judge.cache import BatchEntry, BatchLedger, JudgeStoreError, JudgmentCache, Locks
-from ugc_tasks.judge.cost import Meter, tell
+from ugc_tasks.judge.cost import Meter, estimated_tokens, tell
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.transport.batch_api import (
     MAX_ANSWERS,
@@ -212,8 +212,7 @@ class Batches:
         """
         count, fits = len(part.keys), 0
         if full.limit is not None:
-            counter, bodies = self._meter.counter, [self._bodies[key] for key in part.keys]
-            tokens = await asyncio.to_thread(lambda: sum(map(counter.request, bodies)))
+            tokens = sum(estimated_tokens(self._bodies[key]) for key in part.keys)
             fits = int(count * _QUEUE_SHARE * full.limit / max(1, tokens))
         others = (count == 1 or fits >= count) and await self._others_are_out()
         if not others and count > 1:

@@ -26,13 +26,13 @@ import os
 import sys
 import threading
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.display import UserError, shown_line, storable
+from ugc_tasks.common.display import UserError, shown_line
 from ugc_tasks.judge.transport.errors import JudgeRefused
 from ugc_tasks.judge.types import ChatReply, Judgment, Usage
 
@@ -42,17 +42,15 @@ TYPICAL_REPLY = 25
 _OUR_PRICES = Path(__file__).with_name("prices.toml")
 _MAX_TABLE_BYTES = 1 << 20
 _MILLION = 1_000_000
-_FETCH_S = 10.0
 # Source: OpenAI's cookbook on counting tokens: three for each message, three to prime the reply.
 _EACH_MESSAGE, _REPLY = 3, 3
 # Measured with o200k_base: 4.7 to 5.2 characters of English a token (3,994 recorded captions, 999
-# references, the judges' prompts), 1.0 to 2.9 of Chinese, Japanese, Korean, Russian and emoji. The
-# estimate lies a few per cent above the count for English, and not below it for the rest.
+# references, the judges' prompts), 1.0 to 2.9 of Chinese, Japanese, Korean, Russian and emoji.
 _ASCII_A_TOKEN, _OTHERS_A_TOKEN = 4.5, 1.0
 _FIRST_REPLY = 256  # tokens set aside for a reply before one has come
 _SHORTEST_REPLY = 64
 _LONGER = 4
-_MARGIN_EXACT, _MARGIN_ESTIMATED = 1.05, 1.3
+_MARGIN, _LEARNED_MARGIN = 1.3, 1.05  # of prompts: before the endpoint counted one, and after
 _POLL_S = 0.02
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _ROUNDING = 1e-9  # US dollars
@@ -146,77 +144,21 @@ def _price_number(
 # ---- tokens ----
 
 
-@dataclass(frozen=True)
-class TokenCounter:
-    """Counts the tokens of requests.
+def estimated_tokens(body: Mapping[str, Any]) -> int:
+    """Return about how many tokens a chat-completions request has, its schema included.
 
-    Attributes:
-        how: how it counts, in words that follow "tokens".
-        exact: whether that is the model's own encoding.
+    Estimated from characters: a judge may have any tokenizer, and OpenAI's are fetched from the
+    network. The estimate lies a few per cent above the count of gpt-4o's (o200k_base) for English,
+    and not below it for other scripts.
     """
-
-    how: str
-    exact: bool
-    _count: Callable[[str], int]
-
-    def request(self, body: Mapping[str, Any]) -> int:
-        """Return the tokens of a chat-completions request, its schema included."""
-        messages = body["messages"]
-        total = sum(_EACH_MESSAGE + self._count(str(m["content"])) for m in messages) + _REPLY
-        if schema := body.get("response_format"):
-            total += self._count(json.dumps(schema))
-        return total
+    total = sum(_EACH_MESSAGE + _tokens(str(m["content"])) for m in body["messages"]) + _REPLY
+    schema = body.get("response_format")
+    return total + (_tokens(json.dumps(schema)) if schema else 0)
 
 
-@functools.lru_cache(maxsize=16)
-def counter_for(model: str, *, within: float = _FETCH_S) -> TokenCounter:
-    """Return the counter for ``model``, after at most ``within`` seconds; tried once a process.
-
-    tiktoken fetches an encoding from the network when it is first used, without a time limit of its
-    own, and knows only OpenAI's models. Where it has none in time, tokens are estimated.
-    """
-    try:
-        import tiktoken
-
-        name = tiktoken.encoding_name_for_model(model)
-    except ImportError:
-        return estimating("tiktoken is not installed")
-    except KeyError:
-        return estimating(f"tiktoken knows no encoding of {model}")
-    encoding = _fetched(lambda: tiktoken.get_encoding(name), within)
-    if encoding is None:
-        return estimating(f"the encoding {name} could not be fetched")
-    # encode_ordinary: nothing in a caption is a control token, whatever it looks like. Lone
-    # surrogates are sent nowhere; here they only must not break the count.
-    return TokenCounter(
-        f"counted with {name}", True, lambda text: len(encoding.encode_ordinary(storable(text)))
-    )
-
-
-def estimating(reason: str) -> TokenCounter:
-    """Return a counter that estimates from characters, and says why it does."""
-    return TokenCounter(f"estimated from characters: {reason}", False, _estimated_tokens)
-
-
-def _estimated_tokens(text: str) -> int:
+def _tokens(text: str) -> int:
     others = sum(not character.isascii() for character in text)
     return round((len(text) - others) / _ASCII_A_TOKEN + others / _OTHERS_A_TOKEN)
-
-
-def _fetched(load: Callable[[], Any], within: float) -> Any:
-    """Return what ``load`` returns, None where it raises or takes too long."""
-    found: list[Any] = []
-
-    def fetch() -> None:
-        try:
-            found.append(load())
-        except Exception:  # requests', the hash check's, the file system's: no encoding either way
-            return
-
-    thread = threading.Thread(target=fetch, name="judge-encoding", daemon=True)
-    thread.start()
-    thread.join(within)
-    return found[0] if found else None
 
 
 # ---- the budget ----
@@ -302,7 +244,6 @@ class Meter:
 
     def __init__(self, budget: Budget, price: Price | None) -> None:
         self.price = price
-        self.counter: TokenCounter = estimating("nothing was counted")
         self._budget = budget
         self._excess = 0.0  # the endpoint's count of a prompt as a multiple of ours, at most so far
         self._longest = 0  # reply so far, in tokens
@@ -315,7 +256,7 @@ class Meter:
         if self._budget.limit is None:
             self._budget.set_aside(0.0)
             return Reservation(self, self._budget, body, 0.0)
-        ours = self.counter.request(body)  # once: room is looked for many times
+        ours = estimated_tokens(body)  # once: room is looked for many times
         while True:
             usd = self._at_most(ours, body, batched=False)
             if self._budget.set_aside(usd, alone=not self._longest):
@@ -324,13 +265,12 @@ class Meter:
 
     def at_most(self, body: Mapping[str, Any], *, batched: bool = False) -> float:
         """Return what a request can cost, in US dollars; 0.0 where no price is known."""
-        return self._at_most(self.counter.request(body), body, batched=batched)
+        return self._at_most(estimated_tokens(body), body, batched=batched)
 
     def _at_most(self, ours: int, body: Mapping[str, Any], *, batched: bool) -> float:
         if self.price is None:
             return 0.0
-        margin = _MARGIN_EXACT if self.counter.exact else _MARGIN_ESTIMATED
-        prompt = ours * max(margin, self._excess * _MARGIN_EXACT)
+        prompt = ours * max(_MARGIN, self._excess * _LEARNED_MARGIN)
         longest = max(_SHORTEST_REPLY, _LONGER * self._longest) if self._longest else _FIRST_REPLY
         if self.price.max_output is not None:
             longest = min(longest, self.price.max_output)
@@ -346,7 +286,7 @@ class Meter:
         """
         ours = 0
         if body is not None and (reply.prompt_tokens is None or self._budget.limit is not None):
-            ours = self.counter.request(body)
+            ours = estimated_tokens(body)
         prompt = ours if reply.prompt_tokens is None else reply.prompt_tokens
         completion = TYPICAL_REPLY
         if reply.completion_tokens is not None:
@@ -390,7 +330,7 @@ class Meter:
         """Return what a request may have cost that was sent and whose reply never came whole."""
         if self.price is None or self._budget.limit is None:
             return 0.0
-        return self.price.usd(self.counter.request(body), self._longest or TYPICAL_REPLY)
+        return self.price.usd(estimated_tokens(body), self._longest or TYPICAL_REPLY)
 
 
 class Reservation:
@@ -437,7 +377,6 @@ class CostEstimate:
         needed: judgments, each counted once.
         stored: how many of them are on disk.
         prompt_tokens: of all the others' requests together.
-        how: how they were counted.
         price: None where it is not known.
         budget: US dollars that may be spent, None for no limit.
         batched: whether the others will be asked for in batches.
@@ -448,7 +387,6 @@ class CostEstimate:
     needed: int
     stored: int
     prompt_tokens: int
-    how: str
     price: Price | None
     budget: float | None
     batched: bool
@@ -479,7 +417,7 @@ class CostEstimate:
             return f"{said}; nothing is to be paid for"
         said += (
             f", {self.missing} are to be asked for: about {self.prompt_tokens:,} tokens "
-            f"({self.how}) and {self.reply_tokens:,} of replies"
+            f"(estimated) and {self.reply_tokens:,} of replies"
         )
         if self.price is None or self.usd is None:
             said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"

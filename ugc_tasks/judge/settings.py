@@ -119,7 +119,7 @@ class JudgeSettings:
             api_key=_api_key(given, profile, question, command),
             budget=_budget(given),
             prices=_path("UGC_JUDGE_PRICES", prices) if prices else None,
-            batch=_mode(given) == "batch",
+            batch=_batched(given),
             early=_switch(given, "UGC_JUDGE_EARLY", cls.early),
             repeats=_whole(given, "UGC_JUDGE_REPEATS", cls.repeats, _MAX_REPEATS),
             interval=interval_of(environ),
@@ -130,13 +130,7 @@ class JudgeSettings:
 def interval_of(environ: Mapping[str, str]) -> float:
     """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
     text = environ.get("UGC_JUDGE_INTERVAL", "").strip() or str(_DEFAULT_INTERVAL)
-    value = _number(text)
-    if not 0 < value <= _WIDEST_INTERVAL:
-        raise JudgeConfigError(
-            "UGC_JUDGE_INTERVAL must be a number of points above 0 and up to "
-            f"{_WIDEST_INTERVAL:.0f}, not {text!r:.40}"
-        )
-    return value
+    return _number("UGC_JUDGE_INTERVAL", text, "points", _WIDEST_INTERVAL)
 
 
 def _whole(given: Mapping[str, str], name: str, default: int, largest: int) -> int:
@@ -147,22 +141,20 @@ def _whole(given: Mapping[str, str], name: str, default: int, largest: int) -> i
     return int(text)
 
 
-def _number(text: str) -> float:
-    """Return the number that ``text`` is, NaN for none: it is in no range."""
+def _number(name: str, text: str, unit: str, most: float) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        return math.nan
+        value = math.nan  # which is in no range
+    if not 0 < value <= most:
+        raise JudgeConfigError(
+            f"{name} must be a number of {unit} above 0 and up to {most:.0f}, not {text!r:.40}"
+        )
+    return value
 
 
 def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
-    text = given.get(name, str(default))
-    value = _number(text)
-    if not 0 < value <= _MAX_SECONDS:
-        raise JudgeConfigError(
-            f"{name} must be a number of seconds above 0 and up to {_MAX_SECONDS:.0f}, not {text!r}"
-        )
-    return value
+    return _number(name, given.get(name, str(default)), "seconds", _MAX_SECONDS)
 
 
 def _path(name: str, text: str) -> Path:
@@ -179,11 +171,7 @@ def _budget(given: Mapping[str, str]) -> float | None:
     text = given.get("UGC_JUDGE_BUDGET")
     if text is None:
         return None
-    value = _number(text.removeprefix("$"))
-    if not 0 < value <= _MAX_BUDGET:
-        raise JudgeConfigError(
-            f"UGC_JUDGE_BUDGET must be a number of US dollars above 0, not {text!r:.40}"
-        )
+    value = _number("UGC_JUDGE_BUDGET", text.removeprefix("$"), "US dollars", _MAX_BUDGET)
     ranks = given.get("WORLD_SIZE", "1")
     return value / max(1, int(ranks)) if ranks.isdecimal() and len(ranks) < 7 else value
 
@@ -195,11 +183,11 @@ def _switch(given: Mapping[str, str], name: str, default: bool) -> bool:
     return text in {"1", "true", "yes", "on"}
 
 
-def _mode(given: Mapping[str, str]) -> str:
+def _batched(given: Mapping[str, str]) -> bool:
     mode = given.get("UGC_JUDGE_MODE", "request")
     if mode not in {"request", "batch"}:
         raise JudgeConfigError(f"UGC_JUDGE_MODE must be request or batch, not {mode!r:.40}")
-    return mode
+    return mode == "batch"
 
 
 def _bare(value: str) -> str:

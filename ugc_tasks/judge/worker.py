@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from ugc_tasks.common.display import logger
 from ugc_tasks.judge.batch import Batches
 from ugc_tasks.judge.cache import CacheThread, JudgeStoreError, Locks, StoredReply
-from ugc_tasks.judge.cost import CostEstimate, Meter, Price, budget_of, counter_for
+from ugc_tasks.judge.cost import CostEstimate, Meter, Price, budget_of, estimated_tokens
 from ugc_tasks.judge.parsing import ReplyError, read_reply
 from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
 from ugc_tasks.judge.settings import JudgeSettings
@@ -204,19 +204,15 @@ class JudgeWorker:
             self._refuse(str(error))
             return None
         missing = Counter(item.first() for key, item in keyed.items() if key not in stored)
-        if missing:
-            self._meter.counter = await self._loop.run_in_executor(
-                None, counter_for, self._profile.model
-            )
-        counter = self._meter.counter
         return CostEstimate(
             judge=self._label,
             needed=len(keyed),
             stored=len(stored),
             prompt_tokens=await self._disk.do(
-                lambda: sum(counter.request(self._requests.body(i)) * n for i, n in missing.items())
+                lambda: sum(
+                    estimated_tokens(self._requests.body(item)) * n for item, n in missing.items()
+                )
             ),
-            how=counter.how,
             price=self._meter.price,
             budget=self._settings.budget,
             batched=self._settings.batch,

@@ -60,7 +60,7 @@ def test_its_replies_have_the_schema_and_are_kept_under_its_name(
     assert facts["endpoint"] == place
     assert facts["label"].endswith(f"@{place}")
     said = capsys.readouterr().err
-    assert "estimated from characters: tiktoken knows no encoding of tiny" in said
+    assert "tokens (estimated)" in said
     assert "what that costs is not known" in said
     for path in tmp_path.iterdir():
         assert KEY.encode() not in path.read_bytes()

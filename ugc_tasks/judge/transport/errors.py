@@ -381,39 +381,20 @@ def no_client(error: Exception) -> str:
             what = f"{shown(os.environ[name], 200)}: {reason}"
             return f"{name} names no certificates that can be read ({what}): correct or unset it"
         return f"the certificates of this Python installation cannot be read ({reason})"
-    for lower in _PROXIES:
-        name, address = _variable(lower)
-        if address and not _usable(address):
-            socks = address.lower().startswith("socks5")
-            more = ", or install the package socksio" if socks else ""
-            return (
-                f"{name} is not the address of a proxy that can be used, such as "
-                f"http://host:3128: correct or unset it{more}"
-            )
+    named = [name for lower in _PROXIES if os.environ.get(name := _variable(lower))]
+    if not named:
+        return f"the HTTP client cannot be made ({type(error).__name__}): check NO_PROXY"
+    socks = any(os.environ[name].lower().startswith("socks5") for name in named)
     return (
-        f"the HTTP client cannot be made ({type(error).__name__}): correct or unset HTTP_PROXY, "
-        "HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+        f"{' or '.join(named)} is not the address of a proxy that can be used, such as "
+        "http://host:3128: correct or unset it"
+        f"{', or install the package socksio' if socks else ''}"
     )
 
 
-def _usable(address: str) -> bool:
-    import openai
-
-    try:
-        openai.DefaultAsyncHttpxClient(
-            trust_env=False,
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            proxy=address if "://" in address else f"http://{address}",
-        )
-    except Exception:  # its own, ValueError and ImportError
-        return False
-    return True
-
-
-def _variable(lower: str) -> tuple[str, str]:
-    """Return the variable that counts of ``http_proxy`` and ``HTTP_PROXY``, and its value."""
-    name = lower if os.environ.get(lower) else lower.upper()
-    return name, os.environ.get(name, "")
+def _variable(lower: str) -> str:
+    """Return the variable that counts of ``http_proxy`` and ``HTTP_PROXY``."""
+    return lower if os.environ.get(lower) else lower.upper()
 
 
 def _proxy_for(base_url: str) -> str:
