@@ -368,68 +368,49 @@ class Reservation:
 # ---- the estimate before a run ----
 
 
-@dataclass(frozen=True)
-class CostEstimate:
-    """The judgments that are wanted and what they are expected to cost.
+def describe_estimate(
+    judge: str,
+    *,
+    needed: int,
+    stored: int,
+    prompt_tokens: int,
+    price: Price | None,
+    budget: float | None,
+    batched: bool,
+    repeats: int,
+) -> str:
+    """Return what judging is expected to take, in one line.
 
-    Attributes:
+    Args:
         judge: its label.
         needed: judgments, each counted once.
         stored: how many of them are on disk.
-        prompt_tokens: of all the others' requests together.
+        prompt_tokens: of the requests of all the others together.
         price: None where it is not known.
         budget: US dollars that may be spent, None for no limit.
         batched: whether the others will be asked for in batches.
         repeats: judgments of each answer.
     """
-
-    judge: str
-    needed: int
-    stored: int
-    prompt_tokens: int
-    price: Price | None
-    budget: float | None
-    batched: bool
-    repeats: int = 1
-
-    @property
-    def missing(self) -> int:
-        """How many judgments are to be paid for."""
-        return self.needed - self.stored
-
-    @property
-    def reply_tokens(self) -> int:
-        """Tokens of all replies, if they are as long as such replies are."""
-        return self.missing * TYPICAL_REPLY
-
-    @property
-    def usd(self) -> float | None:
-        """What the missing ones are expected to cost; None where no price is known."""
-        if self.price is None:
-            return None
-        return self.price.usd(self.prompt_tokens, self.reply_tokens, batched=self.batched)
-
-    def __str__(self) -> str:
-        """Return it as one line."""
-        each = f" ({self.repeats} of each answer)" if self.repeats > 1 else ""
-        said = f"{self.judge}: {self.needed} judgments are needed{each}, {self.stored} are stored"
-        if not self.missing:
-            return f"{said}; nothing is to be paid for"
-        said += (
-            f", {self.missing} are to be asked for: about {self.prompt_tokens:,} tokens "
-            f"(estimated) and {self.reply_tokens:,} of replies"
-        )
-        if self.price is None or self.usd is None:
-            said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"
-        else:
-            batch = f", {self.price.batch_factor:g} of it in batches" if self.batched else ""
-            said += f", about ${self.usd:.2f} ({self.price}{batch})"
-        if self.budget is not None:
-            said += f"; the budget is ${self.budget:g}"
-            if self.usd is not None and self.usd > self.budget:
-                enough = int(self.missing * self.budget / self.usd)
-                said += f", enough for about {enough} of them"
-        return said
+    missing, each = needed - stored, f" ({repeats} of each answer)" if repeats > 1 else ""
+    said = f"{judge}: {needed} judgments are needed{each}, {stored} are stored"
+    if not missing:
+        return f"{said}; nothing is to be paid for"
+    replies = missing * TYPICAL_REPLY
+    said += (
+        f", {missing} are to be asked for: about {prompt_tokens:,} tokens (estimated) and "
+        f"{replies:,} of replies"
+    )
+    usd = None if price is None else price.usd(prompt_tokens, replies, batched=batched)
+    if price is None or usd is None:
+        said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"
+    else:
+        batch = f", {price.batch_factor:g} of it in batches" if batched else ""
+        said += f", about ${usd:.2f} ({price}{batch})"
+    if budget is not None:
+        said += f"; the budget is ${budget:g}"
+        if usd is not None and usd > budget:
+            said += f", enough for about {int(missing * budget / usd)} of them"
+    return said
 
 
 def tell(text: str) -> None:

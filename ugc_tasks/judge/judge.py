@@ -112,7 +112,7 @@ class Judge:
         if self._worker is not None:
             estimate = self._worker.estimate(self._judged(items))
             if estimate is not None:
-                tell(str(estimate))
+                tell(estimate)
 
     def begin(self, items: Sequence[JudgeItem]) -> None:
         """Begin batches of ``items`` (``UGC_JUDGE_MODE=batch``), which need to know what there is.

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from ugc_tasks.common.display import logger
 from ugc_tasks.judge.batch import Batches
 from ugc_tasks.judge.cache import CacheThread, JudgeStoreError, Locks, StoredReply
-from ugc_tasks.judge.cost import CostEstimate, Meter, Price, budget_of, estimated_tokens
+from ugc_tasks.judge.cost import Meter, Price, budget_of, describe_estimate, estimated_tokens
 from ugc_tasks.judge.parsing import ReplyError, read_reply
 from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
 from ugc_tasks.judge.settings import JudgeSettings
@@ -134,8 +134,8 @@ class JudgeWorker:
 
     # ---- from any thread ----
 
-    def estimate(self, items: Sequence[JudgeItem]) -> CostEstimate | None:
-        """Return what judging ``items`` will take; None where the store cannot be read.
+    def estimate(self, items: Sequence[JudgeItem]) -> str | None:
+        """Return what judging ``items`` will take, in a line; None where the store cannot be read.
 
         Nothing will be asked in that case.
         """
@@ -196,7 +196,7 @@ class JudgeWorker:
 
     # ---- in the loop ----
 
-    async def _estimate(self, items: Sequence[JudgeItem]) -> CostEstimate | None:
+    async def _estimate(self, items: Sequence[JudgeItem]) -> str | None:
         keyed = {self._requests.key(item): item for item in items}
         try:
             stored = await self._disk.do(lambda: self._cache.scored(keyed))
@@ -204,8 +204,8 @@ class JudgeWorker:
             self._refuse(str(error))
             return None
         missing = Counter(item.first() for key, item in keyed.items() if key not in stored)
-        return CostEstimate(
-            judge=self._label,
+        return describe_estimate(
+            self._label,
             needed=len(keyed),
             stored=len(stored),
             prompt_tokens=await self._disk.do(

@@ -279,7 +279,7 @@ class BatchApi:
             timeout=_TRANSFER_S,
             one=True,
         )
-        return answer.body
+        return answer.content
 
     async def _send(self, call: Call, *, timeout: float | None = None, one: bool = False) -> Answer:
         """Return the answer to ``call``; ``one``: it is about one batch or file."""
@@ -289,16 +289,16 @@ class BatchApi:
             raise JudgeRefused(
                 f"{self._connection.endpoint}: {error}; unset UGC_JUDGE_MODE"
             ) from None
-        if answer.ok:
+        if answer.is_success:
             return answer
-        code, _, words = error_details(answer.body)
+        code, _, words = error_details(answer.content)
         said = brief_message(words, self._key)
         if code == _QUEUE_FULL:
             raise QueueFull(said)
-        if one and answer.status in _NOT_THERE:
+        if one and answer.status_code in _NOT_THERE:
             raise NotThere(
-                f"answered {answer.status}" + (f" ({said})" if said else ""),
-                gone=answer.status in _GONE,
+                f"answered {answer.status_code}" + (f" ({said})" if said else ""),
+                gone=answer.status_code in _GONE,
             )
         failure = self._connection.failure(answer)
         if isinstance(failure, RequestFailed):  # there are no others that might do better
@@ -355,7 +355,7 @@ def _problem(content: Mapping[str, Any]) -> tuple[str, str]:
 
 def _object(answer: Answer) -> dict[str, Any]:
     try:
-        content = json.loads(answer.body)
+        content = json.loads(answer.content)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 MAX_BODY = 1 << 20
 """Bytes of an answer, errors included."""
 
+Answer = Any
+"""An answer as ``httpx`` has it; which ``httpx`` that is depends on the version of ``openai``."""
+
 Call = Callable[["openai.AsyncOpenAI"], Awaitable[Any]]
 """One call of the client, by one of its ``with_raw_response`` methods."""
 
@@ -58,20 +61,6 @@ _COMPLETION_TOKENS = ("completion_tokens", "output_tokens", "candidatesTokenCoun
 _ERRORS = frozenset(map(str, range(400, 600)))
 _SHOWN = 80  # characters of an answer that cannot be read
 _TRIES = 3
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A status with its headers (by lower-case name) and the whole body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        """Whether the server did what it was asked."""
-        return 200 <= self.status < 300
 
 
 class Connection:
@@ -128,7 +117,7 @@ class Connection:
         return pool
 
     async def send(self, call: Call, *, timeout: float | None = None) -> Answer:
-        """Return the answer to one call, any status.
+        """Return the answer to one call, any status, with its whole body.
 
         Args:
             call: what to ask; it gets the client.
@@ -147,11 +136,10 @@ class Connection:
         pool.open += 1
         try:
             async with asyncio.timeout(seconds):
-                raw = (await call(pool.client)).http_response
-            return Answer(raw.status_code, raw.headers, raw.content)
+                answer: Answer = (await call(pool.client)).http_response
+            return answer
         except openai.APIStatusError as error:
-            there = error.response
-            return Answer(there.status_code, there.headers, there.content)
+            return error.response
         except TimeoutError:
             failure = RetryableError(f"no answer within {seconds:g} s", silent=True)
         except UnicodeEncodeError:
@@ -165,9 +153,9 @@ class Connection:
 
     def failure(self, answer: Answer) -> Exception:
         """Return the failure that an answer with an error status means."""
-        said = error_details(answer.body)
+        said = error_details(answer.content)
         return failure_for(
-            answer.status, answer.headers, said, endpoint=self.endpoint, key=self.api_key
+            answer.status_code, answer.headers, said, endpoint=self.endpoint, key=self.api_key
         )
 
     async def aclose(self) -> None:
@@ -194,7 +182,6 @@ class _Pool:
 
 
 def _client(base_url: str, api_key: str, largest: int) -> openai.AsyncOpenAI:
-    import httpx
     import openai
 
     class BoundedClient(openai.DefaultAsyncHttpxClient):
@@ -206,7 +193,7 @@ def _client(base_url: str, api_key: str, largest: int) -> openai.AsyncOpenAI:
             finally:
                 await response.aclose()
             kept = {n: v for n, v in response.headers.items() if n.lower() != "content-encoding"}
-            return httpx.Response(response.status_code, headers=kept, content=body, request=request)
+            return type(response)(response.status_code, headers=kept, content=body, request=request)
 
     wrong = ""
     try:

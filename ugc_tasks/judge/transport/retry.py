@@ -283,9 +283,9 @@ class RetryingClient:
                     return
 
     def _read(self, answer: Answer) -> ChatReply:
-        if not answer.ok:
+        if not answer.is_success:
             raise self._connection.failure(answer)
-        return read_completion(answer.body, self._connection.api_key, self._connection.endpoint)
+        return read_completion(answer.content, self._connection.api_key, self._connection.endpoint)
 
     def _check_still_wanted(self, reservation: Reservation) -> None:
         """Raise ``JudgeRefused`` if the breaker was tripped while this waited for room."""
