@@ -279,7 +279,8 @@ class BatchApi:
             timeout=_TRANSFER_S,
             one=True,
         )
-        return answer.content
+        content: bytes = answer.content
+        return content
 
     async def _send(self, call: Call, *, timeout: float | None = None, one: bool = False) -> Answer:
         """Return the answer to ``call``; ``one``: it is about one batch or file."""
