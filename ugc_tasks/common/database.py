@@ -91,23 +91,25 @@ class Database:
     ``unusable``, ``full`` and ``held`` return, which a subclass provides.
     """
 
-    def __init__(self, path: Path, *, owner: int, version: int, tables: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: Path | None, *, owner: int, version: int, tables: tuple[str, ...]
+    ) -> None:
         """Open the file.
 
         Args:
-            path: of the file.
+            path: of the file; None keeps all in memory.
             owner: its application id, which tells it from another program's database.
             version: of its schema; files of another one are refused.
             tables: the statements that make a new file's tables.
         """
-        self.path = path
+        self.path = path or Path(":memory:")
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        if (reason := why_no_place(path)) is not None:
+        if path is not None and (reason := why_no_place(path)) is not None:
             raise self.unusable(reason, movable=False)
         with self._failing_clearly():
             self._db = sqlite3.connect(
-                path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
             self._db.text_factory = _decoded
         try:

@@ -1,31 +1,29 @@
 """What is known of clips from earlier runs, so that nothing is looked at or asked for twice.
 
-One SQLite file: which files were checked and what came of it, and which links are dead. Safe for
-several threads and processes. It holds nothing that could not be found out again.
+One SQLite file: which files were checked and what came of it, and which links are dead. It holds
+nothing that could not be found out again.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ugc_tasks.common.database import without_locks
+from ugc_tasks.common.database import Database, without_locks
 from ugc_tasks.common.display import logger
 from ugc_tasks.common.files import DataError
 
 LEDGER = "downloads.sqlite3"
 
-_APPLICATION_ID = 0x55474C44  # "UGLD": tells this file from another program's database
-_TABLES = {
-    "checked": "path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
-    "fault TEXT",
-    "dead": "video_id TEXT PRIMARY KEY, link TEXT NOT NULL, kind TEXT NOT NULL "
-    "CHECK (kind IN ('gone', 'broken')), reason TEXT NOT NULL, at REAL NOT NULL",
-}
+_OWNER = 0x55474C44  # "UGLD"
+_TABLES = (
+    "CREATE TABLE checked (path TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+    "mtime_ns INTEGER NOT NULL, fault TEXT) WITHOUT ROWID",
+    "CREATE TABLE dead (video_id TEXT PRIMARY KEY, link TEXT NOT NULL, kind TEXT NOT NULL "
+    "CHECK (kind IN ('gone', 'broken')), reason TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID",
+)
 
 _log = logger(__name__)
 
@@ -39,7 +37,7 @@ class Dead:
     reason: str
 
 
-class Ledger:
+class Ledger(Database):
     """The ledger at ``path``, made if absent; None keeps it in memory for the length of a run."""
 
     def __init__(self, path: Path | None) -> None:
@@ -49,29 +47,16 @@ class Ledger:
                 "%s is not kept, because %s: what is tried now will be tried again", path, reason
             )
             path = None
-        self._path = path
-        self._lock = threading.Lock()
-        place = ":memory:" if path is None else path.absolute()
-        try:
-            self._db = sqlite3.connect(
-                place, timeout=30.0, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise self._unusable(error) from None
-        try:
-            (found,) = self._one("PRAGMA application_id") or (0,)
-            (tables,) = self._one("SELECT group_concat(name) FROM sqlite_master") or (None,)
-            # Without an id it may be ours, from a run that was killed as it made it.
-            unknown = found == 0 and not set((tables or "").split(",")) <= {"", *_TABLES}
-            if found not in (0, _APPLICATION_ID) or unknown:
-                raise DataError(f"{path} is another program's database: move it away")
-            # The id before the tables: tables without it are another program's.
-            self._one(f"PRAGMA application_id = {_APPLICATION_ID}")
-            for name, columns in _TABLES.items():
-                self._one(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITHOUT ROWID")
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(path and path.absolute(), owner=_OWNER, version=0, tables=_TABLES)
+
+    def unusable(self, reason: str, *, movable: bool = True) -> DataError:
+        """Return the error for a ledger that cannot be used."""
+        return DataError(
+            f"{self.path} cannot be used ({reason}): it only remembers what was tried, and may "
+            "be moved away"
+        )
+
+    full = held = unusable
 
     def checked(self, path: Path) -> tuple[bool, str | None]:
         """Return whether the file as it is now was checked before, and what was wrong with it."""
@@ -104,10 +89,6 @@ class Ledger:
         """Drop what is known against a clip's link: the clip is there now."""
         self._one("DELETE FROM dead WHERE video_id = ?", video_id)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
     def __enter__(self) -> Ledger:
         return self
 
@@ -117,19 +98,10 @@ class Ledger:
     def _one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         """Return the first row; raises ``DataError``."""
         # A file's name may hold bytes that are no text, which SQLite does not take.
-        values = tuple(
+        texts = (
             value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
             for value in values
         )
-        with self._lock:
-            try:
-                row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
-            except sqlite3.Error as error:
-                raise self._unusable(error) from None
-            return row
-
-    def _unusable(self, error: sqlite3.Error) -> DataError:
-        return DataError(
-            f"{self._path} cannot be used ({error}): it only remembers what was tried, and may "
-            "be removed"
-        )
+        with self.reading() as db:
+            row: tuple[Any, ...] | None = db.execute(statement, tuple(texts)).fetchone()
+        return row

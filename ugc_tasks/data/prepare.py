@@ -122,7 +122,7 @@ def status(request: Request, progress: Progress) -> Report:
     ]
     work = _Work(request, files, progress)
     try:
-        ledger = Ledger(request.root / LEDGER)
+        ledger = Ledger(request.root / LEDGER if request.root.is_dir() else None)
     except DataError:
         ledger = Ledger(None)  # the folder is read-only: what is found is not remembered
     with ledger:

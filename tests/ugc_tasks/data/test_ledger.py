@@ -76,7 +76,7 @@ def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="another program's database"):
         Ledger(tmp_path / "other")
     with pytest.raises(DataError, match="cannot be used"):
-        Ledger(tmp_path / "no" / "folder")
+        Ledger(tmp_path / "text" / "in a file")
     assert sqlite3.connect(tmp_path / "other").execute("SELECT name FROM sqlite_master").fetchall()
 
 
