@@ -305,7 +305,7 @@ class _Unpacked:
     """The uncompressed bytes of a tar archive, read forwards, under limits.
 
     ``tarfile`` reads as much as a header claims, recurses with each header that extends the next,
-    and looks block by block for what is far beyond the file's end; here that ends soon.
+    and goes on reading blocks far beyond the file's end; the limits here end that soon.
     """
 
     def __init__(self, file: io.BufferedReader, most: int) -> None:

@@ -48,9 +48,9 @@ _TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("broken", re.compile(r"format is not available|DRM protected", re.I)),
     ("broken", re.compile(r"No suitable extractor|unusual and will be skipped", re.I)),
 )
-"""What yt-dlp's messages tell of; any other is taken for a failure of this time only."""
+"""Failures by yt-dlp's messages; any other message counts as a failure of this time only."""
 
-# What yt-dlp says comes as an exception, too.
+# What yt-dlp logs comes as an exception, too.
 _silence = logger(f"{__name__}.yt_dlp")
 _silence.setLevel(logging.CRITICAL)
 
@@ -198,7 +198,7 @@ class _Guard:
 
 
 def _verdict(error: DownloadError, guard: _Guard) -> NoClip:
-    """Tell from what yt-dlp says which kind of failure it is; in doubt, one of this time only."""
+    """Return which kind of failure it is; in doubt, one of this time only."""
     said = _clause(str(error))
     if guard.status is not None:
         kind = _STATUS.get(guard.status, "failed")

@@ -72,9 +72,9 @@ def links_from_map(path: Path, known: Collection[str]) -> Links:
 def links_from_dataset(meta: Path, known: Collection[str]) -> Links:
     """Read the dataset's own table (Parquet): links to TikTok videos count, and nothing else.
 
-    The names of its columns were not known when this was written: that of the ids and that of the
-    links are the columns with the most of them. The dataset's other file, a list of links, names no
-    clips. It is never paired with them by order, because nothing says that the order is the same.
+    The names of its columns were not known when this was written, so the column with the most ids
+    and the one with the most links are taken. The dataset's other file is a list of links without
+    ids. It is not read: nothing says that its order is that of the clips.
 
     Raises:
         DataError: the table does not say which link is which clip's.

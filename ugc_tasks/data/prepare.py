@@ -131,7 +131,7 @@ def status(request: Request, progress: Progress) -> Report:
 
 
 class _Work:
-    """A request and the report that becomes of it; ``ids`` are those of all clips."""
+    """A request and the report on it; ``ids`` has those of all clips."""
 
     def __init__(self, request: Request, files: list[Collected], progress: Progress) -> None:
         """Read the annotation files that are there; raises ``DataError``."""
