@@ -147,7 +147,7 @@ def _run(scene: Scene, campaign: Campaign, seed: random.Random | None) -> Kill:
             process.send_signal(signal.SIGKILL)
         out, _ = process.communicate(timeout=240)
     (campaign.folder / f"{len(campaign.runs)}.out").write_text(out)
-    while server._at_once:  # what a killed run had sent is paid for all the same
+    while server.at_once:  # what a killed run had sent is paid for all the same
         time.sleep(0.01)
     scores = json.loads(out.splitlines()[-1]) if process.returncode == 0 else None
     return Kill(before, campaign.rows(), Counter(scene.paid) - paid, process.returncode, scores)

@@ -152,7 +152,7 @@ def junk() -> Act:
 
 
 class JudgeServer:
-    """The server; ``requests`` holds all that came, ``most_at_once`` how many were open at once."""
+    """The server: ``requests`` came, ``at_once`` are open, ``most_at_once`` were at most."""
 
     def __init__(
         self, script: Script | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None
@@ -161,7 +161,7 @@ class JudgeServer:
         self.requests: list[Asked] = []
         self.most_at_once = 0
         self.script: Script = script or (lambda _: scores())
-        self._at_once = 0
+        self.at_once = 0
         self._seen: Counter[bytes] = Counter()
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -197,8 +197,8 @@ class JudgeServer:
 
     def _arrived(self, raw: bytes, headers: Mapping[str, str], path: str) -> Asked:
         with self._lock:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             asked = Asked(
                 number=len(self.requests),
                 raw=raw,
@@ -219,7 +219,7 @@ class JudgeServer:
 
     def _answered(self) -> None:
         with self._lock:
-            self._at_once -= 1
+            self.at_once -= 1
 
 
 class _Server(ThreadingHTTPServer):

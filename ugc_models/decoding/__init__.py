@@ -1,1 +1,4 @@
-"""Decoding in processes of its own: beside the engine, and apart from what a clip may do to it."""
+"""Reading clips in worker processes: beside the engine, and apart from what a clip may do to it.
+
+Open ``pool.py`` first; ``worker.py`` is the process, ``messages.py`` what it answers.
+"""

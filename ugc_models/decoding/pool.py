@@ -1,14 +1,12 @@
 """Worker processes that read clips, one clip at a time each, replaced when one ends.
 
-Processes and not threads: a file that crashes libav ends one worker and not the run, one that takes
-for ever can be stopped, and Python's lock is not shared with the engine's. Not ``multiprocessing``:
-its workers import the program that started them (lmms-eval, torch: a gigabyte each), and they talk
-in pickles.
+Processes and not threads: a file that crashes libav ends a worker and not the run, one that takes
+for ever can be stopped, and the engine keeps Python's lock to itself. Not ``multiprocessing``: its
+workers import the program that started them (lmms-eval, torch: a gigabyte each) and send pickles.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import queue
@@ -39,8 +37,6 @@ _GIVEN = frozenset(
     }
 )
 """Environment variables that a worker gets: what finds Python and its libraries, and no others."""
-_PIPE = 1 << 20
-_F_SETPIPE_SZ = 1031  # fcntl's own name for it came with Python 3.10, on Linux alone
 
 
 class DecodePool:
@@ -134,14 +130,12 @@ class _Worker:
         )
         self._in = cast("IO[bytes]", self._process.stdin)
         self._out = cast("IO[bytes]", self._process.stdout)
-        with suppress(OSError):  # fewer, larger pieces; the kernel may refuse
-            fcntl.fcntl(self._out, _F_SETPIPE_SZ, _PIPE)
 
     def alive(self) -> bool:
         return self._process.poll() is None
 
     def ask(self, question: dict[str, object], seconds: float) -> Clip:
-        """Return the clip; after a death of the worker, it is of no more use."""
+        """Return the clip. A worker that died of it is not used again."""
         too_slow = threading.Event()
 
         def stop() -> None:
@@ -160,10 +154,9 @@ class _Worker:
         except (BrokenMessage, OSError, ValueError) as error:
             self.stop()
             if too_slow.is_set():
-                text = f"timed out: reading it took more than {seconds:g} s"
-            else:
-                text = f"damaged: its decoder {_end(self._process.returncode, error)}"
-            raise MediaError(text) from error
+                raise MediaError(f"timed out: reading it took more than {seconds:g} s") from error
+            code = self._process.returncode
+            raise MediaError(f"damaged: its decoder {_end(code, error)}") from error
         except BaseException:  # what it still writes would be taken for the next clip
             self.stop()
             raise

@@ -2,8 +2,8 @@
 
     python -m ugc_models.decoding.worker
 
-Started by :mod:`ugc_models.decoding.pool`. It imports the media code and nothing else, so it is
-small and quick to replace. Its own output goes to stderr: stdout is for clips alone.
+Started by :mod:`ugc_models.decoding.pool`. It imports the media code and nothing else, so that it
+is small and quick to replace.
 """
 
 from __future__ import annotations
