@@ -107,7 +107,6 @@ WAYS: dict[str, Callable[[], Way]] = {
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report | None:
     """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.media", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the clips")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     parser.add_argument("--quick", action="store_true", help="one 8 s clip, once")
     parser.add_argument("--measure", nargs=2, metavar=("WAY", "FILE"), help="one way, here and now")
@@ -115,7 +114,7 @@ def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report 
     if options.measure:
         print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
         return None
-    seconds, rounds = (8.0, 1) if options.quick else (options.seconds, options.rounds)
+    seconds, rounds = (8.0, 1) if options.quick else (60.0, options.rounds)
     shapes = [Shape(seconds=seconds)]
     if not options.quick:
         more: list[dict[str, int]] = [{"b_frames": 0}, {"keyint": 60}, {"keyint": 30}]

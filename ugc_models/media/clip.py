@@ -17,7 +17,7 @@ import numpy as np
 from ugc_models.media.container import open_media
 from ugc_models.media.frame_sampling import FrameSampling, select
 from ugc_models.media.joins import Joins
-from ugc_models.media.limits import TRACKS_TRIED, Budget, Limits, MediaError
+from ugc_models.media.limits import TRACKS_TRIED, Deadline, Limits, MediaError
 from ugc_models.media.scale import Scaler
 from ugc_models.media.sound import Clock, read_sound
 from ugc_models.media.timeline import Timeline, read_timeline
@@ -93,13 +93,13 @@ def read_clip(
     ``limits``, and ``OutOfMemoryError`` for want of memory. Why there is no sound is in
     ``sound_missing``.
     """
-    job = _Job(Path(path), sampling or FrameSampling(), Budget(limits or Limits()), threads)
+    job = _Job(Path(path), sampling or FrameSampling(), Deadline(limits or Limits()), threads)
     clip, start, joins = _read_picture(job)
     if not sound:
         return clip
     # A single frame may stand for as long as there is sound.
     length = clip.duration if len(clip.frames) > 1 else math.inf
-    heard = read_sound(job.path, job.budget, Clock(start, length, joins), align=align_sound)
+    heard = read_sound(job.path, job.deadline, Clock(start, length, joins), align=align_sound)
     return replace(
         clip,
         sound=heard.samples,
@@ -133,7 +133,7 @@ class _Job:
 
     path: Path
     sampling: FrameSampling
-    budget: Budget
+    deadline: Deadline
     threads: int
 
 
@@ -145,11 +145,11 @@ def _read_picture(job: _Job) -> tuple[Clip, float, Joins]:
     damaged file, chosen frames may never leave the decoder: then others are chosen among those
     that did, and the file is decoded once more.
     """
-    timeline = read_timeline(job.path, job.budget)
+    timeline = read_timeline(job.path, job.deadline)
     tracks = timeline.tracks[:TRACKS_TRIED]
     for place, track in enumerate(tracks):
         if place:
-            timeline = read_timeline(job.path, job.budget, track)
+            timeline = read_timeline(job.path, job.deadline, track)
         try:
             return _picture(job, timeline, track if timeline.several else None)
         except _NoFrames:
@@ -185,7 +185,7 @@ def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, fl
         if not decoded.seen:
             raise _NoFrames
         timeline = timeline.among(decoded.seen)
-        timeline.check(job.budget.limits)
+        timeline.check(job.deadline.limits)
     raise MediaError("damaged: its picture decodes differently each time")
 
 
@@ -211,8 +211,8 @@ def _decode(
     """
     result = _Decoded()
     missing = set(wanted)
-    budget = job.budget
-    with open_media(job.path, budget, timeline.joins) as media:
+    deadline = job.deadline
+    with open_media(job.path, deadline, timeline.joins) as media:
         streams = media.container.streams.video
         stream = next((each for each in streams if each.index == timeline.tracks[0]), None)
         if stream is None or stream.codec_context is None:
@@ -220,7 +220,7 @@ def _decode(
         stream.codec_context.thread_count = job.threads
         stream.codec_context.thread_type = "AUTO"
         # The header's size was checked; this holds the decoder to it if the stream differs.
-        options = {"max_pixels": str(budget.limits.source_pixels)}
+        options = {"max_pixels": str(deadline.limits.source_pixels)}
         stream.codec_context.options = options | _STRICT if steps else options
         scale = Scaler(job.sampling, stream.sample_aspect_ratio)
         at = 0

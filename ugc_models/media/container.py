@@ -1,4 +1,4 @@
-"""Opening a media file that may be hostile, and walking through its packets.
+"""Opening a media file that may be hostile, and reading its packets and frames.
 
 What is opened is a regular file on this machine and nothing else: libav would also take URLs,
 devices, pipes and scripts that name other files (``concat:``, HLS and DASH playlists, image
@@ -22,7 +22,7 @@ from av.container import Flags
 from av.stream import Disposition
 
 from ugc_models.media.joins import NO_JOINS, Joins
-from ugc_models.media.limits import Budget, MediaError, OutOfMemoryError
+from ugc_models.media.limits import Deadline, MediaError, OutOfMemoryError
 from ugc_models.media.sparse import Step
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class Damage:
 class MediaFile:
     """An open file."""
 
-    def __init__(self, container: InputContainer, budget: Budget, joins: Joins) -> None:
+    def __init__(self, container: InputContainer, deadline: Deadline, joins: Joins) -> None:
         self.container = container
         self.damage = Damage()
         """What was found in the packets and frames that were read so far."""
-        self._budget = budget
+        self._deadline = deadline
         self._joins = joins
 
     def packets(self, stream: Stream | None = None) -> Iterator[Packet]:
@@ -81,9 +81,9 @@ class MediaFile:
         """
         demuxed = self.container.demux() if stream is None else self.container.demux(stream)
         shift = None if stream is None else self._joins.shifter(stream.time_base or Fraction(1))
-        most, count = self._budget.limits.packets, 0
+        most, count = self._deadline.limits.packets, 0
         while True:
-            self._budget.check_time()
+            self._deadline.check_time()
             try:
                 packet = next(demuxed, None)
             except (av.error.ExitError, MemoryError):
@@ -132,7 +132,7 @@ class MediaFile:
 
 
 @contextmanager
-def open_media(path: Path, budget: Budget, joins: Joins = NO_JOINS) -> Iterator[MediaFile]:
+def open_media(path: Path, deadline: Deadline, joins: Joins = NO_JOINS) -> Iterator[MediaFile]:
     """Open a media file for reading; close it in the end.
 
     Raises ``MediaError`` if it is not an existing regular file, or not a media file of a kind in
@@ -147,14 +147,14 @@ def open_media(path: Path, budget: Budget, joins: Joins = NO_JOINS) -> Iterator[
             "r",
             container_options=_CONTAINER_OPTIONS,
             metadata_errors="replace",
-            timeout=budget.left(),
+            timeout=deadline.left(),
         ) as container:
             # PyAV asks libav to make up missing times from the order of the packets, which is not
             # the order of the pictures (H.264 with B-frames in AVI). A missing time is missing.
             container.flags &= ~cast("int", Flags.gen_pts.value)
-            yield MediaFile(container, budget, joins)
+            yield MediaFile(container, deadline, joins)
     except av.error.ExitError:
-        budget.check_time()
+        deadline.check_time()
         raise MediaError("timed out: a read from the file did not come back") from None
     except MemoryError:  # libav's own, too, which is an FFmpegError
         raise OutOfMemoryError("too large: there is not enough memory to read it") from None

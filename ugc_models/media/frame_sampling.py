@@ -27,11 +27,11 @@ class FrameSampling:
     ``fps``, a frame is taken every ``1 / fps`` seconds, an even number of them (Qwen's vision
     encoder takes frames in pairs), at least 2 and at most ``max_frames``.
 
-    ``spread`` says what ``frames`` are even in: ``time``, or ``count``, the number of the frame,
-    which repeats frames where the clip has fewer.
+    ``spread`` says along what ``frames`` frames are spread: ``time``, or ``count``, the numbers of
+    the clip's frames, which repeats some where the clip has fewer.
 
-    ``scaling`` is how pixels are made fewer: ``smooth``, of all source pixels, or ``opencv``, of
-    two by two however many are skipped, as OpenCV does unless it is told otherwise.
+    ``scaling`` is ``smooth``, the mean of all pixels that become one, or ``opencv``, of the nearest
+    two by two, as OpenCV does by default: rough where a picture becomes several times smaller.
 
     A frame has ``min_pixels`` to ``max_pixels`` pixels, sides that are multiples of ``factor``
     (28: two by two patches of 14 pixels make one token of Qwen2.5's), and the clip's aspect ratio.
@@ -132,8 +132,8 @@ def target_size(width: int, height: int, sampling: FrameSampling) -> tuple[int, 
     ``models/qwen2_vl/video_processing_qwen2_vl.py``): each side to the nearest multiple of
     ``factor``; where that has too many pixels, both sides shrunk by one ratio and rounded down;
     where it has too few, grown and rounded up. Following it to the letter makes a second
-    application, by the model's own processor under the same budget, change nothing (save for a
-    picture so narrow that ``factor`` alone puts it over the budget).
+    application, by the model's own processor under the same deadline, change nothing (save for a
+    picture so narrow that ``factor`` alone puts it over the deadline).
     """
     if max(width, height) > WIDEST * min(width, height):
         raise MediaError(f"its picture of {width}x{height} is too narrow to be used")

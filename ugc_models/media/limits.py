@@ -42,8 +42,8 @@ class Limits:
                 raise ValueError(f"the limit {field.name} must be above 0")
 
 
-class Budget:
-    """The limits of one reading, and the time that is left of it; the clock starts at once."""
+class Deadline:
+    """When reading a file must be over, counted from now, and the other limits on it."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits

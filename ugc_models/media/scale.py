@@ -70,8 +70,8 @@ def orientation(frame: VideoFrame) -> Orientation:
 class Scaler:
     """Scales a clip's frames to the one size that its first frame decides.
 
-    A frame goes from the decoder's own format to small RGB in one step of libswscale; its full
-    size never exists as RGB, save where OpenCV's scaling is asked for.
+    A frame goes from the decoder's format to small RGB in one step of libswscale. Only OpenCV's
+    scaling needs it in RGB at full size.
     """
 
     def __init__(self, sampling: FrameSampling, pixel_aspect: Fraction | None) -> None:
@@ -97,7 +97,7 @@ class Scaler:
         return turn.apply(self._rgb(frame, width, height, _QUALITY))
 
     def _square(self, width: int, height: int) -> tuple[int, int]:
-        """Widen a side so that pixels are square; none is ever thrown away by it."""
+        """Return the size in square pixels: one side is widened, so that none is thrown away."""
         if width < 1 or height < 1:
             raise MediaError("no picture: its frames have no size")
         aspect = self._pixel_aspect
@@ -136,7 +136,7 @@ def _is_rgb(kind: VideoFormat) -> bool:
 
 
 def _is_full_range(kind: VideoFormat, stated: int) -> bool:
-    """Whether levels reach from 0 to the highest; what is not stated is as libav takes it."""
+    """Whether levels reach from 0 to the highest, as libav assumes where nothing is stated."""
     if kind.name.startswith("yuvj"):
         return True
     gray = len(kind.components) < 3  # with or without alpha

@@ -14,7 +14,7 @@ import soxr
 
 from ugc_models.media.container import Damage, decodable, open_media
 from ugc_models.media.joins import NO_JOINS, Joins
-from ugc_models.media.limits import TRACKS_TRIED, Budget, MediaError, OutOfMemoryError
+from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -60,12 +60,12 @@ class Sound:
     """Seconds from the start of the picture to that of the track, negative where the track starts
     first; None where there is no sound."""
     gaps: float = 0.0
-    """Seconds between the track's start and end that it has no sound for."""
+    """Seconds for which the track pauses between its start and its end."""
     track: int | None = None
-    """Which of the file's tracks it is; None where there is only one of sound."""
+    """Index of the track; None where the file has one of sound only."""
 
 
-def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) -> Sound:
+def read_sound(path: Path, deadline: Deadline, clock: Clock, *, align: bool = True) -> Sound:
     """Return the sound as float32 (N,), or the reason why there is none.
 
     Only a lack of memory is raised: it says nothing about the sound.
@@ -74,16 +74,16 @@ def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) 
     [-1, 1), the mean of the channels, soxr's HQ resampler. PyAV's and libav's own downmix to mono
     is louder by a factor that depends on the layout.
 
-    With ``align``, sample 0 is heard when the first frame appears: silence stands where the track
-    has nothing, what it has before the picture is cut, and what it has twice is heard once.
-    Without, the track's samples follow each other from its first one on. ``offset`` and ``gaps``
-    say in both cases how the track lies beside the picture.
+    With ``align``, sample 0 is heard when the first frame appears: pauses of the track become
+    silence, what comes before the picture is cut, and of what overlaps the first is kept. Without,
+    the track's samples follow each other from its first one on. ``offset`` and ``gaps`` say in both
+    cases how the track lies beside the picture.
 
     Of several tracks, the best that can be decoded is used.
     """
     first: Sound | None = None
     for place in range(TRACKS_TRIED):
-        sound = _read_track(path, budget, clock, place, align=align)
+        sound = _read_track(path, deadline, clock, place, align=align)
         if sound is None:
             break
         if sound.samples is not None:
@@ -93,11 +93,11 @@ def read_sound(path: Path, budget: Budget, clock: Clock, *, align: bool = True) 
 
 
 def _read_track(
-    path: Path, budget: Budget, clock: Clock, place: int, *, align: bool
+    path: Path, deadline: Deadline, clock: Clock, place: int, *, align: bool
 ) -> Sound | None:
     """Read the ``place``-th best track; None if there are not so many."""
     try:
-        with open_media(path, budget, clock.joins) as media:
+        with open_media(path, deadline, clock.joins) as media:
             tracks = media.container.streams.audio
             able = decodable(tracks, media.container.streams.best("audio"))
             if place >= max(len(able), min(1, len(tracks))):
@@ -106,16 +106,16 @@ def _read_track(
                 raise MediaError("its codec is not known here")
             stream = able[place]
             track = stream.index if len(tracks) > 1 else None
-            line = _Line(budget.limits.sound_seconds, clock, align=align)
-            line.take(media.decode(stream), stream.time_base or Fraction(1))
+            buffer = _SampleBuffer(deadline.limits.sound_seconds, clock, align=align)
+            buffer.take(media.decode(stream), stream.time_base or Fraction(1))
     except OutOfMemoryError:
         raise
     except MediaError as error:
         return Sound(None, f"audio undecodable: {error}")
-    return replace(line.sound(media.damage), track=track)
+    return replace(buffer.sound(media.damage), track=track)
 
 
-class _Line:
+class _SampleBuffer:
     """Samples at 16 kHz, put in their places as they come."""
 
     def __init__(self, seconds: float, clock: Clock, *, align: bool) -> None:

@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from ugc_models.media.container import decodable, open_media
 from ugc_models.media.joins import NO_JOINS, Joins, Mark, begins_anew, find_joins
-from ugc_models.media.limits import Budget, Limits, MediaError
+from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Timeline:
 
 
 def read_timeline(
-    path: Path, budget: Budget, track: int | None = None, joins: Joins = NO_JOINS
+    path: Path, deadline: Deadline, track: int | None = None, joins: Joins = NO_JOINS
 ) -> Timeline:
     """Read the presentation times of the file's picture from its packets.
 
@@ -119,9 +119,9 @@ def read_timeline(
     out are not counted. Where a packet has no time (AVI stores none), ``ticks`` is empty: only
     decoding will tell. Where times start anew in the middle, they are continued.
     """
-    with open_media(path, budget, joins) as media:
+    with open_media(path, deadline, joins) as media:
         container = media.container
-        tracks = picture_tracks(container, budget.limits, track)
+        tracks = picture_tracks(container, deadline.limits, track)
         stream, able = tracks[0], tuple(each.index for each in tracks)
         several = len(_moving(container)) > 1
         tick = stream.time_base
@@ -149,10 +149,10 @@ def read_timeline(
         announced = 0 if of_all else max(stream.duration or 0, 0)
         from_zero = container.format.name == "avi"
         needed = _READ * container.size if container.format.name in _IN_ORDER else 0
-    if reached < needed and _end(path, budget) < needed:
+    if reached < needed and _end(path, deadline) < needed:
         raise MediaError("joined from several files, of which only the first can be read")
-    if anew and not joins.positions and (found := _read_joins(path, budget)).positions:
-        return read_timeline(path, budget, track, found)
+    if anew and not joins.positions and (found := _read_joins(path, deadline)).positions:
+        return read_timeline(path, deadline, track, found)
     timeline = Timeline(
         ticks=tuple(sorted(shown)) if known else (),
         tick=tick,
@@ -165,19 +165,19 @@ def read_timeline(
         several=several,
         joins=joins,
     )
-    timeline.check(budget.limits)
+    timeline.check(deadline.limits)
     return timeline
 
 
-def _end(path: Path, budget: Budget) -> int:
+def _end(path: Path, deadline: Deadline) -> int:
     """Return where the last packet of all tracks ends, in bytes of the file."""
-    with open_media(path, budget) as media:
+    with open_media(path, deadline) as media:
         return max(((packet.pos or 0) + packet.size for packet in media.packets()), default=0)
 
 
-def _read_joins(path: Path, budget: Budget) -> Joins:
+def _read_joins(path: Path, deadline: Deadline) -> Joins:
     """Find where a file was joined from several, from the packets of all its tracks."""
-    with open_media(path, budget) as media:
+    with open_media(path, deadline) as media:
         return find_joins(
             _mark(packet, packet.pts)
             for packet in media.packets()

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from ugc_models.media.limits import Budget, Limits, MediaError
+from ugc_models.media.limits import Deadline, Limits, MediaError
 
 
 def test_the_bounds_are_those_that_are_documented() -> None:
@@ -26,16 +26,16 @@ def test_a_bound_that_is_none_is_refused(name: str, bound: float) -> None:
 
 
 def test_time_that_is_up_is_up() -> None:
-    budget = Budget(Limits(decode_seconds=60))
-    assert 0 < budget.left() <= 60
-    budget.check_time()
-    over = Budget(Limits(decode_seconds=1e-6))
+    deadline = Deadline(Limits(decode_seconds=60))
+    assert 0 < deadline.left() <= 60
+    deadline.check_time()
+    over = Deadline(Limits(decode_seconds=1e-6))
     time.sleep(0.001)
     with pytest.raises(MediaError, match="timed out: reading it took more than 1e-06 s"):
         over.check_time()
 
 
 def test_what_is_left_is_never_nothing_which_libav_takes_for_at_once() -> None:
-    over = Budget(Limits(decode_seconds=1e-6))
+    over = Deadline(Limits(decode_seconds=1e-6))
     time.sleep(0.001)
     assert over.left() > 0
