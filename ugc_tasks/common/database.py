@@ -162,11 +162,14 @@ class Database:
     def _prepare(
         self, db: sqlite3.Connection, owner: int, version: int, tables: tuple[str, ...]
     ) -> None:
-        found_owner, found_version = (
-            _one(db, "PRAGMA application_id"),
-            _one(db, "PRAGMA user_version"),
-        )
-        if _one(db, "SELECT COUNT(*) FROM sqlite_master") or found_owner or found_version:
+        db.execute("BEGIN")  # else another process could make its tables between these looks
+        try:
+            found_owner = _one(db, "PRAGMA application_id")
+            found_version = _one(db, "PRAGMA user_version")
+            tables_there = _one(db, "SELECT COUNT(*) FROM sqlite_master")
+        finally:
+            db.execute("COMMIT")
+        if tables_there or found_owner or found_version:
             # Before the first change: it may not be ours to change.
             if found_owner != owner:
                 raise self.unusable("it is another program's database")

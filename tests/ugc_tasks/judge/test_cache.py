@@ -371,6 +371,29 @@ def test_who_makes_the_same_store_meanwhile_is_waited_for(
     store.close()
 
 
+def test_several_that_make_the_same_store_at_once_all_have_it(tmp_path: Path) -> None:
+    for number in range(20):
+        at_once, failed = threading.Barrier(4), list[Exception]()
+
+        def open_one(
+            path: Path = tmp_path / f"{number}.sqlite3",
+            at_once: threading.Barrier = at_once,
+            failed: list[Exception] = failed,
+        ) -> None:
+            at_once.wait(60)
+            try:
+                JudgmentCache(path).close()
+            except JudgeStoreError as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=open_one) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failed
+
+
 def test_a_change_that_another_was_quicker_with_is_no_damage(store: JudgmentCache) -> None:
     """SQLite has codes of its own for some of the ways in which a file is held."""
     quicker = JudgmentCache(store.path)
