@@ -18,7 +18,6 @@ import os
 import re
 import sqlite3
 import struct
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -413,9 +412,7 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
 
 _OFFSET_HEX_DIGITS = 15  # 60 bits: file offsets are signed 64-bit numbers
 _FLOCK = "hhqqi"  # struct flock of 64-bit Linux: type, whence, start, length, process
-_held: set[tuple[int, str, int]] = set()  # what this process holds: its id, a file, an offset
-_held_lock = threading.Lock()
-_warned: set[str] = set()  # files of which it was said that they cannot be locked
+_TAKEN = {errno.EACCES, errno.EAGAIN}
 
 
 class Locks:
@@ -424,83 +421,63 @@ class Locks:
     A lock is one on a byte of a file beside the store, at an offset that the judgment's key gives.
     The system releases it when its process ends, however it ends: nothing is left behind by a kill,
     and no clock is asked. These are locks of the open file (F_OFD_SETLK, fcntl(2)) and not of the
-    process, which would lose them all as soon as it closes the file anywhere.
+    process, which would lose them all as soon as it closes the file anywhere. To be used by one
+    thread.
     """
 
     def __init__(self, store: Path) -> None:
-        """Open the lock file; where there can be none, locks hold within the process only."""
-        path = store.with_name(f"{store.name}.lock")
-        self._place = os.path.realpath(path)
+        """Open the lock file; raises ``JudgeStoreError``."""
+        self._path = store.with_name(f"{store.name}.lock")
         self._mine: set[int] = set()
-        self._file: int | None = None
-        self._closed = False
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._file: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            self._warn(error)
+            raise self._unusable(error) from None
 
     @contextmanager
     def locked(self, key: str) -> Iterator[bool]:
-        """Hold the judgment ``key`` (a hexadecimal digest); false where another has it."""
+        """Hold the judgment ``key`` (a hexadecimal digest); false where another has it.
+
+        Raises:
+            JudgeStoreError: the file cannot be locked.
+        """
         offset = int(key[:_OFFSET_HEX_DIGITS], 16)
-        taken = self._take(offset)
+        # The system would grant the same open file the same lock again.
+        taken = offset not in self._mine and self._lock(offset, release=False)
+        if taken:
+            self._mine.add(offset)
         try:
             yield taken
         finally:
-            if taken:
-                self._release(offset)
+            if taken and offset in self._mine:
+                self._mine.discard(offset)
+                self._lock(offset, release=True)
 
     def close(self) -> None:
-        """Release every lock taken here."""
-        for offset in list(self._mine):
-            self._release(offset)
-        self._closed = True
+        """Close the file, which releases every lock taken here."""
+        self._mine.clear()
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    def _take(self, offset: int) -> bool:
-        # In one process all locks are also in ``_held``: it is all there is where no file can be
-        # locked, and within one open file the system would grant the same lock again.
-        held = (os.getpid(), self._place, offset)
-        with _held_lock:
-            if self._closed or held in _held:
-                return False
-            try:
-                self._lock_file(offset, release=False)
-            except OSError as error:
-                if error.errno in {errno.EACCES, errno.EAGAIN}:
-                    return False
-                self._warn(error)
-            _held.add(held)
-            self._mine.add(offset)
-            return True
+    def _lock(self, offset: int, *, release: bool) -> bool:
+        if self._file is None:
+            return False
+        import fcntl
 
-    def _release(self, offset: int) -> None:
-        with _held_lock:
-            if offset not in self._mine:
-                return
-            self._mine.discard(offset)
-            _held.discard((os.getpid(), self._place, offset))
-            try:
-                self._lock_file(offset, release=True)
-            except OSError as error:  # a file system without locks gave none
-                self._warn(error)
-
-    def _lock_file(self, offset: int, *, release: bool) -> None:
-        if self._file is not None:
-            import fcntl
-
-            kind = fcntl.F_UNLCK if release else fcntl.F_WRLCK
-            lock = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
+        kind = fcntl.F_UNLCK if release else fcntl.F_WRLCK
+        lock = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
+        try:
             fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, lock)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise self._unusable(error) from None
+        return True
 
-    def _warn(self, error: OSError) -> None:
-        if self._place in _warned:  # not for each judgment
-            return
-        _warned.add(self._place)
-        _log.warning(
-            "judgments cannot be claimed beside the store (%s): two runs at once on this store may "
-            "pay for the same judgment twice",
-            error.strerror,
+    def _unusable(self, error: OSError) -> JudgeStoreError:
+        return JudgeStoreError(
+            f"the lock file {self._path} cannot be used: {error.strerror}; without it two runs "
+            "could pay for the same judgment twice: move it away or set UGC_JUDGE_STORE to another "
+            "file"
         )
