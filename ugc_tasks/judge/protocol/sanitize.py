@@ -92,7 +92,7 @@ def without_hidden(text: str) -> str:
 
 
 def _imitations(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, int, str, str]]:
-    """Yield start, end, replacement and reason, in order; white space may be in two."""
+    """Yield start, end, replacement and reason of each, in order; two may share white space."""
     seen, at = _as_compared(text)
     for match in _pattern(labels).finditer(seen):
         start, end = match.span()
@@ -130,11 +130,11 @@ def _compared(character: str) -> str:
 
 @functools.cache
 def _pattern(labels: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what finds turn tokens and labels; ``mid_line`` and ``lastgroup`` tell where and what.
+    """Return what finds turn tokens and labels; the names of its groups say which and where.
 
-    A label of several words is one anywhere with a colon, and at the start of a line also with a
-    dash or nothing after it, or as a heading. One of a single word ("Answer:" is anybody's) and an
-    opened bracket with a single word are ones only at the start of a line.
+    A label of several words counts anywhere with a colon after it, and at the start of a line also
+    with a dash or nothing after it, or as a heading. A label of a single word ("Answer:" is common)
+    and an opened bracket with a single word count only at the start of a line.
     """
     plain: dict[bool, list[str]] = {True: [], False: []}
     bracketed: dict[bool, list[str]] = {True: [], False: []}
