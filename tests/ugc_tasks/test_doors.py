@@ -19,7 +19,7 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.home import Home
 from ugc_tasks.results.answers import read_answers
 from ugc_tasks.results.replay import UgcReplay
-from ugc_tasks.results.scoring import Report, Request, score
+from ugc_tasks.results.scoring import Report, SavedRun, score
 
 FAILED = "[LMMS_EVAL_REQUEST_FAILED after 5 retries] Error code: 429"
 TEXTS = json.dumps({"ocr": ocr_texts(0)})
@@ -72,7 +72,7 @@ TAGS = [None, [["<think>", "</think>"], ["<analysis>", "</analysis>"]]]
 
 def by_the_command(task: str, saved: Path, home: Path, cache: Path) -> Report:
     there = Home(root=home, videos=home, cache=cache, allow_partial=False)
-    return score(Request(task, read_answers(saved), there, os.environ, mode="score"))
+    return score(SavedRun(task, read_answers(saved), there, os.environ, mode="score"))
 
 
 def replayed(path: Path, task: str, count: int) -> list[Any]:

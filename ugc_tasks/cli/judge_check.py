@@ -9,13 +9,12 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from ugc_tasks.cli.command import COMPLETE, NOT_FIT, add_command
 from ugc_tasks.common.display import say, say_json
 from ugc_tasks.data.home import Home
 
 if TYPE_CHECKING:
     from ugc_tasks.judge.check import Check
-
-FIT, NOT_FIT = 0, 1
 
 _EXAMPLES = """examples:
   OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
@@ -31,13 +30,14 @@ exit status: 0 the judge is fit, 1 it is not, 2 it could not be asked
 
 def add_parsers(subparsers: Any) -> None:
     """Add the command to the console script's ``subparsers``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "judge-check",
-        help="find out whether the judge is fit before a long run",
+        run,
+        summary="find out whether the judge is fit before a long run",
         description="Send captions of known quality to the judge that the environment configures, "
         "and say whether it ranks them, can be read, is stable and withstands orders.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--profile",
@@ -45,8 +45,6 @@ def add_parsers(subparsers: Any) -> None:
         help="the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)",
     )
     parser.add_argument("--model", help="the judge's model (default: UGC_JUDGE_MODEL)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(check.as_json())
     else:
         say(*_lines(check))
-    return FIT if check.fit else NOT_FIT
+    return COMPLETE if check.fit else NOT_FIT
 
 
 def _lines(check: Check) -> list[str]:

@@ -18,9 +18,8 @@ from types import TracebackType
 from typing import Any, NoReturn, TextIO, cast
 
 from ugc_tasks.cli import judge_check, prepare, score, summarize
+from ugc_tasks.cli.command import BAD_INPUT, INTERRUPTED
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             complain("interrupted")
             return INTERRUPTED
         except BrokenPipeError:
-            return INTERRUPTED  # whoever read has read enough
+            return INTERRUPTED  # the reader of stdout has gone
         except UserError as error:
             complain(f"ugc-videocap: {error}")
             return BAD_INPUT
@@ -172,10 +171,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="ugc-videocap", description="The UGC-VideoCap benchmark without lmms-eval's start-up."
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    score.add_parsers(subparsers)
-    summarize.add_parsers(subparsers)
-    prepare.add_parsers(subparsers)
-    judge_check.add_parsers(subparsers)
+    for command in (score, summarize, prepare, judge_check):
+        command.add_parsers(subparsers)
     return parser
 
 

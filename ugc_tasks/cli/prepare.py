@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.benchmark import SPECS
+from ugc_tasks.cli.command import COMPLETE, INTERRUPTED, PARTIAL, add_command
 from ugc_tasks.common.display import complain, say, say_json, shown
 from ugc_tasks.data.home import Home, folder_named
 
 if TYPE_CHECKING:
     from ugc_tasks.data.prepare import Report, Request
-
-COMPLETE, PARTIAL, STOPPED = 0, 3, 130
 
 _STATES = ("present", "gone", "broken", "missing")
 _NAMED = 10
@@ -67,12 +66,9 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    description = f"{summary[0].upper()}{summary[1:]}."
+    parser = add_command(
+        subparsers, name, _run, summary=summary, description=description, epilog=text
     )
     home = "folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)"
     videos = "folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)"
@@ -81,8 +77,7 @@ def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.Arg
     first, at_once = "only the first N clips", "clips at once (default: 4)"
     parser.add_argument("--limit", type=_number(1, 1_000_000), metavar="N", help=first)
     parser.add_argument("--workers", type=_number(1, 64), default=4, metavar="N", help=at_once)
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.set_defaults(run=_run, command=name)
+    parser.set_defaults(command=name)
     return parser
 
 
@@ -104,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         report = work(_request(args), _bar)
     except KeyboardInterrupt:
         complain("stopped: run the same command again to go on")
-        return STOPPED
+        return INTERRUPTED
     if args.json:
         say_json(as_object(report))
     else:

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.common.display import complain, say, say_json, shown
+from ugc_tasks.cli.command import COMPLETE, PARTIAL, add_command
+from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.judge.cost import describe_spent
+from ugc_tasks.results.answers import read_answers
 from ugc_tasks.results.reliability import describe_repeats, table
-from ugc_tasks.results.scoring import SCORERS, Report, Request, score
+from ugc_tasks.results.scoring import MODES, Report, SavedRun, score
 
-COMPLETE, PARTIAL = 0, 3
-
-_PROFILES = ("paper", "rubric", "offline")
-_NAMED = 5
+_MOST_REASONS = 5
 _EXAMPLES = """examples:
   ugc-videocap score caption captions.jsonl --profile offline   a free estimate
   ugc-videocap score caption captions.jsonl --json              GPT-4o; needs OPENAI_API_KEY
@@ -36,15 +36,16 @@ _EXAMPLES = """examples:
 
 def add_parsers(subparsers: Any) -> None:
     """Add the command to the console script's ``subparsers``."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "score",
-        help="score a file of saved answers",
+        run,
+        summary="score a file of saved answers",
         description="Score a file of saved answers: the authors' files, lmms-eval's samples files, "
         "or any JSON, JSONL or CSV with a clip's id and an answer in each row.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("task", choices=SCORERS, metavar="TASK", help=", ".join(SCORERS))
+    parser.add_argument("task", choices=SPECS, metavar="TASK", help=", ".join(SPECS))
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="file of answers")
     parser.add_argument(
         "--references",
@@ -54,13 +55,13 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--profile",
-        choices=_PROFILES,
+        choices=("paper", "rubric", "offline"),
         help="the judge, for judged tasks (default: UGC_JUDGE_PROFILE, else paper)",
     )
     parser.add_argument(
         "--mode",
-        choices=sorted({mode for scorer in SCORERS.values() for mode in scorer.modes}),
-        help="what OCR does with answers without a list of texts (default: score)",
+        choices=MODES,
+        help=f"what OCR does with answers without a list of texts (default: {MODES[0]})",
     )
     parser.add_argument(
         "--answer-field",
@@ -72,15 +73,13 @@ def add_parsers(subparsers: Any) -> None:
         action="store_true",
         help="exit with 0 though the file lacks clips of the task",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Score as the arguments say and return the exit status; errors are raised."""
-    request = _request(arguments)
-    report = score(request)
-    complain(*_remarks(report, request))
+    saved = _saved_run(arguments)
+    report = score(saved)
+    complain(*_remarks(report, saved))
     if arguments.json:
         say_json(report.as_json(arguments.task))
     else:
@@ -89,95 +88,82 @@ def run(arguments: argparse.Namespace) -> int:
     return COMPLETE if whole else PARTIAL
 
 
-def _request(arguments: argparse.Namespace) -> Request:
-    scorer = SCORERS[arguments.task]
-    if arguments.profile and not scorer.judged:
-        raise DataError(f"--profile: no judge is asked about {arguments.task}; leave it out")
-    if arguments.mode and arguments.mode not in scorer.modes:
-        raise DataError(f"--mode: {arguments.task} has no modes; leave it out")
-    return request_of(arguments, arguments.mode or (scorer.modes[0] if scorer.modes else ""))
-
-
-def request_of(arguments: argparse.Namespace, mode: str = "") -> Request:
-    """Return what is asked for by ``task``, ``answers``, ``references`` and ``profile``.
-
-    Raises ``DataError`` for a file or folder that cannot be used.
-    """
-    from ugc_tasks.results.answers import read_answers
-
-    if arguments.references is not None and not arguments.references.is_dir():
-        raise DataError(f"--references: {arguments.references} is not a folder")
+def _saved_run(arguments: argparse.Namespace) -> SavedRun:
+    """Return what the arguments name; raises ``DataError`` where it cannot be used."""
+    spec, folder = SPECS[arguments.task], arguments.references
+    if arguments.profile and not spec.judged:
+        raise DataError(f"--profile: no judge is asked about {spec.name}; leave it out")
+    if arguments.mode and spec.kind != "ocr":
+        raise DataError(f"--mode: {spec.name} has no modes; leave it out")
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"--references: {folder} is not a folder")
     environ = dict(os.environ)
     if arguments.profile:
         environ["UGC_JUDGE_PROFILE"] = arguments.profile
-    return Request(
-        task=arguments.task,
+    return SavedRun(
+        task=spec.name,
         answers=read_answers(arguments.answers, arguments.answer_field),
         home=Home.from_env(environ),
         environ=environ,
-        references=arguments.references,
-        mode=mode,
+        references=folder,
+        mode=arguments.mode or MODES[0],
     )
 
 
-def _remarks(report: Report, request: Request) -> list[str]:
-    """Return what stderr says: who is missing, who is unknown, who failed, and the notes."""
-    failed = tuple(i["video_id"] for i in report.items if _why_failed(i))
-    remarks = [
-        f"{len(ids)} {what}: {', '.join(shown(i, 80) for i in ids[:_NAMED])}"
-        + (f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else "")
-        for ids, what in (
-            (report.missing, "clips of the task have no answer"),
-            *_unknown(report, request),
-            (failed, "clips could not be scored"),
-        )
-        if ids
+def _remarks(report: Report, saved: SavedRun) -> list[str]:
+    """Return what goes to stderr: clips that are missing, unknown or failed, and the notes."""
+    groups = {
+        "clips of the task have no answer": report.missing,
+        **_unknown(report, saved),
+        "clips could not be scored": [i["video_id"] for i in report.items if _failure(i)],
+    }
+    reasons = sorted({_failure(item) for item in report.items} - {""})
+    return [
+        *(f"{len(ids)} {what}: {listed(ids)}" for what, ids in groups.items() if ids),
+        *(f"reason: {reason}" for reason in reasons[:_MOST_REASONS]),
+        *(f"note: {note}" for note in report.notes),
     ]
-    reasons = sorted({_why_failed(item) for item in report.items} - {""})
-    remarks += [f"reason: {reason}" for reason in reasons[:_NAMED]]
-    return [*remarks, *(f"note: {note}" for note in report.notes)]
 
 
-def _unknown(report: Report, request: Request) -> list[tuple[tuple[str, ...], str]]:
+def _unknown(report: Report, saved: SavedRun) -> dict[str, list[str]]:
     """Return the answers that do not count, by what their ids are."""
     if not report.unknown:
-        return []
-    no_reference = tuple(i for i in report.unknown if i in NO_REFERENCE)
-    files = request.at_hand()
+        return {}
+    files = saved.known_clips()
     known = set().union(*files.values())
-    elsewhere = tuple(i for i in report.unknown if i in known and i not in NO_REFERENCE)
-    strange = tuple(i for i in report.unknown if i not in known and i not in NO_REFERENCE)
-    what = "answers are to what is not an id of this benchmark"
-    if SPECS[request.task].asks_some and SPECS["caption"].annotations not in files:
-        what += ", or of a clip that this task does not ask about"
-    return [
-        (no_reference, "answers are to clips without a public reference, and do not count"),
-        (elsewhere, "answers are to clips that this task does not ask about, and do not count"),
-        (strange, f"{what}, and do not count"),
-    ]
+    others = [i for i in report.unknown if i not in NO_REFERENCE]
+    strange = "answers are to what is not an id of this benchmark"
+    if SPECS[saved.task].asks_some and SPECS["caption"].annotations not in files:
+        strange += ", or of a clip that this task does not ask about"
+    groups = {
+        "answers are to clips without a public reference": set(report.unknown) - set(others),
+        "answers are to clips that this task does not ask about": known.intersection(others),
+        strange: set(others) - known,
+    }
+    return {
+        f"{what}, and do not count": [i for i in report.unknown if i in ids]
+        for what, ids in groups.items()
+    }
 
 
-def _why_failed(item: Any) -> str:
+def _failure(item: Mapping[str, Any]) -> str:
     keys = ("failure", "caption_failed", "answer_failed", "judge_failed")
     return next((str(item[key]) for key in keys if item.get(key)), "")
 
 
 def _lines(task: str, report: Report) -> list[str]:
     lines = [f"{task}: n {report.n}, failed {report.failed}, missing {len(report.missing)}"]
-    judge = report.facts.get("judge")
-    if judge:
+    if judge := report.facts.get("judge"):
         lines.append(f"judge: {judge['label']}")
     for name, value in report.metrics.items():
         figure = "-" if value is None else f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
-        interval = report.ci95.get(name)
-        if interval is not None:
+        if interval := report.ci95.get(name):
             places = 4 if abs(interval[1]) <= 1 else 2
             figure += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
         lines.append(f"{name:<20} {figure}")
     if "spent" in report.facts and not report.estimate:
         lines.append(f"{'spent':<20} {describe_spent(report.facts['spent'])}")
-    noise = report.facts.get("noise")
-    if noise:
+    if noise := report.facts.get("noise"):
         lines.append(f"{'judge_repeats':<20} {describe_repeats(noise)}")
         lines += ["", *table(noise["values"])] if noise["values"] else []
     return lines

@@ -1,4 +1,4 @@
-"""Foreign text on its way to a terminal: captions, ids, file names, other programs' errors.
+"""Showing foreign text: captions, ids, file names, other programs' errors.
 
 Such text can hold escape sequences, marks that turn the writing direction, characters without width
 and line breaks, and so forge what a terminal shows. ``shown`` makes one harmless line of any text.
@@ -14,13 +14,14 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 LIMIT = 500
-"""Characters of a text that ``shown`` keeps unless told otherwise."""
+"""Characters of a text that ``shown`` keeps by default."""
 
 _LINE_LIMIT = 4_000  # of a whole printed line or sentence, which may name several texts
-_CUT = "…"
+_NAME_LIMIT = 80
 _SPACES = re.compile(r"\s+")
 # Letters and marks that show nothing, though str.isprintable takes them for printable.
 _BLANK = re.compile(
@@ -35,15 +36,27 @@ def shown(text: object, limit: int = LIMIT) -> str:
     White space of any kind and length becomes one space. What is not printable or has no width is
     written as its escape (``\\x1b``, ``\\u202e``); a longer text ends in ``…``.
     """
-    whole = str(text).strip()
-    part = _SPACES.sub(" ", whole[:limit])
-    return _cut(_escaped(part), limit, more=len(whole) > limit)
+    return _harmless(str(text).strip(), limit, lambda spaces: " ")
 
 
 def shown_line(text: str, limit: int = _LINE_LIMIT) -> str:
     """Return a line of ours as ``shown`` does, but with the spaces that align its columns."""
-    part = _SPACES.sub(_aligned, text[:limit])
-    return _cut(_escaped(part), limit, more=len(text) > limit)
+    return _harmless(text, limit, lambda run: run.group() if run.group().isprintable() else " ")
+
+
+def _harmless(text: str, limit: int, spaces: Callable[[re.Match[str]], str]) -> str:
+    line = _SPACES.sub(spaces, text[:limit])
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    line = _BLANK.sub(lambda blank: ascii(blank.group())[1:-1], line)
+    return line if len(line) <= limit and len(text) <= limit else line[: limit - 1] + "…"
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """Return the first names with commas between them, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(shown(name, _NAME_LIMIT) for name in every[:most]) + more
 
 
 def storable(text: str) -> str:
@@ -89,12 +102,12 @@ def _print(text: str, file: TextIO) -> None:
 def logger(name: str) -> logging.Logger:
     """Return the logger ``name``, whose messages are harmless whatever handler shows them."""
     found = logging.getLogger(name)
-    if _harmless not in found.filters:
-        found.addFilter(_harmless)
+    if _make_harmless not in found.filters:
+        found.addFilter(_make_harmless)
     return found
 
 
-def _harmless(record: logging.LogRecord) -> bool:
+def _make_harmless(record: logging.LogRecord) -> bool:
     record.msg, record.args = shown_line(record.getMessage()), ()
     if record.exc_info and record.exc_info[1] is not None:
         record.exc_text = "\n".join(traceback_lines(record.exc_info[1]))  # what handlers print
@@ -113,26 +126,8 @@ def traceback_lines(error: BaseException) -> list[str]:
 
 
 class UserError(Exception):
-    """An error that is the user's to mend: one sentence says what is wrong, where, what to do."""
+    """An error that the user can correct: one sentence says what is wrong, where, what to do."""
 
     def __init__(self, sentence: object) -> None:
         """Take the sentence; what is foreign in it is made harmless."""
         super().__init__(shown(sentence, _LINE_LIMIT))
-
-
-def _aligned(spaces: re.Match[str]) -> str:
-    """Return a run of plain spaces as it is, any other white space as one space."""
-    run = spaces.group()
-    return run if run.isprintable() else " "
-
-
-def _escaped(text: str) -> str:
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return _BLANK.sub(lambda blank: ascii(blank.group())[1:-1], text)
-
-
-def _cut(text: str, limit: int, *, more: bool) -> str:
-    if len(text) <= limit and not more:
-        return text
-    return text[: limit - len(_CUT)] + _CUT

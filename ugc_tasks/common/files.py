@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.display import UserError, shown
+from ugc_tasks.common.display import UserError, shown, storable
 
 MAX_BYTES = 256 << 20
-"""Twenty times the largest samples file that 999 clips have come to."""
+"""Twenty times the largest samples file of 999 clips so far."""
 
 MAX_DEPTH = 64
 """Levels of lists and objects in one value; what writes JSON again fails at a few hundred."""
@@ -33,9 +33,10 @@ class DataError(UserError, ValueError):
 def read_values(path: Path) -> Any:
     """Return the value of a JSON file, or the list of the values of a JSONL or CSV file.
 
-    In JSONL the first line is a value of its own, and another one follows. A CSV or TSV file is
-    known by its suffix, or by a first line that is no JSON and names several columns; its rows are
-    objects of texts. Infinity and NaN, which JSON has not and some write for "nothing", are None.
+    A file is JSONL if its first line is a whole JSON value and another line follows. It is a CSV or
+    TSV file by its suffix, or if its first line is not JSON and names several columns; its rows are
+    objects of texts. Infinity and NaN, which are not JSON and which some write for "nothing", are
+    None. Texts are storable (``display.storable``).
 
     Raises:
         DataError: the file cannot be read, is no regular file, is too large, or is none of these;
@@ -48,8 +49,8 @@ def read_values(path: Path) -> Any:
     if path.suffix.lower() in _TABLES or _is_head(lines[0][1]):
         return _table(path, text)
     if len(lines) > 1 and _is_complete(lines[0][1]):
-        return [_parsed(line, f"{path}, line {number}") for number, line in lines]
-    return _parsed(text, str(path))
+        return [parse_json(line, f"{path}, line {number}") for number, line in lines]
+    return parse_json(text, str(path))
 
 
 def rows_of(path: Path, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -154,7 +155,13 @@ def _table(path: Path, text: str) -> list[dict[str, str]]:
     return rows
 
 
-def _parsed(text: str, where: str) -> Any:
+def parse_json(text: str, where: str) -> Any:
+    """Return the value of a JSON text, its texts storable; ``where`` is for the message.
+
+    Raises:
+        DataError: it is not JSON, has the same key twice, or is nested too deeply.
+    """
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
         if len(content) < len(pairs):
@@ -173,6 +180,17 @@ def _parsed(text: str, where: str) -> Any:
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
         raise DataError(f"{where}: not valid JSON ({reason})") from None
+    # Only an escape can spell half a character.
+    return _storable(value) if "\\ud" in text.lower() else value
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): _storable(item) for key, item in value.items()}
     return value
 
 

@@ -1,10 +1,10 @@
 """What lmms-eval asks of every task: the functions and values that the YAML files name.
 
-lmms-eval resolves ``!function NAME`` by ``getattr`` on a module, and takes whatever is there. A
+lmms-eval resolves ``!function NAME`` by ``getattr`` on a module, and takes what it finds. A
 ``task.py`` beside the YAML therefore says ``__getattr__ = fields("tone", ...)``, and names like
-``tone__dataset_kwargs`` are values, computed from the environment when the YAML is loaded. That is
-the one place where an error of ours reaches the user as it is: from the dataset's download on,
-lmms-eval would repeat it five times and wrap it.
+``tone__dataset_kwargs`` are values, computed from the environment when the YAML is loaded. Only
+there does an error of ours reach the user unchanged: later, from the dataset's download on,
+lmms-eval would try five times and wrap it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.common.display import logger
 from ugc_tasks.judge.types import JudgeItem
-from ugc_tasks.lmms.prefetch import item_of, judge_answer, received
+from ugc_tasks.lmms.prefetch import item_of, received
 from ugc_tasks.results.answer_text import model_answer
 from ugc_tasks.results.rows import judged_row
 from ugc_tasks.run import Run, current_run, new_run
@@ -95,7 +95,7 @@ def process_judged(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
         doc["task"],
         doc["video_id"],
         answer.read,
-        judge_answer(doc, answer, run.judge) if run.judge is not None else None,
+        answer.prefetch.judgment(doc, answer, run.judge) if run.judge is not None else None,
         judge=run.judging,
         wanted=run.wanted,
     )
@@ -108,10 +108,10 @@ class Messages(list[dict[str, Any]]):
     that knows of ``answered`` has each answer judged meanwhile; to any other model this is a list.
 
     Attributes:
-        answered: to be called with the answer (a string, which may have ``generation``) and
-            ``among``, how many of the task's answers will be scored in all (``--limit`` is not
-            known here); from any thread. Returns at once and never raises. To be called only where
-            the answer will be scored: it may cost money.
+        answered: a function of the answer (a string, which may have ``generation``) and ``among``,
+            how many of the task's answers will be scored in all (``--limit`` is not known here).
+            It may be called from any thread, returns at once and never raises. It may cost money,
+            so it must only be called where the answer will be scored.
     """
 
     answered: Callable[..., None]
@@ -141,7 +141,7 @@ def judge_early(document: dict[str, Any], answer: str, *, among: int) -> None:
             run.judge.submit_early(
                 item_of(document, read.text), partial(_all_like, run, read.text, among)
             )
-    except Exception as error:  # scoring meets it again; generation must not end of it
+    except Exception as error:  # scoring will raise it again; generation must go on
         _log.warning("judging while captions are made failed (%s: %s)", type(error).__name__, error)
 
 

@@ -1,9 +1,9 @@
-"""Judging wide, although lmms-eval asks for scores a few at a time.
+"""Judging many answers at once, although lmms-eval asks for scores a few at a time.
 
 lmms-eval scores documents in four threads, one at a time each; a judge answers in seconds. So its
 filter, which sees all answers of the task, gives each answer its place among them, and the first
-documents to be scored show which document each place belongs to. From then on all answers are on
-their way to the judge at once, and scoring a document only waits for its judgment.
+two documents to be scored show which document each place belongs to. From then on all answers are
+on their way to the judge at once, and scoring a document only waits for its judgment.
 
 The places decide when a judgment is asked for, never which one a document gets: that is keyed by
 the document's own id, reference and answer.
@@ -29,27 +29,27 @@ class PlacedAnswer(str):
 
     Attributes:
         read: what is scored of it, or why there is nothing to score.
-        prefetch: all answers of the task on this rank; None where they are not known.
+        prefetch: all answers of the task on this rank.
         place: index of this one among them.
     """
 
     read: ModelAnswer
-    prefetch: Prefetch | None
+    prefetch: Prefetch
     place: int
+
+    def __new__(cls, text: str, read: ModelAnswer, prefetch: Prefetch, place: int) -> PlacedAnswer:
+        """Return ``text`` with its place."""
+        answer = super().__new__(cls, text)
+        answer.read, answer.prefetch, answer.place = read, prefetch, place
+        return answer
 
     def strip(self, chars: str | None = None, /) -> PlacedAnswer:
         """Strip as ``str`` does; lmms-eval does so on the way to the score."""
-        return _placed(super().strip(chars), self.read, self.prefetch, self.place)
+        return PlacedAnswer(super().strip(chars), self.read, self.prefetch, self.place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Across processes, and in the samples file, it is a string like any other.
         return (str, (str(self),))
-
-
-def _placed(text: str, read: ModelAnswer, prefetch: Prefetch | None, place: int) -> PlacedAnswer:
-    answer = PlacedAnswer(text)
-    answer.read, answer.prefetch, answer.place = read, prefetch, place
-    return answer
 
 
 class Prefetch:
@@ -57,12 +57,16 @@ class Prefetch:
 
     Args:
         answers: what is scored of the answers, in lmms-eval's order.
-        documents: all documents of the task, other ranks' too.
+        documents: all documents of the task, other ranks' too; empty where they are not known.
         stride: this rank has every ``stride``-th document.
     """
 
     def __init__(
-        self, answers: Sequence[ModelAnswer], documents: Sequence[dict[str, Any]], *, stride: int
+        self,
+        answers: Sequence[ModelAnswer],
+        documents: Sequence[dict[str, Any]] = (),
+        *,
+        stride: int = 1,
     ) -> None:
         self._answers = answers
         self._documents = list(documents)
@@ -71,53 +75,45 @@ class Prefetch:
         self._first: tuple[int, int] | None = None  # a place, and where place 0 is if it is right
         self._settled = False
         self._asked: dict[JudgeItem, Future[Judgment]] = {}
-        self._announced = False
-        self._announcing = Lock()
         self._lock = Lock()
 
     def judgment(self, document: dict[str, Any], answer: PlacedAnswer, judge: Judge) -> Judgment:
-        """Return the judgment of a document's answer, asking for the others' meanwhile."""
-        self._announce(document, answer.place, judge)
-        origin = self._agreed_origin(document, answer.place)
-        others = [] if origin is None else self._items(origin)
+        """Return the judgment of a document's answer, asking for the others' meanwhile.
+
+        A failed answer is not asked about.
+        """
+        if answer.read.failure:
+            return Judgment(document["video_id"], failure=answer.read.failure)
         mine = item_of(document, answer.read.text)
         with self._lock:
-            # What was asked by itself must not be in a batch as well, and so be paid for twice; nor
-            # may another thread ask for anything before the batch has it.
-            if others:
-                judge.begin([item for item in others if item not in self._asked])
-            for item in (*others, mine):  # in the order in which lmms-eval will want them
-                # Once each, also those that failed: the judge has tried again already.
+            # In the order in which lmms-eval will want them. Each is asked for once, also if its
+            # judgment failed: the judge has tried again already.
+            for item in (*self._others(document, answer.place, judge), mine):
                 if item not in self._asked:
                     self._asked[item] = judge.submit(item)
         return self._asked[mine].result()
 
-    def _announce(self, document: dict[str, Any], place: int, judge: Judge) -> None:
-        """Have the judge say what it will take before it is asked for anything.
+    def _others(self, document: dict[str, Any], place: int, judge: Judge) -> list[JudgeItem]:
+        """Return all items once two documents agree where place 0 is, else nothing.
 
-        One document is enough for that: were the order another one, the sum would be much the same.
+        The first document is enough for the estimate of what judging will take, which comes before
+        any request: in another order the sum would be much the same.
         """
-        with self._announcing:
-            if self._announced:
-                return
-            self._announced = True
-            judge.announce(self._items(self._origin(document, place)))
-
-    def _agreed_origin(self, document: dict[str, Any], place: int) -> int | None:
-        """Return the document index of place 0 as soon as two documents agree on it, once."""
-        origin = self._origin(document, place)
-        with self._lock:
-            if self._settled:
-                return None
-            if self._first is None or self._first[0] == place:
-                self._first = (place, origin)
-                return None
+        if document["video_id"] not in self._index:
+            return []
+        origin = self._index[document["video_id"]] - place * self._stride
+        if self._first is None:
+            self._first = (place, origin)
+            judge.announce(self._items(origin))
+        elif place != self._first[0] and not self._settled:
             self._settled = True
-            # Where they disagree, the order is not what it was taken for: one by one, then.
-            return origin if origin == self._first[1] else None
-
-    def _origin(self, document: dict[str, Any], place: int) -> int:
-        return self._index[document["video_id"]] - place * self._stride
+            if origin == self._first[1]:
+                items = self._items(origin)
+                # What was asked by itself must not be in a batch too, and be paid for twice.
+                judge.begin([item for item in items if item not in self._asked])
+                return items
+            # Where they disagree, each answer is asked about when lmms-eval wants it.
+        return []
 
     def _items(self, origin: int) -> list[JudgeItem]:
         last = origin + (len(self._answers) - 1) * self._stride
@@ -139,9 +135,9 @@ def item_of(document: dict[str, Any], text: str) -> JudgeItem:
 class PrefetchFilter:
     """The filter of the task: first answer of each document, with its place (see the module).
 
-    What is scored is decided here (``answer_text.py``), reasoning cut out. Left to lmms-eval it
-    would be cut between the filter and the score: the answer would come back as a bare string, and
-    what was on its way to the judge would be the reasoning, paid for and unused.
+    Reasoning is cut out here (``answer_text.py``). lmms-eval would cut it between the filter and
+    the score: the answer would come back as a bare string, and the judge would already have been
+    paid for one with the reasoning in it.
     """
 
     def __init__(self, **_: Any) -> None:
@@ -155,7 +151,7 @@ class PrefetchFilter:
         task = documents[0].get("task", "") if documents else ""
         answers = [_read(responses, task) for responses in resps]
         prefetch = Prefetch(answers, documents, stride=int(os.environ.get("WORLD_SIZE", "1")))
-        return [_placed(answer.text, answer, prefetch, i) for i, answer in enumerate(answers)]
+        return [PlacedAnswer(read.text, read, prefetch, i) for i, read in enumerate(answers)]
 
 
 def received(results: Sequence[Any], task: str) -> PlacedAnswer:
@@ -167,19 +163,9 @@ def received(results: Sequence[Any], task: str) -> PlacedAnswer:
         read = model_answer(str(first), task, generation=first.read.generation)
     else:
         read = _read(results, task)
-    return _placed(read.text, read, None, 0)
+    return PlacedAnswer(read.text, read, Prefetch([read]), 0)
 
 
 def _read(responses: Sequence[Any], task: str) -> ModelAnswer:
     first = responses[0] if responses else None
     return model_answer(first, task, generation=getattr(first, "generation", None))
-
-
-def judge_answer(document: dict[str, Any], answer: PlacedAnswer, judge: Judge) -> Judgment:
-    """Return the judgment of an answer; a failed one is not asked about."""
-    if answer.read.failure:
-        return Judgment(document["video_id"], failure=answer.read.failure)
-    if answer.prefetch is not None:
-        return answer.prefetch.judgment(document, answer, judge)
-    alone: Future[Judgment] = judge.submit(item_of(document, answer.read.text))
-    return alone.result()

@@ -28,14 +28,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from statistics import fmean
-from typing import Any, Literal, cast
+from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.questions import ocr_reference, read_ocr_references
 from ugc_tasks.results.pairing import pair
-from ugc_tasks.results.scoring import Report, Request, failure_of, means
-
-Mode = Literal["score", "skip"]
+from ugc_tasks.results.scoring import Mode, Report, SavedRun, means, report
 
 MAX_CHARS = 32_768
 """Of a longer answer, the text beyond is not compared: ROUGE-L takes time and memory by its length.
@@ -97,62 +95,53 @@ def _scorer() -> Any:
     return RougeScorer(list(MEASURES[1:]), use_stemmer=True)
 
 
-def score(request: Request) -> Report:
+def score(run: SavedRun) -> Report:
     """Return the mean overlap ``score`` and its four measures, each on 0-1."""
-    references, source, notes = _references(request)
-    pairing = pair(request.answers, references)
-    mode = cast(Mode, request.mode)
+    references, source, notes = _references(run)
+    pairing = pair(run.answers, references)
     items: list[dict[str, Any]] = []
-    overlaps: list[Overlap] = []
-    failed = 0
-    for video_id, saved in pairing.pairs:
-        answer = saved.read(request.task)
+    for video_id, answer in pairing.read(run.task).items():
         if answer.failure:
-            items.append(failure_of(video_id, answer.failure))
-            failed += 1
-            continue
-        overlap = ocr_overlap(answer.text, references[video_id], mode)
-        if overlap is None:
+            items.append({"video_id": video_id, "failure": answer.failure})
+        elif found := ocr_overlap(answer.text, references[video_id], run.mode):
+            items.append({"video_id": video_id, "score": found.score, **asdict(found)})
+        else:
             items.append({"video_id": video_id, "skipped": True})
-            continue
-        overlaps.append(overlap)
-        items.append({"video_id": video_id, "score": overlap.score, **asdict(overlap)})
-    notes = (*notes, *pairing.notes)
-    names = ("score", *MEASURES)
-    metrics, ci95 = means({name: [getattr(o, name) for o in overlaps] for name in names})
-    skipped = len(items) - failed - len(overlaps)
+    scored = [item for item in items if "score" in item]
+    metrics, ci95 = means({name: [i[name] for i in scored] for name in ("score", *MEASURES)})
+    skipped = sum("skipped" in item for item in items)
     if skipped:
-        notes = (*notes, f"{skipped} answers without a list of texts are left out (--mode skip)")
-    return Report(
-        n=len(overlaps),
-        failed=failed,
-        missing=pairing.missing,
-        unknown=pairing.unknown,
+        notes.append(f"{skipped} answers without a list of texts are left out (--mode skip)")
+    return report(
+        run,
+        pairing,
+        items,
+        n=len(scored),
         metrics=metrics,
         ci95=ci95,
-        items=tuple(items),
-        facts={"mode": mode, "skipped": skipped, "references": source},
+        facts={"mode": run.mode, "skipped": skipped, "references": source},
+        skipped=skipped,
         notes=notes,
     )
 
 
-def _references(request: Request) -> tuple[dict[str, list[str]], str, tuple[str, ...]]:
-    """Return the references, where they are from, and what is to be said of that.
+def _references(run: SavedRun) -> tuple[dict[str, list[str]], str, list[str]]:
+    """Return the references, where they are from, and what should be noted about them.
 
-    The authors' recorded files carry the reference in each row. Where no annotations are at hand it
-    stands in for them, rather than have a download decide whether the file can be scored. That
-    leaves one thing unknown: clips that the file does not mention.
+    The authors' recorded files have the reference in each row. It is used if no annotation file is
+    here, so that scoring such a file needs no download. Clips that the file does not mention are
+    unknown then.
     """
-    name = SPECS[request.task].annotations
-    rows = request.answers.answers.items()
-    own = not request.answers.unnamed and all(r.reference is not None for _, r in rows)
-    if own and not request.has_annotation(name):
-        at = request.answers.path
+    name = SPECS[run.task].annotations
+    rows = run.answers.answers.items()
+    own = not run.answers.unnamed and all(r.reference is not None for _, r in rows)
+    if own and not run.has_annotation(name):
+        at = run.answers.path
         beside = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
         note = f"compared with the references in {at} itself; --references names others"
-        return beside, "the answers' own file", (note,)
-    path, source = request.annotation(name)
-    return read_ocr_references(path), source, ()
+        return beside, "the answers' own file", [note]
+    path, source = run.annotation(name)
+    return read_ocr_references(path), source, []
 
 
 def prediction_text(prediction: Any, mode: Mode) -> str | None:

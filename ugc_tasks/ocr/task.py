@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any, cast, get_args
+from typing import Any
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.lmms.hooks import fields
 from ugc_tasks.lmms.prefetch import received
-from ugc_tasks.ocr.overlap import Mode, ocr_overlap
+from ugc_tasks.ocr.overlap import ocr_overlap
 from ugc_tasks.results.rows import base_row, columns
+from ugc_tasks.results.scoring import MODES, Mode
 from ugc_tasks.run import current_run
 
 _fields = fields("ocr")
@@ -28,10 +29,10 @@ def mode() -> Mode:
     Raises:
         DataError: it is neither.
     """
-    value = os.environ.get("UGC_OCR_MODE", "").strip() or "score"
-    if value not in get_args(Mode):
-        raise DataError(f"UGC_OCR_MODE={value}: it is one of {', '.join(get_args(Mode))}")
-    return cast(Mode, value)
+    value = os.environ.get("UGC_OCR_MODE", "").strip() or MODES[0]
+    if value not in MODES:
+        raise DataError(f"UGC_OCR_MODE={value}: it is one of {', '.join(MODES)}")
+    return value
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:

@@ -1,9 +1,20 @@
-"""From what a model gave to what is scored: one way, whichever task asks and whichever door it is.
+"""From what a model gave to what is scored, the same for every task and every command.
 
 lmms-eval's filter and scores, judging while captions are made, ``ugc-videocap score`` and
-``ugc_replay`` all call :func:`model_answer`. It cuts out reasoning, recognises what other models
-write where they failed (``failure_markers.py``), and says why there is no answer where there is
-none. A failure is never scored, and a judge is never asked about one.
+``ugc_replay`` all call :func:`model_answer`. It cuts out reasoning, and says why there is no answer
+where there is none. A failure is never scored, and a judge is never asked about one.
+
+Programs write texts where their model gave no answer. The forms that are recognised are those of
+lmms-eval's installed models (``[LMMS_EVAL_REQUEST_FAILED ...]``, ``[SAFETY_BLOCKED:...]``, ``Error:
+...``, ``Video ... can not load, check the source``) and those that scripts around an API leave
+behind: an exception's text, an error body, a page of HTML. But a caption may speak of errors, and
+a sign in a clip may show one. Hence two rules:
+
+* forms that no person writes are failures wherever they are the whole answer, also alone in a list
+  or an object;
+* a text that begins like an error message is a failure only if it goes on like one: in a program's
+  words, or in at most four words. Where the question is what can be read in the clip (OCR), a few
+  words are not enough, and what is quoted or JSON is an answer.
 """
 
 from __future__ import annotations
@@ -18,25 +29,100 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import storable
-from ugc_tasks.results.failure_markers import failure_in
 
 _MAX_REASON = 1000
 _MAX_DEPTH = 8
 _MAX_INTEGER = 2**63
 _INDENT = 64
-_NOT_A_TEXT = "the answer is not a text"
 _STR_OF_NONE = frozenset(("none", "null", "nan", "n/a", "undefined", "no response", "no output"))
-"""What a program makes of an answer that is missing; no caption reads like that."""
+"""What a program writes for a missing answer; no caption reads like that."""
 
 _TAG = re.compile(
     r"<(?P<xml>/?)\s{0,2}(?:think|thinking|thoughts?|analysis|reasoning)\s{0,2}>"
     r"|\u25c1(?P<kimi>/?)think\u25b7|\[(?P<mistral>/?)(?-i:THINK)\]",
     re.IGNORECASE,
 )
-"""Marks of reasoning: lmms-eval's own two, and those of chat templates it does not know."""
+"""Tags around reasoning: lmms-eval's own two, and those of chat templates it does not know."""
 
 _ANSWER_TAG = re.compile(r"</?\s{0,2}answer\s{0,2}>", re.IGNORECASE)
 _ENDED = frozenset(("stop", "eos", "end_turn", "STOP", "FinishReason.STOP"))
+
+_SHOWN = 300
+_BEGINNING = 500
+"""Characters in which an error message shows that it is one."""
+
+_FEW_WORDS = 4
+
+_CERTAIN = re.compile(
+    r"""
+    \[ LMMS_EVAL_ \w
+    | \[ SAFETY_BLOCKED \b
+    | \[ (?: [A-Z]{1,40}_ ){1,5} (?: FAILED | FAILURE | BLOCKED | EXCEEDED | ERROR | TIMEOUT ) \b
+    | (?i: < (?: !doctype\s+html | html ) \b )
+    | Batch\ failed $
+    | Can\ not\ infer\ the\ answer\. $
+    """,
+    re.VERBOSE,
+)
+_VIDEO_NOT_READ = ("can not load, check the source", "generate failed, check the source")
+_NO_TEXT = 'can only concatenate str (not "NoneType") to str'
+"""What lmms-eval's ``async_openai`` ends with where the endpoint sent a message without text."""
+
+_BODY_KEYS = {
+    *("error", "errors", "object", "type", "code", "status", "status_code", "message", "detail"),
+    *("details", "param", "request_id", "success"),
+}
+
+_MESSAGE = re.compile(
+    r"""
+    [\s\[(<*_`#]* (?:
+        (?: an?\s )? (?: (?: unexpected | unknown | internal | server | api | http | network
+            | connection | request | model | generation | inference | runtime | fatal )\s+ ){0,3}
+          error (?: \s*[:\])>*_\N{EN DASH}\N{EM DASH}-]
+            | \s+ (?: code | processing | generating | calling | occurred | while | during | loading
+                | reading | decoding | opening | in | from | with | \d{3} ) \b
+            | [\s.!]* $ )
+        | exception \s*:
+        | failed\ to\ (?: load | generate | process | decode | read | open | connect | fetch
+            | download | get | parse | call | infer | run | import ) \b
+        | (?P<program>
+            (?-i: (?: \w{1,40}\. ){0,5} [A-Z]\w{1,40} (?: Error | Exception | Timeout ) \s*[:(] )
+            | (?: api | generation | inference )\ (?: call\ )? (?: failed | timed\ out ) \b
+            | request\ (?: failed | timed\ out ) \b
+            | error\ code:\ [45]\d\d\ -
+            | connection\ (?: error\.$ | refused | reset | aborted | timed\ out ) \b
+            | traceback\ \(most\ recent\ call\ last\) )
+    )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_PROGRAM = re.compile(
+    r"""
+    \b (?:
+        error\ code:?\ [45]\d\d | status(?:\ code)?:?\ [45]\d\d | http(?:/[\d.]+)?\ [45]\d\d
+        | [45]\d\d\ (?: bad\ request | unauthorized | forbidden | not\ found | too\ many\ requests
+            | internal\ server\ error | bad\ gateway | service\ unavailable | gateway\ time )
+        | rate[\ _-]?limit\w* | quota | api[\ _-]?key | timed?[\ -]?out | time[\ -]?out
+        | connection\ (?: error | refused | reset | aborted | closed | broken | failed | pool
+            | timed ) | max\ retries | retries | try\ again | overloaded | unavailable
+        | invalid\ (?: request | argument | literal | value | url | response | json )
+        | context\ length | max_tokens | tokens? | nonetype | traceback | exception | errno
+        | out\ of\ (?: memory | range ) | cuda | gpu | tensor | object\ (?: is | has | of )
+        | has\ no\ attribute | not\ (?: subscriptable | iterable | callable | supported
+            | implemented | defined | enough\ values ) | keyerror | expecting\ value
+        | unexpected\ keyword | positional\ argument | can\ only\ concatenate | no\ such\ file
+        | permission\ denied | no\ module\ named | max(?:imum)?\ recursion | decod(?:e|er|ing)
+        | moov\ atom | ffmpeg | codec | corrupt(?:ed)? | empty\ (?: prompt | response | output
+            | input ) | no\ (?: response | output | choices | candidates | content )
+        | request\ (?: failed | timed | was | was\ blocked ) | failed\ to
+        | content\ (?: filter | policy ) | safety | blocked | bad\ request | server\ error
+        | gateway | ssl | certificate | proxy | socket | dns
+    ) \b
+    | \{ ['"] | ['"] (?: error | message | code ) ['"] \s*: | 0x[0-9a-f]{6} | \w+Error\b
+    | line\ \d+ , | \.py\b | https?://
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +131,9 @@ class ModelAnswer:
 
     Attributes:
         text: the answer without reasoning and without blanks around it; JSON where the answer is a
-            JSON value. Of a failure, what there is of it: not to be scored.
+            JSON value. Of a failure, what there is of it, which is not scored.
         failure: why there is no answer; empty where there is one.
-        generation: what the model told of its answer, as plain JSON values; None if nothing.
+        generation: what the model reported of its answer, as plain JSON values; None if nothing.
     """
 
     text: str
@@ -63,56 +149,43 @@ def model_answer(
     Never raises, whatever is given.
 
     Args:
-        value: the answer: a text, or the JSON value that stands for it in a file. None: none.
+        value: the answer: a text, or the JSON value that stands for it in a file; None if missing.
         task: short name of the task (a key of ``SPECS``).
-        error: why there is no answer, as the file or the model says; empty or None: nothing said.
-        generation: what the model told of its answer; anything but an object tells nothing.
+        error: why there is no answer, as the file or the model says; empty or None: no reason.
+        generation: what the model reported of its answer; anything but an object counts as nothing.
     """
-    told = _generation(generation)
+    reported = plain_json(generation) if isinstance(generation, Mapping) else None
     text, reasoned, cut = _without_reasoning(_as_text(value))
-    reason = _reason(error) or _reason((told or {}).get("error"))
-    if not reason:
-        blank = _is_blank(text)
-        reason = (
-            _why_blank(task, value, told, reasoned, cut) if blank else _why_none(task, value, text)
-        )
-    return ModelAnswer(text, reason, told)
+    failure = _reason(error) or _reason((reported or {}).get("error"))
+    if not failure and cut and _is_blank(text):
+        failure = "the model's reasoning was cut off before any answer"
+    failure = failure or _why_missing(
+        value, text, task, reasoned=reasoned, finish=(reported or {}).get("finish_reason")
+    )
+    return ModelAnswer(text, failure, reported)
 
 
-def no_answer(task: str) -> str:
-    """Return the reason of an answer that is blank."""
-    return f"the model gave no {subject_of(task)}"
+def _why_missing(value: Any, text: str, task: str, *, reasoned: bool, finish: Any) -> str:
+    """Return why a text that nobody calls a failure is no answer; empty where it is one."""
+    kind = SPECS[task].kind if task in SPECS else "text"
+    no_answer = f"the model gave no {subject_of(task)}"
+    if _is_blank(text):
+        if reasoned:
+            return f"{no_answer} after its reasoning"
+        if isinstance(finish, str) and finish and finish not in _ENDED:
+            return f"{no_answer} (finish reason: {finish})"[:_MAX_REASON]
+        # A blank answers the question which texts are seen: the published OCR figures count it.
+        return "" if value is not None and kind == "ocr" else no_answer
+    if kind == "text" and not isinstance(value, str):
+        return "the answer is not a text"
+    if task in ("caption", "visual_caption") and text.strip("[]()<>.").casefold() in _STR_OF_NONE:
+        return f"{no_answer} (its text is {text!r})"
+    return failure_in(text, shown_text=kind == "ocr")
 
 
 def subject_of(task: str) -> str:
     """Return what the answer to a task is called: ``caption`` or ``answer``."""
     return "caption" if task.endswith("caption") else "answer"
-
-
-def _why_blank(
-    task: str, value: Any, told: Mapping[str, Any] | None, reasoned: bool, cut: bool
-) -> str:
-    if cut:
-        return "the model's reasoning was cut off before any answer"
-    if reasoned:
-        return f"{no_answer(task)} after its reasoning"
-    finish = (told or {}).get("finish_reason")
-    if isinstance(finish, str) and finish and finish not in _ENDED:
-        return f"{no_answer(task)} (finish reason: {finish})"[:_MAX_REASON]
-    # A blank is an answer to the question which texts are seen: the published OCR figures count it.
-    return "" if value is not None and _kind(task) == "ocr" else no_answer(task)
-
-
-def _why_none(task: str, value: Any, text: str) -> str:
-    if _kind(task) == "text" and not isinstance(value, str):
-        return _NOT_A_TEXT
-    if task in ("caption", "visual_caption") and text.strip("[]()<>.").casefold() in _STR_OF_NONE:
-        return f"{no_answer(task)} (its text is {text!r})"
-    return failure_in(text, shown_text=_kind(task) == "ocr")
-
-
-def _kind(task: str) -> str:
-    return SPECS[task].kind if task in SPECS else "text"
 
 
 def _as_text(value: Any) -> str:
@@ -132,7 +205,7 @@ def _without_reasoning(text: str) -> tuple[str, bool, bool]:
     A block from an opening to the next closing tag is cut out, as lmms-eval does. Where a template
     put the opening tag into the prompt, all before the closing tag is reasoning. An opening tag
     without a closing one begins reasoning that the token limit cut off, if it begins a line or
-    stands behind reasoning; in the middle of a sentence it is a quotation.
+    follows other reasoning; in the middle of a sentence it is a quotation.
     """
     kept: list[str] = []
     start, opened, reasoned, sure = 0, None, False, False
@@ -180,15 +253,11 @@ def _reason(error: Any) -> str:
     return storable(text).strip()[:_MAX_REASON]
 
 
-def _generation(value: Any) -> dict[str, Any] | None:
-    return plain_json(value) if isinstance(value, Mapping) else None
-
-
 def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object that any writer of JSON can write and any reader can read.
 
-    What is no number (NaN, infinity), too large, nested too deeply, no JSON value at all, or half a
-    character is replaced by a text that says what it was.
+    NaN, infinity, too large numbers, values nested too deeply or of another type, and half
+    characters are replaced by texts that say what they were.
     """
     return {_key(key): _plain(item, _MAX_DEPTH - 1) for key, item in value.items()}
 
@@ -210,3 +279,68 @@ def _plain(value: Any, depth: int) -> Any:
 
 def _key(key: Any) -> str:
     return storable(key) if isinstance(key, str) else str(_plain(key, 0))
+
+
+def failure_in(text: str, *, shown_text: bool = False) -> str:
+    """Return the failure that an answer states instead of answering; empty where it does not.
+
+    Args:
+        text: the whole answer, without reasoning.
+        shown_text: whether the question asks for texts that are seen in the clip (OCR).
+    """
+    text = text.strip()
+    value = _json(text)
+    if _is_certain(text) or _is_error_body(value):
+        return _shown(text)
+    inner = _only_text(value)
+    if inner is not None:
+        return _shown(inner) if _is_certain(inner.strip()) else ""
+    return _shown(text) if _is_message(text[:_BEGINNING], shown_text=shown_text) else ""
+
+
+def _is_certain(text: str) -> bool:
+    return bool(
+        _CERTAIN.match(text)
+        or (text.startswith("Video ") and text.endswith(_VIDEO_NOT_READ))
+        or text.endswith(_NO_TEXT)
+    )
+
+
+def _is_message(text: str, *, shown_text: bool) -> bool:
+    """Tell whether a text, or the beginning of a longer one, is an error message."""
+    beginning = _MESSAGE.match(text)
+    if beginning is None:
+        return False
+    if beginning["program"] or _PROGRAM.search(text, beginning.end()):
+        return True
+    return not shown_text and len(text[beginning.end() :].split()) <= _FEW_WORDS
+
+
+def _is_error_body(value: Any) -> bool:
+    """Tell whether an answer is an API's error: an object with ``error`` and nothing to read."""
+    if not isinstance(value, dict) or not value.keys() <= _BODY_KEYS:
+        return False
+    return bool(value.get("error") or value.get("errors") or value.get("object") == "error")
+
+
+def _only_text(value: Any) -> str | None:
+    """Return the one text that a JSON answer holds; None where it is none, or holds more."""
+    for _ in range(3):
+        if isinstance(value, dict) and len(value) == 1:
+            value = next(iter(value.values()))
+        elif isinstance(value, list) and len(value) == 1:
+            value = value[0]
+    return value if isinstance(value, str) else None
+
+
+def _json(text: str) -> Any:
+    if not text.startswith(("{", "[", '"')):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shown(text: str) -> str:
+    return " ".join(text[: 2 * _SHOWN].split())[:_SHOWN]

@@ -5,48 +5,66 @@
 * the authors' objects and background: ``{"question": ..., "samples": [{video_id, answer,
   predict}]}``, where ``answer`` is the reference;
 * lmms-eval's samples files: JSONL with ``filtered_resps`` or ``resps``, and ``video_id`` or, with
-  ``--predict_only``, ``doc_id`` and ``target`` alone;
-* anybody's: a JSON list, JSONL or CSV of rows with an id and one field that can be the model's text
-  (``layout.py``), or a JSON object ``{video_id: answer}``.
+  ``--predict_only``, only ``doc_id`` and ``target``;
+* any other JSON list, JSONL or CSV whose rows have an id and one field that can be the model's
+  text, or a JSON object ``{video_id: answer}``.
+
+Fields are known by the words in their names (``modelOutput`` is ``model output``), for the whole
+file at once: a row without the field has no answer, whatever else is in it. Where two fields could
+be the model's text, neither is chosen: the other one may be the reference, and scoring that would
+give a model full marks for nothing.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.display import storable
-from ugc_tasks.common.files import DataError, quoted, read_values, rows_of
+from ugc_tasks.common.display import listed
+from ugc_tasks.common.files import DataError, kind, parse_json, quoted, read_values, rows_of
 from ugc_tasks.data.questions import clip_id
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
-from ugc_tasks.results.layout import (
-    RESPONSES,
-    Layout,
-    clip_of,
-    has_text,
-    is_unnamed,
-    layout_of,
-    names_clip,
-    no_clip,
-)
-
-_NAMED = 5
-_MAX_REASON = 1000
-_FAILED = ("caption_failed", "answer_failed")
-"""Why a clip has no answer, in samples files of ours."""
-
-_NO_ERROR = frozenset(("", "none", "null", "nan", "false"))
 
 NO_ANSWER = "the file has no answer"
-"""Of a row without one."""
+"""The error of a row without an answer."""
 
 NOT_SAVED = "there is no saved answer for this clip"
-"""Of a clip without a row."""
+"""The error of a clip without a row."""
+
+_RESPONSES = ("filtered_resps", "resps")
+"""lmms-eval's names for the responses: after its filters, and before."""
+
+# The first that is there and can be an id. A mere ``id`` or ``path`` may belong to something else.
+_CLIP = (
+    *("videoid", "clipid", "video", "clip", "videoname", "videofile", "videofilename"),
+    *("videopath", "clippath", "customid", "filename", "file", "filepath", "path", "id"),
+)
+_TEXT_WORDS = """
+    answer answers caption captions completion completions content description generated generation
+    hyp hypothesis output outputs pred predict predicted prediction predictions preds reply response
+    responses resps result summary text
+"""
+_TEXT = frozenset(_TEXT_WORDS.split())
+_OTHER_WORDS = """
+    accuracy chars code confidence correct count date duration error failed file format gold ground
+    gt hash id ids index judge kind label lang language latency len length level logprob logprobs
+    name num path probability prompt question reason ref reference score scores source status
+    target time token tokens truth type url usage version words
+"""
+_NO_TEXT = frozenset(_OTHER_WORDS.split())
+"""With one of these in its name, a field is about the text (``output_tokens``) or the reference."""
+
+_FAILED = ("caption_failed", "answer_failed")
+"""Where samples files of ours say why a clip has no answer."""
+
+_NO_ERROR = frozenset(("", "none", "null", "nan", "false"))
+_MAX_REASON = 1000
+_MOST_NAMES = 12
 
 
 @dataclass(frozen=True)
@@ -54,11 +72,11 @@ class SavedAnswer:
     """One answer.
 
     Attributes:
-        value: the text, or the JSON value that stands for it; None where there is none.
+        value: the text, or the JSON value in its place; None where there is none.
         error: why there is no answer, as the file says, or ``NO_ANSWER`` where it has ``null`` and
-            says nothing; empty where there is one. What a blank text is, ``read`` says.
-        reference: what the same row says the right answer is; None where it does not.
-        generation: what the model told of the answer (samples files of ours), else None.
+            gives no reason; else empty. ``read`` decides what a blank text is.
+        reference: the right answer that stands in the same row, if any.
+        generation: what the model reported of the answer (samples files of ours), if anything.
     """
 
     value: Any
@@ -73,7 +91,7 @@ class SavedAnswer:
 
 @dataclass(frozen=True)
 class UnnamedAnswer:
-    """An answer to a document of lmms-eval: its number in the task, and its reference as a text."""
+    """An answer without a clip's id: its document's number in the task, and its reference."""
 
     where: str
     document: int
@@ -83,7 +101,7 @@ class UnnamedAnswer:
 
 @dataclass(frozen=True)
 class SavedAnswers:
-    """The answers of a file by ``video_id``, in its order, and those that tell no id."""
+    """The answers of a file by ``video_id``, in its order, and those without an id."""
 
     path: Path
     answers: Mapping[str, SavedAnswer]
@@ -91,7 +109,7 @@ class SavedAnswers:
 
     @property
     def values(self) -> list[Any]:
-        """What the answers are, those without an id too."""
+        """The answers' values, those without an id included."""
         answers = [*self.answers.values(), *(each.answer for each in self.unnamed)]
         return [answer.value for answer in answers]
 
@@ -107,33 +125,35 @@ def read_answers(path: Path, answer_field: str | None = None) -> SavedAnswers:
         DataError: the file cannot be read, has none of the layouts above, has more than one field
             that could be the model's text, or answers a clip twice.
     """
-    answers: dict[str, SavedAnswer] = {}
+    named: list[tuple[str, SavedAnswer]] = []
     unnamed: list[UnnamedAnswer] = []
-    counts: Counter[str] = Counter()
     for where, video_id, row, answer in _answers(path, read_values(path), answer_field):
         if video_id is not None:
-            answers[video_id] = answer
-            counts[video_id] += 1
-        elif is_unnamed(row):
-            target = str(_writable(row["target"]))
-            unnamed.append(UnnamedAnswer(where, row["doc_id"], target, answer))
+            named.append((video_id, answer))
+        elif _is_unnamed(row):
+            unnamed.append(UnnamedAnswer(where, row["doc_id"], row["target"], answer))
         else:
-            raise no_clip(where, row)
-    refuse_twice(path, [video_id for video_id, count in counts.items() if count > 1])
-    if not answers and not unnamed:
+            raise DataError(
+                f"{where}: no field names the clip (video_id, video, id, path or the like); there "
+                f"are {_names([(where, row)])}"
+            )
+    refuse_twice(path, [video_id for video_id, _ in named])
+    if not named and not unnamed:
         raise DataError(f"{path}: there is no answer in it")
-    return SavedAnswers(path, answers, tuple(unnamed))
+    return SavedAnswers(path, dict(named), tuple(unnamed))
 
 
-def refuse_twice(path: Path, ids: list[str]) -> None:
-    """Raise ``DataError`` if there are clips that a file answers more than once."""
-    if ids:
-        more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+def refuse_twice(path: Path, ids: Iterable[str]) -> None:
+    """Raise ``DataError`` where a file answers a clip more than once."""
+    twice = [video_id for video_id, count in Counter(ids).items() if count > 1]
+    if twice:
         raise DataError(
-            f"{path}: answered more than once: {', '.join(ids[:_NAMED])}{more}; leave one answer "
-            "for each clip"
+            f"{path}: answered more than once: {listed(twice)}; leave one answer for each clip"
         )
 
+
+Rows = Sequence[tuple[str, Mapping[str, Any]]]
+"""Rows of a file, each with where it stands."""
 
 _Found = Iterator[tuple[str, str | None, Mapping[str, Any], SavedAnswer]]
 """Where it stands, the clip's id, the row, and its answer."""
@@ -146,97 +166,177 @@ def _answers(path: Path, content: Any, field: str | None) -> _Found:
             raise DataError(
                 f"{path}: these are scores, not answers: `ugc-videocap summarize` reads it"
             )
-        rows_inside = _rows_inside(content)
-        if rows_inside is None and not is_unnamed(content) and not clip_of(str(path), content):
+        inside = _rows_inside(content)
+        if inside is None and not _is_unnamed(content) and not _clip_of(str(path), content):
             yield from _by_id(path, content, field)
             return
-        annotated = rows_inside is not None and "question" in content
-        content = [content] if rows_inside is None else rows_inside
+        annotated = inside is not None and "question" in content
+        content = [content] if inside is None else inside
     rows = list(rows_of(path, content if isinstance(content, list) else [content]))
-    layout = layout_of(rows, field) if rows else Layout(())
+    layout = _layout_of(rows, field) if rows else _Layout(())
     if annotated and field is None and layout.answer == ("answer",):
         raise DataError(
             f"{path}: its rows have a question and an 'answer' alone, as annotation files do; if "
             "that is the model's text, say so with --answer-field answer"
         )
     for where, row in rows:
-        yield where, clip_of(where, row), row, _answer(row, layout)
+        yield where, _clip_of(where, row), row, _answer(row, layout)
 
 
 def _rows_inside(content: Mapping[str, Any]) -> list[Any] | None:
     """Return the only list of rows in an object (``samples``, ``results``), None without one."""
-    lists = [
-        value
-        for value in content.values()
-        if isinstance(value, list) and value and isinstance(value[0], dict)
-    ]
-    return lists[0] if len(lists) == 1 and names_clip(lists[0][0]) else None
+    lists = [v for v in content.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(lists) != 1:
+        return None
+    first = lists[0][0]
+    return lists[0] if _clip_values(first) or _is_unnamed(first) else None
 
 
 def _by_id(path: Path, content: Mapping[str, Any], field: str | None) -> _Found:
-    """Read ``{video_id: answer}``; objects with a model's text in them are rows."""
-    ids = {}
-    for key in content:
-        if (video_id := clip_id(key)) is None:
-            raise DataError(f"{path}: {quoted(key)} is no video_id")
-        ids[key] = video_id
+    """Read ``{video_id: answer}``; objects that hold a model's text are read as rows."""
+    ids = {key: clip_id(key) for key in content}
+    if (bad := next((key for key, video_id in ids.items() if video_id is None), None)) is not None:
+        raise DataError(f"{path}: {quoted(bad)} is no video_id")
     objects = [(f"{path}, {ids[k]}", v) for k, v in content.items() if isinstance(v, dict)]
     layout = None
-    if field is not None or any(has_text(v) or _reason(v.get("error")) for _, v in objects):
+    if field is not None or any(_candidates(v) or _reason(v.get("error")) for _, v in objects):
         if not objects:
             raise DataError(f"{path}: its answers have no fields: leave out --answer-field")
-        layout = layout_of(objects, field)
+        layout = _layout_of(objects, field)
     for key, value in content.items():
         if layout is not None and isinstance(value, dict):
             yield f"{path}, {ids[key]}", ids[key], value, _answer(value, layout)
         else:
-            answer = SavedAnswer(_writable(value), NO_ANSWER if value is None else "")
-            yield str(path), ids[key], {}, answer
+            yield str(path), ids[key], {}, SavedAnswer(value, NO_ANSWER if value is None else "")
 
 
-def _answer(row: Mapping[str, Any], layout: Layout) -> SavedAnswer:
+@dataclass(frozen=True)
+class _Layout:
+    """The fields of a file: the first of ``answer`` that a row has is the model's text."""
+
+    answer: tuple[str, ...]
+    reference: str | None = None
+
+
+def _layout_of(rows: Rows, chosen: str | None = None) -> _Layout:
+    """Return which fields hold the model's text and the reference.
+
+    Args:
+        rows: all rows of a file.
+        chosen: the field that the user names, if any.
+
+    Raises:
+        DataError: no field could be the model's text, or more than one, and none was chosen.
+    """
+    if chosen is not None:
+        if not any(chosen in row for _, row in rows):
+            raise DataError(
+                f"{rows[0][0].rpartition(', row ')[0]}: no row has the field {quoted(chosen)}; "
+                f"there are {_names(rows)}"
+            )
+        return _Layout((chosen,), "ocr" if chosen != "ocr" else None)
+    found: dict[str, str] = {}
+    for where, row in rows:
+        for name in _candidates(row):
+            found.setdefault(name, where)
+    if set(found) == {"answer", "predict"}:  # the authors' objects and background
+        return _Layout(("predict",), "answer")
+    if len(found) > 1:
+        names = " and ".join(quoted(name) for name in list(found)[:_MOST_NAMES])
+        raise DataError(
+            f"{list(found.values())[1]}: {len(found)} fields could be the model's text, {names}; "
+            "say which with --answer-field (ugc_replay: answer_field=)"
+        )
+    if _RESPONSES[0] in found:
+        return _Layout(_RESPONSES, "target")
+    if not found and not any(row.get("error") for _, row in rows):
+        raise DataError(
+            f"{rows[0][0]}: no field is known to hold the model's text, such as caption, "
+            f"prediction, response, answer; there are {_names(rows)}; is it a file of annotations? "
+            "If not, say which with --answer-field (ugc_replay: answer_field=)"
+        )
+    return _Layout(tuple(found), "ocr")
+
+
+def _candidates(row: Mapping[str, Any]) -> list[str]:
+    """Return the fields that could be the model's text; lmms-eval's go under one name."""
+    if any(name in row for name in _RESPONSES):
+        return [_RESPONSES[0]]
+    return [key for key, value in row.items() if _could_be_text(key, value)]
+
+
+def _could_be_text(key: str, value: Any) -> bool:
+    if key == "generation" and not isinstance(value, str):
+        return False  # in our own rows: how the answer came about
+    words = {w.lower() for w in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", key[:200])}
+    return bool(words & _TEXT) and not words & _NO_TEXT
+
+
+def _clip_of(where: str, row: Mapping[str, Any]) -> str | None:
+    """Return the id of a row's clip; None where it has no field for one.
+
+    Raises ``DataError`` where it has such fields and none of them holds an id.
+    """
+    values = _clip_values(row)
+    found = next((video_id for value in values if (video_id := clip_id(value))), None)
+    if values and found is None and not _is_unnamed(row):
+        raise DataError(f"{where}: {kind(values[0])} is no id of a clip")
+    return found
+
+
+def _clip_values(row: Mapping[str, Any]) -> list[Any]:
+    by_name = {re.sub(r"[^a-z0-9]", "", key[:200].lower()): value for key, value in row.items()}
+    return [by_name[name] for name in _CLIP if by_name.get(name) is not None]
+
+
+def _is_unnamed(row: Mapping[str, Any]) -> bool:
+    """Tell whether lmms-eval wrote a row without the clip's id (``--predict_only``)."""
+    return isinstance(row.get("doc_id"), int) and isinstance(row.get("target"), str)
+
+
+def _names(rows: Rows) -> str:
+    return listed(dict.fromkeys(key for _, row in rows for key in row), _MOST_NAMES) or "none"
+
+
+def _answer(row: Mapping[str, Any], layout: _Layout) -> SavedAnswer:
     generation = _generation(row.get("generation"))
     if generation is None and isinstance(finish := row.get("finish_reason"), str):
-        generation = {"finish_reason": _writable(finish)}
+        generation = {"finish_reason": finish}
     errors = (row.get("error"), (generation or {}).get("error"), *map(row.get, _FAILED))
     error = next(filter(None, map(_reason, errors)), "")
     value = next((row[name] for name in layout.answer if name in row), None)
-    if layout.answer and set(layout.answer) <= set(RESPONSES):
+    if layout.answer and set(layout.answer) <= set(_RESPONSES):
         value = _first(value)
     if value is None and not error:
         error = NO_ANSWER
-    return SavedAnswer(
-        value=_writable(value),
-        error=error,
-        reference=_reference(row.get(layout.reference)) if layout.reference else None,
-        generation=generation,
-    )
+    reference = _reference(row.get(layout.reference)) if layout.reference else None
+    return SavedAnswer(value, error, reference, generation)
 
 
 def _reference(value: Any) -> Any:
     """Return a reference; lmms-eval writes one that is a list of texts as JSON."""
     if isinstance(value, str) and value.startswith("["):
-        with suppress(ValueError, RecursionError):
-            return _writable(json.loads(value))
-    return _writable(value)
+        with suppress(DataError):
+            return parse_json(value, "")
+    return value
 
 
 def _reason(error: Any) -> str:
     """Return a row's reason for having no answer; empty where it has none."""
     if not error or (isinstance(error, str) and error.strip().lower() in _NO_ERROR):
         return ""
-    return str(_writable(error if isinstance(error, str) else repr(error)))[:_MAX_REASON]
+    return (error if isinstance(error, str) else repr(error))[:_MAX_REASON]
 
 
-def _generation(told: Any) -> dict[str, Any] | None:
-    """Return what a model told of its answer, each value of the type that it is to have."""
-    if not isinstance(told, dict):
+def _generation(reported: Any) -> dict[str, Any] | None:
+    """Return what a model reported of its answer, its error and flags as texts."""
+    if not isinstance(reported, dict):
         return None
-    generation: dict[str, Any] = _writable(told)
-    if "error" in told:
-        generation["error"] = _reason(told["error"]) or None
-    if "flags" in told:
-        flags = generation["flags"] if isinstance(told["flags"], list) else []
+    generation = dict(reported)
+    if "error" in generation:
+        generation["error"] = _reason(generation["error"]) or None
+    if "flags" in generation:
+        flags = generation["flags"] if isinstance(generation["flags"], list) else []
         generation["flags"] = [flag for flag in flags if isinstance(flag, str)]
     return generation
 
@@ -248,14 +348,3 @@ def _first(responses: Any) -> Any:
             break
         responses = responses[0] if responses else None
     return responses
-
-
-def _writable(value: Any) -> Any:
-    """Return a JSON value whose texts can be sent and stored."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [_writable(item) for item in value]
-    if isinstance(value, dict):
-        return {_writable(key): _writable(item) for key, item in value.items()}
-    return value

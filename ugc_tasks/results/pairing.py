@@ -1,25 +1,41 @@
-"""Which saved answers belong to which questions, and which belong to none."""
+"""Which saved answers belong to which questions, and whether they are of another task."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.files import DataError
+from ugc_tasks.common.files import DataError, quoted
+from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer, refuse_twice
 
-_LONG = 40
-"""Characters of a reference that no model hits by chance."""
+_LONG_REFERENCE = 40
+"""Characters of a reference that no model gives by chance."""
 
 _MANY_LONG, _MANY = 2, 3
+
+_LONG_ANSWER = 80
+"""Characters; the shortest recorded caption has 296, the longest option 15."""
+
+_FEWEST = 2
+_MAJORITY = 2 / 3
+
+_CHOICE = re.compile(
+    r"\W*(?:[a-h]\W+)?(?:positive|neutral|negative|in-video voice|out-video voice|narration)\W*"
+    r"|\W*(?:(?:answer|option)\W+)?[a-h]\W*",
+    re.IGNORECASE,
+)
+"""An option of the benchmark, its letter, or both; "No" may also answer other questions."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """Answers against the clips that a task asks about.
+    """Answers and the clips that a task asks about.
 
     Attributes:
         pairs: id and answer of each clip that has both question and answer, in the task's order.
@@ -37,6 +53,10 @@ class Pairing:
     def wanted(self) -> int:
         """How many clips the task asks about."""
         return len(self.pairs) + len(self.missing)
+
+    def read(self, task: str) -> dict[str, ModelAnswer]:
+        """Return what is scored of each answer, by clip, in the task's order."""
+        return {video_id: saved.read(task) for video_id, saved in self.pairs}
 
 
 def pair(saved: SavedAnswers, references: Mapping[str, Any]) -> Pairing:
@@ -62,13 +82,13 @@ def pair(saved: SavedAnswers, references: Mapping[str, Any]) -> Pairing:
 
 
 def by_task_id(saved: SavedAnswers, references: Mapping[str, Any]) -> dict[str, SavedAnswer]:
-    """Return the answers by the ids as the task spells them (upper and lower case are one).
+    """Return the answers by the ids as the task spells them; upper and lower case are the same.
 
-    Answers without an id are found by their number in the task where the references at these
-    numbers are theirs, else by a reference that only one clip has.
+    Answers without an id are found by their number in the task if all their references stand at
+    these numbers, else by a reference that only one clip has.
 
     Raises:
-        DataError: a clip is answered twice, or the clip of an answer cannot be told.
+        DataError: a clip is answered twice, or the clip of an answer cannot be found.
     """
     folded = {video_id.casefold(): video_id for video_id in references}
     found = [
@@ -76,8 +96,7 @@ def by_task_id(saved: SavedAnswers, references: Mapping[str, Any]) -> dict[str, 
         for i, answer in saved.answers.items()
     ]
     found += _identified(saved.unnamed, references)
-    counts = Counter(video_id for video_id, _ in found)
-    refuse_twice(saved.path, [video_id for video_id, count in counts.items() if count > 1])
+    refuse_twice(saved.path, [video_id for video_id, _ in found])
     return dict(found)
 
 
@@ -107,14 +126,16 @@ def _identified(
 def _copies(
     pairs: tuple[tuple[str, SavedAnswer], ...], references: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Return what to say of answers that are their references: those may have been read as answers.
+    """Return a note if many answers equal their references, which may have been read as answers.
 
-    Two long texts are never the same by chance. Labels and texts on the screen are what a model is
-    to say: of labels only a perfect score is worth a word, of texts half of them.
+    Two long texts are never the same by chance. Labels and texts on the screen are what a model
+    should say: labels are noted only if all are right, texts if half of them are.
     """
     answered = [(i, answer.value) for i, answer in pairs if not answer.error]
     same = [i for i, value in answered if _key(value) == _key(references[i])]
-    long = [i for i in same if isinstance(references[i], str) and len(references[i]) >= _LONG]
+    long = [
+        i for i in same if isinstance(references[i], str) and len(references[i]) >= _LONG_REFERENCE
+    ]
     of_lists = any(isinstance(references[i], list) for i in same)
     enough = len(answered) / 2 if of_lists else len(answered)
     if len(long) < _MANY_LONG and len(same) < max(enough, _MANY):
@@ -134,3 +155,28 @@ def _as_text(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"ocr"}:
         value = value["ocr"]
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).strip()
+
+
+def refuse_options(path: Path, values: Sequence[Any]) -> None:
+    """Raise ``DataError`` if answers to be judged as texts are options of a choice question."""
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    options = [t for t in texts if len(t) < _LONG_ANSWER and _CHOICE.fullmatch(t.strip())]
+    if len(texts) >= _FEWEST and len(options) > _MAJORITY * len(texts):
+        raise DataError(
+            f"{path}: {len(options)} of {len(texts)} answers are options or letters, such as "
+            f"{quoted(options[0].strip())}, no descriptions: is it a file of tone or voice_source?"
+        )
+
+
+def refuse_descriptions(path: Path, texts: Sequence[str], options: Sequence[str]) -> None:
+    """Raise ``DataError`` if answers to a choice question are long texts that name no option."""
+    named = re.compile(
+        "|".join(rf"\b{re.escape(option)}\b" for option in options) + r"|\b(?:answer|option)\b",
+        re.IGNORECASE,
+    )
+    long = [text for text in texts if len(text) >= _LONG_ANSWER and not named.search(text)]
+    if len(texts) >= _FEWEST and len(long) > _MAJORITY * len(texts):
+        raise DataError(
+            f"{path}: {len(long)} of {len(texts)} answers are long texts that name none of the "
+            f"options ({', '.join(options)}), such as {quoted(long[0])}: is it a file of captions?"
+        )

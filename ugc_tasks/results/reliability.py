@@ -1,18 +1,15 @@
 """How far a judge agrees with itself, where ``UGC_JUDGE_REPEATS`` is above 1.
 
-First the statistics. The judgments of clip ``i`` are taken for ``m + c_i + e_ij``: clips differ
-(``c``), and the judge differs from itself (``e``). Both variances come from one analysis of
-variance. Clips may have different numbers of judgments, because some of them failed. The mean's
-standard error, its interval and the repeats that are enough are of ``e`` alone: what another pass
-of the same judge over the same answers would change. They do not say how far the mean of *other*
-clips would be (``statistics.py`` does), nor whether the judge is right: an error that it makes
-every time is in no variance.
+The model is ``m + c_i + e_ij`` for the judgments of clip ``i``: clips differ (``c``), and the judge
+differs from itself (``e``). Both variances come from one analysis of variance. Clips may have
+different numbers of judgments, because some of them failed. The mean's standard error, its interval
+and the repeats that are enough are of ``e`` alone: what another pass of the same judge over the
+same answers would change. They do not say how far the mean of *other* clips would be
+(``statistics.py`` does), nor whether the judge is right: an error that it makes every time is in no
+variance.
 
-Then the rows and results. A row has two entries: ``judge_repeats``, how many of the clip's
-judgments were wanted and came, and why the others did not (``{"wanted": 3, "came": 2, "failures":
-["..."]}``); and ``judge_noise``, what each of them said on the judge's own scale (``{"visual": [4,
-4, 5], "audio": [3, 3, 3], ...}``). A clip that was judged once has neither, so nothing of this is
-in a result of single judgments.
+The judgments come from two entries of a clip's row (``rows.py``). A clip that was judged once has
+neither, so a result of single judgments holds nothing of this.
 
 Sources:
     Searle, Casella, McCulloch: Variance Components (1992), chapter 3: the ANOVA estimators of the
@@ -32,12 +29,9 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Any
 
-from ugc_tasks.judge.types import Judgment
 from ugc_tasks.results.statistics import LEVEL
 
-REPEATS = "judge_repeats"
-NOISE = "judge_noise"
-AVERAGE = "average"
+_AVERAGE = "average"
 
 _COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of the mean", "enough")
 Table = Sequence[Sequence[float]]
@@ -51,8 +45,8 @@ _SAME = 1e-9  # points: means of the same grades may differ in their last bit
 class Noise:
     """How noisy judgments are. Variances are in squared points of 0-100, shares on 0-1.
 
-    A figure is None where nothing tells it: where no clip has two judgments, for ``clip_variance``
-    and ``share_of_mean`` also where there are no two clips.
+    A figure is None where it cannot be computed: where no clip has two judgments, and
+    ``clip_variance`` and ``share_of_mean`` also where there is only one clip.
 
     Attributes:
         clips: clips with a judgment.
@@ -60,7 +54,7 @@ class Noise:
         judge_variance: of the judgments of one clip about that clip's own level.
         clip_variance: of the clips' levels; 0 where the judge's noise explains all that is seen.
         alpha: Krippendorff's, interval level; 1 is agreement, 0 is chance. None also where all
-            judgments are the same: there is nothing to tell apart.
+            judgments are the same.
         exact: pairs of judgments of one clip that are equal, of all such pairs.
         within_one: those at most a point of the judge's scale apart; None for a scale without.
         standard_error: of the mean over the clips, by the judge's noise alone; points.
@@ -97,7 +91,7 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> Noise:
         ValueError: no clip, a clip without a judgment, or a value that is not finite.
     """
     if not table or not all(table) or not all(math.isfinite(x) for row in table for x in row):
-        raise ValueError("noise is told from at least one clip, each with finite judgments")
+        raise ValueError("noise is computed from at least one clip, each with finite judgments")
     clips, total = len(table), sum(map(len, table))
     judge, between = _variances(table)
     exact, within = _agreeing(table, point)
@@ -154,47 +148,19 @@ def _agreeing(table: Table, point: float | None) -> tuple[float | None, float | 
     """Return the shares of pairs that are equal, and at most ``point`` apart."""
     import numpy as np
 
-    most = max(map(len, table))
-    grid = np.full((len(table), most), np.nan)
-    for row, values in zip(grid, table, strict=True):
-        row[: len(values)] = values
-    pairs = equal = near = 0
-    for first in range(most - 1):
-        apart = np.abs(grid[:, first + 1 :] - grid[:, first, None])  # nan where one is missing
-        pairs += int(np.count_nonzero(~np.isnan(apart)))
-        equal += int(np.count_nonzero(apart <= _SAME))
-        near += int(np.count_nonzero(apart <= (point or 0.0) + _SAME))
-    if not pairs:
+    apart = np.concatenate(
+        [np.abs(np.subtract.outer(row, row)[np.triu_indices(len(row), 1)]) for row in table]
+    )
+    if not apart.size:
         return None, None
-    return equal / pairs, None if point is None else near / pairs
+    near = None if point is None else float(np.mean(apart <= point + _SAME))
+    return float(np.mean(apart <= _SAME)), near
 
 
 def _squares(values: Sequence[float]) -> float:
     """Return the sum of squared distances from the mean."""
     mean = math.fsum(values) / len(values)
     return math.fsum((x - mean) ** 2 for x in values)
-
-
-def entries(judgment: Judgment, *, name: str | None = None) -> dict[str, Any]:
-    """Return both entries of a clip's row; of no scored repeat the first alone, else none.
-
-    ``name`` is what a judgment's only value is called in the results, if not as the judge does.
-    """
-    if not judgment.repeats:
-        return {}
-    failures = [each.failure for each in judgment.repeats if each.failure is not None]
-    scored = [each.scores for each in judgment.repeats if each.scores is not None]
-    wanted = len(judgment.repeats)
-    row: dict[str, Any] = {
-        REPEATS: {
-            "wanted": wanted,
-            "came": wanted - len(failures),
-            "failures": sorted(set(failures)),
-        }
-    }
-    if scored:
-        row[NOISE] = {name or value: [each[value] for each in scored] for value in scored[0]}
-    return row
 
 
 def total_repeats(items: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -235,7 +201,7 @@ def measured(
     for item in items:
         clip = {name: [factor * value for value in values] for name, values in item.items()}
         if len(clip) > 1:
-            clip[AVERAGE] = [fmean(each) for each in zip(*clip.values(), strict=True)]
+            clip[_AVERAGE] = [fmean(each) for each in zip(*clip.values(), strict=True)]
         for name, values in clip.items():
             tables.setdefault(name, []).append(values)
     point = factor if points else None

@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,16 +18,16 @@ from lmms_eval.api.model import lmms
 from loguru import logger as _loguru
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.common.display import harmless_record, shown
+from ugc_tasks.common.display import harmless_record, listed, shown
 from ugc_tasks.common.files import DataError
 from ugc_tasks.register import bypass_cache
 from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
-from ugc_tasks.results.likeness import refuse_descriptions, refuse_options
-from ugc_tasks.results.pairing import pair
+from ugc_tasks.results.pairing import pair, refuse_descriptions, refuse_options
 from ugc_tasks.run import WITHOUT_CLIPS, put_in_order
 
 logger = _loguru.patch(harmless_record)
-_NAMED = 5
+_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv"}
+_SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
 _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
 
@@ -36,20 +36,21 @@ _Answers = tuple[Mapping[str, SavedAnswer], str]
 
 
 class Replayed(str):
-    """A saved answer, and what was saved of how it came about."""
+    """A saved answer with what was saved about it.
+
+    lmms-eval pickles answers to gather them from several ranks.
+    """
 
     generation: dict[str, Any] | None
 
+    def __new__(cls, text: str, generation: dict[str, Any] | None) -> Replayed:
+        """Return an answer with its ``generation``."""
+        answer = super().__new__(cls, text)
+        answer.generation = generation
+        return answer
+
     def __reduce__(self) -> tuple[Any, ...]:
-        # lmms-eval gathers answers of several ranks by pickling them.
-        return (replayed, (str(self), self.generation))
-
-
-def replayed(text: str, generation: dict[str, Any] | None) -> Replayed:
-    """Return an answer with its ``generation``."""
-    answer = Replayed(text)
-    answer.generation = generation
-    return answer
+        return Replayed, (str(self), self.generation)
 
 
 class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
@@ -96,9 +97,9 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         self._ours: dict[str, bool] = {}
         for path in self._files.values():  # bad files are reported before the tasks are loaded
             self._answers(path)
-        # This model is made before the tasks are: they need no clips then, from their loading to
-        # their last score. (``clean`` comes before the scores; a later model in this process has
-        # its clips looked for again, as this one is gone by then.)
+        # This model is made before the tasks are loaded, and they need no clips until their last
+        # score. Not ``clean``, which comes before the scores, but the end of this object has clips
+        # looked for again.
         os.environ[WITHOUT_CLIPS] = "1"
         self._alive.add(self)
         weakref.finalize(self, _want_clips, self._alive)
@@ -129,19 +130,20 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             documents = self.task_dict[task][split]
             if not self._is_ours(task, documents):
                 others.add(task)
-                results.append(GenerationResult(replayed("", {"error": _OTHER_SUITE})))
+                results.append(GenerationResult(Replayed("", {"error": _OTHER_SUITE})))
                 continue
             video_id = documents[doc_id]["video_id"]
             asked.setdefault(task, set()).add(video_id)
             answers, refused = self._answers_to(task, documents)
             answer = answers.get(video_id, SavedAnswer(None, error=refused or NOT_SAVED))
-            results.append(GenerationResult(_answer(answer, task)))
+            results.append(GenerationResult(_replayed(answer, task)))
         _warn_of_others(others)
         for task, ids in asked.items():
             answers, refused = self._answers_to(task, ())
-            if not refused and (missing := ids - set(answers)):
-                named = _named(sorted(missing))
-                logger.warning(f"{task}: {len(missing)} of {len(ids)} clips have none: {named}")
+            if not refused and (missing := sorted(ids - set(answers))):
+                logger.warning(
+                    f"{task}: {len(missing)} of {len(ids)} clips have none: {listed(missing)}"
+                )
         return results
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
@@ -166,9 +168,9 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         return sorted(documents, key=lambda document: document["video_id"] not in answers)
 
     def _answers_to(self, task: str, documents: Iterable[Any]) -> _Answers:
-        """Return the answers to a task by its ids, and why there are none if that has a reason.
+        """Return the answers to a task by its ids, or why there are none.
 
-        What is wrong with a file is said once, and costs this task alone.
+        A file that does not fit is reported once, and costs this task alone.
         """
         if task not in self._matched:
             path = self._files.get(task) or self._files.get("")
@@ -187,7 +189,7 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
 
 def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
-    """Return the answers to a task's documents, with a warning of what is to be known of them."""
+    """Return the answers to a task's documents; warn of those that do not belong to it."""
     references = {each["video_id"]: each.get("answer", "") for each in documents}
     options = dict.fromkeys(o for each in documents for o in each.get("options") or ())
     try:
@@ -200,21 +202,17 @@ def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
     except DataError as error:
         return {}, shown(error)
     if pairing.unknown:
-        count, named = len(pairing.unknown), _named(pairing.unknown)
-        logger.warning(f"{task}: {count} answers are to no clip that it asks about: {named}")
+        count, ids = len(pairing.unknown), listed(pairing.unknown)
+        logger.warning(f"{task}: {count} answers are to no clip that it asks about: {ids}")
     for note in pairing.notes:
         logger.warning(f"{task}: {note}")
     return dict(pairing.pairs), ""
 
 
-def _named(ids: Sequence[str]) -> str:
-    return ", ".join(map(shown, ids[:_NAMED])) + (", …" if len(ids) > _NAMED else "")
-
-
 def _want_clips(alive: Iterable[UgcReplay]) -> None:
-    """Have clips looked for again, unless another model that answers from files is at work.
+    """Have clips looked for again, unless another model that answers from files is there.
 
-    An ended one goes when Python collects it, which can be in the middle of the next one's run.
+    Python may collect an old model in the middle of the next one's run.
     """
     if not list(alive):
         os.environ.pop(WITHOUT_CLIPS, None)
@@ -229,10 +227,10 @@ def _warn_of_others(tasks: set[str]) -> None:
 
 
 def _name_results() -> None:
-    """Have lmms-eval file the results of this model under its name.
+    """Have lmms-eval save the results of this model under its name.
 
-    It takes a name from the arguments, by names of its own, and without one writes into the bare
-    output folder, where ``lmms-eval serve`` does not look.
+    It finds a name only under argument names of its own. Without one it writes into the bare output
+    folder, where ``lmms-eval serve`` does not look.
     """
     from lmms_eval.loggers.evaluation_tracker import GeneralConfigTracker
     from lmms_eval.utils import sanitize_model_name
@@ -288,18 +286,16 @@ def _files(answers: str | Mapping[str, str]) -> dict[str, Path]:
     return files
 
 
-_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv"}
-_SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
-
-
-def _answer(saved: SavedAnswer, task: str) -> Replayed:
-    """Return a saved answer as it was given, and why it is none where it is none."""
+def _replayed(saved: SavedAnswer, task: str) -> Replayed:
+    """Return a saved answer as it was given, or why there is none."""
     value, error = saved.value, saved.error
     generation = dict(saved.generation) if saved.generation is not None else None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if task in _SHORT_NAMES:  # of another suite's tasks, only the file can say what failed
         read = saved.read(_SHORT_NAMES[task])
         error, generation = read.failure, dict(read.generation) if read.generation else generation
     if error or value is None:
         generation = {**(generation or {}), "error": error or NOT_SAVED}
-    return replayed("" if value is None else text, generation)
+    if value is None:
+        value = ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return Replayed(text, generation)

@@ -17,7 +17,6 @@ from ugc_tasks.judge.cost import spent
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, plain_json, subject_of
-from ugc_tasks.results.reliability import entries
 
 SCALE = 20
 """Points on the published scale (20-100) for one of a caption's judge (1-5)."""
@@ -27,6 +26,9 @@ PERCENT = 100
 
 ESTIMATE = "_estimate"
 """Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
+
+REPEATS, NOISE = "judge_repeats", "judge_noise"
+"""Keys of a row whose clip was judged more than once."""
 
 ESTIMATE_INTERVAL = "interval_of_estimate"
 ESTIMATE_UNLIKE = "unlike_of_estimate"
@@ -100,10 +102,31 @@ def judged_row(
             "judge_model": judgment.model,
             "judge_fingerprint": judgment.fingerprint,
             "judge_stored": judgment.stored,
-            **entries(judgment, name=None if task == "caption" else task),
+            **_repeats(judgment, name=None if task == "caption" else task),
         }
         | _figures(task, judgment, estimate=judge["estimate"])
     )
+
+
+def _repeats(judgment: Judgment, *, name: str | None) -> dict[str, Any]:
+    """Return the entries of a clip that was judged more than once.
+
+    ``judge_repeats`` says how many judgments were wanted and came, and why the others did not
+    (``{"wanted": 3, "came": 2, "failures": ["..."]}``); ``judge_noise`` has what each of them said,
+    on the judge's own scale (``{"visual": [4, 4, 5], ...}``).
+
+    ``name`` is what a judgment's only value is called in the results, if not as the judge does.
+    """
+    if not judgment.repeats:
+        return {}
+    failures = [each.failure for each in judgment.repeats if each.failure is not None]
+    scored = [each.scores for each in judgment.repeats if each.scores is not None]
+    wanted = len(judgment.repeats)
+    came = {"wanted": wanted, "came": wanted - len(failures), "failures": sorted(set(failures))}
+    row: dict[str, Any] = {REPEATS: came}
+    if scored:
+        row[NOISE] = {name or value: [each[value] for each in scored] for value in scored[0]}
+    return row
 
 
 def _figures(task: str, judgment: Judgment, *, estimate: bool) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 * The authors': ``{"evaluations": {video_id: {"visual_score": 1-5, "audio_score": 1-5,
   "details_score": 1-5, "average_score": their mean}}, "overall_average_percent": 0-100, ...}``.
-  They say no judge. A 0 is off the judge's scale: their script stored it where a request or a reply
-  failed, and counted it, so it counts here too and is told.
+  They name no judge. A 0 is off the judge's scale: their script stored it where a request or a
+  reply failed, and counted it. So it counts here too, and is reported (``ScoreFile.zeros``).
 * Ours: lmms-eval's samples file of ``ugc_videocap``, and what ``ugc-videocap score caption --json``
   prints. Both hold rows with ``video_id``, the scores on 20-100, the judge, and the failures.
 """
@@ -48,7 +48,7 @@ class ScoreFile:
     Attributes:
         clips: by ``video_id``, in the file's order.
         failed: why a clip of the file has no score, by ``video_id``.
-        judge: the judge's label, None where the file says none.
+        judge: the judge's label, None where the file names none.
         estimate: whether the scores are the offline estimate.
         wanted: clips in the whole benchmark as the file says; None where it does not.
         stated_average: the average that the file itself states, on 0-100, if any.
@@ -58,10 +58,10 @@ class ScoreFile:
     path: Path
     clips: Mapping[str, ClipScores]
     failed: Mapping[str, str]
-    judge: str | None
-    estimate: bool
-    wanted: int | None
-    stated_average: float | None
+    judge: str | None = None
+    estimate: bool = False
+    wanted: int | None = None
+    stated_average: float | None = None
     ran: frozenset[str] = frozenset()
 
     @property
@@ -106,60 +106,68 @@ def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
         raise DataError(f"{path}: 'evaluations' is to be an object with the scores by video_id")
     clips = {}
     for video_id, scores in evaluations.items():
-        if not isinstance(scores, dict):
-            raise DataError(f"{path}: {quoted(video_id)} has no scores")
         where = f"{path}: {quoted(video_id)}"
-        values = [_score(scores.get(f"{name}_score"), _HIGHEST, where, name) for name in DIMENSIONS]
-        clips[video_id] = ClipScores(*(value * SCALE for value in values))
+        if not isinstance(scores, dict):
+            raise DataError(f"{where} has no scores")
+        clips[video_id] = _clip(where, scores, "_score", _HIGHEST, SCALE)
     return ScoreFile(
-        path=path,
-        clips=clips,
-        failed={},
-        judge=None,
-        estimate=False,
-        wanted=None,
-        stated_average=_number(content.get("overall_average_percent")),
+        path, clips, {}, stated_average=_number(content.get("overall_average_percent"))
     )
 
 
 def _ours(path: Path, rows: list[Any]) -> ScoreFile:
     clips: dict[str, ClipScores] = {}
     failed: dict[str, str] = {}
-    judges: set[str] = set()
-    estimates: set[bool] = set()
-    wanted: set[int | None] = set()
     ran: set[str] = set()
+    judges, wanted = set(), set()
     for where, video_id, row in clip_rows(path, rows):
         if video_id in clips or video_id in failed:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
+        label = row.get("judge")
+        if label is not None and not isinstance(label, str):
+            raise DataError(
+                f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}"
+            )
+        estimate = None  # of a failure, which may be the judge's or the estimate's
         suffix = next((s for s in ("", ESTIMATE) if DIMENSIONS[0] + s in row), None)
         if suffix is not None:
-            values = (
-                _score(row.get(n + suffix), 100, f"{where}: {video_id}", n) for n in DIMENSIONS
-            )
-            clips[video_id] = ClipScores(*values)
-            estimates.add(suffix == ESTIMATE)
+            clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100)
+            estimate = suffix == ESTIMATE
         elif "caption_failed" in row or "judge_failed" in row:
             why = row.get("caption_failed") or row.get("judge_failed") or "not judged"
             failed[video_id] = why if isinstance(why, str) else kind(why)
         else:
             raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
-        judges.add(_judge(where, row.get("judge")))
+        judges.add((label or "", estimate))
+        wanted.add(_wanted(row.get("coverage")))
         if isinstance(who := row.get("judge_ran"), str):
             ran.update(name.strip() for name in who.split(SEVERAL.strip()) if name.strip())
-        wanted.add(_wanted(row.get("coverage")))
-    if len(judges) > 1 or len(estimates) > 1:
+    labels = {label for label, _ in judges}
+    estimates = {estimate for _, estimate in judges} - {None}
+    if len(labels) > 1 or len(estimates) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
     return ScoreFile(
-        path=path,
-        clips=clips,
-        failed=failed,
-        judge=judges.pop() or None,
+        path,
+        clips,
+        failed,
+        judge=labels.pop() or None,
         estimate=True in estimates,
         wanted=wanted.pop() if len(wanted) == 1 else None,
-        stated_average=None,
         ran=frozenset(ran),
     )
+
+
+def _clip(
+    where: str, row: Mapping[str, Any], suffix: str, highest: int, factor: float = 1
+) -> ClipScores:
+    """Return the scores of a row, each from 0 to ``highest``, times ``factor``."""
+    values = []
+    for name in DIMENSIONS:
+        number = _number(value := row.get(name + suffix))
+        if number is None or not 0 <= number <= highest:
+            raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
+        values.append(number * factor)
+    return ClipScores(*values)
 
 
 def _wanted(coverage: Any) -> int | None:
@@ -173,20 +181,6 @@ def _wanted(coverage: Any) -> int | None:
         total = int(text) if text.isdecimal() and len(text) < 10 else None
     known = isinstance(total, int) and not isinstance(total, bool) and 0 < total < 10**9
     return total if known else None
-
-
-def _judge(where: str, label: Any) -> str:
-    """Return the judge's label in a row; empty where it says none."""
-    if label is None or isinstance(label, str):
-        return label or ""
-    raise DataError(f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}")
-
-
-def _score(value: Any, highest: int, where: str, name: str) -> float:
-    number = _number(value)
-    if number is None or not 0 <= number <= highest:
-        raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
-    return number
 
 
 def _number(value: Any) -> float | None:

@@ -1,7 +1,9 @@
-"""Scoring saved answers, whatever the task: what a scorer gets, what it returns, who it is.
+"""Scoring saved answers of any task: what a scorer is given, what it returns, and who it is.
 
-A scorer is a module with ``score(request: Request) -> Report``; ``SCORERS`` names it. It is
-imported when its task is scored, so that none makes the others, or the command's help, slow.
+A scorer is a module with ``score(run: SavedRun) -> Report``. It reads the references, pairs the
+answers with them (``pairing.py``), makes a row for each clip, and puts the figures into a
+``report``. It is imported when its task is scored, so that no other task and no ``--help`` waits
+for it.
 """
 
 from __future__ import annotations
@@ -12,44 +14,35 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
+from ugc_tasks.data.published import annotation, is_published
+from ugc_tasks.data.questions import clip_ids
 from ugc_tasks.results.answers import SavedAnswers
-from ugc_tasks.results.likeness import refuse_options
+from ugc_tasks.results.pairing import Pairing, refuse_options
 from ugc_tasks.results.statistics import mean_estimate
 
-
-@dataclass(frozen=True)
-class Scorer:
-    """A task's scorer: its module, whether a judge is asked, and the modes that it knows."""
-
-    module: str
-    judged: bool = False
-    modes: tuple[str, ...] = ()
-
-
-SCORERS: Mapping[str, Scorer] = MappingProxyType(
+SCORERS: Mapping[str, str] = MappingProxyType(
     {
-        "caption": Scorer("ugc_tasks.results.judged", judged=True),
-        "voice_source": Scorer("ugc_tasks.choice.accuracy"),
-        "tone": Scorer("ugc_tasks.choice.accuracy"),
-        "ocr": Scorer("ugc_tasks.ocr.overlap", modes=("score", "skip")),
-        "background": Scorer("ugc_tasks.results.judged", judged=True),
-        "objects": Scorer("ugc_tasks.results.judged", judged=True),
-        "audio_caption": Scorer("ugc_tasks.results.judged", judged=True),
-        "visual_caption": Scorer("ugc_tasks.results.judged", judged=True),
-        "bgm": Scorer("ugc_tasks.choice.accuracy"),
+        name: "ugc_tasks.results.judged"
+        if spec.judged
+        else {"choice": "ugc_tasks.choice.accuracy", "ocr": "ugc_tasks.ocr.overlap"}[spec.kind]
+        for name, spec in SPECS.items()
     }
 )
-"""By short name of the task (``ugc_tasks.benchmark``); the first of ``modes`` is the default."""
+"""The module that scores a task, by the task's short name (``ugc_tasks.benchmark``)."""
+
+Mode = Literal["score", "skip"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""What OCR does with answers without a list of texts; the first is the default."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be scored.
+class SavedRun:
+    """Saved answers to a task, and what they are scored with.
 
     Attributes:
         task: a key of ``SCORERS``.
@@ -58,7 +51,7 @@ class Request:
         environ: the judge's settings; holds the key, and is therefore not shown.
         references: folder of annotation files that goes before ``home``; None: ``home``'s, else
             as published.
-        mode: one of the scorer's modes, empty where it has none.
+        mode: one of ``MODES``; OCR alone has them.
     """
 
     task: str
@@ -66,7 +59,7 @@ class Request:
     home: Home
     environ: Mapping[str, str] = field(repr=False)
     references: Path | None = None
-    mode: str = ""
+    mode: Mode = "score"
 
     def annotation(self, name: str) -> tuple[Path, str]:
         """Return the path of an annotation file and where it is from; raises ``DataError``."""
@@ -75,26 +68,20 @@ class Request:
             if not path.is_file():
                 raise DataError(f"{name} is not in {self.references}: put it there as published")
             return path, str(self.references)
-        from ugc_tasks.data.published import annotation
-
         found = annotation(name, self.home)
         return found.path, found.source
 
     def has_annotation(self, name: str) -> bool:
         """Tell whether ``annotation`` finds a file, or fails, without asking the network."""
-        from ugc_tasks.data.published import is_published
-
         own = self.home.root is not None and (self.home.root / name).is_file()
         return self.references is not None or own or is_published(self.home.cache / name)
 
-    def at_hand(self) -> dict[str, set[str]]:
-        """Return the clips of the tasks whose annotations are here, by annotation file."""
-        from ugc_tasks.data.questions import clip_ids
-
+    def known_clips(self) -> dict[str, set[str]]:
+        """Return the clips of each annotation file that is here, by the file's name."""
         ids = {}
         for spec in SPECS.values():
             if self.has_annotation(spec.annotations):
-                with suppress(DataError):  # of another task: it is not missed here
+                with suppress(DataError):  # of another task: it is not needed here
                     path, _ = self.annotation(spec.annotations)
                     ids[spec.annotations] = set(clip_ids(path))
         return ids
@@ -102,19 +89,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the answers.
+    """The figures of saved answers.
 
     Attributes:
         n: clips in the means.
-        failed: clips with an answer in the file, or the model's word that there is none, that could
-            not be scored. Each one's item says why. They are in no mean.
+        failed: clips without a score although the file has an answer, or says why it has none. They
+            are in no mean; their rows say why.
         missing: clips that the task asks about and the file does not mention.
         unknown: clips of the file that the task does not ask about. They are in no mean.
         metrics: the figures; None where there is nothing to take a mean of.
         ci95: ``[low, high]`` of those that are means, None below two clips.
         items: a row a clip, in the annotations' order.
-        facts: more to say of the whole: the judge, the mode, where the references are from.
-        notes: sentences for a person, on what the figures are not.
+        facts: more about the whole: the judge, the mode, where the references are from.
+        notes: sentences for a person, on what the figures do not say.
+        estimate: whether the figures are an estimate and no judge was asked.
     """
 
     n: int
@@ -154,19 +142,49 @@ class Report:
         }
 
 
-def score(request: Request) -> Report:
+def score(run: SavedRun) -> Report:
     """Score saved answers with the scorer of their task.
 
     Raises:
         DataError: references or answers cannot be used.
         JudgeConfigError, JudgeStoreError: the judge cannot be asked.
     """
-    if SCORERS[request.task].judged:
-        refuse_options(request.answers.path, request.answers.values)
-    report = import_module(SCORERS[request.task].module).score(request)
-    if not isinstance(report, Report):
-        raise TypeError(f"the scorer of {request.task} returned no report")
-    return report
+    if SPECS[run.task].judged:
+        refuse_options(run.answers.path, run.answers.values)
+    found: Report = import_module(SCORERS[run.task]).score(run)
+    return found
+
+
+def report(
+    run: SavedRun,
+    pairing: Pairing,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    n: int,
+    metrics: Mapping[str, float | None],
+    ci95: Mapping[str, tuple[float, float] | None],
+    facts: Mapping[str, Any],
+    skipped: int = 0,
+    notes: Sequence[str] = (),
+    estimate: bool = False,
+) -> Report:
+    """Return the report of a scorer: its rows and figures, and what the pairing knows.
+
+    ``skipped`` clips are left out of the means and have not failed.
+    """
+    note = SPECS[run.task].note
+    return Report(
+        n=n,
+        failed=len(items) - n - skipped,
+        missing=pairing.missing,
+        unknown=pairing.unknown,
+        metrics=metrics,
+        ci95=ci95,
+        items=tuple(items),
+        facts=facts,
+        notes=(*pairing.notes, *([note] if note else []), *notes),
+        estimate=estimate,
+    )
 
 
 def means(
@@ -179,8 +197,3 @@ def means(
     estimates = {name: mean_estimate(column) for name, column in values.items() if column}
     metrics = {name: estimates[name].mean if name in estimates else None for name in values}
     return metrics, {name: estimate.interval for name, estimate in estimates.items()}
-
-
-def failure_of(video_id: str, error: str) -> dict[str, Any]:
-    """Return the item of a clip that the model gave no answer for."""
-    return {"video_id": video_id, "failure": error}

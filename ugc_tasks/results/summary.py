@@ -10,11 +10,11 @@ the rule).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
+from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate import difference_interval, interval
 from ugc_tasks.judge.parsing import DIMENSIONS
@@ -29,63 +29,69 @@ REFERENCES = 999
 _TOLERANCE = 0.01
 
 
-@dataclass(frozen=True)
-class References:
-    """Which clips have a public reference: all ids, or None where the files are not at hand."""
+def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the row of one file; plain JSON values, the keys as the README documents them.
 
-    ids: Collection[str] | None = None
-
-    def has(self, video_id: str) -> bool:
-        """Tell whether a clip has a public reference."""
-        return video_id not in NO_REFERENCE if self.ids is None else video_id in self.ids
-
-
-def summarize(scores: ScoreFile, references: References) -> dict[str, Any]:
-    """Return the row of one file; plain JSON values, the keys as the README documents them."""
-    suffix = ESTIMATE if scores.estimate else ""
-    known = {i: clip for i, clip in scores.clips.items() if references.has(i)}
+    ``references`` are the clips with a public reference; None: as is known of the published files.
+    """
+    if references is None:
+        wanted = scores.wanted or REFERENCES
+        known = {i: clip for i, clip in scores.clips.items() if i not in NO_REFERENCE}
+    else:
+        wanted = len(references)
+        known = {i: clip for i, clip in scores.clips.items() if i in references}
     stray = [video_id for video_id in scores.clips if video_id not in known]
-    wanted = scores.wanted or REFERENCES
-    if references.ids is not None:
-        wanted = len(references.ids)
-    row: dict[str, Any] = {
+    clips = list(scores.clips.values())
+    of_known = {"n": len(known), **_columns(list(known.values()), estimate=scores.estimate)}
+    return {
         "file": str(scores.path),
-        "n": len(scores.clips),
+        "n": len(clips),
         "coverage": len(known) / wanted,
         **dict.fromkeys(COLUMNS),
-        "ci95": {},
+        **_columns(clips, estimate=scores.estimate),
         "judge": scores.judge,
         "estimate": scores.estimate,
         "failed": len(scores.failed),
         "zeros": len(scores.zeros),
-        "published": None,
+        "published": as_published(clips) if clips and not scores.estimate else None,
         "without_reference": stray,
-        "with_reference": None,
+        "with_reference": of_known if stray else None,
     }
-    row |= _columns(list(scores.clips.values()), suffix)
-    if scores.clips and not scores.estimate:
-        row["published"] = as_published(list(scores.clips.values()))
-    if stray:
-        row["with_reference"] = {"n": len(known), **_columns(list(known.values()), suffix)}
-    return row
+
+
+def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
+    """Return the mean of each column, and under ``ci95`` their intervals."""
+    means: dict[str, float] = {}
+    intervals: dict[str, list[float] | None] = {}
+    for name in COLUMNS if clips else ():
+        found = mean_estimate([getattr(clip, name) for clip in clips])
+        pair, label = found.interval, name
+        if estimate:
+            # The estimate is off in the same way for all clips: their spread does not show it.
+            pair, label = interval(name, found.mean, len(clips)), name + ESTIMATE
+        means[label], intervals[label] = found.mean, pair and list(pair)
+    return {**means, "ci95": intervals}
 
 
 def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
     """Return how a file differs from a baseline, clip by clip, on the clips that both have."""
     result: dict[str, Any] = {"baseline": str(baseline.path), "n": 0, "ci95": {}}
-    suffix = ESTIMATE if scores.estimate or baseline.estimate else ""
+    estimate = scores.estimate or baseline.estimate
     for name in COLUMNS:
-        difference = paired_difference(_values(scores, name), _values(baseline, name))
+        difference = paired_difference(
+            *({i: getattr(clip, name) for i, clip in f.clips.items()} for f in (scores, baseline))
+        )
         result["only_here"] = list(difference.only_first)
         result["only_in_baseline"] = list(difference.only_second)
-        estimate = difference.estimate
-        result[name + suffix] = None if estimate is None else estimate.mean
-        if estimate is not None:
-            result["n"] = estimate.n
-            pair = estimate.interval
-            if suffix and pair is not None:
-                pair = difference_interval(name, estimate.mean, (pair[1] - pair[0]) / 2)
-            result["ci95"][name + suffix] = pair and list(pair)
+        label = name + ESTIMATE if estimate else name
+        found = difference.estimate
+        result[label] = found and found.mean
+        if found is not None:
+            result["n"] = found.n
+            pair = found.interval
+            if estimate and found.half_width is not None:
+                pair = difference_interval(name, found.mean, found.half_width)
+            result["ci95"][label] = pair and list(pair)
     return result
 
 
@@ -100,65 +106,6 @@ def as_published(clips: Sequence[ClipScores]) -> dict[str, float]:
     return rounded
 
 
-def doubts(files: Sequence[ScoreFile]) -> list[str]:
-    """Return what a reader of the table must know before comparing its rows, a sentence each."""
-    found = []
-    judges = {scores.judge or "a judge that its file does not name" for scores in files}
-    if len(judges) > 1:
-        found.append(
-            f"these scores are not of one judge ({'; '.join(sorted(judges))}): numbers of "
-            "different judges cannot be compared"
-        )
-    elif len(models := {who.split()[0] for scores in files for who in scores.ran}) > 1:
-        found.append(
-            f"under one name these scores are of several judges ({', '.join(sorted(models))}): "
-            "numbers of different judges cannot be compared"
-        )
-    for scores in files:
-        if len(scores.ran) > 1:
-            found.append(
-                f"{scores.path}: the judge changed while judging ({'; '.join(sorted(scores.ran))})"
-                ": its means are over scores of all of them"
-            )
-        if scores.zeros:
-            found.append(
-                f"{scores.path}: {len(scores.zeros)} clips have a 0, which no judge gives: "
-                "failures stored as scores; they count here, as they do in published figures"
-            )
-        if scores.failed:
-            found.append(
-                f"{scores.path}: {len(scores.failed)} clips have no score and do not count"
-            )
-        stated, clips = scores.stated_average, scores.clips.values()
-        if stated is not None and abs(stated - fmean(c.average for c in clips)) > _TOLERANCE:
-            found.append(
-                f"{scores.path}: states an average of {stated:.2f}, its clips give another"
-            )
-    return found
-
-
-def _columns(clips: Sequence[ClipScores], suffix: str) -> dict[str, Any]:
-    if not clips:
-        return {"ci95": {}}
-    estimates = {n + suffix: mean_estimate([getattr(c, n) for c in clips]) for n in COLUMNS}
-    if suffix:
-        # A clip's estimate is off like its neighbour's: their spread says nothing of that.
-        means = {name: estimate.mean for name, estimate in estimates.items()}
-        n = len(clips)
-        return {
-            **means,
-            "ci95": {c + suffix: list(interval(c, means[c + suffix], n)) for c in COLUMNS},
-        }
-    return {
-        **{name: estimate.mean for name, estimate in estimates.items()},
-        "ci95": {n: e.interval and list(e.interval) for n, e in estimates.items()},
-    }
-
-
-def _values(scores: ScoreFile, name: str) -> Mapping[str, float]:
-    return {video_id: getattr(clip, name) for video_id, clip in scores.clips.items()}
-
-
 def _exact_mean(values: Sequence[float]) -> Fraction:
     # Exact, because a mean may lie on the edge between two roundings, as MiniCPM-o's does.
     return sum(map(Fraction, values), Fraction(0)) / len(values)
@@ -167,3 +114,65 @@ def _exact_mean(values: Sequence[float]) -> Fraction:
 def _half_up(value: Fraction) -> Fraction:
     """Round to two decimals, a half upwards: 3.515 is printed as 3.52."""
     return Fraction((value * 100 + Fraction(1, 2)).__floor__(), 100)
+
+
+def doubts(files: Sequence[ScoreFile]) -> list[str]:
+    """Return what a reader of the table must know before comparing its rows, a sentence each."""
+    found = []
+    judges = {scores.judge or "a judge that its file does not name" for scores in files}
+    models = {who.split()[0] for scores in files for who in scores.ran}
+    incomparable = "numbers of different judges cannot be compared"
+    if len(judges) > 1:
+        found.append(
+            f"these scores are not of one judge ({'; '.join(sorted(judges))}): {incomparable}"
+        )
+    elif len(models) > 1:
+        found.append(
+            f"under one name these scores are of several judges ({', '.join(sorted(models))}): "
+            f"{incomparable}"
+        )
+    for scores in files:
+        sentences = []
+        if len(scores.ran) > 1:
+            sentences.append(
+                f"the judge changed while judging ({'; '.join(sorted(scores.ran))}): its means are "
+                "over scores of all of them"
+            )
+        if scores.zeros:
+            sentences.append(
+                f"{len(scores.zeros)} clips have a 0, which no judge gives: failures stored as "
+                "scores; they count here, as they do in published figures"
+            )
+        if scores.failed:
+            sentences.append(f"{len(scores.failed)} clips have no score and do not count")
+        stated, clips = scores.stated_average, scores.clips.values()
+        if stated is not None and abs(stated - fmean(c.average for c in clips)) > _TOLERANCE:
+            sentences.append(f"states an average of {stated:.2f}, its clips give another")
+        found += [f"{scores.path}: {sentence}" for sentence in sentences]
+    return found
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return rows of ``summarize``, with their ``difference`` if any, as lines for a person."""
+    lines = [["file", "n", "coverage", *COLUMNS, "judge"]]
+    for row in rows:
+        judge = shown(row["judge"] or "not stated") + (" (ESTIMATE)" if row["estimate"] else "")
+        lines.append(_cells(shown(row["file"]), row, f"{row['coverage']:.3f}", judge))
+        if row["with_reference"]:
+            lines.append(_cells("  clips with a public reference", row["with_reference"]))
+        if difference := row.get("difference"):
+            lines.append(_cells(f"  minus {shown(difference['baseline'])}", difference, sign="+"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _cells(
+    first: str, row: Mapping[str, Any], coverage: str = "", judge: str = "", *, sign: str = ""
+) -> list[str]:
+    figures = []
+    for name in COLUMNS:
+        label = name if row.get(name) is not None else name + ESTIMATE
+        value, pair = row.get(label), row["ci95"].get(label)
+        half = f" ±{(pair[1] - pair[0]) / 2:.2f}" if pair else ""
+        figures.append("-" if value is None else f"{value:{sign}.2f}{half}")
+    return [first, str(row["n"]), coverage, *figures, judge]

@@ -13,7 +13,7 @@ from ugc_tasks.choice.accuracy import accuracy, score
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_choice_questions
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
-from ugc_tasks.results.scoring import Report, Request
+from ugc_tasks.results.scoring import Report, SavedRun
 
 
 def test_accuracy_is_over_all_questions_and_unanswered_ones_are_wrong() -> None:
@@ -91,7 +91,7 @@ def scored(references: Path, answers: dict[str, Any], task: str = "tone") -> Rep
     }
     home = Home(root=None, videos=references, cache=references / "cache", allow_partial=False)
     return score(
-        Request(task, SavedAnswers(references / "file", saved), home, {}, references=references)
+        SavedRun(task, SavedAnswers(references / "file", saved), home, {}, references=references)
     )
 
 

@@ -20,7 +20,7 @@ from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.protocol.profiles import load_profile
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.types import JudgeItem, Judgment, Scores
-from ugc_tasks.lmms.prefetch import PlacedAnswer, PrefetchFilter, judge_answer, received
+from ugc_tasks.lmms.prefetch import PlacedAnswer, PrefetchFilter, received
 
 Document = dict[str, str]
 
@@ -51,6 +51,10 @@ def judge(tmp_path: Path) -> Iterator[RecordingJudge]:
     recording = RecordingJudge(tmp_path / "store")
     yield recording
     recording.close()
+
+
+def judge_answer(document: Document, answer: PlacedAnswer, judge: Judge) -> Judgment:
+    return answer.prefetch.judgment(document, answer, judge)
 
 
 def documents(count: int) -> list[Document]:

@@ -25,7 +25,7 @@ from ugc_tasks.ocr.overlap import (
     unigram_precision,
 )
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
-from ugc_tasks.results.scoring import Report, Request
+from ugc_tasks.results.scoring import Report, SavedRun
 
 TEXTS = ["Wait, WHAT?", "it's 5 o'clock"]
 READ = "wait what it's 5 o'clock"
@@ -206,10 +206,10 @@ ANSWERS = {
 }
 
 
-def request(folder: Path, answers: Any, mode: str = "score", **changed: Any) -> Request:
+def request(folder: Path, answers: Any, mode: str = "score", **changed: Any) -> SavedRun:
     home = Home(root=None, videos=folder, cache=folder / "cache", allow_partial=False)
     saved = SavedAnswers(folder / "saved.jsonl", answers)
-    return Request(**({"task": "ocr", "answers": saved, "home": home, "environ": {},
+    return SavedRun(**({"task": "ocr", "answers": saved, "home": home, "environ": {},
                        "mode": mode} | changed))  # fmt: skip
 
 
@@ -276,7 +276,7 @@ def test_without_any_reference_there_is_no_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"ocr\.jsonl: the dataset .* could not be asked for it"):
+    with pytest.raises(DataError, match=r"ocr\.jsonl could not be downloaded from "):
         scored(tmp_path, ANSWERS | {"PI-4": SavedAnswer("x")})
 
 

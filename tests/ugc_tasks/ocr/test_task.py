@@ -15,7 +15,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.ocr.overlap import MEASURES, score
 from ugc_tasks.results.answers import read_answers
-from ugc_tasks.results.scoring import Request
+from ugc_tasks.results.scoring import SavedRun
 
 TASK = "ugc_videocap_ocr"
 ANSWERS = [
@@ -100,7 +100,7 @@ def test_lmms_eval_and_the_command_come_to_the_same_figures(
     rows = zip(video_ids(4), ANSWERS, strict=True)
     saved.write_text("\n".join(json.dumps({"video_id": v, "predict_ocr": a}) for v, a in rows))
     there = Home(root=home, videos=home, cache=tmp_path / "cache", allow_partial=False)
-    report = score(Request("ocr", read_answers(saved), there, {}, mode=mode))
+    report = score(SavedRun("ocr", read_answers(saved), there, {}, mode=mode))
     assert report.n == metrics["n"]
     assert report.facts["skipped"] == metrics["skipped"]
     assert report.metrics["score"] == pytest.approx(metrics["ocr"] / 100, abs=1e-12)

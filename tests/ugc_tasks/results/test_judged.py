@@ -16,7 +16,7 @@ from ugc_tasks.estimate import interval
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
 from ugc_tasks.results.judged import score
-from ugc_tasks.results.scoring import Report, Request
+from ugc_tasks.results.scoring import Report, SavedRun
 
 CAPTIONS = {
     "PI-000": SavedAnswer("A man sings."),
@@ -27,7 +27,7 @@ CAPTIONS = {
 
 def scored(answers: dict[str, SavedAnswer], task: str = "caption") -> Report:
     return score(
-        Request(task, SavedAnswers(Path("saved.jsonl"), answers), Home.from_env(os.environ),
+        SavedRun(task, SavedAnswers(Path("saved.jsonl"), answers), Home.from_env(os.environ),
                 os.environ)
     )  # fmt: skip
 

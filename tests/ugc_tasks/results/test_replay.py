@@ -20,10 +20,19 @@ from loguru import logger
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NOT_SAVED
-from ugc_tasks.results.replay import Replayed, UgcReplay, replayed
+from ugc_tasks.results.replay import Replayed, UgcReplay
 from ugc_tasks.run import WITHOUT_CLIPS, current_run
 
 CAPTION, TONE, OCR = "ugc_videocap", "ugc_videocap_tone", "ugc_videocap_ocr"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collection() -> Iterator[None]:
+    """What lmms-eval and torch have made is looked through once, not for every test."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +115,8 @@ def test_answers_to_unknown_clips_are_reported(tmp_path: Path, warnings: list[st
     model = UgcReplay(str(write(tmp_path / "a.json", saved)))
     answers(model, {TONE: ["PI-0"]})
     assert warnings == [
-        f"{TONE}: 8 answers are to no clip that it asks about: PI-1, PI-2, PI-3, PI-4, PI-5, …"
+        f"{TONE}: 8 answers are to no clip that it asks about: "
+        "PI-1, PI-2, PI-3, PI-4, PI-5 and 3 more"
     ]
 
 
@@ -136,7 +146,7 @@ def test_what_was_saved_of_how_an_answer_came_about_is_given_again(tmp_path: Pat
 
 
 def test_an_answer_crosses_to_other_ranks_with_its_story() -> None:
-    copied = pickle.loads(pickle.dumps(replayed("one", {"heard": True})))  # noqa: S301
+    copied = pickle.loads(pickle.dumps(Replayed("one", {"heard": True})))  # noqa: S301
     assert (copied, copied.generation) == ("one", {"heard": True})
 
 

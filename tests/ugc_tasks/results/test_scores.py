@@ -11,7 +11,7 @@ import pytest
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.scores import ClipScores, read_scores
-from ugc_tasks.results.summary import References, doubts, summarize
+from ugc_tasks.results.summary import doubts, summarize
 
 
 def written(folder: Path, content: Any) -> Path:
@@ -81,7 +81,7 @@ def test_who_really_judged_is_read_from_the_rows(tmp_path: Path) -> None:
 def test_a_judge_that_ran_and_has_no_name_is_none(tmp_path: Path, ran: Any) -> None:
     scores = read_scores(written(tmp_path, [sample("PI-1", judge_ran=ran)]))
     assert scores.ran == frozenset()
-    (row,) = [summarize(scores, References())]
+    (row,) = [summarize(scores)]
     assert row["average"] == 80.0
     assert doubts([scores, scores]) == []
 

@@ -14,7 +14,6 @@ from ugc_tasks.estimate import interval
 from ugc_tasks.results.scores import ClipScores, ScoreFile, read_scores
 from ugc_tasks.results.summary import (
     COLUMNS,
-    References,
     as_published,
     compare,
     doubts,
@@ -39,7 +38,7 @@ def scores(clips: Mapping[str, float], **changed: Any) -> ScoreFile:
 
 
 def test_a_row_has_the_documented_keys() -> None:
-    row = summarize(scores({"a": 40.0, "b": 60.0}), References({"a", "b", "c", "d"}))
+    row = summarize(scores({"a": 40.0, "b": 60.0}), {"a", "b", "c", "d"})
     assert {key: row[key] for key in ("file", "n", "coverage", *COLUMNS)} == {
         "file": "scores.json",
         "n": 2,
@@ -56,7 +55,7 @@ def test_a_row_has_the_documented_keys() -> None:
 
 
 def test_a_clip_without_a_public_reference_counts_and_the_figure_without_it_stands_beside() -> None:
-    row = summarize(scores({"a": 40.0, STRAY: 100.0}), References())
+    row = summarize(scores({"a": 40.0, STRAY: 100.0}))
     assert (row["n"], row["average"]) == (2, 70.0)
     assert row["without_reference"] == [STRAY]
     assert (row["with_reference"]["n"], row["with_reference"]["average"]) == (1, 40.0)
@@ -64,19 +63,19 @@ def test_a_clip_without_a_public_reference_counts_and_the_figure_without_it_stan
 
 
 def test_references_at_hand_decide_which_clips_have_one() -> None:
-    row = summarize(scores({"a": 40.0, "b": 60.0, "c": 80.0}), References({"a", "b"}))
+    row = summarize(scores({"a": 40.0, "b": 60.0, "c": 80.0}), {"a", "b"})
     assert row["without_reference"] == ["c"]
     assert row["with_reference"]["average"] == 50.0
     assert row["coverage"] == 1.0
-    assert summarize(scores({"a": 40.0}), References({"a"}))["with_reference"] is None
+    assert summarize(scores({"a": 40.0}), {"a"})["with_reference"] is None
 
 
 def test_the_file_may_say_itself_how_many_clips_there_are() -> None:
-    assert summarize(scores({"a": 40.0}, wanted=8), References())["coverage"] == 1 / 8
+    assert summarize(scores({"a": 40.0}, wanted=8))["coverage"] == 1 / 8
 
 
 def test_an_estimate_never_stands_under_the_name_of_a_score() -> None:
-    row = summarize(scores({"a": 40.0}, estimate=True), References())
+    row = summarize(scores({"a": 40.0}, estimate=True))
     assert [row[name] for name in COLUMNS] == [None] * 4
     assert row["average_estimate"] == 40.0
     assert row["published"] is None
@@ -87,7 +86,7 @@ def test_an_estimate_never_stands_under_the_name_of_a_score() -> None:
 
 def test_the_intervals_of_estimates_are_those_of_their_errors() -> None:
     first, second = ({"a": 40.0, "b": 40.0}, {"a": 30.0, "b": 30.0})
-    row = summarize(scores(first, estimate=True), References())
+    row = summarize(scores(first, estimate=True))
     assert row["ci95"]["average_estimate"] == list(interval("average", 40.0, 2))
     difference = compare(scores(first, estimate=True), scores(second, estimate=True))
     low, high = difference["ci95"]["average_estimate"]
@@ -100,7 +99,7 @@ def interval_half() -> float:
 
 
 def test_a_file_of_failures_has_no_figures() -> None:
-    row = summarize(scores({}, failed={"a": "no reply"}), References())
+    row = summarize(scores({}, failed={"a": "no reply"}))
     assert (row["n"], row["coverage"], row["average"], row["ci95"]) == (0, 0.0, None, {})
     assert row["failed"] == 1
 
@@ -175,7 +174,7 @@ def test_recorded_scores_give_the_published_columns(
     file: str, n: int, printed: tuple[float, ...]
 ) -> None:
     recorded = read_scores(reference_dir() / "scores" / file)
-    row = summarize(recorded, References())
+    row = summarize(recorded)
     assert (row["n"], row["zeros"], row["failed"]) == (n, 0, 0)
     assert row["published"] == dict(zip(COLUMNS, printed, strict=True))
     assert row["average"] == pytest.approx(recorded.stated_average, abs=1e-9)
@@ -186,7 +185,7 @@ def test_recorded_scores_give_the_published_columns(
 
 def test_intervals_of_the_published_averages_are_less_than_a_point_wide_each_way() -> None:
     for path in sorted((reference_dir() / "scores").glob("*.json")):
-        low, high = summarize(read_scores(path), References())["ci95"]["average"]
+        low, high = summarize(read_scores(path))["ci95"]["average"]
         assert 0.8 < (high - low) / 2 < 0.97
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.results.answer_text import model_answer
-from ugc_tasks.results.failure_markers import failure_in
+from ugc_tasks.results.answer_text import failure_in, model_answer
 
 JUDGED_AND_CHOICE = ("caption", "audio_caption", "background", "objects", "tone")
 
