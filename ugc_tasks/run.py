@@ -1,7 +1,7 @@
 """What one run of a task works on: its questions, its clips, its judge.
 
-Everything that can be missing is looked for here, when lmms-eval loads the task: before a model
-sees a clip, and so before it costs anything.
+Everything that can be missing is looked for here, when lmms-eval loads the task and before anything
+costs money or time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Run:
     coverage: Coverage
     judge: Judge | None
     judging: Mapping[str, Any]
-    """Who judges (``label``, ``estimate`` and more), also where nobody does; empty if unjudged."""
+    """The judge in the results (``label``, ``estimate`` and more); empty if unjudged."""
 
     def documents(self) -> list[dict[str, Any]]:
         """Return lmms-eval's documents: one a clip that is there, in the annotations' order.
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def wanted(self) -> int:
-        """How many clips the task asks about, those included that are not there."""
+        """How many clips the task asks about, missing ones included."""
         return len(self.questions.references)
 
     def metadata(self) -> dict[str, Any]:
@@ -93,8 +93,7 @@ def current_run(name: str) -> Run:
 
     Raises:
         DataError: annotations, clips or an official prompt are missing.
-        JudgeConfigError, JudgeStoreError: the judge cannot be asked as
-            configured.
+        JudgeConfigError, JudgeStoreError: the judge cannot be asked as configured.
     """
     relevant = {
         name: value
@@ -105,7 +104,7 @@ def current_run(name: str) -> Run:
 
 
 def new_run(name: str) -> Run:
-    """Return ``current_run`` where a run begins: in a notebook the last one may be interrupted."""
+    """Return ``current_run`` for a new run: the last one, in a notebook, may be interrupted."""
     run = current_run(name)
     if run.judge is not None and run.judge.interrupted:
         _run.cache_clear()
@@ -132,11 +131,11 @@ def _run(spec: Spec, environment: tuple[tuple[str, str], ...]) -> Run:
 def _judge(
     question: str, environ: Mapping[str, str], home: Home
 ) -> tuple[Judge | None, Mapping[str, Any]]:
-    """Return the judge of a question, None for nobody, and what the results say of it."""
+    """Return the judge of a question, None without one, and what the results say of it."""
     unlike = environ.get("UGC_JUDGE_PROFILE") == "offline" and not QUESTIONS[question].has_estimate
     if unlike:
-        # The estimate is of whole captions. A group with other tasks in it shall still run: theirs
-        # is a result without a score, and its label says why.
+        # The estimate is of whole captions. A group with other tasks in it still runs: those have
+        # no score, and their label says why.
         environ = {**environ, "UGC_JUDGE_PROFILE": "none"}
     judge = open_judge(environ, home=home.root, cache=home.cache, question=question)
     stop_on_interrupt(judge)

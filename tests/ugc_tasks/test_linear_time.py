@@ -16,7 +16,7 @@ from tests.support.growth import assert_linear
 from ugc_models.captions import is_repetitive
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.common.display import shown
-from ugc_tasks.estimate import estimate, unlike
+from ugc_tasks.estimate.model import estimate, unlike
 from ugc_tasks.judge.parsing import ReplyError, parse_reply
 from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, stated
 from ugc_tasks.judge.protocol.sanitize import sanitize

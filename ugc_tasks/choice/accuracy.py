@@ -1,8 +1,8 @@
 """How good the answers to a choice question are, and how good one constant answer would be.
 
-The authors published figures for voice source and tone and no script for them. Accuracy here is
-over all questions that were answered or left open: an answer that chooses no option is wrong, and
-counted. Labels are compared as options; the annotations' own spelling varies in case.
+The authors published figures for voice source and tone, but no script. Accuracy here counts every
+answer: one that chooses no option is wrong. Labels are compared as options; the annotations' own
+spelling varies in case.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which option an answer chooses: found where it is plain, never guessed.
+"""Which option an answer chooses, where that is clear; it is never guessed.
 
 Markup is taken away first: fences, tags, LaTeX, tokens that end a turn. Then the first of these
 rules that applies decides:
@@ -13,11 +13,10 @@ rules that applies decides:
    bold anywhere. A bare ``A`` before a word is an English article.
 6. The options that the text names, where that is exactly one.
 
-An option inside a longer option is not named by the longer one ("Positive" in "Not Positive", where
-that is an option too), nor is one inside another word. An option or a letter that the text denies
-("not positive", "rather than negative", "B is wrong") is not named by it, and what is asked ("Is it
-B?") is not said. Several letters ("A or B"), or a letter and the only option named beside it that
-contradict each other, are no answer.
+Not named is: an option inside a longer option ("Positive" in "Not Positive", where that is an
+option too) or inside another word; an option or letter that the text denies ("not positive",
+"rather than negative", "B is wrong") or asks about ("Is it B?"). Several letters ("A or B"), or a
+letter and another option beside it that contradict each other, are no answer.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 MAX_CHARS = 20_000
 """A longer text is no answer to a question with options."""
@@ -122,14 +121,6 @@ _ONE_SPELLING = str.maketrans(
 _TAGS = ("b", "strong", "em", "i", "u", "p", "div", "span", "li", "ul", "ol", "code", "pre", "mark")
 
 
-class _Mention(NamedTuple):
-    """An option where it stands in a text as a word of its own."""
-
-    option: str
-    start: int
-    end: int
-
-
 def match_option(text: str, options: Sequence[str]) -> str | None:
     """Return the one of ``options`` that ``text`` chooses, None where it chooses none or several.
 
@@ -163,11 +154,10 @@ def _said(text: str, options: Sequence[str]) -> str | None:
     announced = said.announced()
     if announced:
         return _only(announced)
-    named = {mention.option for mention in said.mentions}
     letters = said.letters()
     if not letters:
-        return _only(named)
-    return None if len(named) == 1 and named != letters else _only(letters)
+        return _only(said.named)
+    return None if len(said.named) == 1 and said.named != letters else _only(letters)
 
 
 def _only(found: set[str]) -> str | None:
@@ -175,7 +165,7 @@ def _only(found: set[str]) -> str | None:
 
 
 def _only_text(value: Any) -> str | None:
-    """Return the text that a JSON answer comes to, None where it is not one text."""
+    """Return the one text that a JSON answer holds, None where it is not one text."""
     if isinstance(value, dict):
         keys = [key for key in _ANSWER_KEYS if key in value] or list(value)
         value = value[keys[0]] if keys and (len(value) == 1 or keys[0] in _ANSWER_KEYS) else None
@@ -201,37 +191,34 @@ def _key(text: str) -> str:
     return " ".join(re.split(_GAP, text.strip(_DECORATION).casefold()))
 
 
-def _mentions(text: str, options: Sequence[str]) -> list[_Mention]:
-    """Return where options stand as words of their own."""
-    by_length = sorted(options, key=len, reverse=True)
-    # The first alternative that fits wins, hence the longest first.
-    patterns = [_GAP.join(map(re.escape, _key(option).split())) for option in by_length]
-    either = re.compile(
-        "|".join(rf"((?<!\w){pattern}(?!\w))" for pattern in patterns), re.IGNORECASE
-    )
-    return [
-        _Mention(by_length[(m.lastindex or 1) - 1], m.start(), m.end())
-        for m in either.finditer(text)
-    ]
-
-
 class _Said:
     """A text in words: the options that it names and does not deny, and its letters."""
 
     def __init__(self, text: str, options: Sequence[str]) -> None:
         self._text, self._options = text, options
-        found = _mentions(text, options)
-        self.mentions = [m for m in found if not _denied(text, m.start, m.end)]
-        self._starts = {mention.start: mention.option for mention in self.mentions}
+        by_length = sorted(options, key=len, reverse=True)
+        # The first alternative that fits wins, hence the longest first.
+        patterns = [_GAP.join(map(re.escape, _key(option).split())) for option in by_length]
+        either = re.compile(
+            "|".join(rf"((?<!\w){pattern}(?!\w))" for pattern in patterns), re.IGNORECASE
+        )
+        self._mentions = [
+            (by_length[(m.lastindex or 1) - 1], m.start(), m.end())
+            for m in either.finditer(text)
+            if not _denied(text, m.start(), m.end())
+        ]
+        self.named = {option for option, _, _ in self._mentions}
+        self._starts = {start: option for option, start, _ in self._mentions}
 
     def announced(self) -> set[str]:
         """Return the options named, by text or letter, right after words that announce one."""
-        text, found, chained = self._text, set(), False
-        for before, mention in pairwise([_Mention("", 0, 0), *self.mentions]):
-            between = text[before.end : mention.start][-_CLAUSE_CHARS:]
+        text, found, chained, end = self._text, set(), False, 0
+        for option, start, after in self._mentions:
+            between = text[end:start][-_CLAUSE_CHARS:]
             chained = bool(_OPTION_SAID.search(between) or (chained and _JOINED.fullmatch(between)))
             if chained:
-                found.add(mention.option)
+                found.add(option)
+            end = after
         for said in _LETTER_SAID.finditer(text):
             denied = _denied(text, said.start(), said.end())
             if not denied and not _ASKED.match(text, said.end()):

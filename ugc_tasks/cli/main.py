@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _environment_fault(error: Exception, environ: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the machine or its settings, None where it is something else."""
+    """Return what is wrong with the machine or its settings; None for any other error."""
     if not isinstance(error, OSError | ValueError | ImportError):
         return None
     if "proxy" in str(error).lower() or "socks" in str(error).lower():
@@ -80,9 +80,9 @@ def _environment_fault(error: Exception, environ: Mapping[str, str]) -> str | No
 def _usable_streams() -> Iterator[bool]:
     """Make the standard streams usable, and yield whether there is a stdout.
 
-    A closed descriptor is opened on the null device, lest the next file that is opened (a store of
-    judgments) takes its number and gets what is printed. What a stream's encoding cannot express
-    is escaped. What cannot be written to stderr is dropped: the exit status and stdout stand.
+    A closed descriptor is opened on the null device: else the next file that is opened (a store of
+    judgments) would take its number and get what is printed. What a stream's encoding cannot
+    express is escaped. What cannot be written to stderr is dropped; exit status and stdout stand.
     """
     for descriptor in range(3):
         try:
@@ -140,7 +140,7 @@ def _let_go(stream: TextIO) -> None:
 
 
 def _log_to_stderr() -> None:
-    # Ours alone: libraries have handlers of their own and would say everything twice.
+    # Only ours: libraries have handlers of their own, and everything would appear twice.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("ugc_tasks")

@@ -39,8 +39,8 @@ def read_values(path: Path) -> Any:
     None. Texts are storable (``display.storable``).
 
     Raises:
-        DataError: the file cannot be read, is no regular file, is too large, or is none of these;
-            an object has the same key twice; a value is nested too deeply.
+        DataError: the file cannot be read, is not a regular file, is too large, or has another
+            format; an object has the same key twice; a value is nested too deeply.
     """
     text = _read(path)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -54,7 +54,7 @@ def read_values(path: Path) -> Any:
 
 
 def rows_of(path: Path, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield ``values`` with where they stand; ``DataError`` for one that is no object."""
+    """Yield ``values`` with where they stand; ``DataError`` for one that is not an object."""
     for number, row in enumerate(values, 1):
         where = f"{path}, row {number}"
         if not isinstance(row, dict):
@@ -63,7 +63,7 @@ def rows_of(path: Path, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]
 
 
 def kind(value: Any) -> str:
-    """Return what a JSON value is, for a message; short, however large the value is."""
+    """Return what a JSON value is, for a message, in a few words."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, int | float):
@@ -79,10 +79,10 @@ def quoted(text: str) -> str:
 
 
 def _read(path: Path) -> str:
-    """Return the text of a regular file; no pipe is waited for, no device is opened."""
+    """Return the text of a regular file; pipes and devices are not opened."""
     try:
         _require_file(path, path.stat())
-        # A file of /proc may block and tells no size: hence no waiting, and a bounded read.
+        # A file of /proc may block and states no size: hence no waiting, and a bounded read.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             _require_file(path, os.fstat(file.fileno()))
             data = file.read(MAX_BYTES + 1) or b""
@@ -122,14 +122,14 @@ def _is_complete(line: str) -> bool:
 
 
 def _is_head(line: str) -> bool:
-    """Tell whether a file's first line names several columns, and is no JSON."""
+    """Tell whether a file's first line names several columns and is not JSON."""
     if line.lstrip()[:1] in ("{", "[") or _is_complete(line):
         return False
     return max(line.count(delimiter) for delimiter in _DELIMITERS) > 0
 
 
 def _table(path: Path, text: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV or TSV file; which of the delimiters it has, its head tells."""
+    """Return the rows of a CSV or TSV file; its first line shows the delimiter."""
     head = text.lstrip("\n").split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

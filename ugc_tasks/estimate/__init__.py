@@ -3,23 +3,3 @@
 Begin with ``model.py``. How its figures were fitted, and how far off they are on models that they
 were not fitted to: ``ugc_tasks/judge/README.md``.
 """
-
-from ugc_tasks.estimate.model import (
-    Weights,
-    difference_interval,
-    doubts,
-    estimate,
-    interval,
-    load_weights,
-    unlike,
-)
-
-__all__ = [
-    "Weights",
-    "difference_interval",
-    "doubts",
-    "estimate",
-    "interval",
-    "load_weights",
-    "unlike",
-]

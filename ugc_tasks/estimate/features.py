@@ -1,6 +1,6 @@
-"""The measures that the estimate weighs: what is shared with the reference, how it is written.
+"""The measures that the estimate weighs: what a caption shares with the reference, and its style.
 
-Bounded whatever the text: it is cut at ``MAX_CHARS``, a word at 40 characters, and sentences after
+Their time is bounded: a text is cut at ``MAX_CHARS``, a word at 40 characters, and sentences after
 the first 80 are left out, because comparing them takes quadratic time.
 """
 
@@ -17,26 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-AGREEMENT = (
-    "rare",
-    "heard",
-    "seen",
-    "sentences",
-    "sound_match",
-    "sounds",
-    "sound_amount",
-    "related",
-)
-"""Measures of what a caption says, against its reference."""
-
-STYLE = ("richness", "variety")
-"""Measures of how a caption is written, whatever its reference."""
-
-KIND = ("words", "function_words", "variety", "richness", "overlap", "order")
-"""Measures that tell captions from other texts: word lists, other languages, copies, loops."""
-
 MAX_CHARS = 16_000
-"""Of a text, what is read: some seven times the longest published caption."""
+"""What is read of a text: some seven times the longest published caption."""
 
 _MAX_SENTENCES = 80
 _ONE_AT_A_TIME = threading.Lock()
@@ -50,7 +32,7 @@ onto or other out over so some such than that the their them then there these th
 through throughout to up very video was were when where which while who with within without
 """
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-"""Words that every English text has, whatever it is about; they are no evidence of agreement."""
+"""Words that every English text has; they are no evidence of agreement."""
 
 _SOUND_WORDS = """
 accent audible audio auditory beat cheer cheering chirping chuckle clapping clatter dialogue drum
@@ -117,7 +99,7 @@ def _stems(words: list[str]) -> list[str]:
 
 @functools.lru_cache(maxsize=65_536)
 def _stem(word: str) -> str:
-    # A stemmer has the word that it works on as its state, and lmms-eval scores in four threads.
+    # A stemmer keeps the word that it works on, and lmms-eval scores in four threads.
     with _ONE_AT_A_TIME:
         return str(_stemmer().stemWord(word))
 
@@ -134,10 +116,9 @@ VOCABULARY = Path(__file__).with_name("vocabulary.json")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How common a stem is in the published references: what agreement on it is worth.
+    """How common a stem is in the published references, which decides what agreement on it counts.
 
-    A stem that is not ``common`` is rare: a name, a brand, a word of the speech. Agreement on those
-    tells most.
+    A stem that is not ``common`` is rare: a name, a brand, a word of the speech. Those count most.
 
     Attributes:
         references: how many references were counted.
@@ -165,7 +146,7 @@ def load_vocabulary() -> Vocabulary:
     return Vocabulary(data["references"], data["common"], data["rare_in"])
 
 
-_SMALL = 0.05  # added to a share before its logarithm: the first word found is not worth everything
+_SMALL = 0.05  # added to a share before its logarithm: bounds what the first word found adds
 _RELATED = 0.12  # a cosine that hardly any caption has with another clip's reference
 _UNKNOWN = 0.5  # a share of nothing
 
@@ -173,17 +154,19 @@ _UNKNOWN = 0.5  # a share of nothing
 def features(prediction: str, reference: str) -> dict[str, float]:
     """Return all measures of a caption by name.
 
-    ``rare``, ``heard``, ``seen``, ``sentences``: logarithms of the share of the reference that the
-    caption has: of its rare stems; of its sentences about sound; of the others (of all, where it
-    has no such sentences); and, for each of its sentences, of the caption's sentence that has most
-    of it, the mean. ``sounds``: share of its words about sound. ``sound_match``: cosine of what
-    both say about sound. ``sound_amount``: logarithm of how many stems the caption spends on it.
-    ``related``: cosine of all of both, cut where it no longer tells a caption of this clip from one
-    of another.
+    What is shared with the reference:
 
-    ``richness``: mean weight of the caption's stems. ``variety``: share of distinct words.
-    ``words``: how many there are. ``function_words``: their share. ``overlap``: weighted
-    share of the reference's stems that the caption has; ``order``: of its pairs of neighbours.
+    * logarithms of the share of the reference that the caption has: ``rare`` of its rare stems,
+      ``heard`` of its sentences about sound, ``seen`` of the others (of all, where it has no such
+      sentences), ``sentences`` the mean over its sentences of the best match in the caption;
+    * ``sounds``: share of its words about sound; ``sound_match``: cosine of what both say about
+      sound; ``sound_amount``: logarithm of how many stems the caption spends on sound;
+    * ``related``: cosine of both texts, cut where it no longer separates captions of this clip from
+      those of others;
+    * ``overlap``: weighted share of the reference's stems; ``order``: of its pairs of neighbours.
+
+    How it is written: ``richness``, mean weight of the stems; ``variety``, share of distinct words;
+    ``words``, how many there are; ``function_words``, their share.
     """
     vocabulary = load_vocabulary()
     said, meant = read(prediction), read(reference)

@@ -1,10 +1,10 @@
-"""From two texts to estimated scores, with what they are worth.
+"""From two texts to estimated scores, with their intervals.
 
 A score is ``1 + 4 / (1 + exp(-z))``; z adds up what the caption shares with the reference and, to a
-bounded part, how it is written: models that GPT-4o scores higher than their agreement with the
-reference explains (Gemini, of those recorded) write with a richer and less repeated vocabulary, and
-nothing else in the words tells them from models that imitate them. That is how they are recognised,
-not why they are better: a model of that quality that writes plainly is estimated too low.
+bounded part, how it is written. GPT-4o scores some models (Gemini, of those recorded) higher than
+their agreement with the reference explains. They write with a richer and less repeated vocabulary;
+nothing else in the words shows them. It is not the reason why they are better: a model of that
+quality that writes plainly is estimated too low.
 """
 
 from __future__ import annotations
@@ -47,32 +47,6 @@ _SAME = 0.02
 
 
 @dataclass(frozen=True)
-class Linear:
-    """An intercept and a coefficient for each measure by name."""
-
-    intercept: float
-    coefficients: Mapping[str, float]
-
-    def of(self, measured: Mapping[str, float]) -> float:
-        """Return the weighted sum of what is ``measured``."""
-        terms = (weight * measured[name] for name, weight in self.coefficients.items())
-        return self.intercept + sum(terms)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far off estimates are, in points of 100.
-
-    Attributes:
-        model: half of the 95 % interval of a mean over very many clips, from the models left out.
-        clip: standard deviation of a clip's judged score.
-    """
-
-    model: float
-    clip: float
-
-
-@dataclass(frozen=True)
 class Weights:
     """All figures.
 
@@ -80,10 +54,13 @@ class Weights:
         version: name of this way of estimating.
         sha256: digest of every figure that an estimate depends on.
         fitted_on: the models whose captions it was fitted to.
-        agreement: what agreement with the reference adds to a dimension.
-        style: what makes a caption look like those of the models that stand above the others.
-        above: what looking like those adds to a dimension.
-        spread: by column, ``average`` among them.
+        agreement: by dimension, what agreement with the reference adds: an ``intercept`` and
+            ``coefficients`` by measure.
+        style: likewise, how much a caption is written like those of the better models.
+        above: by dimension, what being written like those adds.
+        spread: by column, ``average`` among them, how far off estimates are in points of 100:
+            ``model``, half of the 95 % interval of a mean over very many clips, from the models
+            left out; ``clip``, the standard deviation of a clip's judged score.
         usual: lowest and highest value, in captions fitted to, of the measures that tell captions
             from other texts.
     """
@@ -91,10 +68,10 @@ class Weights:
     version: str
     sha256: str
     fitted_on: tuple[str, ...]
-    agreement: Mapping[str, Linear]
-    style: Linear
+    agreement: Mapping[str, Mapping[str, Any]]
+    style: Mapping[str, Any]
     above: Mapping[str, float]
-    spread: Mapping[str, Spread]
+    spread: Mapping[str, Mapping[str, float]]
     usual: Mapping[str, tuple[float, float]]
 
 
@@ -107,16 +84,12 @@ def load_weights() -> Weights:
         version=data["version"],
         sha256=hashlib.sha256(raw + VOCABULARY.read_bytes()).hexdigest(),
         fitted_on=tuple(data["fitted_on"]),
-        agreement={name: _linear(data[name]) for name in DIMENSIONS},
-        style=_linear(data["style"]),
+        agreement={name: data[name] for name in DIMENSIONS},
+        style=data["style"],
         above={name: data[name]["above"] for name in DIMENSIONS},
-        spread={name: Spread(**spread) for name, spread in data["spread"].items()},
+        spread=data["spread"],
         usual={name: (low, high) for name, (low, high) in data["usual"].items()},
     )
-
-
-def _linear(data: Mapping[str, Any]) -> Linear:
-    return Linear(data["intercept"], data["coefficients"])
 
 
 def estimate(prediction: str, reference: str) -> Scores:
@@ -126,9 +99,14 @@ def estimate(prediction: str, reference: str) -> Scores:
     """
     weights = load_weights()
     measured = features(prediction, reference)
-    looks = _share(weights.style.of(measured))
+
+    def weighted(figures: Mapping[str, Any]) -> float:
+        terms = (weight * measured[name] for name, weight in figures["coefficients"].items())
+        return float(figures["intercept"] + sum(terms))
+
+    looks = _share(weighted(weights.style))
     scores = {
-        name: 1 + 4 * _share(weights.agreement[name].of(measured) + weights.above[name] * looks)
+        name: 1 + 4 * _share(weighted(weights.agreement[name]) + weights.above[name] * looks)
         for name in DIMENSIONS
     }
     return Scores(**scores)
@@ -141,10 +119,10 @@ def _share(z: float) -> float:
 def interval(column: str, mean: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval around ``mean``, the estimated ``column`` over ``n`` clips, 20-100.
 
-    Two errors add up: that of the estimate for a model it was not fitted to, which more clips do
-    not lessen (from the errors of the recorded models, each left out of the fit in its turn), and
-    that of having judged ``n`` clips and not all. It holds for models of a kind that is among the
-    recorded ones; the benchmark's table says how much further off others are.
+    Two errors add up: that of the estimate for a model that it was not fitted to, which more clips
+    do not lessen (each recorded model was left out of the fit in turn), and that of having judged
+    only ``n`` clips. It holds for models like the recorded ones; the benchmark's table says how
+    much further off others are.
 
     Args:
         column: ``visual``, ``audio``, ``details`` or ``average``.
@@ -152,23 +130,23 @@ def interval(column: str, mean: float, n: int) -> tuple[float, float]:
         n: clips in it, at least one.
     """
     spread = load_weights().spread[column]
-    sampling = NormalDist().inv_cdf(0.975) * spread.clip / math.sqrt(n)
-    half = math.hypot(spread.model, sampling)
+    sampling = NormalDist().inv_cdf(0.975) * spread["clip"] / math.sqrt(n)
+    half = math.hypot(spread["model"], sampling)
     return max(_LOWEST, mean - half), min(_HIGHEST, mean + half)
 
 
 def difference_interval(column: str, mean: float, half: float) -> tuple[float, float]:
     """Return the 95 % interval around ``mean``, one model's estimated ``column`` minus another's.
 
-    Both estimates are off, each by its own. Models of one kind are off alike, so between two
-    checkpoints of one model this is wider than it need be.
+    Both estimates have an error. Models of one kind have similar errors, so for two checkpoints of
+    one model this is wider than necessary.
 
     Args:
         column: ``visual``, ``audio``, ``details`` or ``average``.
         mean: the difference of the estimates.
         half: half of the interval that the clips alone give.
     """
-    wide = math.hypot(half, math.sqrt(2) * load_weights().spread[column].model)
+    wide = math.hypot(half, math.sqrt(2) * load_weights().spread[column]["model"])
     return mean - wide, mean + wide
 
 
@@ -201,8 +179,10 @@ def doubts(reasons: Sequence[str], captions: Iterable[str]) -> list[str]:
             f"fitted on, so it may be far off: {each}"
         )
     texts = Counter(captions)
-    text, times = max(texts.items(), key=lambda item: item[1], default=("", 0))
-    if times > max(1, _SAME * texts.total()):
-        found.append(f"{times} captions are the same text ({text[:60]!r}): an estimate of a "
-                     "model that does not look at the clip means nothing")  # fmt: skip
+    for text, times in texts.most_common(1):
+        if times > max(1, _SAME * texts.total()):
+            found.append(
+                f"{times} captions are the same text ({text[:60]!r}): an estimate of a model that "
+                "does not look at the clip means nothing"
+            )
     return found

@@ -152,7 +152,7 @@ class Judge:
         if reason is not None:
             done.set_result(Judgment(item.video_id, failure=reason))
         elif isinstance(self.profile, OfflineProfile):
-            from ugc_tasks.estimate import estimate, unlike
+            from ugc_tasks.estimate.model import estimate, unlike
 
             scores = estimate(item.prediction, item.reference)
             why = unlike(item.prediction, item.reference)

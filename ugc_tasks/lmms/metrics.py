@@ -1,7 +1,7 @@
-"""How lmms-eval's metrics are made of the rows of clips: the aggregations that the YAML files name.
+"""The aggregations that the YAML files name: from the rows of clips to a task's figures.
 
-Means are lmms-eval's own. These count, or put figures of the whole together; what comes to several
-figures is an object.
+Means are lmms-eval's own. These count, or compute figures of the whole; several figures are an
+object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Part = Mapping[str, Any]
 
 
 def count(items: Sequence[str]) -> int:
-    """Count the clips of which there is something to tell."""
+    """Count the clips whose entry is not empty."""
     return sum(1 for item in items if item)
 
 
@@ -35,7 +35,7 @@ def coverage(items: Sequence[Mapping[str, int]]) -> float:
 
 
 def count_heard(items: Sequence[str]) -> int | str:
-    """Count the clips whose sound reached the model; ``unknown`` where no model reported it."""
+    """Count the clips whose sound the model got; ``unknown`` where no model reported it."""
     if all(item == "unknown" for item in items):
         return "unknown"
     return items.count("heard")
@@ -44,7 +44,7 @@ def count_heard(items: Sequence[str]) -> int | str:
 def count_flags(items: Sequence[Sequence[str] | None]) -> dict[str, Any] | None:
     """Count the answers with flags (``answers``) and each flag (``flags``, the most common first).
 
-    An answer may have several. Returns None where no model reported any, not even none.
+    An answer may have several. Returns None where no model reports flags.
     """
     reported = [item for item in items if item is not None]
     if not reported:
@@ -54,7 +54,7 @@ def count_flags(items: Sequence[Sequence[str] | None]) -> dict[str, Any] | None:
 
 
 def one_label(items: Sequence[str]) -> str:
-    """Return the label that all share; several in one result are a mixture, and all named."""
+    """Return the label that all share; of a mixture, all labels."""
     names = {shown(name) for item in items for name in item.split(SEVERAL)}
     return SEVERAL.join(sorted(names - {""})) or "unknown"
 
@@ -79,7 +79,7 @@ def overall(
 
 def estimate_interval(items: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return the 95 % interval of the estimated average, ``low`` and ``high``."""
-    from ugc_tasks.estimate import interval
+    from ugc_tasks.estimate.model import interval
 
     values = [item["average"] for item in items]
     low, high = interval("average", fmean(values), len(values))

@@ -1,4 +1,4 @@
-"""How much of an OCR answer and of the reference is the same: the published column, 0-1 a clip.
+"""The overlap of an OCR answer with the reference: the published column, 0-1 for each clip.
 
 The measures are clipped unigram precision (BLEU-1 without brevity penalty) over case-insensitive
 ASCII words, and the F-measures of ROUGE-1, -2 and -L with stemming, by the ``rouge-score`` library.
@@ -9,11 +9,12 @@ prose. The published column comes from two scripts (``results/ocr`` in the autho
 read such answers differently, and a model's published figure is of the one or the other:
 
 ``score`` (their ``gemini.py``)
-    What is no readable list counts as it stands, without its JSON marks. Nothing is left out: an
-    empty answer has no overlap. Punctuation is taken out of the answer, not of the reference.
+    An answer that is no readable list counts as it stands, without its JSON marks. Nothing is left
+    out: an empty answer has no overlap. Punctuation is taken out of the answer, not of the
+    reference.
 ``skip`` (their ``eval2.py``)
-    Of what is no readable JSON, only passages in double quotes count. An answer without any text
-    list is left out of the means. Punctuation is taken out on both sides.
+    In an answer that is no readable JSON, only passages in double quotes count. An answer without
+    any text list is left out of the means. Punctuation is taken out on both sides.
 
 Where their scripts would fail (an item that is no text, ``null``) the answer is read sensibly
 instead: numbers are texts, everything else in a list is passed over, ``null`` is an empty answer.
@@ -189,7 +190,7 @@ def _is_item(item: Any) -> bool:
 
 
 def _decoded(text: str) -> Any:
-    """Return the value of JSON in a fence or not, the text itself where it is none."""
+    """Return the value of JSON, in a fence or not; of other texts, the text itself."""
     text = text.strip()
     text = text.removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
@@ -205,7 +206,7 @@ def _quoted(prediction: Any) -> list[str]:
         if isinstance(decoded, str):
             return _QUOTED.findall(decoded)
         prediction = decoded
-    # Readable, but of another form: their script compares it as it is printed.
+    # Readable JSON of another form: their script compares it as it is printed.
     return [_as_text(prediction)]
 
 

@@ -166,7 +166,7 @@ def model_answer(
 
 
 def _why_missing(value: Any, text: str, task: str, *, reasoned: bool, finish: Any) -> str:
-    """Return why a text that nobody calls a failure is no answer; empty where it is one."""
+    """Return why a text without a stated error is no answer; empty where it is one."""
     kind = SPECS[task].kind if task in SPECS else "text"
     no_answer = f"the model gave no {subject_of(task)}"
     if _is_blank(text):
@@ -231,7 +231,7 @@ def _begins_line(text: str, place: int) -> bool:
 
 
 def _without_answer_tags(text: str) -> str:
-    """Take away the tags that models which think aloud put around their whole answer."""
+    """Take away ``<answer>`` tags around a whole answer, as reasoning models write them."""
     tags = list(_ANSWER_TAG.finditer(text))
     if not tags or tags[0].start() != 0 or "/" in tags[0].group():
         return text
@@ -324,7 +324,7 @@ def _is_error_body(value: Any) -> bool:
 
 
 def _only_text(value: Any) -> str | None:
-    """Return the one text that a JSON answer holds; None where it is none, or holds more."""
+    """Return the one text that a JSON answer holds; None where it holds no text, or several."""
     for _ in range(3):
         if isinstance(value, dict) and len(value) == 1:
             value = next(iter(value.values()))

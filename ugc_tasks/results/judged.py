@@ -7,7 +7,7 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.questions import read_questions
-from ugc_tasks.estimate import doubts, interval
+from ugc_tasks.estimate.model import doubts, interval
 from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.judge import open_judge
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of

@@ -1,6 +1,6 @@
-"""The lmms-eval model ``ugc_replay``: answers that exist already, given again.
+"""The lmms-eval model ``ugc_replay``, which gives saved answers again.
 
-No GPU, no clips: scores of saved answers through lmms-eval's own command, beside other models'.
+It scores them through lmms-eval's own command, beside other models, and needs no GPU and no clips.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
 
 _Answers = tuple[Mapping[str, SavedAnswer], str]
-"""Answers by ``video_id``, and why there are none; empty where that needs no reason."""
+"""Answers by ``video_id``, and why a file gives none; else empty."""
 
 
 class Replayed(str):
@@ -54,9 +54,9 @@ class Replayed(str):
 
 
 class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
-    """Gives saved answers, by ``video_id``; the clips that have one come first (``--limit``).
+    """Gives saved answers, by ``video_id``; clips that have one come first (for ``--limit``).
 
-    Requests of other suites' tasks, which run beside ours, get an empty answer and one warning.
+    Requests of other suites' tasks in the same run get an empty answer and one warning.
 
     Args:
         answers: a file of answers, for every task of the run; or a folder with one file a task,
@@ -157,9 +157,9 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         return [(0.0, False)] * len(requests)
 
     def _is_ours(self, task: str, documents: Any) -> bool:
-        """Tell whether a task asks about clips that answers can be saved for."""
+        """Tell whether a task asks about clips by ``video_id``."""
         if task not in self._ours:
-            # A document of another suite may have large pictures in it: one is looked at.
+            # A document of another suite may hold large pictures: only the first is read.
             self._ours[task] = task in _SHORT_NAMES or "video_id" in documents[0]
         return self._ours[task]
 

@@ -1,9 +1,8 @@
 """The row of a clip: its line in lmms-eval's samples file, and its item in `ugc-videocap score`.
 
 Each key that the task's YAML lists becomes a metric (``lmms/metrics.py``). A clip without a score
-lacks the keys of the figures, and so is in no mean; it is counted instead. What is counted is a
-text, a list or an object: of numbers lmms-eval computes a standard error, and one of a count means
-nothing.
+lacks the keys of the figures, so it is in no mean; it is counted instead. What is counted is a
+text, a list or an object and never a number, of which lmms-eval would compute a standard error.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ REPEATS, NOISE = "judge_repeats", "judge_noise"
 
 ESTIMATE_INTERVAL = "interval_of_estimate"
 ESTIMATE_UNLIKE = "unlike_of_estimate"
-"""Rows of the offline profile alone: how far off the estimate may be, and which captions are unlike
-those that it was fitted on. A group would mistake names with ``average`` in them for that."""
+"""Keys of the offline profile's rows: how far off the estimate may be, and why a caption is unlike
+those that it was fitted on. lmms-eval's group would take names with ``average`` for its own."""
 
 
 def base_row(
@@ -133,7 +132,7 @@ def _figures(task: str, judgment: Judgment, *, estimate: bool) -> dict[str, Any]
     """Return a judgment's figures on the published scale; none of a failure.
 
     Captions have their three dimensions and the mean of these. Every other task has one figure, of
-    its own name: ``background`` is 100 where answer and reference tell of the same changes, else 0,
+    its own name: ``background`` is 100 where answer and reference name the same changes, else 0,
     so that the mean is the published accuracy; ``objects`` is the share of the reference's objects
     that the answer has, and the published figure is the mean of the clips' shares, long lists
     counting as much as short ones.

@@ -1,10 +1,9 @@
-"""What a mean over clips is worth: 95 % intervals, and differences between two models.
+"""95 % intervals of means over clips, and of differences between two models.
 
-Means get Student's t interval over the clips, which are taken for independent: at a thousand clips
-it is the normal one, at five it is honestly wide. Shares of right answers get Wilson's interval
-(1927), which stays inside 0-1 near its ends, where the constant answers of this benchmark live.
-Two models are compared clip by clip, on the clips that both have: the clips differ far more from
-each other than the models do, and that cancels.
+Means get Student's t interval over the clips, which are taken as independent. Shares of right
+answers get Wilson's interval (1927), which stays inside 0-1 near its ends, where the constant
+answers of this benchmark are. Two models are compared clip by clip, on the clips that both have:
+clips differ far more from each other than the models do, and that cancels.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Difference:
 
     Attributes:
         estimate: mean of the differences by clip; None where no clip is common.
-        only_first, only_second: clips that one of them has alone, and that do not count.
+        only_first, only_second: clips that only one of them has, and that do not count.
     """
 
     estimate: Estimate | None

@@ -16,7 +16,7 @@ from typing import Any
 
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import NO_REFERENCE
-from ugc_tasks.estimate import difference_interval, interval
+from ugc_tasks.estimate.model import difference_interval, interval
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.results.rows import ESTIMATE, SCALE
 from ugc_tasks.results.scores import ClipScores, ScoreFile

@@ -29,14 +29,33 @@ HEAVY = (
 )
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ugc_tasks.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Run a command in this process, in an environment and a folder of its own."""
+
+    def run(*arguments: str, **environ: str | None) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        for name in [name for name in os.environ if name.startswith(("UGC_", "OPENAI_", "HF_"))]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "cache"))
+        for name, value in environ.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+        try:
+            status = cli.main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    return run
 
 
 def test_the_help_names_the_commands_and_imports_nothing_heavy() -> None:
@@ -54,18 +73,14 @@ def test_the_help_names_the_commands_and_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
-def test_bad_input_is_one_sentence_on_stderr_and_status_2(tmp_path: Path) -> None:
-    done = run("summarize", tmp_path / "nowhere.json")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        f"ugc-videocap: {tmp_path}/nowhere.json: cannot be read (No such file or directory)"
-    ]
+def test_bad_input_is_one_sentence_on_stderr_and_status_2(shell: Any) -> None:
+    done = shell("ugc-videocap summarize nowhere.json")
+    assert one_sentence(done) == "nowhere.json: cannot be read (No such file or directory)"
 
 
 @pytest.mark.parametrize("arguments", [[], ["juggle"], ["score", "juggling", "file"]])
-def test_arguments_that_are_none_are_status_2(arguments: list[str]) -> None:
-    done = run(*arguments)
+def test_arguments_that_are_none_are_status_2(call: Call, arguments: list[str]) -> None:
+    done = call(*arguments)
     assert done.returncode == 2
     assert "usage: ugc-videocap" in done.stderr
 
@@ -199,10 +214,13 @@ def test_what_the_outputs_encoding_has_not_is_escaped(shell: Any) -> None:
 
 
 JUDGED = "ugc-videocap judge-check --profile rubric"
+PREPARE = "ugc-videocap prepare --home made"
 
 
-@pytest.mark.parametrize("command", [JUDGED, "ugc-videocap prepare --home made"])
-@pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy"])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(JUDGED, "ALL_PROXY"), (PREPARE, "https_proxy")],
+)
 def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
     shell: Any, command: str, name: str
 ) -> None:
@@ -213,7 +231,7 @@ def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
     assert "hush" not in said
 
 
-@pytest.mark.parametrize("command", [JUDGED, "ugc-videocap prepare --home made"])
+@pytest.mark.parametrize("command", [JUDGED, PREPARE])
 def test_a_missing_file_of_certificates_is_named(shell: Any, command: str) -> None:
     said = one_sentence(shell(command, OPENAI_API_KEY="sk-x", SSL_CERT_FILE="/nowhere/ca.pem"))
     assert "SSL_CERT_FILE" in said
@@ -228,27 +246,24 @@ def test_a_missing_file_of_certificates_is_named(shell: Any, command: str) -> No
         ("prepare", {"UGC_VIDEOCAP_HOME": "/proc/none"}, "/proc/none"),
         ("prepare", {"UGC_VIDEOCAP_CACHE": "/proc/none"}, "/proc/none"),
         ("status", {"UGC_VIDEOCAP_HOME": "x" * 300}, "File name too long"),
-        (
-            "judge-check --profile rubric",
-            {"TMPDIR": "/nowhere", "UGC_JUDGE_PRICES": "/nowhere/p.toml", "OPENAI_API_KEY": "x"},
-            "/nowhere/p.toml",
-        ),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_one_sentence(
-    shell: Any, command: str, environ: dict[str, str], said: str
+    call: Call, command: str, environ: dict[str, str], said: str
 ) -> None:
-    assert said in one_sentence(shell(f"ugc-videocap {command}", **environ))
+    assert said in one_sentence(call(command, **environ))
 
 
-def test_a_home_that_is_no_absolute_path_is_not_made_here(shell: Any) -> None:
-    done = shell("ugc-videocap status", UGC_VIDEOCAP_CACHE="", XDG_CACHE_HOME="", HOME="rel")
-    assert done.returncode == 3
-    assert done.stdout.startswith("home    /")
+def test_without_a_folder_for_temporary_files_too(shell: Any) -> None:
+    environ = {"TMPDIR": "/nowhere", "UGC_JUDGE_PRICES": "/nowhere/p.toml", "OPENAI_API_KEY": "x"}
+    assert "/nowhere/p.toml" in one_sentence(shell(JUDGED, **environ))
 
 
-def test_without_home_the_users_own_folder_is_found(shell: Any) -> None:
-    done = shell("unset HOME; unset XDG_CACHE_HOME; ugc-videocap status", UGC_VIDEOCAP_CACHE="")
+@pytest.mark.parametrize("home", ["rel", None], ids=["relative", "unset"])
+def test_without_an_absolute_home_the_users_own_folder_is_found(
+    call: Call, home: str | None
+) -> None:
+    done = call("status", UGC_VIDEOCAP_CACHE="", XDG_CACHE_HOME=None, HOME=home)
     assert done.returncode == 3
     assert done.stdout.startswith("home    /")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.estimate import interval
+from ugc_tasks.estimate.model import interval
 from ugc_tasks.lmms.metrics import (
     caption_noise,
     count,

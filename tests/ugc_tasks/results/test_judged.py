@@ -12,7 +12,7 @@ import pytest
 from tests.support.judge_server import Asked, JudgeServer, scores, text
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
-from ugc_tasks.estimate import interval
+from ugc_tasks.estimate.model import interval
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
 from ugc_tasks.results.judged import score

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.reference import reference_dir
 from ugc_tasks.data.published import NO_REFERENCE
-from ugc_tasks.estimate import interval
+from ugc_tasks.estimate.model import interval
 from ugc_tasks.results.scores import ClipScores, ScoreFile, read_scores
 from ugc_tasks.results.summary import (
     COLUMNS,

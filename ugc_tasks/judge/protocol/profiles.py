@@ -295,7 +295,7 @@ def _offline_profile(question: Question) -> OfflineProfile:
             f"there is no free estimate for the question {question.name!r}, only for captions; "
             "choose paper or rubric, or none to write answers only"
         )
-    from ugc_tasks.estimate import load_weights
+    from ugc_tasks.estimate.model import load_weights
 
     weights = load_weights()
     return OfflineProfile(version=weights.version, prompt_sha256=weights.sha256)
