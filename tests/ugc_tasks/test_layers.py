@@ -36,6 +36,10 @@ EXCEPTIONS = {
 }
 
 
+MOST_MODULES = 20
+"""Thirteen of them the judge's: a request is checked, paid for, sent, tried again and stored."""
+
+
 def layer(module: str) -> int:
     room = module.partition(".")[0]
     return next(place for place, rooms in enumerate(LAYERS) if room in rooms)
@@ -127,6 +131,5 @@ def test_a_judged_document_passes_few_modules_and_does_not_climb(
     way.begin()
     row = task.process_results(docs[1], [answers[1]])
     assert row["visual"] == 80.0
-    print(len(way.entered), sorted(way.entered), sorted(way.climbs))
-    assert len(way.climbs) <= 2, sorted(way.climbs)
-    assert len(way.entered) <= 14, sorted(way.entered)
+    assert way.climbs == set()
+    assert len(way.entered) <= MOST_MODULES, sorted(way.entered)

@@ -201,7 +201,7 @@ def test_the_help_has_examples_and_the_exit_status(capsys: pytest.CaptureFixture
 
 
 def test_the_bundled_pairs_are_honest_but_for_the_injected() -> None:
-    path = Path(main.__code__.co_filename).parent / "judge" / "check_pairs.json"
+    path = Path(main.__code__.co_filename).parents[1] / "judge" / "check_pairs.json"
     for clip in json.loads(path.read_text())["clips"]:
         assert list(clip["answers"]) == list(KINDS)
         # The judge gets each as it is here: what it makes of the order is what is looked for.
