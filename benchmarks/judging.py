@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -69,7 +69,9 @@ def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
         else:
             return judge_server.text(_REPLY, delay=latency)
         faults[fault] += 1
-        return _FAULTS[fault]()
+        act = _FAULTS[fault]()
+        # Junk before the first judgment would be a sign that the endpoint is no judge.
+        return replace(act, delay=latency) if fault == "junk" else act
 
     items = [JudgeItem(f"PI-{n}", _CAPTION * 15 + str(n), _CAPTION * 15) for n in range(count)]
     with JudgeServer(script) as server, tempfile.TemporaryDirectory() as folder:
