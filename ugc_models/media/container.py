@@ -11,7 +11,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -80,8 +79,8 @@ class MediaFile:
         stream, the packets of all tracks come in the order of the file, as they are.
         """
         demuxed = self.container.demux() if stream is None else self.container.demux(stream)
-        shift = None if stream is None else self._joins.shifter(stream.time_base or Fraction(1))
-        most, count = self._deadline.limits.packets, 0
+        joins = NO_JOINS if stream is None else self._joins
+        most, count, part = self._deadline.limits.packets, 0, 0
         while True:
             self._deadline.check_time()
             try:
@@ -98,8 +97,8 @@ class MediaFile:
             count += 1
             if count > most:
                 raise MediaError(f"too large: a track has more than {most} packets")
-            if shift is not None:
-                shift(packet)
+            if joins.positions:
+                part = joins.shift(packet, part)
             yield packet
 
     def decode(self, stream: Stream, steps: bytes | None = None) -> Iterator[Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 from ugc_models.media.limits import MediaError
@@ -45,35 +44,23 @@ class Joins:
     seconds: tuple[float, ...] = ()
     """Added to the times of the part that begins there."""
 
-    def shifter(self, tick: Fraction) -> Shifter:
-        """Return what puts the packets of one track, in their order, on the common clock."""
-        return Shifter(self.positions, [round(each / float(tick)) for each in self.seconds])
+    def shift(self, packet: Packet, part: int) -> int:
+        """Put a packet's times on the common clock, in place; return the part that it is in.
+
+        ``part`` is that of the track's packet before, which one without a position follows.
+        """
+        if packet.pos is not None:
+            part = bisect_right(self.positions, packet.pos)
+        if part:
+            more = round(self.seconds[part - 1] / float(packet.time_base))
+            if packet.pts is not None:
+                packet.pts += more
+            if packet.dts is not None:
+                packet.dts += more
+        return part
 
 
 NO_JOINS = Joins()
-
-
-class Shifter:
-    """Adds to the times of a track's packets what their part of the file needs."""
-
-    def __init__(self, positions: tuple[int, ...], ticks: list[int]) -> None:
-        self._positions = positions
-        self._ticks = ticks
-        self._part = 0
-
-    def __call__(self, packet: Packet) -> None:
-        """Change the packet's times in place."""
-        if not self._positions:
-            return
-        if packet.pos is not None:  # without one it follows the packet before it
-            self._part = bisect_right(self._positions, packet.pos)
-        if not self._part:
-            return
-        more = self._ticks[self._part - 1]
-        if packet.pts is not None:
-            packet.pts += more
-        if packet.dts is not None:
-            packet.dts += more
 
 
 def begins_anew(before: float, now: float) -> bool:
@@ -93,22 +80,20 @@ def find_joins(marks: Iterable[Mark]) -> Joins:
     positions = _beginnings(known)
     if not positions:
         return NO_JOINS
-    starts: list[float | None] = [None] * (len(positions) + 1)
-    ends: list[float | None] = [None] * (len(positions) + 1)
+    spans: dict[int, tuple[float, float]] = {}  # first start and last end of each part, seconds
     parts: dict[int, int] = {}
     for mark in known:
         if mark.position is not None:
             parts[mark.track] = bisect_right(positions, mark.position)
         part = parts.get(mark.track, 0)
-        start, end = starts[part], ends[part]
-        starts[part] = mark.start if start is None else min(start, mark.start)
-        ends[part] = mark.end if end is None else max(end, mark.end)
+        start, end = spans.get(part, (mark.start, mark.end))
+        spans[part] = min(start, mark.start), max(end, mark.end)
     added: list[float] = []
-    reached = ends[0] or 0.0
-    for start, end in zip(starts[1:], ends[1:], strict=True):
-        added.append(0.0 if start is None else reached - start)
-        if end is not None:
-            reached = end + added[-1]
+    reached = spans[0][1] if 0 in spans else 0.0
+    for part in range(1, len(positions) + 1):
+        start, end = spans.get(part, (reached, reached))
+        added.append(reached - start)
+        reached = end + added[-1]
     return Joins(tuple(positions), tuple(added))
 
 
