@@ -56,7 +56,7 @@ def _no_database(status: os.stat_result) -> str | None:
 def without_locks(folder: Path) -> str | None:
     """Return that the file system of ``folder`` has no locks, None where it has.
 
-    Tried on a file that is nobody else's and is gone afterwards.
+    Tried on a file of its own, which is removed afterwards.
     """
     import fcntl
 

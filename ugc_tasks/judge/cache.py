@@ -387,7 +387,7 @@ class BatchLedger:
 
 
 def _entry(row: tuple[Any, ...]) -> BatchEntry | None:
-    """Return the batch in a row of the store, None where there is none in it."""
+    """Return the batch in a row of the store, None where the row is not one of ours."""
     tag, sha256, stated, created_at, file, batch = row
     try:
         keys = json.loads(stated)

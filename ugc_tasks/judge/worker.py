@@ -35,12 +35,11 @@ from ugc_tasks.judge.types import ChatReply, JudgeItem, Judgment, Usage, total_u
 
 _CLOSED = "the judge was closed before this was judged; run again to judge it"
 _INTERRUPTED = "the run was interrupted before this was judged; run again to judge it"
-# What is on the wire when a run is interrupted is paid for: its replies are waited for, so long.
+# Seconds for the replies to what is on the wire when a run ends: they may be paid for already.
 _LAST_REPLIES_S = 10.0
-_SAY_AFTER_S = 0.5
+_SAY_AFTER_S = 0.5  # without them, it is said that they are waited for
 _LOCK_POLL_S = 0.25
-# Twice as many items as requests: those that wait to try again leave no permit unused.
-_SEATS = 2
+_SEATS = 2  # items for each request: those that wait to try again leave no permit unused
 
 _T = TypeVar("_T")
 _log = logger(__name__)
@@ -176,7 +175,7 @@ class JudgeWorker:
         All else that is under way comes back as a failure.
         """
         with self._lock:
-            # A fork has none of its parent's threads: nobody would answer there.
+            # A fork has none of its parent's threads, so the loop would never answer there.
             if self._closed or os.getpid() != self._process:
                 return
             self._closed = True

@@ -146,7 +146,7 @@ class NotThere(RuntimeError):
     """The endpoint declines to show this one batch or file; the message has its words.
 
     Attributes:
-        gone: whether it says that there is none.
+        gone: whether it says that the batch or file does not exist.
     """
 
     def __init__(self, said: str, *, gone: bool = True) -> None:
@@ -302,7 +302,7 @@ class BatchApi:
                 gone=answer.status_code in _GONE,
             )
         failure = self._connection.failure(answer)
-        if isinstance(failure, RequestFailed):  # there are no others that might do better
+        if isinstance(failure, RequestFailed):  # another batch would fail in the same way
             raise JudgeRefused(f"{failure}: it does not take batches so; unset UGC_JUDGE_MODE")
         raise failure
 

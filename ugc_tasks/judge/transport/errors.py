@@ -114,7 +114,7 @@ class RetryableError(Exception):
         throttled: whether it says that there are too many requests.
         declined: whether the endpoint said no; else it may have worked, and have to be paid for.
         silent: whether it said nothing for as long as it was listened to.
-        answered: whether there was an answer with a status, be it an error.
+        answered: whether there was an answer with a status, also an error.
         tries_at_first: how many tries it is worth while the endpoint has never answered; 0 for no
             limit.
         most_tries: how many tries it is worth at all; 0 for no limit.

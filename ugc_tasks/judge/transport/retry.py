@@ -42,8 +42,8 @@ _TIMED_OUT_IN_A_ROW, _UNREADABLE_IN_A_ROW = 3, 3
 # are under way come on top of the first number. Once there was a reply, the key and the address are
 # right, and only a long row tells of something new.
 _DECLINED_AT_FIRST, _DECLINED_LATER = 3, 40
-# Where a model has answered, an answer that is none and cost nothing may be a proxy's bad moment:
-# so many tries of one request are worth it.
+# Once a model has answered, an unreadable answer that cost nothing may be a proxy's bad moment: one
+# request is tried so many times then.
 _BAD_MOMENT_TRIES = 6
 
 
