@@ -62,11 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--rounds") is None:
-        skip = pytest.mark.skip(reason="takes a minute: make soak")
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(skip)
+    skip = pytest.mark.skip(reason="takes a minute: make soak")
+    for item in items:
+        if config.getoption("--rounds") is None and item.get_closest_marker("long"):
+            item.add_marker(skip)
+        # A file's tests share what they start, and all tests of a server share that server: they
+        # stay in one of pytest-xdist's processes.
+        served = "vllm_server" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("server" if served else str(item.path)))
 
 
 @pytest.fixture(scope="session")
