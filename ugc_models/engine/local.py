@@ -6,6 +6,7 @@ own (vLLM's ``AsyncLLM``), so that what kills it does not kill the run.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import os
@@ -116,7 +117,7 @@ class LocalEngine:
         if not self._asked:
             self._moved = time.monotonic()
         self._asked += 1
-        future = self._loop.submit(self._answer(request))
+        future = asyncio.run_coroutine_threadsafe(self._answer(request), self._loop.loop)
         future.add_done_callback(self._done)
         return future
 

@@ -18,7 +18,6 @@ import signal
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,40 +65,39 @@ class LoopThread:
 
     Ctrl-C is for the main thread alone. It is blocked in this one, and so in every process that is
     started from here: a signal mask is inherited, and the terminal sends the signal to all of them.
+
+    Attributes:
+        loop: for ``asyncio.run_coroutine_threadsafe``.
     """
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        """Begin ``work`` on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
     def run(self, work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
         """Do ``work`` on the loop and wait for its result."""
-        return self.submit(work).result(timeout)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
 
     def close(self, timeout: float = 10.0) -> None:
         """Cancel what still runs and end the thread. Idempotent."""
-        if self._loop.is_closed():
+        if self.loop.is_closed():
             return
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
 
     def _main(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        asyncio.set_event_loop(self._loop)
+        asyncio.set_event_loop(self.loop)
         try:
-            self._loop.run_forever()
-            left = asyncio.all_tasks(self._loop)
+            self.loop.run_forever()
+            left = asyncio.all_tasks(self.loop)
             for task in left:
                 task.cancel()
             if left:
-                self._loop.run_until_complete(asyncio.wait(left, timeout=5.0))
+                self.loop.run_until_complete(asyncio.wait(left, timeout=5.0))
         finally:
-            self._loop.close()
+            self.loop.close()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, logger
@@ -130,19 +131,21 @@ class Supervisor:
             self._finished(event)
 
     def _submit_what_may_run(self) -> None:
-        while self._suspects and not self._running:
-            self._ask(self._suspects.popleft())
-        if not self._suspects and not any(case.deaths for case in self._running.values()):
-            while self._new:
-                self._ask(self._new.popleft())
+        while (case := self._next()) is not None:
+            if case.future.cancelled():
+                continue  # nobody waits for it any more
+            future = self._engine.submit(case.request)
+            self._running[future] = case
+            future.add_done_callback(self._events.put)
+            case.future.add_done_callback(partial(_cancel_too, future))
 
-    def _ask(self, case: _Case) -> None:
-        if case.future.cancelled():
-            return  # nobody waits for it any more
-        future = self._engine.submit(case.request)
-        self._running[future] = case
-        future.add_done_callback(self._events.put)
-        case.future.add_done_callback(lambda outer: outer.cancelled() and future.cancel())
+    def _next(self) -> _Case | None:
+        """Return what may run: a suspect when nothing else does, else whatever is new."""
+        if self._suspects:
+            return None if self._running else self._suspects.popleft()
+        if self._new and not any(case.deaths for case in self._running.values()):
+            return self._new.popleft()
+        return None
 
     def _finished(self, future: Future[EngineOutput]) -> None:
         case = self._running.pop(future, None)
@@ -218,6 +221,11 @@ class Supervisor:
             event = self._events.get()
             if isinstance(event, _Case):
                 _settle(event, error)
+
+
+def _cancel_too(inner: Future[EngineOutput], outer: Future[EngineOutput]) -> None:
+    if outer.cancelled():
+        inner.cancel()
 
 
 def _settle(case: _Case, outcome: EngineOutput | Exception) -> None:

@@ -92,7 +92,7 @@ class RemoteEngine:
         """
         if self._closed:
             raise RemoteError("the engine is closed")
-        return self._loop.submit(self._answer(request))
+        return asyncio.run_coroutine_threadsafe(self._answer(request), self._loop.loop)
 
     def decoding(self) -> str:
         """Return what runs the model, in a few words for the results; no address."""
