@@ -103,7 +103,7 @@ class TestBuildingTwice:
         def full_disk(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(tiny_weights, "make_weights", full_disk)
+        monkeypatch.setattr(tiny_weights, "draw_weights", full_disk)
         with pytest.raises(OSError, match="No space left"):
             build_tiny_omni(tmp_path / "omni")
         assert list(tmp_path.iterdir()) == []

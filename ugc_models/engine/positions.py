@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -49,12 +50,8 @@ if TYPE_CHECKING:
 
 Status = Literal["corrected", "native", "unverified"]
 
-KNOWN_TO_DIFFER = ">=0.26,<0.34"
-"""vLLM releases whose Qwen2.5-Omni was read and found to differ. Others keep their own, with a
-warning."""
-
-KNOWN_TO_DIFFER_IN_QWEN3 = ">=0.32,<0.33"
-"""The same for Qwen3-Omni."""
+_KNOWN = {"qwen2_5_omni": ">=0.26,<0.34", "qwen3_omni_moe": ">=0.32,<0.33"}
+"""vLLM releases whose model was read and found to differ. Others keep their own, with a warning."""
 
 SWITCH = "UGC_OMNI_POSITIONS"
 """Environment variable: ``native`` keeps vLLM's own."""
@@ -125,11 +122,17 @@ def _vllm_version() -> str:
     return str(__version__)
 
 
-def _install_positions(model: Any) -> None:
-    original = model.get_mrope_input_positions
+def _replace(owner: Any, name: str, method: Callable[[Any], Any], kind: Any = None) -> None:
+    """Put what ``method`` makes of the original in its place, once; ``kind`` may be classmethod."""
+    original = getattr(owner, name)
     if getattr(original, "corrected", False):
         return
+    corrected = method(original)
+    corrected.corrected, corrected.__wrapped__ = True, original
+    setattr(owner, name, corrected if kind is None else kind(corrected))
 
+
+def _positions(original: Any) -> Any:
     def get_mrope_input_positions(
         self: Any, input_tokens: list[int], mm_features: list[Any]
     ) -> tuple[torch.Tensor, int]:
@@ -138,16 +141,10 @@ def _install_positions(model: Any) -> None:
             return original(self, input_tokens, mm_features)  # type: ignore[no-any-return]
         import torch
 
-        clock = _clock(self.config)
-        all_positions = _sequence(self, items, len(input_tokens), clock)
-        return (
-            torch.from_numpy(all_positions),
-            int(all_positions.max()) + 1 - len(input_tokens),
-        )
+        found = _sequence(self, items, len(input_tokens), _clock(self.config))
+        return torch.from_numpy(found), int(found.max()) + 1 - len(input_tokens)
 
-    get_mrope_input_positions.corrected = True  # type: ignore[attr-defined]
-    get_mrope_input_positions.__wrapped__ = original  # type: ignore[attr-defined]
-    model.get_mrope_input_positions = get_mrope_input_positions
+    return get_mrope_input_positions
 
 
 def _sequence(
@@ -188,11 +185,7 @@ def _sequence(
     return np.concatenate(pieces, axis=1)
 
 
-def _install_token_order(processor: Any) -> None:
-    original = processor.omni_get_updates_use_audio_in_video
-    if getattr(original, "corrected", False):
-        return
-
+def _token_order(_: Any) -> Any:
     def omni_get_updates_use_audio_in_video(
         cls: Any,
         thinker_config: Any,
@@ -215,9 +208,7 @@ def _install_token_order(processor: Any) -> None:
             thinker_config.audio_end_token_id,
         ]
 
-    omni_get_updates_use_audio_in_video.corrected = True  # type: ignore[attr-defined]
-    omni_get_updates_use_audio_in_video.__wrapped__ = original  # type: ignore[attr-defined]
-    processor.omni_get_updates_use_audio_in_video = classmethod(omni_get_updates_use_audio_in_video)
+    return omni_get_updates_use_audio_in_video
 
 
 def _clock(thinker_config: Any) -> Clock:
@@ -225,29 +216,7 @@ def _clock(thinker_config: Any) -> Clock:
     return Clock(per_second, int(per_second * thinker_config.seconds_per_chunk))
 
 
-def _install_qwen2_5() -> None:
-    from vllm.model_executor.models import qwen2_5_omni_thinker as module
-
-    _install_positions(module.Qwen2_5OmniThinkerForConditionalGeneration)
-    _install_token_order(module.Qwen2_5OmniThinkerMultiModalProcessor)
-
-
-def _install_qwen3() -> None:
-    from vllm.model_executor.models import qwen3_omni_moe_thinker as module
-
-    _install_merged_positions(module.Qwen3OmniMoeThinkerForConditionalGeneration)
-    _install_exact_rate(module.Qwen3OmniMoeThinkerMultiModalProcessor)
-
-
-_CORRECTIONS = {"qwen2_5_omni": _install_qwen2_5, "qwen3_omni_moe": _install_qwen3}
-_KNOWN = {"qwen2_5_omni": KNOWN_TO_DIFFER, "qwen3_omni_moe": KNOWN_TO_DIFFER_IN_QWEN3}
-
-
-def _install_merged_positions(model: Any) -> None:
-    original = model._compute_interleaved_positions
-    if getattr(original, "corrected", False):
-        return
-
+def _merged_positions(_: Any) -> Any:
     def _compute_interleaved_positions(
         self: Any, start_idx: int, data: dict[str, Any]
     ) -> tuple[IntArray, int]:
@@ -261,16 +230,11 @@ def _install_merged_positions(model: Any) -> None:
         )
         return span, span.shape[1]
 
-    _compute_interleaved_positions.corrected = True  # type: ignore[attr-defined]
-    _compute_interleaved_positions.__wrapped__ = original  # type: ignore[attr-defined]
-    model._compute_interleaved_positions = _compute_interleaved_positions
+    return _compute_interleaved_positions
 
 
-def _install_exact_rate(processor: Any) -> None:
+def _exact_rate(original: Any) -> Any:
     """Keep the seconds of a step in double precision, in which the processor orders tokens."""
-    original = processor._postprocess_hf_mm_data
-    if getattr(original, "corrected", False):
-        return
 
     def _postprocess_hf_mm_data(
         self: Any, mm_data: Any, hf_processor_mm_kwargs: Any, processed_data: Any
@@ -287,6 +251,25 @@ def _install_exact_rate(processor: Any) -> None:
             )
         return processed
 
-    _postprocess_hf_mm_data.corrected = True  # type: ignore[attr-defined]
-    _postprocess_hf_mm_data.__wrapped__ = original  # type: ignore[attr-defined]
-    processor._postprocess_hf_mm_data = _postprocess_hf_mm_data
+    return _postprocess_hf_mm_data
+
+
+def _correct_qwen2_5() -> None:
+    from vllm.model_executor.models import qwen2_5_omni_thinker as module
+
+    model = module.Qwen2_5OmniThinkerForConditionalGeneration
+    processor = module.Qwen2_5OmniThinkerMultiModalProcessor
+    _replace(model, "get_mrope_input_positions", _positions)
+    _replace(processor, "omni_get_updates_use_audio_in_video", _token_order, classmethod)
+
+
+def _correct_qwen3() -> None:
+    from vllm.model_executor.models import qwen3_omni_moe_thinker as module
+
+    model = module.Qwen3OmniMoeThinkerForConditionalGeneration
+    processor = module.Qwen3OmniMoeThinkerMultiModalProcessor
+    _replace(model, "_compute_interleaved_positions", _merged_positions)
+    _replace(processor, "_postprocess_hf_mm_data", _exact_rate)
+
+
+_CORRECTIONS = {"qwen2_5_omni": _correct_qwen2_5, "qwen3_omni_moe": _correct_qwen3}

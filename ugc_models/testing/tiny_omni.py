@@ -14,17 +14,11 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import ProcessorMixin
+from typing import Any
 
 _MARKER = "tiny_omni.json"
 _RECIPE = 2  # raise it whenever the same seed would give other bytes
-
 
 FAMILIES = ("qwen2.5-omni", "qwen3-omni")
 """The models that there is a tiny one of."""
@@ -64,16 +58,6 @@ def build_tiny_omni(folder: Path, *, seed: int = 0, family: str = FAMILIES[0]) -
     return folder
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a checkpoint is written from."""
-
-    tokenizer: Tokenizer
-    processor: ProcessorMixin
-    config: dict[str, Any]
-    weights: dict[str, Any]
-
-
 def _stamp(seed: int, family: str) -> dict[str, Any]:
     if family not in FAMILIES:
         raise ValueError(f"family={family!r}: one of {', '.join(FAMILIES)} is needed")
@@ -85,8 +69,7 @@ def _is_built(folder: Path, stamp: dict[str, Any]) -> bool:
         found = json.loads((folder / _MARKER).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    # Before there were two families, the stamp named none.
-    return isinstance(found, dict) and {"family": FAMILIES[0], **found} == stamp
+    return bool(found == stamp)
 
 
 def _refuse_what_is_not_ours(folder: Path, stamp: dict[str, Any]) -> None:
@@ -103,44 +86,33 @@ def _write(folder: Path, seed: int, family: str) -> None:
     from safetensors.torch import save
     from transformers import GenerationConfig
 
+    from ugc_models.testing import tiny_qwen3, tiny_tokenizer, tiny_weights
     from ugc_models.testing.tiny_tokenizer import END_OF_TEXT, END_OF_TURN
 
-    parts = _qwen2_5(seed) if family == FAMILIES[0] else _qwen3(seed)
+    if family == FAMILIES[0]:
+        name, tokenizer = "Qwen2_5Omni", tiny_tokenizer.train_tokenizer()
+        processor = tiny_tokenizer.make_processor(tokenizer)
+        thinker: Any = tiny_weights.make_thinker_config(tokenizer)
+        shapes = tiny_weights.thinker_shapes("Qwen2_5OmniThinkerForConditionalGeneration", thinker)
+    else:
+        name, tokenizer = "Qwen3OmniMoe", tiny_tokenizer.train_tokenizer(tiny_qwen3.SPECIAL_TOKENS)
+        half = [0.5, 0.5, 0.5]
+        processor = tiny_tokenizer.make_processor(
+            tokenizer,
+            "Qwen3OmniMoeProcessor",
+            tiny_qwen3.PLACEHOLDERS,
+            **{"patch_size": tiny_qwen3.PATCH, "image_mean": half, "image_std": half},
+        )
+        thinker = tiny_qwen3.make_thinker_config(tokenizer)
+        shapes = tiny_qwen3.shapes(thinker)
+    weights = tiny_weights.draw_weights(shapes, tokenizer, seed)
     # not save_file: its files are private to their owner, whatever the umask says
-    (folder / "model.safetensors").write_bytes(save(parts.weights, metadata={"format": "pt"}))
-    parts.processor.save_pretrained(folder)
-    pad = parts.tokenizer.token_to_id(END_OF_TEXT)
-    end = parts.tokenizer.token_to_id(END_OF_TURN)
-    GenerationConfig(do_sample=False, eos_token_id=[end, pad], pad_token_id=pad).save_pretrained(
-        folder
-    )
-    _write_json(folder / "config.json", parts.config)
-
-
-def _qwen2_5(seed: int) -> _Parts:
-    from ugc_models.testing import tiny_tokenizer, tiny_weights
-
-    tokenizer = tiny_tokenizer.train_tokenizer()
-    thinker = tiny_weights.make_thinker_config(tokenizer)
-    return _Parts(
-        tokenizer,
-        tiny_tokenizer.make_processor(tokenizer),
-        tiny_weights.make_config(thinker),
-        tiny_weights.make_weights(thinker, tokenizer, seed),
-    )
-
-
-def _qwen3(seed: int) -> _Parts:
-    from ugc_models.testing import tiny_qwen3, tiny_tokenizer
-
-    tokenizer = tiny_tokenizer.train_tokenizer(tiny_qwen3.SPECIAL_TOKENS)
-    thinker = tiny_qwen3.make_thinker_config(tokenizer)
-    return _Parts(
-        tokenizer,
-        tiny_qwen3.make_processor(tokenizer),
-        tiny_qwen3.make_config(thinker),
-        tiny_qwen3.make_weights(thinker, tokenizer, seed),
-    )
+    (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
+    processor.save_pretrained(folder)
+    pad, end = (tokenizer.token_to_id(token) for token in (END_OF_TEXT, END_OF_TURN))
+    generation = GenerationConfig(do_sample=False, eos_token_id=[end, pad], pad_token_id=pad)
+    generation.save_pretrained(folder)
+    _write_json(folder / "config.json", tiny_weights.make_config(thinker, name))
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -121,7 +121,7 @@ def token_id(tokenizer: Tokenizer, text: str) -> int:
     return int(found)
 
 
-def text_side(tokenizer: Tokenizer, placeholders: Mapping[str, str]) -> PreTrainedTokenizerFast:
+def _text_side(tokenizer: Tokenizer, placeholders: Mapping[str, str]) -> PreTrainedTokenizerFast:
     """The tokenizer as transformers' processors take it; they find ``placeholders`` by name."""
     from transformers import PreTrainedTokenizerFast
 
@@ -134,7 +134,7 @@ def text_side(tokenizer: Tokenizer, placeholders: Mapping[str, str]) -> PreTrain
     )
 
 
-def chat_template(placeholders: Mapping[str, str]) -> str:
+def _chat_template(placeholders: Mapping[str, str]) -> str:
     """The ChatML template, with the marks of a family of models in the place of Qwen2.5-Omni's."""
     text = files(__package__).joinpath("chat_template.jinja").read_text("utf-8")
     for name, mark in PLACEHOLDERS.items():
@@ -142,22 +142,29 @@ def chat_template(placeholders: Mapping[str, str]) -> str:
     return text
 
 
-def make_processor(tokenizer: Tokenizer) -> ProcessorMixin:
-    """Qwen2.5-Omni's processor: the real model's classes and sizes around our tokenizer."""
-    from transformers import (
-        Qwen2_5OmniProcessor,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-        WhisperFeatureExtractor,
-    )
+def make_processor(
+    tokenizer: Tokenizer,
+    name: str = "Qwen2_5OmniProcessor",
+    placeholders: Mapping[str, str] = PLACEHOLDERS,
+    **pictures: Any,
+) -> ProcessorMixin:
+    """Return a processor: the real model's classes and sizes around our tokenizer.
 
-    return Qwen2_5OmniProcessor(
-        image_processor=Qwen2VLImageProcessor(),
-        video_processor=Qwen2VLVideoProcessor(),
+    Args:
+        tokenizer: ours.
+        name: of the processor's class in transformers.
+        placeholders: the family's.
+        pictures: of the image and the video processor, where they are not the class's own.
+    """
+    import transformers
+
+    return getattr(transformers, name)(
+        image_processor=transformers.Qwen2VLImageProcessor(**pictures),
+        video_processor=transformers.Qwen2VLVideoProcessor(**pictures),
         # The real checkpoints hear 300 seconds; Whisper's own default would cut the sound at 30.
-        feature_extractor=WhisperFeatureExtractor(
+        feature_extractor=transformers.WhisperFeatureExtractor(
             feature_size=128, chunk_length=300, return_attention_mask=True
         ),
-        tokenizer=text_side(tokenizer, PLACEHOLDERS),
-        chat_template=chat_template(PLACEHOLDERS),
+        tokenizer=_text_side(tokenizer, placeholders),
+        chat_template=_chat_template(placeholders),
     )

@@ -24,12 +24,60 @@ if TYPE_CHECKING:
     from transformers import Qwen2_5OmniThinkerConfig
 
 _HIDDEN = 64
-_HEADS = 2  # of 32 each: vLLM's CPU attention refuses 16
-_MROPE_SECTION = [4, 6, 6]  # time, height, width: the real [16, 24, 24] at a quarter of the width
+
+
+def towers(
+    tokenizer: Tokenizer, *, audio: Any = None, vision: Any = None, text: Any = None
+) -> dict[str, Any]:
+    """Return what both families' thinkers share: 64 hidden units, two layers in each tower.
+
+    Args:
+        tokenizer: ours.
+        audio, vision, text: further entries of the three configurations, or other values.
+    """
+    rope = {"rope_type": "default", "rope_theta": 1_000_000.0}
+    text = {"rope_parameters": {}, **(text or {})}
+    return {
+        "audio_config": {
+            "num_mel_bins": 128,
+            "encoder_layers": 2,
+            "encoder_ffn_dim": 64,
+            "d_model": 32,
+            "max_source_positions": 1500,
+            "output_dim": _HIDDEN,
+        }
+        | (audio or {}),
+        "vision_config": {
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": _HIDDEN,
+        }
+        | (vision or {}),
+        "text_config": {
+            "vocab_size": VOCAB_SIZE,
+            "hidden_size": _HIDDEN,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,  # of 32 each: vLLM's CPU attention refuses 16
+            "num_key_value_heads": 1,
+            "max_position_embeddings": MAX_POSITIONS,
+            "tie_word_embeddings": False,
+            "eos_token_id": token_id(tokenizer, END_OF_TURN),
+            "pad_token_id": token_id(tokenizer, END_OF_TEXT),
+        }
+        | text
+        | {"rope_parameters": rope | text["rope_parameters"]},
+        "user_token_id": tokenizer.encode("user").ids[0],
+        "seconds_per_chunk": 2,
+        "tie_word_embeddings": False,
+    }
 
 
 def make_thinker_config(tokenizer: Tokenizer) -> Qwen2_5OmniThinkerConfig:
-    """The thinker's configuration at 64 hidden units and two layers in each tower.
+    """Return the configuration of the thinker.
 
     What decides the prompt's layout (patch size, merge size, 25 positions a second, two-second
     chunks, mel bins) is as in the real model; only widths and depths are small.
@@ -37,51 +85,23 @@ def make_thinker_config(tokenizer: Tokenizer) -> Qwen2_5OmniThinkerConfig:
     from transformers import Qwen2_5OmniThinkerConfig
 
     token = partial(token_id, tokenizer)
-    audio = {
-        "num_mel_bins": 128,
-        "encoder_layers": 2,
-        "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 64,
-        "d_model": 32,
-        "max_source_positions": 1500,
-        "n_window": 100,
-        "output_dim": _HIDDEN,
-    }
-    vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_heads": 2,
-        "patch_size": 14,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "window_size": 112,
-        "out_hidden_size": _HIDDEN,
-        "fullatt_block_indexes": [1],
-        "tokens_per_second": 25,
-    }
-    text = {
-        "vocab_size": VOCAB_SIZE,
-        "hidden_size": _HIDDEN,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": _HEADS,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": MAX_POSITIONS,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 1_000_000.0,
-            "mrope_section": _MROPE_SECTION,
+    # Time, height and width: the real [16, 24, 24] at a quarter of the width.
+    rope = {"mrope_section": [4, 6, 6]}
+    shared = towers(
+        tokenizer,
+        audio={"encoder_attention_heads": 2, "n_window": 100},
+        vision={
+            "num_heads": 2,
+            "patch_size": 14,
+            "window_size": 112,
+            "fullatt_block_indexes": [1],
+            "tokens_per_second": 25,
         },
-        "tie_word_embeddings": False,
-        "eos_token_id": token(END_OF_TURN),
-        "pad_token_id": token(END_OF_TEXT),
-    }
+        text={"rope_parameters": rope},
+    )
     return Qwen2_5OmniThinkerConfig(
+        **shared,
         architectures=["Qwen2OmniNaViTThinkerForConditionalGeneration"],
-        audio_config=audio,
-        vision_config=vision,
-        text_config=text,
         audio_token_index=token(PLACEHOLDERS["audio_token"]),
         image_token_index=token(PLACEHOLDERS["image_token"]),
         video_token_index=token(PLACEHOLDERS["video_token"]),
@@ -90,39 +110,33 @@ def make_thinker_config(tokenizer: Tokenizer) -> Qwen2_5OmniThinkerConfig:
         vision_start_token_id=token(PLACEHOLDERS["vision_bos_token"]),
         vision_end_token_id=token(PLACEHOLDERS["vision_eos_token"]),
         vision_token_id=token("<|vision_pad|>"),
-        user_token_id=tokenizer.encode("user").ids[0],
         position_id_per_seconds=25,
-        seconds_per_chunk=2,
         pad_token_id=token(END_OF_TEXT),
-        tie_word_embeddings=False,
     )
 
 
-def make_config(thinker: Qwen2_5OmniThinkerConfig) -> dict[str, Any]:
-    """What config.json says: the whole model's, with the thinker as the only part described.
+def make_config(thinker: Any, name: str = "Qwen2_5Omni") -> dict[str, Any]:
+    """Return what config.json says of the model; transformers' classes begin with ``name``.
 
-    Talker and token2wav are left out: the libraries fill in defaults and load neither.
+    Talker and vocoder are left out: the libraries fill in defaults and load neither.
     """
     return {
-        "architectures": ["Qwen2_5OmniForConditionalGeneration"],
-        "model_type": "qwen2_5_omni",
+        "architectures": [f"{name}ForConditionalGeneration"],
+        "model_type": thinker.model_type.removesuffix("_thinker"),
         "dtype": "float32",
         "enable_audio_output": False,
         "thinker_config": thinker.to_dict(),
     }
 
 
-def make_weights(
-    thinker: Qwen2_5OmniThinkerConfig, tokenizer: Tokenizer, seed: int
-) -> dict[str, torch.Tensor]:
-    """Every tensor of the thinker under its checkpoint name (`thinker.…`), float32."""
+def thinker_shapes(name: str, thinker: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of transformers' thinker ``name`` (``thinker.…``)."""
     import torch
-    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+    import transformers
 
     with torch.device("meta"):  # shapes only: nothing is allocated or drawn
-        skeleton = Qwen2_5OmniThinkerForConditionalGeneration(thinker)
-    shapes = {f"thinker.{name}": tuple(t.shape) for name, t in skeleton.state_dict().items()}
-    return draw_weights(shapes, tokenizer, seed)
+        skeleton = getattr(transformers, name)(thinker)
+    return {f"thinker.{name}": tuple(t.shape) for name, t in skeleton.state_dict().items()}
 
 
 def draw_weights(
