@@ -92,11 +92,9 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer requests; one that fails is answered with an empty caption that says why.
 
-        One that lmms-eval adds to make the shares of several ranks even is not asked: its answer
-        would be thrown away.
-
-        The first Ctrl-C finishes and keeps what is in flight and then raises; a second one raises
-        at once.
+        What lmms-eval adds to make the shares of several ranks even is not asked: it throws the
+        answer away. The first Ctrl-C finishes and keeps what is in flight and then raises; a second
+        one raises at once.
 
         Raises:
             ValueError: generation arguments that no sampling parameter matches.
@@ -211,7 +209,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         return CaptionRequest(index, chat, prompt, parameters)
 
     def _report(self, captions: Sequence[Caption], seconds: float) -> None:
-        """Report throughput the way lmms-eval's own vLLM models do, and the use of sound."""
+        """Report throughput as lmms-eval's own vLLM models do, and how many clips had sound."""
         generations = [caption.generation for caption in captions]
         made = [g for g in generations if not g["stored"]]
         tokens = sum(g["output_tokens"] or 0 for g in made)
@@ -243,8 +241,7 @@ class Backend:
 
     def __init__(self, settings: Settings, family: Family, store: CaptionStore | None) -> None:
         self._settings, self._family, self._store = settings, family, store
-        self._supervisor: Supervisor | None = None
-        self._remote: RemoteEngine | None = None
+        self._engine: Supervisor | RemoteEngine | None = None
         self._restarts_before = 0
         if settings.base_url is not None:
             self.engine()
@@ -252,14 +249,16 @@ class Backend:
     @property
     def restarts(self) -> int:
         """How often an engine here died and was started again."""
-        return self._restarts_before + (self._supervisor.restarts if self._supervisor else 0)
+        return self._restarts_before + getattr(self._engine, "restarts", 0)
 
-    def engine(self) -> Engine:
+    def engine(self) -> Supervisor | RemoteEngine:
         """Return the running engine; raises ``EngineStartError`` where it does not start."""
         settings = self._settings
-        if settings.base_url is not None:
-            return self._connected(settings.base_url)
-        if self._supervisor is None:
+        if self._engine is None and settings.base_url is not None:
+            self._engine = RemoteEngine(
+                settings.base_url, model=settings.model, family=self._family
+            )
+        if self._engine is None:
             start = partial(
                 LocalEngine,
                 settings.model,
@@ -267,9 +266,9 @@ class Backend:
                 environment_of_rank(settings.engine),
                 family=self._family.model_type,
             )
-            self._supervisor = Supervisor(start, patience=settings.engine_timeout)
-            logger.info(f"The engine runs: {self._supervisor.decoding()}.")
-        return self._supervisor
+            self._engine = Supervisor(start, patience=settings.engine_timeout)
+            logger.info(f"The engine runs: {self._engine.decoding()}.")
+        return self._engine
 
     def made_of(self) -> dict[str, Any]:
         """Return what a caption depends on besides clip, prompt and parameters, by content.
@@ -283,8 +282,8 @@ class Backend:
             "sound": settings.use_audio_in_video,
             "on_overflow": settings.on_overflow,
         }
-        if settings.base_url is not None:
-            return made_of | {"model": self._connected(settings.base_url).identity()}
+        if settings.base_url is not None and isinstance(server := self.engine(), RemoteEngine):
+            return made_of | {"model": server.identity()}
         digest = self._store.digest if self._store is not None else _digest
         return made_of | {
             "model": checkpoint_identity(settings.model, settings.engine.get("revision"), digest),
@@ -294,18 +293,9 @@ class Backend:
 
     def close(self) -> None:
         """Stop the engine if it runs; it is started again when it is needed again."""
-        supervisor, self._supervisor = self._supervisor, None
-        remote, self._remote = self._remote, None
-        if supervisor is not None:
-            self._restarts_before += supervisor.restarts
-            supervisor.close()
-        if remote is not None:
-            remote.close()
-
-    def _connected(self, base_url: str) -> RemoteEngine:
-        if self._remote is None:
-            self._remote = RemoteEngine(base_url, model=self._settings.model, family=self._family)
-        return self._remote
+        self._restarts_before, engine, self._engine = self.restarts, self._engine, None
+        if engine is not None:
+            engine.close()
 
 
 class Interrupts:

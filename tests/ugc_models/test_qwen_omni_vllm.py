@@ -334,7 +334,7 @@ class TestWhatItKeeps:
         first = ask(docs, self.WARM, store=tmp_path)
         model = make(checkpoint, store=tmp_path)
         again = ask_model(model, docs, self.WARM)
-        assert model._backend._supervisor is None
+        assert model._backend._engine is None
         assert [a.text for a in again] == [a.text for a in first]
         assert all(caption(a).generation["stored"] for a in again)
         assert [a.token_counts for a in again] == [a.token_counts for a in first]
