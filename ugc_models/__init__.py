@@ -1,4 +1,4 @@
-"""Models for lmms-eval that turn a clip with sound into a caption.
+"""Models for lmms-eval that turn a clip with its sound into a caption.
 
-Knows nothing of any benchmark. Importing it loads nothing heavy.
+Begin with ``qwen_omni_vllm.py``. Knows nothing of any benchmark. Importing it loads nothing heavy.
 """

@@ -49,8 +49,8 @@ class Generation:
         fps: their rate in frames per second of the clip.
         size: (width, height) of a frame as the checkpoint's processor got it, in pixels.
         seconds: duration of the clip.
-        sound_seconds: seconds of sound that the model heard among the frames, 0.0 for none.
-        sound_missing: why it heard none, None when it did.
+        sound_seconds: seconds of sound that the model got among the frames, 0.0 for none.
+        sound_missing: why it got none, None when it did.
         sound_offset: seconds from the first frame to the start of the clip's sound track, below 0
             where the track starts first: the silence put before the sound, or what was cut of it,
             unless ``align_sound=False`` left it where it was. None without sound.

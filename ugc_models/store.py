@@ -165,9 +165,9 @@ class CaptionStore:
             self._file.close()
 
     def get(self, key: str) -> tuple[str, Generation] | None:
-        """Return a stored caption and how it came about.
+        """Return a stored caption and how it came about, None where there is none.
 
-        One that is not as this program writes it, in a file that somebody has changed, is none.
+        One that this program cannot have written (somebody changed the file) is ignored.
         """
         with self._reporting("cannot be read"), self._lock:
             return self._caption(key)
@@ -195,7 +195,7 @@ class CaptionStore:
             self._ignored = set()
 
     def put(self, key: str, made_of: Mapping[str, Any], text: str, generation: Generation) -> None:
-        """Keep a caption; on disk when this returns. The first one of two stays."""
+        """Keep a caption; it is on disk when this returns. Of two, the first stays."""
         with self._reporting("cannot be written"), self._lock, self._writing():
             if self._caption(key) is None:
                 self._file.execute(
@@ -263,8 +263,8 @@ class CaptionStore:
 def _why_no_place(path: Path) -> str | None:
     """Make the folder of an SQLite file; return why it cannot be kept at ``path``, in a clause.
 
-    Asked before SQLite is: that takes ``:memory:`` and ``file:`` addresses for what keeps nothing,
-    writes into a file of one byte, and calls a file system without locks "locked" after a minute.
+    Checked before SQLite opens it: SQLite takes ``:memory:`` and ``file:`` addresses, writes into a
+    file of one byte, and calls a file system without locks "locked" after a minute.
     """
     if str(path) == ":memory:" or str(path).lower().startswith("file:"):
         return "it names no file, and what is kept in memory is lost"
@@ -303,7 +303,7 @@ def _without_locks(folder: Path) -> str | None:
 
 
 def _decoded(stored: bytes) -> str | bytes:
-    """Return a text from the file; the bytes where somebody has put something else there."""
+    """Return a text from the file; its bytes if it is not Unicode, which we do not write."""
     try:
         return stored.decode()
     except UnicodeDecodeError:
@@ -311,7 +311,7 @@ def _decoded(stored: bytes) -> str | bytes:
 
 
 def _read(text: Any, generation: Any) -> tuple[str, Generation]:
-    """Return the caption in a row; raises ``ValueError`` or ``TypeError`` where there is none."""
+    """Return the caption in a row; ``ValueError`` or ``TypeError`` if we cannot have written it."""
     if not isinstance(text, str):
         raise TypeError
     values = json.loads(generation)

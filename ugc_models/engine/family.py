@@ -1,9 +1,9 @@
-"""What a checkpoint's processor is given, and told, of a clip."""
+"""Families of models: what a checkpoint's processor is given of a clip, with which options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ugc_models.engine.base import shown
@@ -25,15 +25,17 @@ _LONGEST = 300 * 16_000
 class Family:
     """A line of models, as far as its processor differs from the others'.
 
+    The names of these fields are part of every caption's key on disk.
+
     Attributes:
         model_type: the name in the checkpoint's ``config.json``.
         token_side: pixels of a token's side: the vision encoder's patch, and how many are merged.
         told_twice: whether vLLM needs the rate under two names, ``fps`` for the processor's token
             order and ``second_per_grid_ts`` for the engine's; either alone gives a wrong layout.
-        whole_hops: whether sound must be whole mel frames. Of what is left over vLLM makes a frame
-            more than transformers does, and then a token more for the sound.
+        whole_hops: whether sound must be whole mel frames. Of a rest vLLM makes one more frame than
+            transformers does, and then one more token.
         short_padding: whether sound that is padded to little more than its own length gives the
-            same features. Qwen3-Omni's did not, bit by bit; its sound is padded as by default.
+            same features. Qwen3-Omni's differ in some bits; its sound is padded as by default.
     """
 
     model_type: str
@@ -61,10 +63,8 @@ def family_of(model: str, revision: str | None = None) -> Family:
         revision: of the Hugging Face repository; its main branch without one.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is none of these models.
+        CheckpointError: there is no such checkpoint, or it is another kind of model.
     """
-    from dataclasses import replace
-
     from transformers import AutoConfig
 
     try:
@@ -101,7 +101,7 @@ def processor_options(
         shape: (T, H, W, 3), None without frames.
         sound: whether sound is interleaved with the frames.
         family: of the checkpoint.
-        tell_fps: say ``fps``; without, the processor takes 2 (Qwen2.5) or 1 (Qwen3) for granted.
+        tell_fps: say ``fps``; otherwise the processor assumes 2 (Qwen2.5) or 1 (Qwen3).
         resize: let the processor scale frames once more, within its own bounds. Otherwise the
             bounds are the frames' own, and nothing is scaled.
     """
@@ -124,9 +124,9 @@ def processor_options(
 def padding_options(samples: int) -> dict[str, Any]:
     """Return the options that pad sound to its own length and not to the 300 seconds of default.
 
-    Nine tenths of a processor's time for a clip go into the spectrogram of that silence. What is
-    kept, half a window (200 samples) at each side and whole hops, gives the same features for the
-    sound, bit by bit.
+    Nine tenths of a processor's time for a clip go into the spectrogram of that silence. Half a
+    window (200 samples) at each side and whole hops give the same features for the sound, bit by
+    bit.
 
     Args:
         samples: of sound at 16 kHz.

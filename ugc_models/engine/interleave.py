@@ -152,8 +152,8 @@ def merged_positions(
     rows = np.tile(np.repeat(np.arange(grid.h), grid.w), grid.t) + start
     columns = np.tile(np.arange(grid.w), grid.t * grid.h) + start
     picture = np.stack([np.floor(times).astype(np.int64), rows, columns])
-    heard = np.arange(sound) + start
+    sounds = np.arange(sound) + start
     # A stable sort of picture before sound is their merge, equal times included.
-    order = np.argsort(np.concatenate([times, heard.astype(np.float32)]), kind="stable")
-    both: IntArray = np.concatenate([picture, np.broadcast_to(heard, (3, sound))], axis=1)
+    order = np.argsort(np.concatenate([times, sounds.astype(np.float32)]), kind="stable")
+    both: IntArray = np.concatenate([picture, np.broadcast_to(sounds, (3, sound))], axis=1)
     return both[:, order]

@@ -1,9 +1,9 @@
 """An engine that is started again when it dies or hangs, without the clip that it dies of.
 
-Which of the requests in flight an engine died of cannot be asked. So all of them become suspects:
+A dead engine does not say which request it died of. So all that were in flight become suspects:
 after the restart each is tried alone, and one that is in flight at a second death is set aside with
-the reason. The innocent cost one more try each, and all others wait that long. A dead engine is
-started again when there is something to ask it, not before.
+the reason. The others are tried once more, and new requests wait that long. A dead engine is
+started again when there is a request for it, not before.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, logger
 _log = logger(__name__)
 
 DEATHS = 2
-"""After how many deaths that a request took part in it is set aside."""
+"""How many deaths a request may be in flight at before it is set aside."""
 DEATHS_IN_A_ROW = 6
-"""After how many deaths without one answer in between the engine is given up."""
+"""How many deaths without an answer in between it takes to give the engine up."""
 STARTS = 3
 """How often a restart is tried: memory of a dead engine is not always free at once."""
 
@@ -61,6 +61,9 @@ class Supervisor:
         patience: seconds after which an engine that owes answers and says nothing counts as hung.
         wait: seconds before a restart that failed is tried once more, doubled each time.
 
+    Attributes:
+        restarts: how often the engine was started again.
+
     Raises:
         Exception: whatever the first start raises.
     """
@@ -72,7 +75,6 @@ class Supervisor:
         self._patience = patience
         self._wait = wait
         self.restarts = 0
-        """How often the engine was started again."""
         self._deaths_in_a_row = 0
         self._dead = False
         self._new: deque[_Case] = deque()
@@ -111,7 +113,7 @@ class Supervisor:
                     self._submit_what_may_run()
                     self._watch()
         except Exception as error:
-            # Nobody would ever hear from the requests otherwise.
+            # Otherwise the requests would never get an answer.
             self._fail_all(error)
         while not self._events.empty():  # what came last was not looked at any more
             event = self._events.get()

@@ -1,1 +1,1 @@
-"""Stand-ins for models, for tests and the demo: the engines that load them are the real ones."""
+"""Tiny checkpoints for tests and the demo; real engines load them. Begin with ``tiny_omni.py``."""
