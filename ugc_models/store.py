@@ -122,9 +122,10 @@ class CaptionStore:
 
     def _take_over(self) -> None:
         """Make the tables in a new file; leave one of another program alone."""
-        if self._is_ours():
-            return
-        with self._writing():
+        with self._transaction("DEFERRED"):  # one look at a file that another process may be making
+            if self._is_ours():
+                return
+        with self._transaction("IMMEDIATE"):
             if not self._is_ours():  # nor has another process been quicker
                 for table in _TABLES.values():
                     self._file.execute(table)
@@ -196,7 +197,7 @@ class CaptionStore:
 
     def put(self, key: str, made_of: Mapping[str, Any], text: str, generation: Generation) -> None:
         """Keep a caption; it is on disk when this returns. Of two, the first stays."""
-        with self._reporting("cannot be written"), self._lock, self._writing():
+        with self._reporting("cannot be written"), self._lock, self._transaction("IMMEDIATE"):
             if self._caption(key) is None:
                 self._file.execute(
                     "INSERT OR REPLACE INTO captions VALUES (?, ?, ?, ?, ?)",
@@ -233,9 +234,9 @@ class CaptionStore:
         return digest
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the write lock from the first read on, so that two processes cannot both decide."""
-        self._file.execute("BEGIN IMMEDIATE")
+    def _transaction(self, kind: str) -> Iterator[None]:
+        """Read from one state of the file; ``IMMEDIATE`` keeps other writers out from the start."""
+        self._file.execute(f"BEGIN {kind}")
         try:
             yield
             self._file.execute("COMMIT")

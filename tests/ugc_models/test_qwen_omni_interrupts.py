@@ -1,4 +1,4 @@
-"""What Ctrl-C does in the process that gets it; ``test_qwen_omni_ctrl_c.py`` presses it on whole runs."""
+"""What Ctrl-C does in the process that gets it; whole runs: ``test_qwen_omni_ctrl_c.py``."""
 
 from __future__ import annotations
 
