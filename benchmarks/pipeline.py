@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -190,16 +190,15 @@ def messages(clip: Path) -> list[dict[str, Any]]:
 def _rows(way: str, rounds: Sequence[Mapping[str, Taken]]) -> list[Row]:
     own = [taken[way] for taken in rounds]
     loop = [next(iter(taken.values())) for taken in rounds]
-    faster = statistics.median(a.rate / b.rate for a, b in zip(own, loop, strict=True))
+    faster = median(a.rate / b.rate for a, b in zip(own, loop, strict=True))
     share = 100 / (os.cpu_count() or 1)
-    busy = statistics.median(share * each.cpu / each.seconds for each in own)
-    others = statistics.median(share * each.others / each.seconds for each in own)
     return [
-        Row(way, "rate", statistics.median(each.rate for each in own), "clips/s", faster),
-        Row(way, "CPU", statistics.median(each.cpu / each.clips for each in own), "s/clip"),
-        Row(way, "cores busy", busy, "%"),
-        Row(way, "cores busy for others", others, "%"),
-    ]
+        Row(way, "rate", median(each.rate for each in own), "clips/s", faster),
+        Row(way, "CPU", median(each.cpu / each.clips for each in own), "s/clip"),
+        Row(way, "cores busy", median(share * each.cpu / each.seconds for each in own), "%"),
+        Row(way, "cores busy for others",
+            median(share * each.others / each.seconds for each in own), "%"),
+    ]  # fmt: skip
 
 
 def _own_seconds() -> float:
