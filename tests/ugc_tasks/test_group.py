@@ -19,7 +19,6 @@ from tests.support.reference import reference_dir
 from tests.ugc_tasks.conftest import MakeHome
 from ugc_tasks.benchmark import COLUMNS
 from ugc_tasks.register import TASK_DIR
-from ugc_tasks.run import WITHOUT_CLIPS
 
 GROUP = "ugc_videocap_full"
 IDS = video_ids(4)
@@ -30,7 +29,6 @@ Evaluate = Callable[..., dict[str, Any]]
 def evaluate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: None) -> Evaluate:
     """Run ``lmms-eval --model ugc_replay --model_args answers=... --tasks ...``, here."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    monkeypatch.setenv(WITHOUT_CLIPS, "")  # remembered, so that the test leaves it as it was
 
     def run(answers: Path | str, *tasks: str) -> dict[str, Any]:
         results = simple_evaluate(

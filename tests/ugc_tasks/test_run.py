@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.files import DataError
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
-from ugc_tasks.run import WITHOUT_CLIPS, current_run, new_run
+from ugc_tasks.run import answer_from_files, current_run, new_run
 
 
 def test_documents_are_the_clips_with_question_and_reference(make_home: MakeHome) -> None:
@@ -124,12 +125,24 @@ def test_an_estimate_that_there_is_not_leaves_the_task_unjudged_and_says_so(
     assert objects.judging["label"] == "none: no offline estimate of objects"
 
 
-def test_a_model_that_answers_from_a_file_needs_no_clips(
-    make_home: MakeHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Backwards:
+    """Stands in for a model that answers from files."""
+
+    def order(self, task: str, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return documents[::-1]
+
+
+def test_a_model_that_answers_from_files_needs_no_clips_while_it_lives(make_home: MakeHome) -> None:
     make_home(3, missing=[0, 1, 2])
-    monkeypatch.setenv(WITHOUT_CLIPS, "1")
-    assert len(current_run("caption").documents()) == 3
+    first, second = Backwards(), Backwards()
+    answer_from_files(first.order)
+    answer_from_files(second.order)
+    del second
+    ids = [document["video_id"] for document in current_run("caption").documents()]
+    assert ids == ["PI-002", "PI-001", "PI-000"]
+    del first
+    with pytest.raises(DataError, match="3 of 3 clips are missing"):
+        current_run("caption")
 
 
 def test_missing_clips_stop_the_run(make_home: MakeHome) -> None:

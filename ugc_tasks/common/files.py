@@ -173,25 +173,25 @@ def parse_json(text: str, where: str) -> Any:
         value = json.loads(
             text, object_pairs_hook=unique, parse_float=_finite, parse_constant=lambda _: None
         )
-        if not _is_shallow(value):
-            raise RecursionError
+        return _storable(value, MAX_DEPTH)
     except DataError:
         raise
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
         raise DataError(f"{where}: not valid JSON ({reason})") from None
-    # Only an escape can spell half a character.
-    return _storable(value) if "\\ud" in text.lower() else value
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: Any, depth: int) -> Any:
+    """Return a value whose texts can be stored; RecursionError beyond ``depth`` levels."""
     if isinstance(value, str):
         return storable(value)
+    if not isinstance(value, list | dict):
+        return value
+    if not depth:
+        raise RecursionError
     if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {storable(key): _storable(item) for key, item in value.items()}
-    return value
+        return [_storable(item, depth - 1) for item in value]
+    return {storable(key): _storable(item, depth - 1) for key, item in value.items()}
 
 
 def _twice(names: list[str]) -> str | None:
@@ -202,13 +202,3 @@ def _twice(names: list[str]) -> str | None:
 def _finite(text: str) -> float | None:
     number = float(text)
     return number if math.isfinite(number) else None
-
-
-def _is_shallow(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner = [v for v in level if isinstance(v, dict | list)]
-        if not inner:
-            return True
-        level = [item for v in inner for item in (v.values() if isinstance(v, dict) else v)]
-    return False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.register import bypass_cache
 from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
 from ugc_tasks.results.pairing import pair, refuse_descriptions, refuse_options
-from ugc_tasks.run import WITHOUT_CLIPS, put_in_order
+from ugc_tasks.run import answer_from_files
 
 logger = _loguru.patch(harmless_record)
 _SUFFIXES = {".json", ".jsonl", ".csv", ".tsv"}
@@ -90,20 +89,14 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     ) -> None:
         super().__init__()
         self.name = _name(answers, name or model or model_name or pretrained)
-        self._files = _files(answers)
-        self._field = None if answer_field is None else str(answer_field)
-        self._read: dict[Path, SavedAnswers] = {}
+        field = None if answer_field is None else str(answer_field)
+        files = _files(answers)
+        read = {path: read_answers(path, field) for path in dict.fromkeys(files.values())}
+        self._saved = {task: read[path] for task, path in files.items()}
         self._matched: dict[str, _Answers] = {}
-        self._ours: dict[str, bool] = {}
-        for path in self._files.values():  # bad files are reported before the tasks are loaded
-            self._answers(path)
-        # This model is made before the tasks are loaded, and they need no clips until their last
-        # score. Not ``clean``, which comes before the scores, but the end of this object has clips
-        # looked for again.
-        os.environ[WITHOUT_CLIPS] = "1"
+        # This model is made before the tasks are loaded, and lives until their last score.
+        answer_from_files(self._answered_first)
         self._alive.add(self)
-        weakref.finalize(self, _want_clips, self._alive)
-        put_in_order(self._answered_first)
         bypass_cache()
         _name_results()
 
@@ -128,7 +121,9 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         for request in requests:
             doc_id, task, split = request.arguments[-3:]
             documents = self.task_dict[task][split]
-            if not self._is_ours(task, documents):
+            # A document of another suite may hold large pictures: only the first is read.
+            known = task in _SHORT_NAMES or task in asked
+            if task in others or not (known or "video_id" in documents[0]):
                 others.add(task)
                 results.append(GenerationResult(Replayed("", {"error": _OTHER_SUITE})))
                 continue
@@ -156,13 +151,6 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         _warn_of_others({request.arguments[-2] for request in requests})
         return [(0.0, False)] * len(requests)
 
-    def _is_ours(self, task: str, documents: Any) -> bool:
-        """Tell whether a task asks about clips by ``video_id``."""
-        if task not in self._ours:
-            # A document of another suite may hold large pictures: only the first is read.
-            self._ours[task] = task in _SHORT_NAMES or "video_id" in documents[0]
-        return self._ours[task]
-
     def _answered_first(self, task: str, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         answers, _ = self._answers_to(task, documents)
         return sorted(documents, key=lambda document: document["video_id"] not in answers)
@@ -173,19 +161,14 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         A file that does not fit is reported once, and costs this task alone.
         """
         if task not in self._matched:
-            path = self._files.get(task) or self._files.get("")
-            if path is None:
+            saved = self._saved.get(task) or self._saved.get("")
+            if saved is None:
                 self._matched[task] = {}, "no file of answers was given for this task"
             else:
-                self._matched[task] = _matched(task, self._answers(path), list(documents))
+                self._matched[task] = _matched(task, saved, list(documents))
             if refused := self._matched[task][1]:
                 logger.warning(f"{task}: {refused}")
         return self._matched[task]
-
-    def _answers(self, path: Path) -> SavedAnswers:
-        if path not in self._read:
-            self._read[path] = read_answers(path, self._field)
-        return self._read[path]
 
 
 def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
@@ -207,15 +190,6 @@ def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
     for note in pairing.notes:
         logger.warning(f"{task}: {note}")
     return dict(pairing.pairs), ""
-
-
-def _want_clips(alive: Iterable[UgcReplay]) -> None:
-    """Have clips looked for again, unless another model that answers from files is there.
-
-    Python may collect an old model in the middle of the next one's run.
-    """
-    if not list(alive):
-        os.environ.pop(WITHOUT_CLIPS, None)
 
 
 def _warn_of_others(tasks: set[str]) -> None:

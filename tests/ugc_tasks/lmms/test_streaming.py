@@ -36,7 +36,7 @@ def conversations(task: Any) -> list[Any]:
 
 def settled(server: JudgeServer, count: int) -> None:
     server.wait_for(count)
-    while server._at_once:
+    while server.at_once:
         time.sleep(0.01)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from loguru import logger
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.replay import Replayed, UgcReplay
-from ugc_tasks.run import WITHOUT_CLIPS, current_run
+from ugc_tasks.run import current_run
 
 CAPTION, TONE, OCR = "ugc_videocap", "ugc_videocap_tone", "ugc_videocap_ocr"
 
@@ -33,13 +32,6 @@ def quick_collection() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def clips_wanted_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    gc.collect()  # models of other tests
-    monkeypatch.setenv(WITHOUT_CLIPS, "")  # remembered, and put back whatever a test leaves
-    monkeypatch.delenv(WITHOUT_CLIPS)
 
 
 @pytest.fixture
@@ -167,7 +159,6 @@ def test_a_bad_file_is_refused_before_any_task_is_loaded(
         UgcReplay(str(path))
     with pytest.raises(DataError, match=reason):
         UgcReplay(json.dumps({TONE: str(path)}))
-    assert WITHOUT_CLIPS not in os.environ
 
 
 @pytest.mark.parametrize(
@@ -189,25 +180,17 @@ def test_what_names_no_answers_is_refused(
         UgcReplay(given)
 
 
-def test_tasks_need_no_clips_as_long_as_the_model_is_there(tmp_path: Path) -> None:
-    model = UgcReplay(str(write(tmp_path / "a.json", {"PI-1": "one"})))
+def test_tasks_need_no_clips_as_long_as_the_model_is_there(
+    tmp_path: Path, make_full_home: Any
+) -> None:
+    make_full_home(3, videos=False)
+    model = UgcReplay(str(write(tmp_path / "a.json", {"PI-001": "A"})))
     model.clean()  # after the answers and before the scores, for which tasks are asked again
-    assert os.environ[WITHOUT_CLIPS] == "1"
+    assert len(current_run("tone").documents()) == 3
     del model
     gc.collect()
-    assert WITHOUT_CLIPS not in os.environ
-
-
-def test_the_end_of_one_model_leaves_the_next_without_clips_too(tmp_path: Path) -> None:
-    path = str(write(tmp_path / "a.json", {"PI-1": "one"}))
-    first = UgcReplay(path)
-    second = UgcReplay(path)
-    del first
-    gc.collect()
-    assert os.environ[WITHOUT_CLIPS] == "1"
-    del second
-    gc.collect()
-    assert WITHOUT_CLIPS not in os.environ
+    with pytest.raises(DataError, match="clips are missing"):
+        current_run("tone")
 
 
 def asked(task: str, index: int = 0, **generation: Any) -> Instance:

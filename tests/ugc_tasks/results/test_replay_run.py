@@ -9,12 +9,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from lmms_eval.entrypoints.job_scheduler import JobScheduler
+from lmms_eval.evaluator import simple_evaluate
+from lmms_eval.loggers import EvaluationTracker
+from lmms_eval.tasks import TaskManager
 
 from tests.support.annotations import write_annotations
 from tests.support.small_lmms_eval import link_small_lmms_eval
+from tests.ugc_tasks.conftest import MakeHome
 from ugc_tasks.cli.main import main
+from ugc_tasks.register import TASK_DIR
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -128,16 +134,32 @@ def test_the_results_are_found_under_the_model_s_name(beside: tuple[str, Path]) 
 
 
 def test_what_predict_only_writes_finds_its_clips_again(
-    run: Run, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    make_home: MakeHome,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    answers = run.folder / "all.json"
+    home = make_home(4, missing=range(4))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    answers = tmp_path / "all.json"
     answers.write_text(json.dumps({f"PI-{i:03}": f"A cat, clip {i}." for i in range(4)}))
-    said, output = run.run(
-        "--model_args", f"answers={answers}", "--predict_only", tasks="ugc_videocap"
+    tracker = EvaluationTracker(output_path=str(tmp_path / "results"))
+    results = simple_evaluate(
+        model="ugc_replay",
+        model_args=f"answers={answers}",
+        tasks=["ugc_videocap"],
+        task_manager=TaskManager(include_path=TASK_DIR, include_defaults=False),
+        evaluation_tracker=tracker,
+        predict_only=True,
     )
-    (path,) = output.glob("all/*_samples_ugc_videocap.jsonl")
-    assert "video_id" not in rows_of(output, "ugc_videocap")[0], said
-    arguments = ["--references", str(run.home), "--profile", "offline", "--json"]
+    assert results is not None
+    samples = results.pop("samples")["ugc_videocap"]
+    assert "video_id" not in samples[0]
+    tracker.save_results_aggregated(results=results, samples={}, datetime_str="20260101_000000")
+    tracker.save_results_samples(task_name="ugc_videocap", samples=samples)
+    (path,) = (tmp_path / "results").glob("all/*_samples_ugc_videocap.jsonl")
+    arguments = ["--references", str(home), "--profile", "offline", "--json"]
+    capsys.readouterr()
     assert main(["score", "caption", str(path), *arguments]) == 0
     by_number = json.loads(capsys.readouterr().out)
     assert main(["score", "caption", str(answers), *arguments]) == 0
