@@ -86,21 +86,25 @@ class JudgeWorker:
         self._settings = settings
         self._label = label
         self._requests = JudgeRequests(profile, settings.endpoint)
-        self._disk = CacheThread(settings.store, profile.question.schema)
-        self._cache = self._disk.cache
-        self._locks = Locks(settings.store)
-        self._drift = JudgeDrift()
-        self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
-        # What batches were billed for and brought no scores of, by key, until it is asked again.
-        self._unread: dict[str, Judgment] = {}
-        self._meter = Meter(budget_of(settings.store, settings.budget), price)
-        self._breaker = CircuitBreaker(settings.endpoint)
         self._connection = Connection(
             settings.base_url,
             settings.api_key,
             endpoint=settings.endpoint,
             timeout=settings.timeout,
         )
+        self._disk = CacheThread(settings.store, profile.question.schema)
+        self._cache = self._disk.cache
+        try:
+            self._locks = Locks(settings.store)
+        except JudgeStoreError:
+            self._cache.close()
+            raise
+        self._drift = JudgeDrift()
+        self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
+        # What batches were billed for and brought no scores of, by key, until it is asked again.
+        self._unread: dict[str, Judgment] = {}
+        self._meter = Meter(budget_of(settings.store, settings.budget), price)
+        self._breaker = CircuitBreaker(settings.endpoint)
         self._limiter = RateLimiter(Window(settings.concurrency, longest_hold=backoff.longest_told))
         self._client = RetryingClient(
             self._connection,
