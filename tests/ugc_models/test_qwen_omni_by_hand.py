@@ -244,7 +244,7 @@ class TestAnInterruption:
             return answered(request)
 
         place = store or tmp_path
-        model, hand = make(answer, store=place, max_in_flight=1)
+        model, hand = make(answer, store=place, max_in_flight=1, decode_workers=1)
         with pytest.raises(KeyboardInterrupt) as interrupt:
             ask(model, *[None] * 9)
         assert str(interrupt.value) == said
@@ -264,7 +264,7 @@ class TestFailures:
                 model._store._file.execute("PRAGMA query_only=ON")
             return answered(request)
 
-        model, _ = make(answer, store=tmp_path, max_in_flight=1)
+        model, _ = make(answer, store=tmp_path, max_in_flight=1, decode_workers=1)
         with pytest.raises(CaptionStoreError, match="cannot be written"):
             ask(model, *[None] * 6)
         model, hand = make(store=tmp_path)
