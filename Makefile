@@ -1,5 +1,6 @@
 # make demo   the main job on the bundled clips: no GPU, no key, no network beyond the package index
 # make test   the whole suite, in WORKERS processes
+# make quick  the tests that take no engine and no seconds
 # make soak   kills, damaged files and the like for ROUNDS rounds, and the tests that take longest
 # make bench  reading and captioning beside other ways, the pace of the judge; benchmarks/results/
 # make lint   ruff and mypy
@@ -13,13 +14,16 @@ OUTPUT ?= demo-results
 ROUNDS ?= 100
 WORKERS ?= 2
 
-.PHONY: demo test soak bench lint format lock wheel clean
+.PHONY: demo test quick soak bench lint format lock wheel clean
 
 demo: $(READY)
 	$(BIN)/python -m ugc_tasks.sample.demo --output $(OUTPUT)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+quick: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not engine and not slow" $(PYTEST_ARGS)
 
 soak: $(READY)
 	$(BIN)/python -m pytest tests/soak --rounds $(ROUNDS) $(PYTEST_ARGS)

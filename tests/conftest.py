@@ -51,6 +51,40 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+# Files whose tests start processes, read many clips or try thousands of texts: not for the inner
+# loop (``make quick``). Single tests elsewhere have the mark themselves.
+_SLOW = (
+    "benchmarks",
+    "drawing",
+    "soak",
+    "test_configs.py",
+    "test_early_judging.py",
+    "test_interrupted_judging.py",
+    "test_ranks.py",
+    "test_whole_run.py",
+    "ugc_models/decoding",
+    "ugc_models/media",
+    "ugc_tasks/choice/test_matching.py",
+    "ugc_tasks/cli/test_main.py",
+    "ugc_tasks/cli/test_prepare.py",
+    "ugc_tasks/cli/test_score.py",
+    "ugc_tasks/data/test_archive.py",
+    "ugc_tasks/data/test_check.py",
+    "ugc_tasks/data/test_clips.py",
+    "ugc_tasks/judge/test_batch.py",
+    "ugc_tasks/judge/test_parsing_objects.py",
+    "ugc_tasks/judge/test_resume.py",
+    "ugc_tasks/judge/test_troubles.py",
+    "ugc_tasks/ocr/test_overlap.py",
+    "ugc_tasks/results/test_replay.py",
+    "ugc_tasks/results/test_replay_run.py",
+    "ugc_tasks/test_group.py",
+    "ugc_tasks/test_linear_time.py",
+    "ugc_tasks/test_register.py",
+    "ugc_tasks/test_terminal.py",
+)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rounds",
@@ -63,7 +97,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="takes a minute: make soak")
+    slow = tuple(Path(__file__).parent / name for name in _SLOW)
     for item in items:
+        if any(item.path.is_relative_to(place) for place in slow):
+            item.add_marker("slow")
         if config.getoption("--rounds") is None and item.get_closest_marker("long"):
             item.add_marker(skip)
         # A file's tests share what they start, and all tests of a server share that server: they
