@@ -30,13 +30,13 @@ class DataError(UserError, ValueError):
     """The benchmark's data are missing or malformed; a sentence says what, where and what to do."""
 
 
-def read_values(path: Path) -> Any:
+def read_values(path: Path, *, as_is: bool = False) -> Any:
     """Return the value of a JSON file, or the list of the values of a JSONL or CSV file.
 
     A file is JSONL if its first line is a whole JSON value and another line follows. It is a CSV or
     TSV file by its suffix, or if its first line is not JSON and names several columns; its rows are
     objects of texts. Infinity and NaN, which are not JSON and which some write for "nothing", are
-    None. Texts are storable (``display.storable``).
+    None. Texts are storable (``display.storable``), unless they are to be left ``as_is``.
 
     Raises:
         DataError: the file cannot be read, is not a regular file, is too large, or has another
@@ -49,8 +49,8 @@ def read_values(path: Path) -> Any:
     if path.suffix.lower() in _TABLES or _is_head(lines[0][1]):
         return _table(path, text)
     if len(lines) > 1 and _is_complete(lines[0][1]):
-        return [parse_json(line, f"{path}, line {number}") for number, line in lines]
-    return parse_json(text, str(path))
+        return [parse_json(line, f"{path}, line {n}", as_is=as_is) for n, line in lines]
+    return parse_json(text, str(path), as_is=as_is)
 
 
 def rows_of(path: Path, values: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -155,8 +155,8 @@ def _table(path: Path, text: str) -> list[dict[str, str]]:
     return rows
 
 
-def parse_json(text: str, where: str) -> Any:
-    """Return the value of a JSON text, its texts storable; ``where`` is for the message.
+def parse_json(text: str, where: str, *, as_is: bool = False) -> Any:
+    """Return the value of a JSON text, its texts storable or ``as_is``; ``where`` is for messages.
 
     Raises:
         DataError: it is not JSON, has the same key twice, or is nested too deeply.
@@ -173,7 +173,8 @@ def parse_json(text: str, where: str) -> Any:
         value = json.loads(
             text, object_pairs_hook=unique, parse_float=_finite, parse_constant=lambda _: None
         )
-        return _storable(value, MAX_DEPTH)
+        made_storable = _storable(value, MAX_DEPTH)
+        return value if as_is else made_storable
     except DataError:
         raise
     except (ValueError, RecursionError) as error:

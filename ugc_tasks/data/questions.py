@@ -96,7 +96,7 @@ def read_ocr_references(path: Path) -> dict[str, list[str]]:
         DataError: the file cannot be read, names a clip twice, or has a reference without text.
     """
     references: dict[str, list[str]] = {}
-    content = read_values(path)
+    content = read_values(path, as_is=True)
     for where, video_id, row in clip_rows(
         path, content if isinstance(content, list) else [content]
     ):
@@ -126,7 +126,7 @@ def ocr_reference(value: Any, where: str) -> list[str]:
 
 def clip_ids(path: Path) -> tuple[str, ...]:
     """Return the ids in an annotation file of any form; raises ``DataError``."""
-    content = read_values(path)
+    content = read_values(path, as_is=True)
     if isinstance(content, dict):
         content = content.get("samples", [content])
     if not isinstance(content, list):
@@ -164,7 +164,7 @@ def clip_id(value: object) -> str | None:
 
 def _read(path: Path) -> tuple[Questions, list[dict[str, Any]]]:
     """Return the questions of a file and its samples."""
-    content = read_values(path)
+    content = read_values(path, as_is=True)
     question = content.get("question") if isinstance(content, dict) else None
     samples = content.get("samples") if isinstance(content, dict) else None
     if not _is_text(question) or not isinstance(samples, list):
