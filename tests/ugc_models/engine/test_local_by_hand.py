@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +30,12 @@ def said(text: str, *, finished: bool = True, reason: str | None = "stop") -> An
     """Return what vLLM gives out of a request."""
     best = SimpleNamespace(text=text, finish_reason=reason, token_ids=[4, 5])
     return SimpleNamespace(outputs=[best], prompt_token_ids=[1, 2, 3], finished=finished)
+
+
+def loops_since(before: Sequence[threading.Thread]) -> list[str]:
+    """Return the event loops of engines that run, less those of engines from before."""
+    running = [thread for thread in threading.enumerate() if thread not in before]
+    return [thread.name for thread in running if thread.name == "ugc-engine"]
 
 
 class FakeLLM:
@@ -162,9 +168,10 @@ class TestStarting:
             raise RuntimeError("no\nmemory")
 
         monkeypatch.setattr(AsyncLLM, "from_engine_args", fail)
+        before = threading.enumerate()
         with pytest.raises(EngineStartError, match=r"with model='/.*\(RuntimeError: no memory"):
             start()
-        assert "ugc-engine" not in [thread.name for thread in threading.enumerate()]
+        assert not loops_since(before)
 
 
 class TestAsking:
@@ -306,6 +313,7 @@ class TestTheEnd:
             yield said("never")
 
         llm.behaviour = mute
+        before = threading.enumerate()
         engine = start()
         future = engine.submit(question())
         while not llm.asked:
@@ -315,4 +323,4 @@ class TestTheEnd:
         assert llm.shutdowns == 1
         with pytest.raises(CancelledError):
             future.result(timeout=120)
-        assert "ugc-engine" not in [thread.name for thread in threading.enumerate()]
+        assert not loops_since(before)
