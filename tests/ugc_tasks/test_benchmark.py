@@ -51,7 +51,7 @@ def test_every_task_has_its_clips_in_the_files_order(tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize("name", ["caption", "tone", "ocr"])
-def test_the_digest_tells_other_references_and_not_another_layout(
+def test_the_digest_changes_with_the_references_and_not_with_the_layout(
     tmp_path: Path, name: str
 ) -> None:
     before = asked(tmp_path, name)

@@ -156,7 +156,7 @@ def test_no_judge_is_paid_for_a_failure_by_any_door(
     assert judge_server.requests == []
 
 
-def test_a_judge_is_told_of_the_answers_alone_when_it_says_what_it_will_take(
+def test_the_estimate_of_costs_counts_only_answers(
     load_task: LoadTask,
     make_full_home: MakeHome,
     judge_server: JudgeServer,

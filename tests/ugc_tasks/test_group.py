@@ -120,7 +120,7 @@ def test_the_group_has_the_eight_columns_and_their_mean(
         assert f"{value:.4f}" in printed
 
 
-def test_without_one_tasks_answers_the_mean_says_of_how_many_columns_it_is(
+def test_without_one_tasks_answers_the_mean_says_how_many_columns_it_has(
     evaluate: Evaluate,
     saved: Path,
     make_full_home: MakeHome,

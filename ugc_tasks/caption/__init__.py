@@ -1,1 +1,1 @@
-"""Captions, of the whole clip or of one side of it, judged on picture, sound and details."""
+"""Captions, of the whole clip or of its sound or picture alone. The judge scores them."""

@@ -1,1 +1,1 @@
-"""Questions with options: voice source, tone, background music."""
+"""Questions with options: voice source, tone, background music. Begin with ``accuracy.py``."""

@@ -1,1 +1,1 @@
-"""What every part of the benchmark uses: text that is safe to show, and SQLite files."""
+"""What every part of the benchmark uses: text that is safe to show, files, SQLite."""

@@ -1,1 +1,1 @@
-"""The questions about one detail of a clip: how its background changes, which objects are in it."""
+"""Questions about a detail of a clip, its changing background or its objects; judged."""

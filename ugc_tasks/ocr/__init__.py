@@ -1,1 +1,1 @@
-"""Which texts are seen in the clip: reading such answers and comparing them."""
+"""Which texts are seen in the clip: such answers and their overlap. See ``overlap.py``."""

@@ -363,7 +363,7 @@ def test_what_an_answer_denies_it_does_not_name(text: str, option: str | None) -
         ("video voice", None),
     ],
 )
-def test_options_of_several_words_are_told_from_each_other(text: str, option: str | None) -> None:
+def test_options_of_several_words_are_distinguished(text: str, option: str | None) -> None:
     assert match_option(text, VOICE) == option
 
 

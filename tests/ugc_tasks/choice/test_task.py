@@ -84,7 +84,7 @@ def test_background_music_is_answered_and_stays_out_of_every_mean(
     assert "measures nothing" in task.dump_config()["metadata"]["note"]
 
 
-def test_what_the_model_told_reaches_the_results(
+def test_what_the_model_reported_reaches_the_results(
     load_task: LoadTask, make_full_home: MakeHome
 ) -> None:
     make_full_home(2)

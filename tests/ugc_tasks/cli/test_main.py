@@ -338,7 +338,7 @@ def test_certificates_are_blamed_for_a_missing_file_without_a_name_alone(
 @pytest.mark.parametrize(
     "error", [ValueError("no proxy of ours"), ImportError("no module socks"), KeyError("x")]
 )
-def test_without_a_proxy_in_the_environment_none_is_blamed(
+def test_without_a_proxy_in_the_environment_it_is_not_blamed(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def broken(_: object) -> int:

@@ -144,7 +144,7 @@ def test_the_field_that_is_the_model_s_is_named_by_the_user(
     assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == 0.0
 
 
-def test_answers_that_are_the_references_are_told(
+def test_answers_that_equal_their_references_are_noted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"video_id": f"PI-{i}", "answer": "positive"} for i in (1, 2, 3)]

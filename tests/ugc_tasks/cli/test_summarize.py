@@ -76,7 +76,7 @@ def test_a_file_name_cannot_write_to_the_terminal(
     assert len(printed.splitlines()) == 2
 
 
-def test_references_tell_which_clips_have_one(
+def test_annotations_decide_which_clips_have_a_reference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = [{"video_id": i, "answer": "x"} for i in ("PI-1", "PI-2")]

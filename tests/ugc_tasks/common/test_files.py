@@ -44,7 +44,9 @@ def written(folder: Path, text: str | bytes) -> Path:
         ('{"a": "one\u2028line"}\r\n{"a": 2}\r\n', [{"a": "one\u2028line"}, {"a": 2}]),
     ],
 )
-def test_the_first_line_tells_json_from_jsonl(tmp_path: Path, text: str, content: object) -> None:
+def test_the_first_line_distinguishes_json_from_jsonl(
+    tmp_path: Path, text: str, content: object
+) -> None:
     assert read_values(written(tmp_path, text)) == content
 
 
@@ -111,13 +113,13 @@ def test_a_pipe_that_takes_a_file_s_place_is_not_waited_for(
         read_values(tmp_path / "pipe")
 
 
-def test_a_suffix_tells_a_table_with_one_column(tmp_path: Path) -> None:
+def test_a_table_with_one_column_is_known_by_its_suffix(tmp_path: Path) -> None:
     path = tmp_path / "answers.CSV"
     path.write_text("[a]\n1\n")
     assert read_values(path) == [{"[a]": "1"}]
 
 
-def test_a_file_that_does_not_tell_its_size_is_read_to_the_bound(
+def test_a_file_without_a_size_is_read_to_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(files, "MAX_BYTES", 1000)

@@ -81,23 +81,23 @@ def test_a_caption_unlike_those_fitted_on_is_named_for_it(caption: str, reason: 
     assert unlike(caption, REFERENCE) == reason
 
 
-def test_a_few_odd_captions_are_not_worth_telling() -> None:
+def test_a_few_odd_captions_give_no_doubt() -> None:
     assert doubts(["short"] + [""] * 99, map(str, range(100))) == []
 
 
-def test_many_odd_captions_are_told_with_their_reasons() -> None:
+def test_many_odd_captions_are_reported_with_their_reasons() -> None:
     (told,) = doubts(["short"] * 20 + ["copied"] * 10 + [""] * 70, map(str, range(100)))
     assert "30 of 100 captions" in told
     assert f"20 short ({REASONS['short'][2]}), 10 copied" in told
     assert "estimate" in told
 
 
-def test_one_caption_for_all_clips_is_told() -> None:
+def test_one_caption_for_all_clips_is_reported() -> None:
     (told,) = doubts([""] * 100, [PROSE] * 100)
     assert "100 captions are the same text" in told
 
 
-def test_no_caption_at_all_leaves_nothing_to_tell() -> None:
+def test_no_caption_at_all_gives_no_doubt() -> None:
     assert doubts([], []) == []
 
 

@@ -56,7 +56,7 @@ def test_the_overall_mean_weighs_columns_alike_not_tasks_and_not_clips() -> None
     ("parts", "mean"),
     [([part(3, 80.0), part(1, 40.0)], part(4, 70.0)), ([part(1, 40.0)], part(1, 40.0))],
 )
-def test_a_mean_of_fewer_columns_says_of_how_many_it_is(
+def test_a_mean_of_fewer_columns_says_how_many(
     parts: list[dict[str, Any]], mean: dict[str, Any]
 ) -> None:
     assert overall(parts, [5] * len(parts), False) == mean
@@ -65,7 +65,7 @@ def test_a_mean_of_fewer_columns_says_of_how_many_it_is(
 # --- counts ---------------------------------------------------------------------------------------
 
 
-def test_counts_are_of_what_there_is_to_tell() -> None:
+def test_entries_that_are_not_empty_are_counted() -> None:
     assert count(["PI-1", "", "PI-3"]) == 2
     assert count([""]) == 0
 
@@ -75,7 +75,7 @@ def test_the_coverage_of_all_clips_is_exactly_one() -> None:
     assert coverage([{"scored": s, "of": 4} for s in (True, False, True)]) == 0.5
 
 
-def test_clips_are_heard_or_nobody_told() -> None:
+def test_clips_with_audio_are_counted_if_the_model_reports_it() -> None:
     assert count_heard(["heard", "no track", "unknown"]) == 1
     assert count_heard(["no", "no"]) == 0
     assert count_heard(["unknown", "unknown"]) == "unknown"

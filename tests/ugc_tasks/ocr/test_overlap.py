@@ -156,7 +156,7 @@ def test_order_matters_for_the_longest_common_subsequence() -> None:
     assert found.rougeL == pytest.approx(1 / 3)
 
 
-def test_an_answer_that_is_left_out_has_no_overlap_to_tell() -> None:
+def test_an_answer_that_is_left_out_has_no_overlap() -> None:
     assert ocr_overlap("", ["text"], "skip") is None
     empty = ocr_overlap("", ["text"], "score")
     assert empty is not None

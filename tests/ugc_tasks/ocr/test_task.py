@@ -34,9 +34,7 @@ def run_task(
     return rows, reported(task, rows)
 
 
-def test_every_answer_counts_unless_told_otherwise(
-    load_task: LoadTask, make_full_home: MakeHome
-) -> None:
+def test_every_answer_counts_by_default(load_task: LoadTask, make_full_home: MakeHome) -> None:
     make_full_home(4)
     rows, metrics = run_task(load_task, ANSWERS)
     assert rows[0]["ocr"] == 100.0

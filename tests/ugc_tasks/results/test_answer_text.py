@@ -169,11 +169,11 @@ def deep(levels: int) -> Any:
 
 
 @pytest.mark.parametrize("odd", [None, 5, "text", ["a"], True, math.nan])
-def test_what_is_no_object_tells_nothing(odd: Any) -> None:
+def test_a_generation_that_is_no_object_is_ignored(odd: Any) -> None:
     assert model_answer("text", "caption", generation=odd) == ModelAnswer("text")
 
 
-def test_what_the_model_told_is_plain_json_whatever_it_was() -> None:
+def test_what_the_model_reported_becomes_plain_json() -> None:
     told = {
         "heard": True, "tokens": 3, "seconds": 1.5, "none": None, "nan": math.nan,
         "huge": 10**400, "low": -(2**70), "inf": -math.inf, "half": "a\ud83d",

@@ -210,7 +210,7 @@ def test_a_value_of_any_type_is_read_or_refused_in_a_sentence(
         json.dumps([answer.value, answer.generation], allow_nan=False)
 
 
-def test_what_a_model_told_has_the_types_that_it_is_to_have(tmp_path: Path) -> None:
+def test_what_a_model_reported_gets_the_right_types(tmp_path: Path) -> None:
     told = {"error": 0, "flags": ["cut", 5, None], "seconds": float("inf"), "x": "a\ud800"}
     row = {"video_id": "PI-1", "filtered_resps": "a", "generation": told}
     answer = read_answers(written(tmp_path, [row])).answers["PI-1"]
@@ -233,7 +233,7 @@ def test_an_annotation_file_is_answers_where_the_user_says_so(tmp_path: Path) ->
     assert read_answers(path, "answer").answers["PI-1"].value == "a"
 
 
-def test_of_two_lists_in_an_object_none_is_taken_for_the_answers(tmp_path: Path) -> None:
+def test_two_lists_in_an_object_are_not_taken_for_the_answers(tmp_path: Path) -> None:
     rows = [{"video_id": "PI-1", "caption": "a"}]
     path = written(tmp_path, {"old": rows, "new": rows})
     assert {i: a.value for i, a in read_answers(path).answers.items()} == {"old": rows, "new": rows}
@@ -263,7 +263,7 @@ def test_a_row_of_ours_says_why_there_is_no_answer(tmp_path: Path) -> None:
     assert "content_filter" in answer.read("ocr").failure
 
 
-def test_a_number_that_is_none_is_no_answer(tmp_path: Path) -> None:
+def test_nan_is_no_answer(tmp_path: Path) -> None:
     """Programs write NaN where nothing is."""
     path = written(tmp_path, '[{"video_id": "PI-1", "caption": NaN, "error": NaN}]')
     assert read_answers(path).answers["PI-1"] == SavedAnswer(None, NO_ANSWER)
@@ -303,7 +303,7 @@ def test_the_authors_files_have_the_reference_beside_the_answer(tmp_path: Path) 
     assert answer == SavedAnswer({"ocr": ["said"]}, reference=["right"])
 
 
-def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_a_failure_has_its_reason(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         lines(

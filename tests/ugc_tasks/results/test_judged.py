@@ -101,7 +101,7 @@ def test_repeats_give_the_mean_and_their_noise_in_figures(
     assert dog["judge_noise"] == {"visual": [1, 2], "audio": [3, 3], "details": [3, 3]}
 
 
-def test_repeats_that_did_not_come_are_told_and_the_clip_is_scored_by_the_others(
+def test_repeats_that_did_not_come_are_noted_and_the_others_score_the_clip(
     paid: JudgeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UGC_JUDGE_REPEATS", "3")
@@ -116,7 +116,7 @@ def test_repeats_that_did_not_come_are_told_and_the_clip_is_scored_by_the_others
     assert (noise["clips_with_fewer"], noise["clips_with_none"]) == (1, 1)
 
 
-def test_where_no_repeat_of_any_clip_came_there_is_no_noise_to_tell_of(
+def test_where_no_repeat_came_there_is_no_noise(
     paid: JudgeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UGC_JUDGE_REPEATS", "2")

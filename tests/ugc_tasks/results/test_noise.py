@@ -181,7 +181,7 @@ def test_as_many_different_shares_as_judgments_need_no_table_of_all_pairs() -> N
 # ---- where nothing is to be told ----
 
 
-def test_without_a_second_judgment_of_anything_nothing_is_told_of_the_judge() -> None:
+def test_without_a_second_judgment_nothing_is_known_of_the_judge() -> None:
     told = noise([[60], [80], [20]])
     assert (told.clips, told.judgments) == (3, 3)
     assert {told.judge_variance, told.clip_variance, told.alpha, told.exact, told.within_one} == {
@@ -190,7 +190,7 @@ def test_without_a_second_judgment_of_anything_nothing_is_told_of_the_judge() ->
     assert {told.half_width, told.share_of_mean, told.enough} == {None}
 
 
-def test_one_clip_tells_of_the_judge_and_not_of_clips() -> None:
+def test_one_clip_gives_the_judges_variance_and_not_the_clips() -> None:
     told = noise([[60, 80]])
     assert told.judge_variance == 200
     assert (told.clip_variance, told.share_of_mean) == (None, None)

@@ -82,14 +82,14 @@ def test_failures_are_no_answers_that_could_be_references() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1, 2, -1, 3, 10**400])
-def test_where_one_number_does_not_fit_references_alone_tell(first: int) -> None:
+def test_where_one_number_does_not_fit_only_references_count(first: int) -> None:
     """The run left out clips: all numbers may be of others."""
     asked = {"A": "one", "B": "two", "C": "three"}
     found = by_task_id(unnamed((first, "three"), (1, "one")), asked)
     assert {i: answer.value for i, answer in found.items()} == {"C": "answer 1", "A": "answer 2"}
 
 
-def test_where_neither_tells_the_answer_is_refused() -> None:
+def test_an_answer_that_fits_no_clip_by_number_or_reference_is_refused() -> None:
     asked = {"A": "positive", "B": "negative", "C": "positive"}
     for rows in ([(1, "positive")], [(0, "positive"), (0, "negative")], [(0, "other")]):
         with pytest.raises(
@@ -100,7 +100,7 @@ def test_where_neither_tells_the_answer_is_refused() -> None:
         by_task_id(unnamed((1, "negative"), (1, "negative")), asked)
 
 
-def test_long_answers_that_are_their_references_are_told() -> None:
+def test_long_answers_that_equal_their_references_are_noted() -> None:
     asked = {i: f"A long reference, about the clip that is called {i}." for i in "ABCDE"}
     pairing = pair(saved(A=asked["A"], B=asked["B"] + " ", C="a cat", D="", E=None), asked)
     (note,) = pairing.notes
@@ -111,7 +111,7 @@ def test_long_answers_that_are_their_references_are_told() -> None:
     assert pair(saved(A="x" * 39, B="x" * 39, C="y"), short).notes == ()
 
 
-def test_labels_that_are_all_right_are_told_and_one_wrong_is_a_model_s() -> None:
+def test_labels_are_noted_only_if_all_are_right() -> None:
     asked = dict.fromkeys("ABC", "Positive")
     (note,) = pair(saved(A="positive", B="Positive", C="Positive"), asked).notes
     assert note.startswith("3 of 3 answers")
@@ -119,7 +119,7 @@ def test_labels_that_are_all_right_are_told_and_one_wrong_is_a_model_s() -> None
     assert pair(saved(A="Positive", B="Positive"), asked).notes == (), "too few to tell"
 
 
-def test_half_of_the_texts_on_screen_being_the_references_is_told() -> None:
+def test_texts_on_screen_are_noted_if_half_equal_their_references() -> None:
     asked = {i: [f"text of {i}"] for i in "ABCDEF"}
     right = {i: asked[i] for i in "ABC"}
     assert pair(saved(**right, D=["a"], E=["b"], F=["c"]), asked).notes

@@ -65,7 +65,7 @@ def test_the_table_has_a_line_for_each_value_and_says_what_is_enough() -> None:
     assert "±0.25" in foot
 
 
-def test_what_nothing_tells_is_a_dash_and_not_a_number() -> None:
+def test_a_figure_that_cannot_be_computed_is_a_dash() -> None:
     noise = measured([{"audio": [4]}], factor=20, points=True, interval=0.5)
     assert noise["audio"]["judgments"] == 1
     assert table(noise)[1].split() == ["audio", "-", "-", "undefined", "-", "-", "-", "(-)", "-"]

@@ -284,7 +284,7 @@ def test_letters_are_no_captions_here_either(tmp_path: Path) -> None:
     assert "options or letters" in (first.generation or {})["error"]
 
 
-def test_answers_that_are_the_references_are_told(tmp_path: Path, warnings: list[str]) -> None:
+def test_answers_that_equal_their_references_are_noted(tmp_path: Path, warnings: list[str]) -> None:
     model = UgcReplay(str(write(tmp_path / "a.json", {f"PI-{i}": "Positive" for i in range(3)})))
     documents = [{"video_id": f"PI-{i}", "answer": "Positive"} for i in range(3)]
     model.task_dict[TONE] = {"test": documents}

@@ -48,7 +48,7 @@ def figures(of: dict[str, Any]) -> dict[str, Any]:
 # --- every task -----------------------------------------------------------------------------------
 
 
-def test_a_row_says_whether_its_clip_is_scored_and_of_how_many_it_is_one() -> None:
+def test_a_row_says_whether_its_clip_is_scored_and_how_many_clips_there_are() -> None:
     scored, other = unjudged({}), unjudged({}, scored=False)
     assert (scored["n"], scored["coverage"]) == ("PI-1", {"scored": True, "of": 4})
     assert (other["n"], other["coverage"]) == ("", {"scored": False, "of": 4})
@@ -71,7 +71,7 @@ def test_what_the_model_reported_of_its_answer_is_in_the_row() -> None:
         *(({"heard": value}, "no") for value in (False, "yes", 1, None)),
     ],
 )
-def test_only_a_plain_yes_counts_as_heard(told: dict[str, Any] | None, heard: str) -> None:
+def test_only_true_counts_as_audio_used(told: dict[str, Any] | None, heard: str) -> None:
     assert unjudged(told)["clips_heard"] == heard
 
 
@@ -83,7 +83,7 @@ def test_only_a_plain_yes_counts_as_heard(told: dict[str, Any] | None, heard: st
         *((other, None) for other in ("token_limit", None, [1], ["cut", None])),
     ],
 )
-def test_flags_are_in_the_row_and_those_of_another_form_tell_nothing(
+def test_flags_are_in_the_row_unless_they_have_another_form(
     flags: object, flagged: list[str] | None
 ) -> None:
     assert unjudged({"flags": flags})["flagged"] == flagged
@@ -126,7 +126,7 @@ def test_a_judged_clip_has_its_figures_on_the_published_scale(
     assert failures == ["", ""]
 
 
-def test_a_judged_clip_tells_who_said_what() -> None:
+def test_a_judged_clip_says_who_judged_and_what() -> None:
     judged = row(SCORED)
     assert judged["video_id"] == "PI-1"
     assert (judged["judge"], judged["judge_ran"]) == ("a judge", "gpt fp")

@@ -44,7 +44,7 @@ def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> No
     assert scores.stated_average == 80.0
 
 
-def test_a_stored_zero_counts_and_is_told(tmp_path: Path) -> None:
+def test_a_stored_zero_counts_and_is_reported(tmp_path: Path) -> None:
     content = {
         "evaluations": {
             "PI-1": evaluation(),

@@ -205,7 +205,7 @@ def test_the_same_judge_at_two_places_is_two_judges() -> None:
     assert "not of one judge" in doubt
 
 
-def test_a_judge_that_changed_within_a_file_is_told() -> None:
+def test_a_judge_that_changed_within_a_file_is_reported() -> None:
     changed = scores({"a": 40.0}, ran=frozenset({"m fp_1", "m fp_2"}))
     (doubt,) = doubts([changed])
     assert "scores.json: the judge changed while judging (m fp_1; m fp_2)" in doubt
