@@ -51,6 +51,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         return opened[-1]
 
     monkeypatch.setattr(run, "open_judge", open_and_remember)
+    monkeypatch.setattr(run, "_orders", [])  # models of other tests that Python has not collected
     yield
     run._run.cache_clear()
     for judge in opened:
