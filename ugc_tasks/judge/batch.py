@@ -109,8 +109,16 @@ class Batches:
         self._left: set[str] = set()  # tags of batches that this run goes on without
         self._withheld: dict[str, str] = {}  # why a judgment must not be asked for again, by key
 
-    def start(self, bodies: _Bodies, keep: Keep) -> None:
-        """Begin to fill the store with the judgments of ``bodies``, requests by key."""
+    def is_out(self, key: str) -> bool:
+        """Tell whether a batch of an earlier run may bring ``key``, and nobody waits for it yet."""
+        return key not in self._tasks and any(key in entry.keys for entry in self._ledger.open())
+
+    def start(self, bodies: _Bodies, keep: Keep, *, hand_in: bool = True) -> None:
+        """Begin to fill the store with the judgments of ``bodies``, requests by key.
+
+        Batches of earlier runs are collected. With ``hand_in``, what they do not bring is put into
+        new ones (``UGC_JUDGE_MODE=batch``).
+        """
         fresh = {key: body for key, body in bodies.items() if key not in self._tasks}
         if not fresh or not (self._settings.batch or self._ledger.open()):
             return
@@ -124,7 +132,9 @@ class Batches:
                 largest=MAX_ANSWERS,
             )
             self._api = BatchApi(self._connection)
-        task = asyncio.get_running_loop().create_task(self._fill(fresh, keep))
+        task = asyncio.get_running_loop().create_task(
+            self._fill(fresh, keep, hand_in=hand_in and self._settings.batch)
+        )
         self._tasks |= dict.fromkeys(fresh, task)
         self._bodies |= fresh
 
@@ -147,7 +157,7 @@ class Batches:
         if self._connection is not None:
             await self._connection.aclose()
 
-    async def _fill(self, bodies: _Bodies, keep: Keep) -> None:
+    async def _fill(self, bodies: _Bodies, keep: Keep, *, hand_in: bool) -> None:
         """Collect the batches of earlier runs, then hand in what is missing until all was tried."""
         tried: set[str] = set()
         queue = _Queue()
@@ -155,7 +165,7 @@ class Batches:
             while True:
                 for entry in self._open_batches(bodies):
                     await self._carry_out(entry, None, keep)
-                if not self._settings.batch:
+                if not hand_in:
                     return
                 planned = await self._plan(bodies, tried, queue.size)
                 if planned is None:

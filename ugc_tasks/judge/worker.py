@@ -222,7 +222,7 @@ class JudgeWorker:
             repeats=self._settings.repeats,
         )
 
-    async def _begin_batches(self, items: Sequence[JudgeItem]) -> None:
+    async def _begin_batches(self, items: Sequence[JudgeItem], *, hand_in: bool = True) -> None:
         keyed = {self._requests.key(item): item for item in items}
         try:
             stored = await self._disk.do(lambda: self._cache.scored(keyed))
@@ -235,7 +235,7 @@ class JudgeWorker:
                     wanted.get(key) or JudgeItem("", "", ""), key, reply, usage
                 )
 
-            self._batches.start(bodies, keep)
+            self._batches.start(bodies, keep, hand_in=hand_in)
         except JudgeStoreError as error:
             self._refuse(str(error))
 
@@ -267,6 +267,9 @@ class JudgeWorker:
 
         It is asked for at most as often as ``UGC_JUDGE_ATTEMPTS`` says; every reply is kept.
         """
+        # Asked for before it was known what there is, while a batch of an earlier run may have it.
+        if self._batches.is_out(key):
+            await self._begin_batches([item], hand_in=False)
         bought = await self._batches.settled(key)
         async with self._turn(key) as stored:
             if stored:

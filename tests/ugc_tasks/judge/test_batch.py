@@ -1010,6 +1010,28 @@ def test_a_batch_that_is_out_is_waited_for_in_the_other_mode_too(
     assert sorted(number(asked.body) for asked in server.requests) == [6, 7]
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_what_is_asked_before_all_is_known_waits_for_a_batch_that_is_out(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path, batch: bool
+) -> None:
+    """lmms-eval has single documents scored before it is known which others there are."""
+    store = tmp_path / "judgments.sqlite3"
+    server.rules.looks = 10**6
+    process = start(server, store, 6)
+    while "GET /batches/ID" not in server.exchanges:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    server.rules.looks = 0
+    judge = open_judge(store=store, batch=batch)
+    first = judge.submit(clips(8)[0])
+    assert first.result(timeout=60).scores
+    assert not server.requests, "it was in the batch"
+    assert len(server.batches) == 1, "and no other one was made for it"
+    assert all(j.scores for j in judge.judge_many(clips(8), progress=False))
+    assert paid_once(server, 8)
+
+
 def test_two_runs_at_once_hand_each_judgment_in_once(
     server: BatchServer, open_judge: OpenJudge, tmp_path: Path
 ) -> None:
