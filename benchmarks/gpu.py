@@ -154,9 +154,9 @@ def bottleneck(ours: float, decoding: float, busy: float | str) -> str:
 def decode_rate(files: list[Path], workers: int) -> float:
     """Return how many clips a second worker processes read, their start not counted."""
     from ugc_models.decoding.pool import DecodePool
-    from ugc_models.media.frame_sampling import FrameSampling
+    from ugc_models.media.sampling import Sampling
 
-    sampling = FrameSampling(frames=FRAMES, max_pixels=PIXELS)
+    sampling = Sampling(frames=FRAMES, max_pixels=PIXELS)
     with DecodePool(workers) as pool, ThreadPoolExecutor(workers) as threads:
 
         def read(path: Path) -> None:

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ugc_models.engine.family import Family, ProcessorInputs
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
 
@@ -205,9 +205,9 @@ class Settings:
         settings._check()
         return settings
 
-    def frame_sampling(self, family: Family) -> FrameSampling:
+    def frame_sampling(self, family: Family) -> Sampling:
         """Return which frames of a clip are taken for such a checkpoint, and their size."""
-        return FrameSampling(
+        return Sampling(
             frames=self.frames,
             fps=self.fps,
             max_frames=self.max_frames,

@@ -19,8 +19,8 @@ from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import READING, Clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import MediaError
+from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import Conversation
 from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
 
@@ -73,7 +73,7 @@ class Reader:
     def __init__(
         self,
         pool: DecodePool,
-        sampling: FrameSampling,
+        sampling: Sampling,
         *,
         sound: bool,
         align_sound: bool = True,

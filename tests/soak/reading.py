@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import Limits, MediaError
+from ugc_models.media.sampling import Sampling
 
 BEFORE, AFTER = "/nowhere/before-reading", "/nowhere/after-reading"
 LIMITS = Limits(source_pixels=2048 * 2048, duration=120, decode_seconds=10, packets=20_000)
-SAMPLING = FrameSampling(frames=8)
+SAMPLING = Sampling(frames=8)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from tests.support.transformers_reference import Reference
 from ugc_models.engine.base import Engine, EngineOutput
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 
 TOKENS = 24
 QUESTION = "Describe the clip and its sound."
@@ -31,7 +31,7 @@ class Case:
     sound: bool = True
 
 
-def read_case(path: Path, case: Case, defaults: FrameSampling) -> Clip:
+def read_case(path: Path, case: Case, defaults: Sampling) -> Clip:
     """Write the case's clip and read it as the adapter does."""
     write_clip(path, **case.clip)
     return read_clip(path, replace(defaults, **case.sampling), sound=case.sound)

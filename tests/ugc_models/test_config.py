@@ -11,7 +11,7 @@ from lmms_eval.utils import simple_parse_args_string
 from ugc_models.config import DEFAULT_MODEL, Settings
 from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.engine.local import engine_argument_names
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 
 ENGINE = {
     "model",
@@ -63,7 +63,7 @@ class TestWhatTheyBecome:
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
             min_pixels=5000, max_pixels=60_000,
         )  # fmt: skip
-        assert stated.frame_sampling(QWEN3) == FrameSampling(
+        assert stated.frame_sampling(QWEN3) == Sampling(
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
             min_pixels=5000, max_pixels=60_000, factor=32,
         )  # fmt: skip

@@ -24,13 +24,13 @@ from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.media.clip import Clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import MediaError
+from ugc_models.media.sampling import Sampling
 from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.prompt import conversation
 from ugc_models.store import CaptionStore, CaptionStoreError
 
-EIGHT = FrameSampling(frames=8, max_pixels=12 * 28 * 28)
+EIGHT = Sampling(frames=8, max_pixels=12 * 28 * 28)
 MADE_OF = {"model": "sha256:1", "engine": {"dtype": "float32"}}
 
 Read = Callable[..., Callable[[CaptionRequest], CaptionRequest]]
@@ -556,7 +556,7 @@ def by_hand(
     """Return a reader whose clips come from ``read``, which is told what is asked of the sound."""
 
     class Pool(DecodePool):
-        def read(self, path: Path, sampling: FrameSampling, **asked: bool) -> Clip:
+        def read(self, path: Path, sampling: Sampling, **asked: bool) -> Clip:
             return read(**asked)
 
     return Reader(Pool(0), EIGHT, sound=sound, store=store, made_of=MADE_OF, **more)

@@ -25,7 +25,7 @@ from tests.ugc_models.conftest import SharedEngine
 from ugc_models.captions import Caption
 from ugc_models.engine.local import EngineStartError
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import CheckpointError
 from ugc_models.store import CaptionStoreError
 
@@ -121,7 +121,7 @@ def expected(reference: Reference) -> Callable[[Doc], Expected]:
             chat, add_generation_prompt=True, tokenize=False
         )
         prompt = prompt if isinstance(prompt, str) else prompt[0]
-        clip = read_clip(doc["videos"][0], FrameSampling(**SAMPLING)) if doc["videos"] else None
+        clip = read_clip(doc["videos"][0], Sampling(**SAMPLING)) if doc["videos"] else None
         written = reference.generate(prompt, clip, tokens=TOKENS)
         end = next((i for i, token in enumerate(written.tokens) if token in ends), None)
         used = written.tokens if end is None else written.tokens[: end + 1]

@@ -22,8 +22,8 @@ from typing import IO, cast
 
 from ugc_models.decoding.messages import BrokenMessage, receive
 from ugc_models.media.clip import Clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import Limits, MediaError
+from ugc_models.media.sampling import Sampling
 
 MEMORY = 4 << 30
 """Bytes of address space that a worker may have; the largest picture allowed takes half."""
@@ -66,7 +66,7 @@ class DecodePool:
         self.close()
 
     def read(
-        self, path: Path, sampling: FrameSampling, *, sound: bool, align_sound: bool = True
+        self, path: Path, sampling: Sampling, *, sound: bool, align_sound: bool = True
     ) -> Clip:
         """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
 

@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from ugc_models.decoding.messages import send, send_error
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import Limits, MediaError, OutOfMemoryError
+from ugc_models.media.sampling import Sampling
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def _answer(line: bytes, answers: BinaryIO) -> None:
     try:
         clip = read_clip(
             question["path"],
-            FrameSampling(**question["sampling"]),
+            Sampling(**question["sampling"]),
             sound=question["sound"],
             align_sound=question["align_sound"],
             limits=Limits(**question["limits"]),

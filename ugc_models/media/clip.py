@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ugc_models.media.container import open_media
-from ugc_models.media.frame_sampling import FrameSampling, select
 from ugc_models.media.joins import Joins
 from ugc_models.media.limits import TRACKS_TRIED, Deadline, Limits, MediaError
+from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
 from ugc_models.media.sound import Clock, read_sound
 from ugc_models.media.timeline import Timeline, read_timeline
@@ -55,7 +55,7 @@ class Clip:
     source_size: tuple[int, int]
     """Width and height as displayed, in square pixels, before scaling."""
     capped: bool
-    """True when ``FrameSampling.max_frames`` made ``fps`` lower than was asked for."""
+    """True when ``Sampling.max_frames`` made ``fps`` lower than was asked for."""
     decode_errors: int
     """Packets and frames of the picture that were found damaged, as far as it was decoded."""
     lost_seconds: float
@@ -78,7 +78,7 @@ class Clip:
 
 def read_clip(
     path: str | PathLike[str],
-    sampling: FrameSampling | None = None,
+    sampling: Sampling | None = None,
     *,
     sound: bool = True,
     align_sound: bool = True,
@@ -93,7 +93,7 @@ def read_clip(
     ``limits``, and ``OutOfMemoryError`` for want of memory. Why there is no sound is in
     ``sound_missing``.
     """
-    job = _Job(Path(path), sampling or FrameSampling(), Deadline(limits or Limits()), threads)
+    job = _Job(Path(path), sampling or Sampling(), Deadline(limits or Limits()), threads)
     clip, start, joins = _read_picture(job)
     if not sound:
         return clip
@@ -132,7 +132,7 @@ class _Job:
     """What is read, and how."""
 
     path: Path
-    sampling: FrameSampling
+    sampling: Sampling
     deadline: Deadline
     threads: int
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from ugc_models.media.frame_sampling import FrameSampling, target_size
 from ugc_models.media.limits import MediaError
+from ugc_models.media.sampling import Sampling, target_size
 
 if TYPE_CHECKING:
     from av.buffer import Buffer
@@ -74,7 +74,7 @@ class Scaler:
     scaling needs it in RGB at full size.
     """
 
-    def __init__(self, sampling: FrameSampling, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, sampling: Sampling, pixel_aspect: Fraction | None) -> None:
         self._sampling = sampling
         self._pixel_aspect = pixel_aspect if pixel_aspect else Fraction(1)
         self._reformatter = VideoReformatter()

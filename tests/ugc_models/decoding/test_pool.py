@@ -20,10 +20,10 @@ from tests.support.clips import write_clip
 from ugc_models.decoding import pool as module
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import Limits, MediaError, OutOfMemoryError
+from ugc_models.media.sampling import Sampling
 
-FEW = FrameSampling(frames=6, max_pixels=12 * 28 * 28)
+FEW = Sampling(frames=6, max_pixels=12 * 28 * 28)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ class TestWorkers:
             pool.read(clip, FEW, sound=False)
             [worker] = workers()
             needed = worker.memory_info().vms
-        many = FrameSampling(frames=700, max_pixels=200_000, min_pixels=190_000)
+        many = Sampling(frames=700, max_pixels=200_000, min_pixels=190_000)
         for more in (1 << 20, 8 << 20):  # it is lacking when the file is opened, or later
             with (
                 DecodePool(1, memory=needed + more) as pool,

@@ -17,7 +17,7 @@ from tests.support.engine import QUICK
 from ugc_models.engine.base import EngineRequest
 from ugc_models.engine.local import LocalEngine
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 from ugc_models.prompt import ChatTemplate, conversation
 
 SAMPLING = {"temperature": 0.0, "max_tokens": 24, "ignore_eos": True}
@@ -30,7 +30,7 @@ def request(checkpoint: Path, path: Path) -> EngineRequest:
         {"type": "text", "text": "Describe the clip and its sound."},
     ]
     chat = conversation([{"role": "user", "content": content}], None)
-    clip = read_clip(path, FrameSampling(fps=2.0, max_pixels=12 * 28 * 28))
+    clip = read_clip(path, Sampling(fps=2.0, max_pixels=12 * 28 * 28))
     prompt = ChatTemplate(str(checkpoint)).render(chat)
     return request_about(clip, prompt, SAMPLING)
 

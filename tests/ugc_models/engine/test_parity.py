@@ -28,11 +28,11 @@ from ugc_models.config import Settings
 from ugc_models.engine.family import QWEN2_5
 from ugc_models.engine.local import LocalEngine
 from ugc_models.media.clip import Clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 
 pytestmark = pytest.mark.engine
 
-SMALL = FrameSampling(max_pixels=12 * 28 * 28)
+SMALL = Sampling(max_pixels=12 * 28 * 28)
 TINY = {"min_pixels": 1, "max_pixels": 28 * 28}
 
 

@@ -15,7 +15,7 @@ from tests.support.transformers_reference import Reference
 from ugc_models.engine import positions
 from ugc_models.engine.family import Family, ProcessorInputs, family_of
 from ugc_models.media.clip import Clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 from ugc_models.testing.tiny_omni import FAMILIES, build_tiny_omni
 
 pytestmark = pytest.mark.engine
@@ -53,7 +53,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     case = Case({"width": 270, "height": 480, "seconds": 5.05}, {"frames": 9})
     # 196 and 448 are no whole tokens of either family: frames that a processor must scale.
-    sampling = FrameSampling(factor=2, max_pixels=100_176)
+    sampling = Sampling(factor=2, max_pixels=100_176)
     return read_case(tmp_path_factory.mktemp("clip") / "a.mp4", case, sampling)
 
 

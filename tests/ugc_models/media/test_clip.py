@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.clips import write_clip
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import Limits, MediaError
+from ugc_models.media.sampling import Sampling
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 def attempt(path: Path) -> Clip | str:
     """Read a file that may be broken: a well-formed clip, or the reason why there is none."""
     try:
-        clip = read_clip(path, FrameSampling(frames=8), limits=Limits(decode_seconds=60))
+        clip = read_clip(path, Sampling(frames=8), limits=Limits(decode_seconds=60))
     except MediaError as error:
         assert 10 < len(str(error)) < 120 and "\n" not in str(error)
         return str(error)

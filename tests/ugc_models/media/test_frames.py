@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.clips import CORNERS, read_corners, read_index, write_clip
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import Limits
+from ugc_models.media.sampling import Sampling
 
 SILENT: dict[str, Any] = {"audio": None}
 
@@ -62,14 +62,14 @@ def test_exactly_the_frames_shown_at_the_grid_times_are_taken(name: str, tmp_pat
     path = write_clip(tmp_path / suffix, **{**SILENT, "seconds": 3.0, **settings})
     times, numbers = everything_in(path)
 
-    clip = read_clip(path, FrameSampling(frames=16))
+    clip = read_clip(path, Sampling(frames=16))
     expected = [shown_at(times, at) for at in np.linspace(0, times[-1], 16)]
     assert indices(clip) == [numbers[position] for position in expected]
     assert clip.times == pytest.approx([times[position] for position in expected], abs=1e-6)
     assert clip.fps == pytest.approx(15 / times[-1])
     assert clip.decode_errors == 0 and clip.lost_seconds == 0
 
-    clip = read_clip(path, FrameSampling(fps=3.0))
+    clip = read_clip(path, Sampling(fps=3.0))
     expected = [shown_at(times, k / 3.0) for k in range(len(clip.frames))]
     assert indices(clip) == [numbers[position] for position in expected]
     assert len(clip.frames) % 2 == 0 and clip.fps == 3.0
@@ -80,16 +80,16 @@ def test_exactly_the_frames_shown_at_the_grid_times_are_taken(name: str, tmp_pat
 def test_without_stored_times_frames_keep_the_order_of_display(codec: str, tmp_path: Path) -> None:
     """AVI stores no presentation times; with B-frames, packets are not in order of display."""
     path = write_clip(tmp_path / "a.avi", codec=codec, b_frames=2, seconds=2.0, audio=None)
-    clip = read_clip(path, FrameSampling(frames=50))
+    clip = read_clip(path, Sampling(frames=50))
     assert indices(clip) == list(range(50))
     assert clip.times == pytest.approx(np.arange(50) / 25)
-    assert indices(read_clip(path, FrameSampling(fps=5.0))) == list(range(0, 50, 5))
+    assert indices(read_clip(path, Sampling(fps=5.0))) == list(range(0, 50, 5))
 
 
 def test_a_variable_frame_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -> None:
     times = [k / 60 for k in range(60)] + [1.0 + k / 5 for k in range(21)]
     path = write_clip(tmp_path / "vfr.mp4", times=times, audio=None)
-    clip = read_clip(path, FrameSampling(frames=6))
+    clip = read_clip(path, Sampling(frames=6))
     assert indices(clip) == [0, 60, 65, 70, 75, 80]
     assert clip.times == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], abs=1e-3)
     assert clip.fps == pytest.approx(1.0)
@@ -97,7 +97,7 @@ def test_a_variable_frame_rate_is_sampled_by_time_not_by_count(tmp_path: Path) -
 
 def test_few_frames_are_each_taken_once(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "few.mp4", times=[0, 0.1, 0.5, 2.0], audio=None)
-    clip = read_clip(path, FrameSampling(frames=32))
+    clip = read_clip(path, Sampling(frames=32))
     assert indices(clip) == [0, 1, 2, 3]
     assert clip.fps == pytest.approx(3 / 2.0)
 
@@ -110,7 +110,7 @@ def test_a_clip_of_one_frame_gives_one(tmp_path: Path) -> None:
 
 
 def test_the_arrays_have_the_promised_types(tmp_path: Path) -> None:
-    clip = read_clip(write_clip(tmp_path / "a.mp4", seconds=1.0), FrameSampling(frames=8))
+    clip = read_clip(write_clip(tmp_path / "a.mp4", seconds=1.0), Sampling(frames=8))
     assert clip.frames.dtype == np.uint8 and clip.frames.flags.c_contiguous
     assert clip.frames.shape == (8, 112, 168, 3)
     assert clip.times.dtype == np.float64 and clip.times.shape == (8,)
@@ -134,7 +134,7 @@ def test_frames_that_cannot_be_decoded_are_replaced_by_those_that_can(tmp_path: 
         assert first.is_keyframe and first.pos is not None
         data[first.pos : first.pos + first.size] = bytes(first.size)
     path.write_bytes(data)
-    clip = read_clip(path, FrameSampling(frames=5))
+    clip = read_clip(path, Sampling(frames=5))
     assert clip.decode_errors > 0
     assert indices(clip) == [10, 19, 29, 39, 49]
     assert clip.times[0] == 0.0
@@ -155,8 +155,8 @@ def test_frames_that_outgrow_the_limit_midway_are_not_decoded(tmp_path: Path) ->
     large = write_clip(tmp_path / "l.ts", width=640, height=480, times=later, audio=None)
     both = tmp_path / "both.ts"
     both.write_bytes(small.read_bytes() + large.read_bytes())
-    assert len(read_clip(both, FrameSampling(frames=99)).frames) == 50
-    clip = read_clip(both, FrameSampling(frames=99), limits=Limits(source_pixels=100 * 100))
+    assert len(read_clip(both, Sampling(frames=99)).frames) == 50
+    clip = read_clip(both, Sampling(frames=99), limits=Limits(source_pixels=100 * 100))
     assert indices(clip) == list(range(25))
     assert clip.source_size == (96, 64)
     assert clip.decode_errors > 0

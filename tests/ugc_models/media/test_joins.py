@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.clips import read_index, write_clip
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.joins import NO_JOINS, Mark, begins_anew, find_joins
 from ugc_models.media.limits import MediaError
+from ugc_models.media.sampling import Sampling
 
-ALL = FrameSampling(frames=400)
+ALL = Sampling(frames=400)
 
 
 def joined(folder: Path, suffix: str, *seconds: float, **how: Any) -> Path:

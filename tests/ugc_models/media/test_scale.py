@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.support.clips import CORNERS, read_corners, write_clip
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 from ugc_models.media.scale import Orientation
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_colours_of_a_clip_that_is_stored_as_rgb_are_those_that_were_filmed(
 ) -> None:
     file, codec, pix_fmt, options = NOT_YUV[name]
     write_quarters(tmp_path / file, codec, pix_fmt, options)
-    clip = read_clip(tmp_path / file, FrameSampling(scaling=scaling))
+    clip = read_clip(tmp_path / file, Sampling(scaling=scaling))
     for colour, expected in zip(quarters(clip.frames[-1]), QUARTERS, strict=True):
         assert colour == pytest.approx(expected, abs=1)
 
@@ -216,7 +216,7 @@ def test_frames_of_a_clip_are_those_of_the_published_loader(tmp_path: Path, *, b
     numbers = np.linspace(0, len(raw) - 1, 32, dtype=int)
     theirs = np.stack([cv2.resize(raw[number], (236, 422)) for number in numbers])
 
-    sampling = FrameSampling(
+    sampling = Sampling(
         spread="count", scaling="opencv", factor=2, min_pixels=1, max_pixels=100_176
     )
     ours = read_clip(path, sampling).frames[..., ::-1]

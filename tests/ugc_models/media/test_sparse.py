@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.frame_sampling import FrameSampling
 from ugc_models.media.limits import MediaError
+from ugc_models.media.sampling import Sampling
 from ugc_models.media.scale import Scaler
 from ugc_models.media.sparse import Kind, PacketIndex, Step, one_description
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, COUNT, RATE = 96, 64, 90, 30
 SAMPLINGS = (
-    FrameSampling(frames=4),
-    FrameSampling(frames=13),
-    FrameSampling(fps=1.0),
-    FrameSampling(fps=7.0),
+    Sampling(frames=4),
+    Sampling(frames=13),
+    Sampling(fps=1.0),
+    Sampling(fps=7.0),
 )
 
 X264 = {"preset": "veryfast", "x264-params": "log-level=-1:ref=3:"}
@@ -154,7 +154,7 @@ def everything_in(path: Path) -> dict[float, NDArray[np.uint8]]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # what is concealed depends on it
-        scale = Scaler(FrameSampling(), stream.sample_aspect_ratio)
+        scale = Scaler(Sampling(), stream.sample_aspect_ratio)
         shown: dict[float, NDArray[np.uint8]] = {}
         for frame in decoded(stream, container.demux(stream)):
             at = float(frame.time) if frame.time is not None else len(shown) / RATE
@@ -230,7 +230,7 @@ def test_a_picture_that_no_other_is_made_from_is_not_decoded(name: str, tmp_path
     how = ENCODES[name]
     path = encode(tmp_path / "a.mp4", how)
     whole = everything_in(path)
-    times = read_clip(path, FrameSampling(frames=4), sound=False).times
+    times = read_clip(path, Sampling(frames=4), sound=False).times
     with av.open(str(path)) as container:
         shown = [float(each.pts * each.time_base) for each in container.demux(video=0) if each.size]
     spare = {
@@ -241,10 +241,10 @@ def test_a_picture_that_no_other_is_made_from_is_not_decoded(name: str, tmp_path
     }
     assert len(spare) > 10
     spoil(path, spare)
-    clip = read_clip(path, FrameSampling(frames=4), sound=False)
+    clip = read_clip(path, Sampling(frames=4), sound=False)
     assert clip.decode_errors == 0
     check_against(whole, clip)
-    everything = read_clip(path, FrameSampling(frames=COUNT), sound=False)
+    everything = read_clip(path, Sampling(frames=COUNT), sound=False)
     assert everything.decode_errors > 0 or len(everything.frames) < COUNT
 
 
@@ -253,9 +253,7 @@ def test_a_group_is_decoded_as_far_as_a_frame_of_it_is_wanted(name: str, tmp_pat
     how = ENCODES[name]
     path = encode(tmp_path / "a.mp4", how)
     whole = everything_in(path)
-    wanted = {
-        round(at * RATE) for at in read_clip(path, FrameSampling(frames=4), sound=False).times
-    }
+    wanted = {round(at * RATE) for at in read_clip(path, Sampling(frames=4), sound=False).times}
     starts = [
         number
         for number, (_, packet) in enumerate(packets_of(path))
@@ -266,10 +264,10 @@ def test_a_group_is_decoded_as_far_as_a_frame_of_it_is_wanted(name: str, tmp_pat
         tails |= {*range(max(wanted & {*range(start, end)}, default=start) + 1, end)}
     assert len(tails) > COUNT / 3
     spoil(path, tails)
-    clip = read_clip(path, FrameSampling(frames=4), sound=False)
+    clip = read_clip(path, Sampling(frames=4), sound=False)
     assert clip.decode_errors == 0
     check_against(whole, clip)
-    everything = read_clip(path, FrameSampling(frames=COUNT), sound=False)
+    everything = read_clip(path, Sampling(frames=COUNT), sound=False)
     assert everything.decode_errors > 0 or len(everything.frames) < COUNT
 
 
@@ -291,7 +289,7 @@ def test_a_damaged_file_gives_what_a_full_decode_gives(name: str, tmp_path: Path
         with suppress(FFmpegError):  # its header is damaged
             whole = everything_in(path)
         try:
-            clip = read_clip(path, FrameSampling(frames=5), sound=False)
+            clip = read_clip(path, Sampling(frames=5), sound=False)
         except MediaError:
             assert not whole
         else:

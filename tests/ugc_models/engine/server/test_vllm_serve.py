@@ -18,7 +18,7 @@ from ugc_models.engine.local import LocalEngine
 from ugc_models.engine.server.client import RemoteError
 from ugc_models.engine.server.remote import RemoteEngine
 from ugc_models.media.clip import read_clip
-from ugc_models.media.frame_sampling import FrameSampling
+from ugc_models.media.sampling import Sampling
 
 # Starting the server twice is what takes the time.
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -52,7 +52,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory, reference: Reference) -> 
     for index, (clip, sampling) in enumerate(CASES.values()):
         path = folder / f"{index}.mp4"
         write_clip(path, **{"audio": "stereo", **clip})
-        read = read_clip(path, FrameSampling(**{"max_pixels": SMALL, **sampling}), sound=True)
+        read = read_clip(path, Sampling(**{"max_pixels": SMALL, **sampling}), sound=True)
         request = request_about(read, reference.chat(QUESTION), GREEDY, index=index)
         made.append(replace(request, messages=[{"role": "user", "content": CONTENT}]))
     return made

@@ -20,7 +20,7 @@ WIDEST = 200
 
 
 @dataclass(frozen=True)
-class FrameSampling:
+class Sampling:
     """How many frames are taken from a clip, and how large they become.
 
     With ``fps`` unset, ``frames`` frames are spread evenly from the first frame to the last. With
@@ -73,7 +73,7 @@ class Selection:
     """True when ``max_frames`` made the grid coarser than ``fps`` asked for."""
 
 
-def select(times: NDArray[np.float64], duration: float, sampling: FrameSampling) -> Selection:
+def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> Selection:
     """Choose frames by the times at which they are shown.
 
     ``times`` are seconds, (T,), ascending, distinct, the first 0; ``duration`` is in seconds. At a
@@ -125,7 +125,7 @@ def _shown(times: NDArray[np.float64], grid: NDArray[np.float64]) -> tuple[int, 
     return tuple(int(index) for index in found)
 
 
-def target_size(width: int, height: int, sampling: FrameSampling) -> tuple[int, int]:
+def target_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     """Return the (width, height) that a picture of this displayed size is scaled to.
 
     The rule is the ``smart_resize`` of Qwen2-VL (``qwen_vl_utils.vision_process`` and transformers'
