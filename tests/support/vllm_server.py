@@ -22,7 +22,7 @@ KEY = "only-for-the-tests"
 _QUICK = [
     *("--dtype", "float32", "--max-model-len", "8192", "--max-num-seqs", "4", "--enforce-eager"),
     *("--kv-cache-memory-bytes", str(64 << 20), "--skip-mm-profiling"),
-    *("--no-enable-prefix-caching", "--disable-log-stats", "--disable-uvicorn-access-log"),
+    *("--disable-log-stats", "--disable-uvicorn-access-log"),
     *("--distributed-executor-backend", "uni"),  # one process less to start
     # A CPU's random generator cannot be rewound, which a prompt in pieces asks for.
     "--no-enable-chunked-prefill",

@@ -60,6 +60,8 @@ def chat_body(
         body["max_tokens"] = max_model_len  # an engine in process stops there too
     if request.frames is not None:
         body |= {"mm_processor_kwargs": dict(request.processor), "media_io_kwargs": _ALL_FRAMES}
+    if request.cache_salt:
+        body["cache_salt"] = request.cache_salt
     try:
         # The client would find out later, when the clip is in the body.
         json.dumps([body, request.messages], allow_nan=False, ensure_ascii=False).encode()

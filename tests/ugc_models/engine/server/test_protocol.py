@@ -71,10 +71,15 @@ class TestBody:
         every_frame = {"video_backend": "opencv", "num_frames": -1, "fps": -1}
         assert body["media_io_kwargs"] == {"video": every_frame}
 
+    def test_keeps_the_prefix_of_one_sound_from_that_of_another(self) -> None:
+        one, other = sent(clip_request()), sent(clip_request(sound=SOUND[::-1].copy()))
+        assert one["cache_salt"] == sent(clip_request())["cache_salt"] != other["cache_salt"]
+        assert "cache_salt" not in sent(clip_request(sound=None))
+
     def test_of_a_text_has_nothing_of_media(self) -> None:
         body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
         assert body["messages"] == TEXT_ONLY
-        assert not {"mm_processor_kwargs", "media_io_kwargs"} & set(body)
+        assert not {"mm_processor_kwargs", "media_io_kwargs", "cache_salt"} & set(body)
 
     def test_leaves_no_sampling_to_the_checkpoint(self) -> None:
         """What its own ``generation_config.json`` says, a server would take for what is left out.

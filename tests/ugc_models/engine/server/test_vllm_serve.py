@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.asking import ask, request_about
@@ -98,6 +99,19 @@ def test_so_are_sampled_ones_of_the_same_seed(
     # The rest is what no argument says: the checkpoint's own settings must not creep in.
     asked = [replace(request, parameters=sampling) for request in requests[:4]]
     assert ask(remote, asked) == ask(engine_of_the_module, asked)
+
+
+def test_the_same_frames_with_another_sound_are_not_given_the_first_sound(
+    engine_of_the_module: LocalEngine, requests: list[EngineRequest], remote: RemoteEngine
+) -> None:
+    """The server caches prefixes, as it does by default; the engine in process does not."""
+    clip = requests[1]
+    assert clip.sound is not None
+    noise = np.random.default_rng(1).normal(0, 0.3, clip.sound.shape).astype(np.float32)
+    other = replace(clip, sound=noise)
+    [first], [second] = ask(remote, [clip]), ask(remote, [other])
+    assert first.text != second.text
+    assert [second] == ask(engine_of_the_module, [other])
 
 
 def test_it_tells_what_runs_there(remote: RemoteEngine, checkpoint: Path) -> None:
