@@ -1,7 +1,4 @@
-"""All benchmarks that need no GPU: ``python -m benchmarks``, or ``make bench``.
-
-Short: it only starts the others.
-"""
+"""All benchmarks that need no GPU: ``python -m benchmarks``. Short: it only starts the others."""
 
 from __future__ import annotations
 

@@ -41,11 +41,10 @@ _FAULTS: dict[str, Callable[[], Act]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked of judge and endpoint."""
+    """What is asked of judge and endpoint; ``faulty`` is the share of requests that fail."""
 
     what: str
     faulty: float = 0.0
-    """The share of requests that fail."""
     concurrency: int = JudgeSettings.concurrency
 
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clips import PROJECT, Shape, clip_of
+from benchmarks.clips import Shape, clip_of
 from benchmarks.report import RESULTS, Report, Row, machine
 
 FRAMES, PIXELS = 32, 100_352
@@ -104,16 +103,12 @@ WAYS: dict[str, Callable[[], Way]] = {
 }
 
 
-def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report | None:
+def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
     """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.media", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     parser.add_argument("--quick", action="store_true", help="one 8 s clip, once")
-    parser.add_argument("--measure", nargs=2, metavar=("WAY", "FILE"), help="one way, here and now")
     options = parser.parse_args(arguments)
-    if options.measure:
-        print(json.dumps(measure(options.measure[0], Path(options.measure[1]))))
-        return None
     seconds, rounds = (8.0, 1) if options.quick else (60.0, options.rounds)
     shapes = [Shape(seconds=seconds)]
     if not options.quick:
@@ -133,33 +128,30 @@ def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report 
 
 def _rows(shape: Shape, rounds: int, *, full: bool) -> Iterator[Row]:
     path = clip_of(shape)
-    ways = list(WAYS) if full else ["stream", "ours"]
-    taken: dict[str, list[Taken]] = {way: [] for way in ways}
+    taken: dict[str, list[Taken]] = {way: [] for way in (WAYS if full else ("stream", "ours"))}
     for _ in range(rounds):
-        for way in ways:
-            taken[way].append(_run(way, path))
-    for way in ways:
+        for way, each in taken.items():
+            each.append(_run(way, path))
+    for way, own in taken.items():
         what = f"{WAYS[way].__doc__} [keyframe every {shape.keyint}, {shape.b_frames} B-frames]"
-        missing = [each["missing"] for each in taken[way] if "missing" in each]
+        missing = [each["missing"] for each in own if "missing" in each]
         if missing:
             yield Row(f"{what}: {missing[0]}", "CPU", "none")
             continue
         for key, unit in (("CPU", "s"), ("clock", "s"), ("peak", "MiB")):
-            ratios = [each[key] / one[key] for each, one in zip(taken[way], taken["stream"],
-                                                                strict=True)]  # fmt: skip
+            ratios = [each[key] / one[key] for each, one in zip(own, taken["stream"], strict=True)]
             # What a process holds besides makes ratios of memory to the small base meaningless.
             ratio = None if key == "peak" else statistics.median(ratios)
-            yield Row(what, key, statistics.median(each[key] for each in taken[way]), unit, ratio)
+            yield Row(what, key, statistics.median(each[key] for each in own), unit, ratio)
 
 
 def _run(way: str, path: Path) -> Taken:
     """Measure one way once, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.media", "--measure", way, str(path)]
-    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False, timeout=900)
-    if ran.returncode:
-        return {"missing": f"died with exit code {ran.returncode}"}
-    taken: Taken = json.loads(ran.stdout.splitlines()[-1])
-    return taken
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        try:
+            return process.submit(measure, way, path).result()
+        except BrokenExecutor:
+            return {"missing": "its process died"}
 
 
 def measure(way: str, path: Path) -> Taken:

@@ -15,16 +15,21 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure."""
+    """One figure.
+
+    Attributes:
+        what: whose figure it is.
+        measure: what was measured.
+        value: a number, or in words why there is none.
+        unit: of the value.
+        ratio: the value over that of the way compared with, measured in the same round.
+    """
 
     what: str
-    """Whose figure it is."""
     measure: str
     value: float | str
-    """A number, or in words why there is none."""
     unit: str = ""
     ratio: float | None = None
-    """The figure over that of the way compared with, measured in the same round."""
 
     def cells(self) -> tuple[str, ...]:
         """Return what a reader sees."""
@@ -47,11 +52,9 @@ class Report:
     def text(self) -> str:
         """Return the table in Markdown, its columns aligned."""
         lines = [("what", "measure", "value", "unit", "ratio"), *(row.cells() for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(5)]
-        table = [
-            "| " + " | ".join(map(str.ljust, line, widths)) + " |"
-            for line in (lines[0], tuple("-" * width for width in widths), *lines[1:])
-        ]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines.insert(1, tuple("-" * width for width in widths))
+        table = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         notes = [f"- {note}" for note in self.notes]
         return "\n".join([f"# {self.title}", "", *table, "", *notes, "", f"Machine: {machine}."])
@@ -67,24 +70,14 @@ class Report:
 
 def machine(packages: Iterable[str] = ()) -> dict[str, str]:
     """Return what is worth knowing of this machine, and the versions of these packages."""
-    facts = {
-        "cores": str(os.cpu_count()),
-        "CPU": _processor(),
-        "system": platform.system(),
-        "Python": platform.python_version(),
-    }
+    facts = {"cores": str(os.cpu_count()), "CPU": platform.machine(), "system": platform.system()}
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        if line.startswith("model name"):
+            facts["CPU"] = line.partition(":")[2].strip()
+    facts |= {"Python": platform.python_version(), "load": f"{os.getloadavg()[0]:.1f}"}
     for package in packages:
         try:
             facts[package] = version(package)
         except PackageNotFoundError:
             facts[package] = "not installed"
     return facts
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -1,7 +1,7 @@
 """How large the source is, beside what it may be: ``python -m benchmarks.size``.
 
 Counted is Python outside ``tests/``, as git knows it, without empty files. Exit code 1 where a
-limit is passed. Short: it counts lines and knows the limits, and there is no more to it.
+limit is passed. Short: there is no more to it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ SHORT = 60
 
 
 def counts(lines: dict[str, int]) -> Iterator[tuple[str, int, int | None]]:
-    """Yield what is counted, how many there are, and at most how many; None where nothing is said.
-
-    ``lines`` has the lines of each file.
-    """
+    """Yield what is counted in files of so many lines, how many there are, and the most allowed."""
     modules = [name for name in lines if not name.endswith("__init__.py")]
     yield "lines of Python outside tests/", sum(lines.values()), 17_500
     yield "files with content", len(lines), 120

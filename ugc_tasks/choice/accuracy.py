@@ -17,8 +17,8 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.data.questions import read_choice_questions
 from ugc_tasks.results.pairing import pair, refuse_descriptions
-from ugc_tasks.results.scoring import Report, SavedRun, report
-from ugc_tasks.results.statistics import share_estimate
+from ugc_tasks.results.reliability import Interval, share_interval
+from ugc_tasks.results.scoring import Report, SavedRun
 
 _SHOWN_CHARS = 200
 
@@ -28,7 +28,6 @@ class Accuracy:
     """Figures of a choice question, on 0-100 where they are shares.
 
     Attributes:
-        n: questions counted.
         accuracy: share answered rightly; unanswered ones are wrong.
         correct: how many were answered rightly.
         unanswered: how many answers choose no option, or several.
@@ -37,7 +36,6 @@ class Accuracy:
         macro_f1: mean of the F1 of each label that occurs in the references.
     """
 
-    n: int
     accuracy: float
     correct: int
     unanswered: int
@@ -53,25 +51,19 @@ def accuracy(labels: Sequence[str], chosen: Sequence[str | None]) -> Accuracy:
     """
     if not labels or len(labels) != len(chosen):
         raise ValueError("as many answers as labels are needed, and at least one")
-    n = len(labels)
-    counts = Counter(labels)
+    n, counts = len(labels), Counter(labels)
     constant_answer = min(counts, key=lambda label: (-counts[label], label))
-    correct = sum(a == b for a, b in zip(labels, chosen, strict=True))
+    right = Counter(a for a, b in zip(labels, chosen, strict=True) if a == b)
+    # 2PR / (P + R) is this without a division by zero: each of these labels occurs.
+    f1 = [2 * right[each] / (counts[each] + chosen.count(each)) for each in sorted(counts)]
     return Accuracy(
-        n=n,
-        accuracy=100 * correct / n,
-        correct=correct,
+        accuracy=100 * right.total() / n,
+        correct=right.total(),
         unanswered=sum(answer is None for answer in chosen),
         constant=100 * counts[constant_answer] / n,
         constant_answer=constant_answer,
-        macro_f1=100 * fmean(_f1(labels, chosen, label) for label in sorted(counts)),
+        macro_f1=100 * fmean(f1),
     )
-
-
-def _f1(labels: Sequence[str], chosen: Sequence[str | None], label: str) -> float:
-    both = sum(a == b == label for a, b in zip(labels, chosen, strict=True))
-    # 2PR / (P + R), which is this without a division by zero: the label occurs.
-    return 2 * both / (labels.count(label) + chosen.count(label))
 
 
 def score(run: SavedRun) -> Report:
@@ -103,12 +95,12 @@ def score(run: SavedRun) -> Report:
     facts: dict[str, Any] = {"references": source, "references_sha256": questions.sha256}
     names = ("accuracy", "constant", "macro_f1", "unanswered")
     metrics: dict[str, float | None] = dict.fromkeys(names)
-    ci95: dict[str, tuple[float, float] | None] = {}
+    ci95: dict[str, Interval | None] = {}
     notes = []
     if answered:
         figures = accuracy([i["label"] for i in answered], [i["chosen"] for i in answered])
         metrics = {name: getattr(figures, name) for name in names}
-        low, high = share_estimate(figures.correct, figures.n).interval or (0.0, 1.0)
+        low, high = share_interval(figures.correct, len(answered))
         ci95 = {"accuracy": (100 * low, 100 * high)}
         facts["constant_answer"] = figures.constant_answer
         if figures.accuracy <= figures.constant and not SPECS[run.task].note:
@@ -116,13 +108,4 @@ def score(run: SavedRun) -> Report:
                 f"always answering {figures.constant_answer!r} gives {figures.constant:.1f}, and "
                 "these answers no more"
             )
-    return report(
-        run,
-        pairing,
-        items,
-        n=len(answered),
-        metrics=metrics,
-        ci95=ci95,
-        facts=facts,
-        notes=notes,
-    )
+    return Report(pairing, items, len(answered), metrics, ci95, facts, notes)

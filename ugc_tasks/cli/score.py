@@ -84,8 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(report.as_json(arguments.task))
     else:
         say(*_lines(arguments.task, report))
-    whole = report.answers_complete if arguments.allow_missing else report.complete
-    return COMPLETE if whole else PARTIAL
+    return COMPLETE if report.complete(allow_missing=arguments.allow_missing) else PARTIAL
 
 
 def _saved_run(arguments: argparse.Namespace) -> SavedRun:
@@ -113,7 +112,7 @@ def _saved_run(arguments: argparse.Namespace) -> SavedRun:
 def _remarks(report: Report, saved: SavedRun) -> list[str]:
     """Return what goes to stderr: clips that are missing, unknown or failed, and the notes."""
     groups = {
-        "clips of the task have no answer": report.missing,
+        "clips of the task have no answer": report.pairing.missing,
         **_unknown(report, saved),
         "clips could not be scored": [i["video_id"] for i in report.items if _failure(i)],
     }
@@ -127,21 +126,22 @@ def _remarks(report: Report, saved: SavedRun) -> list[str]:
 
 def _unknown(report: Report, saved: SavedRun) -> dict[str, list[str]]:
     """Return the answers that do not count, by what their ids are."""
-    if not report.unknown:
+    if not report.pairing.unknown:
         return {}
     files = saved.known_clips()
     known = set().union(*files.values())
-    others = [i for i in report.unknown if i not in NO_REFERENCE]
+    others = [i for i in report.pairing.unknown if i not in NO_REFERENCE]
     strange = "answers are to what is not an id of this benchmark"
     if SPECS[saved.task].asks_some and SPECS["caption"].annotations not in files:
         strange += ", or of a clip that this task does not ask about"
     groups = {
-        "answers are to clips without a public reference": set(report.unknown) - set(others),
+        "answers are to clips without a public reference": set(report.pairing.unknown)
+        - set(others),
         "answers are to clips that this task does not ask about": known.intersection(others),
         strange: set(others) - known,
     }
     return {
-        f"{what}, and do not count": [i for i in report.unknown if i in ids]
+        f"{what}, and do not count": [i for i in report.pairing.unknown if i in ids]
         for what, ids in groups.items()
     }
 
@@ -152,7 +152,7 @@ def _failure(item: Mapping[str, Any]) -> str:
 
 
 def _lines(task: str, report: Report) -> list[str]:
-    lines = [f"{task}: n {report.n}, failed {report.failed}, missing {len(report.missing)}"]
+    lines = [f"{task}: n {report.n}, failed {report.failed}, missing {len(report.pairing.missing)}"]
     if judge := report.facts.get("judge"):
         lines.append(f"judge: {judge['label']}")
     for name, value in report.metrics.items():

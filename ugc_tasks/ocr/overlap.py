@@ -34,7 +34,7 @@ from typing import Any
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.questions import ocr_reference, read_ocr_references
 from ugc_tasks.results.pairing import pair
-from ugc_tasks.results.scoring import Mode, Report, SavedRun, means, report
+from ugc_tasks.results.scoring import Mode, Report, SavedRun, means
 
 MAX_CHARS = 32_768
 """Of a longer answer, the text beyond is not compared: ROUGE-L takes time and memory by its length.
@@ -97,8 +97,22 @@ def _scorer() -> Any:
 
 
 def score(run: SavedRun) -> Report:
-    """Return the mean overlap ``score`` and its four measures, each on 0-1."""
-    references, source, notes = _references(run)
+    """Return the mean overlap ``score`` and its four measures, each on 0-1.
+
+    The authors' recorded files have the reference in each row. It is used if no annotation file is
+    here, so that scoring such a file needs no download. Clips that the file does not mention are
+    unknown then.
+    """
+    name, notes = SPECS[run.task].annotations, []
+    rows = run.answers.answers.items()
+    own = not run.answers.unnamed and all(r.reference is not None for _, r in rows)
+    if own and not run.has_annotation(name):
+        at, source = run.answers.path, "the answers' own file"
+        references = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
+        notes.append(f"compared with the references in {at} itself; --references names others")
+    else:
+        path, source = run.annotation(name)
+        references = read_ocr_references(path)
     pairing = pair(run.answers, references)
     items: list[dict[str, Any]] = []
     for video_id, answer in pairing.read(run.task).items():
@@ -113,36 +127,8 @@ def score(run: SavedRun) -> Report:
     skipped = sum("skipped" in item for item in items)
     if skipped:
         notes.append(f"{skipped} answers without a list of texts are left out (--mode skip)")
-    return report(
-        run,
-        pairing,
-        items,
-        n=len(scored),
-        metrics=metrics,
-        ci95=ci95,
-        facts={"mode": run.mode, "skipped": skipped, "references": source},
-        skipped=skipped,
-        notes=notes,
-    )
-
-
-def _references(run: SavedRun) -> tuple[dict[str, list[str]], str, list[str]]:
-    """Return the references, where they are from, and what should be noted about them.
-
-    The authors' recorded files have the reference in each row. It is used if no annotation file is
-    here, so that scoring such a file needs no download. Clips that the file does not mention are
-    unknown then.
-    """
-    name = SPECS[run.task].annotations
-    rows = run.answers.answers.items()
-    own = not run.answers.unnamed and all(r.reference is not None for _, r in rows)
-    if own and not run.has_annotation(name):
-        at = run.answers.path
-        beside = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
-        note = f"compared with the references in {at} itself; --references names others"
-        return beside, "the answers' own file", [note]
-    path, source = run.annotation(name)
-    return read_ocr_references(path), source, []
+    facts = {"mode": run.mode, "skipped": skipped, "references": source}
+    return Report(pairing, items, len(scored), metrics, ci95, facts, notes)
 
 
 def prediction_text(prediction: Any, mode: Mode) -> str | None:

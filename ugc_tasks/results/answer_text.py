@@ -1,14 +1,10 @@
 """From what a model gave to what is scored, the same for every task and every command.
 
-lmms-eval's filter and scores, judging while captions are made, ``ugc-videocap score`` and
-``ugc_replay`` all call :func:`model_answer`. It cuts out reasoning, and says why there is no answer
-where there is none. A failure is never scored, and a judge is never asked about one.
-
-Programs write texts where their model gave no answer. The forms that are recognised are those of
-lmms-eval's installed models (``[LMMS_EVAL_REQUEST_FAILED ...]``, ``[SAFETY_BLOCKED:...]``, ``Error:
-...``, ``Video ... can not load, check the source``) and those that scripts around an API leave
-behind: an exception's text, an error body, a page of HTML. But a caption may speak of errors, and
-a sign in a clip may show one. Hence two rules:
+Reasoning is cut out, and where there is no answer it is said why: a failure is never scored, and a
+judge is never asked about one. Programs write texts where their model gave no answer: lmms-eval's
+models (``[LMMS_EVAL_REQUEST_FAILED ...]``, ``Error: ...``, ``Video ... can not load, check the
+source``), and scripts around an API (an exception's text, an error body, a page of HTML). But a
+caption may speak of errors, and a sign in a clip may show one. Hence two rules:
 
 * forms that no person writes are failures wherever they are the whole answer, also alone in a list
   or an object;
@@ -24,6 +20,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +31,7 @@ _MAX_REASON = 1000
 _MAX_DEPTH = 8
 _MAX_INTEGER = 2**63
 _INDENT = 64
+_NO_ERROR = frozenset(("", "none", "null", "nan", "false"))
 _STR_OF_NONE = frozenset(("none", "null", "nan", "n/a", "undefined", "no response", "no output"))
 """What a program writes for a missing answer; no caption reads like that."""
 
@@ -44,7 +42,12 @@ _TAG = re.compile(
 )
 """Tags around reasoning: lmms-eval's own two, and those of chat templates it does not know."""
 
-_ANSWER_TAG = re.compile(r"</?\s{0,2}answer\s{0,2}>", re.IGNORECASE)
+_ANSWERED = re.compile(
+    r"<\s{0,2}answer\s{0,2}>((?:(?!</?\s{0,2}answer\s{0,2}>).)*)(?:</\s{0,2}answer\s{0,2}>)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A whole answer in ``<answer>`` tags, as reasoning models write it."""
+
 _ENDED = frozenset(("stop", "eos", "end_turn", "STOP", "FinishReason.STOP"))
 
 _SHOWN = 300
@@ -144,9 +147,7 @@ class ModelAnswer:
 def model_answer(
     value: Any, task: str, *, error: Any = None, generation: Any = None
 ) -> ModelAnswer:
-    """Return what is scored of an answer, or why there is nothing to score.
-
-    Never raises, whatever is given.
+    """Return what is scored of an answer, or why there is nothing to score; never raises.
 
     Args:
         value: the answer: a text, or the JSON value that stands for it in a file; None if missing.
@@ -155,17 +156,16 @@ def model_answer(
         generation: what the model reported of its answer; anything but an object counts as nothing.
     """
     reported = plain_json(generation) if isinstance(generation, Mapping) else None
+    told = reported or {}
     text, reasoned, cut = _without_reasoning(_as_text(value))
-    failure = _reason(error) or _reason((reported or {}).get("error"))
+    failure = reason_of(error) or reason_of(told.get("error"))
     if not failure and cut and _is_blank(text):
         failure = "the model's reasoning was cut off before any answer"
-    failure = failure or _why_missing(
-        value, text, task, reasoned=reasoned, finish=(reported or {}).get("finish_reason")
-    )
+    failure = failure or _why_missing(value, text, task, reasoned, told.get("finish_reason"))
     return ModelAnswer(text, failure, reported)
 
 
-def _why_missing(value: Any, text: str, task: str, *, reasoned: bool, finish: Any) -> str:
+def _why_missing(value: Any, text: str, task: str, reasoned: bool, finish: Any) -> str:
     """Return why a text without a stated error is no answer; empty where it is one."""
     kind = SPECS[task].kind if task in SPECS else "text"
     no_answer = f"the model gave no {subject_of(task)}"
@@ -186,6 +186,12 @@ def _why_missing(value: Any, text: str, task: str, *, reasoned: bool, finish: An
 def subject_of(task: str) -> str:
     """Return what the answer to a task is called: ``caption`` or ``answer``."""
     return "caption" if task.endswith("caption") else "answer"
+
+
+def reason_of(error: Any) -> str:
+    """Return a stated error as a text of bounded length; empty where it states none."""
+    text = _as_text(error or "").strip()
+    return "" if text.lower() in _NO_ERROR else text[:_MAX_REASON]
 
 
 def _as_text(value: Any) -> str:
@@ -222,7 +228,9 @@ def _without_reasoning(text: str) -> tuple[str, bool, bool]:
     kept.append(text[start : opened.start() if opened is not None and sure else None])
     # A blank between the parts, so that they do not make a new tag together.
     answer = " ".join(part for part in kept if part).strip()
-    return (_without_answer_tags(answer) if reasoned else answer), reasoned or sure, sure
+    if reasoned and (whole := _ANSWERED.fullmatch(answer)):
+        answer = whole.group(1).strip()
+    return answer, reasoned or sure, sure
 
 
 def _begins_line(text: str, place: int) -> bool:
@@ -230,36 +238,20 @@ def _begins_line(text: str, place: int) -> bool:
     return before.endswith("\n") or (not before and place <= _INDENT)
 
 
-def _without_answer_tags(text: str) -> str:
-    """Take away ``<answer>`` tags around a whole answer, as reasoning models write them."""
-    tags = list(_ANSWER_TAG.finditer(text))
-    if not tags or tags[0].start() != 0 or "/" in tags[0].group():
-        return text
-    if len(tags) == 1:
-        return text[tags[0].end() :].strip()
-    if len(tags) == 2 and "/" in tags[1].group() and tags[1].end() == len(text):
-        return text[tags[0].end() : tags[1].start()].strip()
-    return text
-
-
 def _is_blank(text: str) -> bool:
     return all(char.isspace() or unicodedata.category(char) in ("Cc", "Cf") for char in text)
 
 
-def _reason(error: Any) -> str:
-    if not error:
-        return ""
-    text = error if isinstance(error, str) else _as_text(error)
-    return storable(text).strip()[:_MAX_REASON]
-
-
-def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
+def plain_json(value: Mapping[str, Any], depth: int = _MAX_DEPTH) -> dict[str, Any]:
     """Return an object that any writer of JSON can write and any reader can read.
 
     NaN, infinity, too large numbers, values nested too deeply or of another type, and half
     characters are replaced by texts that say what they were.
     """
-    return {_key(key): _plain(item, _MAX_DEPTH - 1) for key, item in value.items()}
+    return {
+        storable(key) if isinstance(key, str) else str(_plain(key, 0)): _plain(item, depth - 1)
+        for key, item in value.items()
+    }
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -271,14 +263,10 @@ def _plain(value: Any, depth: int) -> Any:
     if value is None or small or isinstance(value, float):
         return value
     if depth and isinstance(value, Mapping):
-        return {_key(key): _plain(item, depth - 1) for key, item in value.items()}
+        return plain_json(value, depth)
     if depth and isinstance(value, list | tuple):
         return [_plain(item, depth - 1) for item in value]
     return f"({type(value).__name__})"
-
-
-def _key(key: Any) -> str:
-    return storable(key) if isinstance(key, str) else str(_plain(key, 0))
 
 
 def failure_in(text: str, *, shown_text: bool = False) -> str:
@@ -289,13 +277,16 @@ def failure_in(text: str, *, shown_text: bool = False) -> str:
         shown_text: whether the question asks for texts that are seen in the clip (OCR).
     """
     text = text.strip()
-    value = _json(text)
+    value = None
+    if text.startswith(("{", "[", '"')):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(text)
     if _is_certain(text) or _is_error_body(value):
         return _shown(text)
     inner = _only_text(value)
     if inner is not None:
         return _shown(inner) if _is_certain(inner.strip()) else ""
-    return _shown(text) if _is_message(text[:_BEGINNING], shown_text=shown_text) else ""
+    return _shown(text) if _is_message(text[:_BEGINNING], shown_text) else ""
 
 
 def _is_certain(text: str) -> bool:
@@ -306,7 +297,7 @@ def _is_certain(text: str) -> bool:
     )
 
 
-def _is_message(text: str, *, shown_text: bool) -> bool:
+def _is_message(text: str, shown_text: bool) -> bool:
     """Tell whether a text, or the beginning of a longer one, is an error message."""
     beginning = _MESSAGE.match(text)
     if beginning is None:
@@ -326,20 +317,9 @@ def _is_error_body(value: Any) -> bool:
 def _only_text(value: Any) -> str | None:
     """Return the one text that a JSON answer holds; None where it holds no text, or several."""
     for _ in range(3):
-        if isinstance(value, dict) and len(value) == 1:
-            value = next(iter(value.values()))
-        elif isinstance(value, list) and len(value) == 1:
-            value = value[0]
+        if isinstance(value, dict | list) and len(value) == 1:
+            (value,) = value.values() if isinstance(value, dict) else value
     return value if isinstance(value, str) else None
-
-
-def _json(text: str) -> Any:
-    if not text.startswith(("{", "[", '"')):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _shown(text: str) -> str:

@@ -28,7 +28,7 @@ from typing import Any
 from ugc_tasks.common.display import listed
 from ugc_tasks.common.files import DataError, kind, parse_json, quoted, read_values, rows_of
 from ugc_tasks.data.questions import clip_id
-from ugc_tasks.results.answer_text import ModelAnswer, model_answer
+from ugc_tasks.results.answer_text import ModelAnswer, model_answer, reason_of
 
 NO_ANSWER = "the file has no answer"
 """The error of a row without an answer."""
@@ -62,9 +62,15 @@ _NO_TEXT = frozenset(_OTHER_WORDS.split())
 _FAILED = ("caption_failed", "answer_failed")
 """Where samples files of ours say why a clip has no answer."""
 
-_NO_ERROR = frozenset(("", "none", "null", "nan", "false"))
-_MAX_REASON = 1000
+_CHOOSE = "say which with --answer-field (ugc_replay: answer_field=)"
 _MOST_NAMES = 12
+
+Rows = Sequence[tuple[str, Mapping[str, Any]]]
+"""Rows of a file, each with where it stands."""
+
+_Fields = tuple[tuple[str, ...], str | None]
+"""The fields that may hold the model's text, of which the first that a row has does; and the
+reference's."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +158,10 @@ def refuse_twice(path: Path, ids: Iterable[str]) -> None:
         )
 
 
-Rows = Sequence[tuple[str, Mapping[str, Any]]]
-"""Rows of a file, each with where it stands."""
-
-_Found = Iterator[tuple[str, str | None, Mapping[str, Any], SavedAnswer]]
-"""Where it stands, the clip's id, the row, and its answer."""
-
-
-def _answers(path: Path, content: Any, field: str | None) -> _Found:
+def _answers(
+    path: Path, content: Any, field: str | None
+) -> Iterator[tuple[str, str | None, Mapping[str, Any], SavedAnswer]]:
+    """Yield where each row stands, its clip's id, the row, and its answer."""
     annotated = False
     if isinstance(content, dict):
         if "evaluations" in content or ("items" in content and "metrics" in content):
@@ -173,14 +175,14 @@ def _answers(path: Path, content: Any, field: str | None) -> _Found:
         annotated = inside is not None and "question" in content
         content = [content] if inside is None else inside
     rows = list(rows_of(path, content if isinstance(content, list) else [content]))
-    layout = _layout_of(rows, field) if rows else _Layout(())
-    if annotated and field is None and layout.answer == ("answer",):
+    fields = _fields_of(rows, field) if rows else ((), None)
+    if annotated and field is None and fields[0] == ("answer",):
         raise DataError(
             f"{path}: its rows have a question and an 'answer' alone, as annotation files do; if "
             "that is the model's text, say so with --answer-field answer"
         )
     for where, row in rows:
-        yield where, _clip_of(where, row), row, _answer(row, layout)
+        yield where, _clip_of(where, row), row, _answer(row, fields)
 
 
 def _rows_inside(content: Mapping[str, Any]) -> list[Any] | None:
@@ -192,33 +194,26 @@ def _rows_inside(content: Mapping[str, Any]) -> list[Any] | None:
     return lists[0] if _clip_values(first) or _is_unnamed(first) else None
 
 
-def _by_id(path: Path, content: Mapping[str, Any], field: str | None) -> _Found:
+def _by_id(
+    path: Path, content: Mapping[str, Any], field: str | None
+) -> Iterator[tuple[str, str | None, Mapping[str, Any], SavedAnswer]]:
     """Read ``{video_id: answer}``; objects that hold a model's text are read as rows."""
     ids = {key: clip_id(key) for key in content}
     if (bad := next((key for key, video_id in ids.items() if video_id is None), None)) is not None:
         raise DataError(f"{path}: {quoted(bad)} is no video_id")
     objects = [(f"{path}, {ids[k]}", v) for k, v in content.items() if isinstance(v, dict)]
-    layout = None
-    if field is not None or any(_candidates(v) or _reason(v.get("error")) for _, v in objects):
+    fields = None
+    if field is not None or any(_candidates(v) or reason_of(v.get("error")) for _, v in objects):
         if not objects:
             raise DataError(f"{path}: its answers have no fields: leave out --answer-field")
-        layout = _layout_of(objects, field)
+        fields = _fields_of(objects, field)
     for key, value in content.items():
-        if layout is not None and isinstance(value, dict):
-            yield f"{path}, {ids[key]}", ids[key], value, _answer(value, layout)
-        else:
-            yield str(path), ids[key], {}, SavedAnswer(value, NO_ANSWER if value is None else "")
+        row = fields is not None and isinstance(value, dict)
+        answer = SavedAnswer(value, NO_ANSWER if value is None else "")
+        yield str(path), ids[key], {}, _answer(value, fields) if row and fields else answer
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """The fields of a file: the first of ``answer`` that a row has is the model's text."""
-
-    answer: tuple[str, ...]
-    reference: str | None = None
-
-
-def _layout_of(rows: Rows, chosen: str | None = None) -> _Layout:
+def _fields_of(rows: Rows, chosen: str | None = None) -> _Fields:
     """Return which fields hold the model's text and the reference.
 
     Args:
@@ -234,28 +229,28 @@ def _layout_of(rows: Rows, chosen: str | None = None) -> _Layout:
                 f"{rows[0][0].rpartition(', row ')[0]}: no row has the field {quoted(chosen)}; "
                 f"there are {_names(rows)}"
             )
-        return _Layout((chosen,), "ocr" if chosen != "ocr" else None)
+        return (chosen,), "ocr" if chosen != "ocr" else None
     found: dict[str, str] = {}
     for where, row in rows:
         for name in _candidates(row):
             found.setdefault(name, where)
     if set(found) == {"answer", "predict"}:  # the authors' objects and background
-        return _Layout(("predict",), "answer")
+        return ("predict",), "answer"
     if len(found) > 1:
         names = " and ".join(quoted(name) for name in list(found)[:_MOST_NAMES])
         raise DataError(
             f"{list(found.values())[1]}: {len(found)} fields could be the model's text, {names}; "
-            "say which with --answer-field (ugc_replay: answer_field=)"
+            f"{_CHOOSE}"
         )
     if _RESPONSES[0] in found:
-        return _Layout(_RESPONSES, "target")
+        return _RESPONSES, "target"
     if not found and not any(row.get("error") for _, row in rows):
         raise DataError(
             f"{rows[0][0]}: no field is known to hold the model's text, such as caption, "
             f"prediction, response, answer; there are {_names(rows)}; is it a file of annotations? "
-            "If not, say which with --answer-field (ugc_replay: answer_field=)"
+            f"If not, {_CHOOSE}"
         )
-    return _Layout(tuple(found), "ocr")
+    return tuple(found), "ocr"
 
 
 def _candidates(row: Mapping[str, Any]) -> list[str]:
@@ -298,53 +293,22 @@ def _names(rows: Rows) -> str:
     return listed(dict.fromkeys(key for _, row in rows for key in row), _MOST_NAMES) or "none"
 
 
-def _answer(row: Mapping[str, Any], layout: _Layout) -> SavedAnswer:
-    generation = _generation(row.get("generation"))
-    if generation is None and isinstance(finish := row.get("finish_reason"), str):
-        generation = {"finish_reason": finish}
+def _answer(row: Mapping[str, Any], fields: _Fields) -> SavedAnswer:
+    names, reference_name = fields
+    generation = row.get("generation")
+    if not isinstance(generation, dict):
+        finish = row.get("finish_reason")
+        generation = {"finish_reason": finish} if isinstance(finish, str) else None
     errors = (row.get("error"), (generation or {}).get("error"), *map(row.get, _FAILED))
-    error = next(filter(None, map(_reason, errors)), "")
-    value = next((row[name] for name in layout.answer if name in row), None)
-    if layout.answer and set(layout.answer) <= set(_RESPONSES):
-        value = _first(value)
+    error = next(filter(None, map(reason_of, errors)), "")
+    value = next((row[name] for name in names if name in row), None)
+    if set(names) <= set(_RESPONSES):  # a text, or lists of one where it did not unpack them
+        while isinstance(value, list):
+            value = value[0] if value else None
     if value is None and not error:
         error = NO_ANSWER
-    reference = _reference(row.get(layout.reference)) if layout.reference else None
+    reference = row.get(reference_name) if reference_name else None
+    if isinstance(reference, str) and reference.startswith("["):
+        with suppress(DataError):  # lmms-eval writes a list of texts as JSON
+            reference = parse_json(reference, "")
     return SavedAnswer(value, error, reference, generation)
-
-
-def _reference(value: Any) -> Any:
-    """Return a reference; lmms-eval writes one that is a list of texts as JSON."""
-    if isinstance(value, str) and value.startswith("["):
-        with suppress(DataError):
-            return parse_json(value, "")
-    return value
-
-
-def _reason(error: Any) -> str:
-    """Return a row's reason for having no answer; empty where it has none."""
-    if not error or (isinstance(error, str) and error.strip().lower() in _NO_ERROR):
-        return ""
-    return (error if isinstance(error, str) else repr(error))[:_MAX_REASON]
-
-
-def _generation(reported: Any) -> dict[str, Any] | None:
-    """Return what a model reported of its answer, its error and flags as texts."""
-    if not isinstance(reported, dict):
-        return None
-    generation = dict(reported)
-    if "error" in generation:
-        generation["error"] = _reason(generation["error"]) or None
-    if "flags" in generation:
-        flags = generation["flags"] if isinstance(generation["flags"], list) else []
-        generation["flags"] = [flag for flag in flags if isinstance(flag, str)]
-    return generation
-
-
-def _first(responses: Any) -> Any:
-    """Return the first response; lmms-eval writes a text where there is one, else lists."""
-    for _ in range(3):
-        if not isinstance(responses, list):
-            break
-        responses = responses[0] if responses else None
-    return responses

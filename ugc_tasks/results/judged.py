@@ -13,11 +13,7 @@ from ugc_tasks.judge.judge import open_judge
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of
 from ugc_tasks.judge.types import JudgeItem
 from ugc_tasks.results.pairing import pair
-from ugc_tasks.results.reliability import (
-    describe_repeats,
-    measured,
-    total_repeats,
-)
+from ugc_tasks.results.reliability import describe_repeats, measured, total_repeats
 from ugc_tasks.results.rows import (
     ESTIMATE,
     ESTIMATE_UNLIKE,
@@ -28,7 +24,7 @@ from ugc_tasks.results.rows import (
     judged_row,
     points_of,
 )
-from ugc_tasks.results.scoring import Report, SavedRun, means, report
+from ugc_tasks.results.scoring import Report, SavedRun, means
 
 
 def score(run: SavedRun) -> Report:
@@ -71,7 +67,10 @@ def score(run: SavedRun) -> Report:
     metrics, ci95 = means({name: [item[name] for item in scored] for name in names})
     notes: list[str] = []
     if facts["estimate"]:
-        ci95 = {name: _interval(name, metrics[name], len(scored)) for name in names}
+        ci95 = {
+            name: None if mean is None else interval(name.removesuffix(ESTIMATE), mean, len(scored))
+            for name, mean in metrics.items()
+        }
         notes.append("these are estimates from the texts alone: no judge was asked")
         notes += doubts(
             ["".join(item[ESTIMATE_UNLIKE]) for item in scored],
@@ -81,23 +80,16 @@ def score(run: SavedRun) -> Report:
     if noise and noise["judgments"] < noise["judgments_wanted"]:
         came = describe_repeats(noise)
         notes.append(f"{came}; run again, and only those that did not come are asked for")
-    return report(
-        run,
-        pairing,
-        items,
-        n=len(scored),
-        metrics=metrics,
-        ci95=ci95,
-        facts={
-            "coverage": len(scored) / pairing.wanted,
-            "judge": dict(facts),
-            "spent": total_spent([item["judge_spent"] for item in items]),
-            "sanitized": sum(bool(item["sanitized"]) for item in items),
-            "references": source,
-            **({"noise": noise} if noise else {}),
-        },
-        notes=notes,
-        estimate=facts["estimate"],
+    all_facts = {
+        "coverage": len(scored) / pairing.wanted,
+        "judge": dict(facts),
+        "spent": total_spent([item["judge_spent"] for item in items]),
+        "sanitized": sum(bool(item["sanitized"]) for item in items),
+        "references": source,
+        **({"noise": noise} if noise else {}),
+    }
+    return Report(
+        pairing, items, len(scored), metrics, ci95, all_facts, notes, estimate=facts["estimate"]
     )
 
 
@@ -110,7 +102,3 @@ def _noise(items: Sequence[Mapping[str, Any]], task: str, interval: float) -> di
     judgments = [item[NOISE] for item in items if NOISE in item]
     values = measured(judgments, factor=points, points=points == SCALE, interval=interval)
     return {**total_repeats(repeats), "values": values}
-
-
-def _interval(name: str, mean: float | None, n: int) -> tuple[float, float] | None:
-    return None if mean is None else interval(name.removesuffix(ESTIMATE), mean, n)

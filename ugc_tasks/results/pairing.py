@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.files import DataError, quoted
 from ugc_tasks.results.answer_text import ModelAnswer
-from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer, refuse_twice
+from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, refuse_twice
 
 _LONG_REFERENCE = 40
 """Characters of a reference that no model gives by chance."""
@@ -60,13 +60,23 @@ class Pairing:
 
 
 def pair(saved: SavedAnswers, references: Mapping[str, Any]) -> Pairing:
-    """Pair saved answers with a task's references by ``video_id``.
+    """Pair saved answers with a task's references by ``video_id``, in whatever case it is written.
+
+    Answers without an id are found by their number in the task if all their references stand at
+    these numbers, else by a reference that only one clip has.
 
     Raises:
-        DataError: they have no clip in common, so one of the two is another benchmark's; or as
-            ``by_task_id``.
+        DataError: a clip is answered twice, or the clip of an answer cannot be found, or none is
+            one of the task's, so that the file or the task is another benchmark's.
     """
-    answers = by_task_id(saved, references)
+    folded = {video_id.casefold(): video_id for video_id in references}
+    found = [
+        (i if i in references else folded.get(i.casefold(), i), answer)
+        for i, answer in saved.answers.items()
+    ]
+    found += _identified(saved, references)
+    refuse_twice(saved.path, [video_id for video_id, _ in found])
+    answers = dict(found)
     pairs = tuple((i, answers[i]) for i in references if i in answers)
     if not pairs:
         raise DataError(
@@ -81,46 +91,24 @@ def pair(saved: SavedAnswers, references: Mapping[str, Any]) -> Pairing:
     )
 
 
-def by_task_id(saved: SavedAnswers, references: Mapping[str, Any]) -> dict[str, SavedAnswer]:
-    """Return the answers by the ids as the task spells them; upper and lower case are the same.
-
-    Answers without an id are found by their number in the task if all their references stand at
-    these numbers, else by a reference that only one clip has.
-
-    Raises:
-        DataError: a clip is answered twice, or the clip of an answer cannot be found.
-    """
-    folded = {video_id.casefold(): video_id for video_id in references}
-    found = [
-        (i if i in references else folded.get(i.casefold(), i), answer)
-        for i, answer in saved.answers.items()
-    ]
-    found += _identified(saved.unnamed, references)
-    refuse_twice(saved.path, [video_id for video_id, _ in found])
-    return dict(found)
-
-
 def _identified(
-    unnamed: tuple[UnnamedAnswer, ...], references: Mapping[str, Any]
-) -> list[tuple[str, SavedAnswer]]:
-    ids = list(references)
-    targets = [_as_text(reference) for reference in references.values()]
+    saved: SavedAnswers, references: Mapping[str, Any]
+) -> Iterator[tuple[str, SavedAnswer]]:
+    ids, targets = list(references), [_as_text(reference) for reference in references.values()]
     numbered = all(
         0 <= each.document < len(ids) and targets[each.document] == each.target.strip()
-        for each in unnamed
+        for each in saved.unnamed
     )
-    if numbered:
-        return [(ids[each.document], each.answer) for each in unnamed]
-    counts = Counter(targets)
-    by_target = dict(zip(targets, ids, strict=True))
-    for each in unnamed:
-        if counts[each.target.strip()] != 1:
+    counts, by_target = Counter(targets), dict(zip(targets, ids, strict=True))
+    for each in saved.unnamed:
+        target = each.target.strip()
+        if not numbered and counts[target] != 1:
             raise DataError(
                 f"{each.where}: it has no video_id, and neither its doc_id nor its target tells "
                 "which clip of this task it is of: the run left clips out, or had other "
                 "references; write a video_id into each row"
             )
-    return [(by_target[each.target.strip()], each.answer) for each in unnamed]
+        yield (ids[each.document] if numbered else by_target[target]), each.answer
 
 
 def _copies(
@@ -132,11 +120,13 @@ def _copies(
     should say: labels are noted only if all are right, texts if half of them are.
     """
     answered = [(i, answer.value) for i, answer in pairs if not answer.error]
-    same = [i for i, value in answered if _key(value) == _key(references[i])]
-    long = [
-        i for i in same if isinstance(references[i], str) and len(references[i]) >= _LONG_REFERENCE
+    same = [
+        references[i]
+        for i, value in answered
+        if _as_text(value).casefold() == _as_text(references[i]).casefold()
     ]
-    of_lists = any(isinstance(references[i], list) for i in same)
+    long = [text for text in same if isinstance(text, str) and len(text) >= _LONG_REFERENCE]
+    of_lists = any(isinstance(reference, list) for reference in same)
     enough = len(answered) / 2 if of_lists else len(answered)
     if len(long) < _MANY_LONG and len(same) < max(enough, _MANY):
         return ()
@@ -144,10 +134,6 @@ def _copies(
         f"{len(same)} of {len(answered)} answers are the same as their references, letter for "
         "letter: a perfect model's, or references that were taken for answers (--answer-field)",
     )
-
-
-def _key(value: Any) -> str:
-    return _as_text(value).casefold()
 
 
 def _as_text(value: Any) -> str:

@@ -1,15 +1,16 @@
-"""How far a judge agrees with itself, where ``UGC_JUDGE_REPEATS`` is above 1.
+"""How sure figures are: means over clips, and a judge that was asked more than once.
 
-The model is ``m + c_i + e_ij`` for the judgments of clip ``i``: clips differ (``c``), and the judge
-differs from itself (``e``). Both variances come from one analysis of variance. Clips may have
-different numbers of judgments, because some of them failed. The mean's standard error, its interval
-and the repeats that are enough are of ``e`` alone: what another pass of the same judge over the
-same answers would change. They do not say how far the mean of *other* clips would be
-(``statistics.py`` does), nor whether the judge is right: an error that it makes every time is in no
+Means over clips get Student's t interval, the clips taken as independent. Shares of right answers
+get Wilson's interval (1927), which stays inside 0-1 near its ends, where the constant answers of
+this benchmark are.
+
+Where ``UGC_JUDGE_REPEATS`` is above 1, the model is ``m + c_i + e_ij`` for the judgments of clip
+``i``: clips differ (``c``), and the judge differs from itself (``e``). Both variances come from one
+analysis of variance; clips may have different numbers of judgments, because some failed. The
+mean's standard error, its interval and the repeats that are enough are of ``e`` alone: what another
+pass of the same judge over the same answers would change. They do not say how far the mean of
+*other* clips would be, nor whether the judge is right: an error that it makes every time is in no
 variance.
-
-The judgments come from two entries of a clip's row (``rows.py``). A clip that was judged once has
-neither, so a result of single judgments holds nothing of this.
 
 Sources:
     Searle, Casella, McCulloch: Variance Components (1992), chapter 3: the ANOVA estimators of the
@@ -22,64 +23,51 @@ Sources:
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-from ugc_tasks.results.statistics import LEVEL
-
-_AVERAGE = "average"
-
-_COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of the mean", "enough")
+Interval = tuple[float, float]
 Table = Sequence[Sequence[float]]
 """The judgments of each clip on 0-100, in order; a clip has at least one, not all as many."""
 
-_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+_LEVEL = 0.95
+_Z = NormalDist().inv_cdf((1 + _LEVEL) / 2)
 _SAME = 1e-9  # points: means of the same grades may differ in their last bit
+_COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of the mean", "enough")
 
 
-@dataclass(frozen=True)
-class Noise:
-    """How noisy judgments are. Variances are in squared points of 0-100, shares on 0-1.
+def mean_interval(values: Sequence[float]) -> tuple[float, Interval | None]:
+    """Return the mean of ``values`` and Student's 95 % interval, None below two values.
 
-    A figure is None where it cannot be computed: where no clip has two judgments, and
-    ``clip_variance`` and ``share_of_mean`` also where there is only one clip.
-
-    Attributes:
-        clips: clips with a judgment.
-        judgments: of all clips together.
-        judge_variance: of the judgments of one clip about that clip's own level.
-        clip_variance: of the clips' levels; 0 where the judge's noise explains all that is seen.
-        alpha: Krippendorff's, interval level; 1 is agreement, 0 is chance. None also where all
-            judgments are the same.
-        exact: pairs of judgments of one clip that are equal, of all such pairs.
-        within_one: those at most a point of the judge's scale apart; None for a scale without.
-        standard_error: of the mean over the clips, by the judge's noise alone; points.
-        half_width: the mean lies within so many points of what endless repeats would give, in 95 of
-            100 runs (normal; the variance is taken for known, which it is not for a few clips).
-        share_of_mean: the judge's share of the mean's whole variance, the clips being a sample.
-        enough: judgments a clip, at least 1, at which ``half_width`` is at most ``interval``.
-        interval: points.
+    Raises ``ValueError`` where there is no value, or one that is not finite.
     """
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError("a mean needs at least one value, and finite ones")
+    mean, n = fmean(values), len(values)
+    if n < 2:
+        return mean, None
+    from scipy.special import stdtrit
 
-    clips: int
-    judgments: int
-    judge_variance: float | None
-    clip_variance: float | None
-    alpha: float | None
-    exact: float | None
-    within_one: float | None
-    standard_error: float | None
-    half_width: float | None
-    share_of_mean: float | None
-    enough: int | None
-    interval: float
+    half = float(stdtrit(n - 1, (1 + _LEVEL) / 2)) * stdev(values, mean) / math.sqrt(n)
+    return mean, (mean - half, mean + half)
 
 
-def noise_of(table: Table, *, point: float | None, interval: float) -> Noise:
+def share_interval(count: int, n: int) -> Interval:
+    """Return Wilson's 95 % interval of the share ``count`` of ``n``, on 0-1.
+
+    Raises ``ValueError`` where ``count`` is no number from 0 to ``n``, or ``n`` is 0.
+    """
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"{count} of {n} is no share")
+    share, z = count / n, _Z
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def noise_of(table: Table, *, point: float | None, interval: float) -> dict[str, Any]:
     """Return how noisy the judgments of ``table`` are.
 
     Args:
@@ -87,12 +75,31 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> Noise:
         point: a point of the judge's scale, in those of ``table``; None where it has none.
         interval: the half-width, in points, that ``enough`` is for.
 
+    Returns:
+        The figures below, variances in squared points of 0-100 and shares on 0-1. One that cannot
+        be computed is None: most where no clip has two judgments, ``clip_variance`` and
+        ``share_of_mean`` also where there is only one clip.
+
+        * ``clips``, ``judgments``: how many of them.
+        * ``judge_variance``: of the judgments of one clip about that clip's own level.
+        * ``clip_variance``: of the clips' levels; 0 where the judge's noise explains all.
+        * ``alpha``: Krippendorff's, interval level; 1 is agreement, 0 is chance. None also where
+          all judgments are the same.
+        * ``exact``: pairs of judgments of one clip that are equal, of all such pairs.
+        * ``within_one``: those at most ``point`` apart.
+        * ``standard_error``: of the mean over the clips, by the judge's noise alone; points.
+        * ``half_width``: the mean lies within so many points of what endless repeats would give, in
+          95 of 100 runs (the variance is taken for known, which it is not for a few clips).
+        * ``share_of_mean``: the judge's share of the mean's variance, the clips being a sample.
+        * ``enough``: judgments a clip at which ``half_width`` is at most ``interval``.
+        * ``interval``: as given.
+
     Raises:
         ValueError: no clip, a clip without a judgment, or a value that is not finite.
     """
     if not table or not all(table) or not all(math.isfinite(x) for row in table for x in row):
         raise ValueError("noise is computed from at least one clip, each with finite judgments")
-    clips, total = len(table), sum(map(len, table))
+    clips = len(table)
     judge, between = _variances(table)
     exact, within = _agreeing(table, point)
     error = share = enough = None
@@ -103,24 +110,24 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> Noise:
         enough = max(1, math.ceil(judge * (_Z / interval) ** 2 / clips))
         if between is not None and a_clip + between > 0:
             share = a_clip / (a_clip + between)
-    return Noise(
-        clips=clips,
-        judgments=total,
-        judge_variance=judge,
-        clip_variance=between,
-        alpha=_alpha([row for row in table if len(row) > 1]),
-        exact=exact,
-        within_one=within,
-        standard_error=error,
-        half_width=None if error is None else _Z * error,
-        share_of_mean=share,
-        enough=enough,
-        interval=interval,
-    )
+    return {
+        "clips": clips,
+        "judgments": sum(map(len, table)),
+        "judge_variance": judge,
+        "clip_variance": between,
+        "alpha": _alpha([row for row in table if len(row) > 1]),
+        "exact": exact,
+        "within_one": within,
+        "standard_error": error,
+        "half_width": None if error is None else _Z * error,
+        "share_of_mean": share,
+        "enough": enough,
+        "interval": interval,
+    }
 
 
 def _variances(table: Table) -> tuple[float | None, float | None]:
-    """Return the variance within clips and between them; see the module for the source."""
+    """Return the variance within clips and between them."""
     clips, total = len(table), sum(map(len, table))
     if total == clips:
         return None, None
@@ -140,8 +147,7 @@ def _alpha(table: Table) -> float | None:
         return None
     # Mean squared differences of pairs are twice the variances: of one clip, and of all values.
     observed = math.fsum(len(row) * _squares(row) / (len(row) - 1) for row in table) / len(values)
-    expected = _squares(values) / (len(values) - 1)
-    return 1 - observed / expected
+    return 1 - observed * (len(values) - 1) / _squares(values)
 
 
 def _agreeing(table: Table, point: float | None) -> tuple[float | None, float | None]:
@@ -189,7 +195,7 @@ def describe_repeats(total: Mapping[str, int]) -> str:
 def measured(
     items: Sequence[Mapping[str, Sequence[float]]], *, factor: float, points: bool, interval: float
 ) -> dict[str, dict[str, Any]]:
-    """Return the attributes of :class:`Noise` for each value, and for the ``average`` of several.
+    """Return ``noise_of`` each value, and of the ``average`` of several.
 
     Args:
         items: entries ``judge_noise`` of clips.
@@ -201,40 +207,36 @@ def measured(
     for item in items:
         clip = {name: [factor * value for value in values] for name, values in item.items()}
         if len(clip) > 1:
-            clip[_AVERAGE] = [fmean(each) for each in zip(*clip.values(), strict=True)]
+            clip["average"] = [fmean(each) for each in zip(*clip.values(), strict=True)]
         for name, values in clip.items():
             tables.setdefault(name, []).append(values)
     point = factor if points else None
-    return {
-        name: dataclasses.asdict(noise_of(table, point=point, interval=interval))
-        for name, table in tables.items()
-    }
+    return {name: noise_of(each, point=point, interval=interval) for name, each in tables.items()}
 
 
 def table(values: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the figures of :func:`measured` as lines of a table for a person."""
-    noise = {name: Noise(**figures) for name, figures in values.items()}
-    cells = [["", *_COLUMNS], *([name, *_cells(figures)] for name, figures in noise.items())]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
-    ]
-    interval = next(iter(noise.values())).interval
+
+    def shown(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    rows = [["", *_COLUMNS]]
+    for name, noise in values.items():
+        half, alpha = noise["half_width"], noise["alpha"]
+        rows.append(
+            [
+                name,
+                shown(noise["judge_variance"], ".1f"),
+                shown(noise["clip_variance"], ".1f"),
+                "undefined" if alpha is None else f"{alpha:.3f}",
+                shown(noise["exact"], ".0%"),
+                shown(noise["within_one"], ".0%"),
+                ("-" if half is None else f"±{half:.2f}")
+                + f" ({shown(noise['share_of_mean'], '.0%')})",
+                shown(noise["enough"], "d"),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([r[0].ljust(widths[0]), *map(str.rjust, r[1:], widths[1:])]) for r in rows]
+    interval = next(iter(values.values()))["interval"]
     return [*lines, f"(enough: repeats for ±{interval:g} of the mean, the judge's noise alone)"]
-
-
-def _cells(noise: Noise) -> tuple[str, ...]:
-    half = "-" if noise.half_width is None else f"±{noise.half_width:.2f}"
-    return (
-        _number(noise.judge_variance, ".1f"),
-        _number(noise.clip_variance, ".1f"),
-        "undefined" if noise.alpha is None else f"{noise.alpha:.3f}",
-        _number(noise.exact, ".0%"),
-        _number(noise.within_one, ".0%"),
-        f"{half} ({_number(noise.share_of_mean, '.0%')})",
-        _number(noise.enough, "d"),
-    )
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -10,7 +10,7 @@ import json
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
@@ -40,9 +40,9 @@ class Replayed(str):
     lmms-eval pickles answers to gather them from several ranks.
     """
 
-    generation: dict[str, Any] | None
+    generation: Mapping[str, Any] | None
 
-    def __new__(cls, text: str, generation: dict[str, Any] | None) -> Replayed:
+    def __new__(cls, text: str, generation: Mapping[str, Any] | None) -> Replayed:
         """Return an answer with its ``generation``."""
         answer = super().__new__(cls, text)
         answer.generation = generation
@@ -59,11 +59,10 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     Args:
         answers: a file of answers, for every task of the run; or a folder with one file a task,
-            named after it (``ugc_videocap_ocr.jsonl``); or JSON, ``{"ugc_videocap_ocr": FILE}``.
+            named after it (``ugc_videocap_ocr.jsonl``).
         answer_field: the field of a row that holds the model's text, where several could.
         name: what lmms-eval calls the model in its results and their folder; None: as the file of
             answers is called.
-        model, model_name, pretrained: the same by lmms-eval's own names.
         batch_size, max_batch_size, device: lmms-eval's; without effect.
 
     Raises:
@@ -72,61 +71,49 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     is_simple = False
     keeps_answers = True  # see ugc_models.manifest.bypass
-    _alive: ClassVar[weakref.WeakSet[UgcReplay]] = weakref.WeakSet()
 
     def __init__(
         self,
-        answers: str | Mapping[str, str],
+        answers: str,
         answer_field: str | None = None,
         *,
         name: str | None = None,
-        model: str | None = None,
-        model_name: str | None = None,
-        pretrained: str | None = None,
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
         device: str | None = None,
     ) -> None:
         super().__init__()
-        self.name = _name(answers, name or model or model_name or pretrained)
+        path = Path(str(answers))
+        self.name = _name(path, name)
         field = None if answer_field is None else str(answer_field)
-        files = _files(answers)
-        read = {path: read_answers(path, field) for path in dict.fromkeys(files.values())}
-        self._saved = {task: read[path] for task, path in files.items()}
+        self._saved = {task: read_answers(file, field) for task, file in _files(path).items()}
         self._matched: dict[str, _Answers] = {}
         # This model is made before the tasks are loaded, and lives until their last score.
         answer_from_files(self._answered_first)
-        self._alive.add(self)
         bypass_cache()
-        _name_results()
+        _name_results(weakref.ref(self))
 
     @property
     def device(self) -> str:
         """Where lmms-eval gathers its counts across ranks."""
         return "cpu"
 
-    @classmethod
-    def name_of(cls, source: object) -> str | None:
-        """Return the name of what lmms-eval calls ``source``: this model's, or its name for it."""
-        if isinstance(source, cls):
-            return source.name
-        alive = [model.name for model in cls._alive]
-        return alive[0] if source == "ugc_replay" and len(alive) == 1 else None
-
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Return the saved answer of each request's clip; a missing one is a failure."""
         results = []
         asked: dict[str, set[str]] = {}
-        others: set[str] = set()
+        # A document of another suite may hold large pictures: only its first is read.
+        others = {
+            task
+            for task, split in {request.arguments[-2:] for request in requests}
+            if task not in _SHORT_NAMES and "video_id" not in self.task_dict[task][split][0]
+        }
         for request in requests:
             doc_id, task, split = request.arguments[-3:]
-            documents = self.task_dict[task][split]
-            # A document of another suite may hold large pictures: only the first is read.
-            known = task in _SHORT_NAMES or task in asked
-            if task in others or not (known or "video_id" in documents[0]):
-                others.add(task)
+            if task in others:
                 results.append(GenerationResult(Replayed("", {"error": _OTHER_SUITE})))
                 continue
+            documents = self.task_dict[task][split]
             video_id = documents[doc_id]["video_id"]
             asked.setdefault(task, set()).add(video_id)
             answers, refused = self._answers_to(task, documents)
@@ -192,6 +179,20 @@ def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
     return dict(pairing.pairs), ""
 
 
+def _replayed(saved: SavedAnswer, task: str) -> Replayed:
+    """Return a saved answer as it was given, or why there is none."""
+    value, error, generation = saved.value, saved.error, saved.generation
+    if task in _SHORT_NAMES:  # of another suite's tasks, only the file can say what failed
+        read = saved.read(_SHORT_NAMES[task])
+        error, generation = read.failure, read.generation
+    if error or value is None:
+        generation = {**(generation or {}), "error": error or NOT_SAVED}
+    if value is None:
+        value = ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return Replayed(text, generation)
+
+
 def _warn_of_others(tasks: set[str]) -> None:
     if tasks:
         logger.warning(
@@ -200,7 +201,7 @@ def _warn_of_others(tasks: set[str]) -> None:
         )
 
 
-def _name_results() -> None:
+def _name_results(latest: weakref.ref[UgcReplay]) -> None:
     """Have lmms-eval save the results of this model under its name.
 
     It finds a name only under argument names of its own. Without one it writes into the bare output
@@ -210,43 +211,30 @@ def _name_results() -> None:
     from lmms_eval.utils import sanitize_model_name
 
     original = GeneralConfigTracker.log_experiment_args
-    if getattr(original, "names_replays", False):
-        return
 
     @functools.wraps(original)
     def log_experiment_args(self: Any, model_source: Any, *args: Any, **kwargs: Any) -> None:
         original(self, model_source, *args, **kwargs)
-        if (name := UgcReplay.name_of(model_source)) is not None:
-            self.model_name, self.model_name_sanitized = name, sanitize_model_name(name)
+        model = latest() if model_source == "ugc_replay" else model_source
+        if isinstance(model, UgcReplay):
+            self.model_name = model.name
+            self.model_name_sanitized = sanitize_model_name(model.name)
 
-    log_experiment_args.names_replays = True  # type: ignore[attr-defined]
     GeneralConfigTracker.log_experiment_args = log_experiment_args
 
 
-def _name(answers: str | Mapping[str, str], given: object) -> str:
+def _name(answers: Path, given: object) -> str:
     """Return the model's name: as given, else as the file or folder of answers is called."""
-    if given is not None:
-        name = str(given)
-        if not name.strip("./ ") or not name.isprintable() or len(name) > _MAX_NAME:
-            raise DataError(f"name={shown(name, _MAX_NAME)}: this cannot be the name of a folder")
-        return name
-    several = not isinstance(answers, str) or answers.lstrip().startswith("{")
-    stem = "" if several else Path(str(answers)).absolute().stem
-    return shown(stem, _MAX_NAME).strip("./ ") or "ugc_replay"
+    if given is None:
+        return shown(answers.absolute().stem, _MAX_NAME).strip("./ ") or "ugc_replay"
+    name = str(given)
+    if not name.strip("./ ") or not name.isprintable() or len(name) > _MAX_NAME:
+        raise DataError(f"name={shown(name, _MAX_NAME)}: this cannot be the name of a folder")
+    return name
 
 
-def _files(answers: str | Mapping[str, str]) -> dict[str, Path]:
+def _files(path: Path) -> dict[str, Path]:
     """Return the file of each task; under the empty name one for all tasks."""
-    if isinstance(answers, str) and answers.lstrip().startswith("{"):
-        try:
-            answers = json.loads(answers)
-        except ValueError as error:
-            raise DataError(f"answers={answers!r:.200} is not valid JSON ({error})") from None
-    if isinstance(answers, Mapping):
-        if not answers or not all(isinstance(file, str) for file in answers.values()):
-            raise DataError(f'answers={answers!r:.200} is not {{"TASK": FILE, ...}}')
-        return {task: Path(file) for task, file in answers.items()}
-    path = Path(answers)
     if not path.is_dir():
         return {"": path}
     files: dict[str, Path] = {}
@@ -258,18 +246,3 @@ def _files(answers: str | Mapping[str, str]) -> dict[str, Path]:
     if not files:
         raise DataError(f"{path}: there is no file of answers (.json, .jsonl, .csv) in it")
     return files
-
-
-def _replayed(saved: SavedAnswer, task: str) -> Replayed:
-    """Return a saved answer as it was given, or why there is none."""
-    value, error = saved.value, saved.error
-    generation = dict(saved.generation) if saved.generation is not None else None
-    if task in _SHORT_NAMES:  # of another suite's tasks, only the file can say what failed
-        read = saved.read(_SHORT_NAMES[task])
-        error, generation = read.failure, dict(read.generation) if read.generation else generation
-    if error or value is None:
-        generation = {**(generation or {}), "error": error or NOT_SAVED}
-    if value is None:
-        value = ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return Replayed(text, generation)

@@ -29,8 +29,7 @@ ESTIMATE = "_estimate"
 REPEATS, NOISE = "judge_repeats", "judge_noise"
 """Keys of a row whose clip was judged more than once."""
 
-ESTIMATE_INTERVAL = "interval_of_estimate"
-ESTIMATE_UNLIKE = "unlike_of_estimate"
+ESTIMATE_INTERVAL, ESTIMATE_UNLIKE = "interval_of_estimate", "unlike_of_estimate"
 """Keys of the offline profile's rows: how far off the estimate may be, and why a caption is unlike
 those that it was fitted on. lmms-eval's group would take names with ``average`` for its own."""
 
@@ -40,26 +39,34 @@ def base_row(
 ) -> dict[str, Any]:
     """Return what the row of every task says of its clip.
 
-    A missing answer is counted under ``caption_failed`` or ``answer_failed``.
-
     Args:
         task: short name of the task, a key of ``SPECS``.
         video_id: the clip.
-        answer: what the model answered, or why it did not.
+        answer: what the model answered, or why it did not (``caption_failed``, ``answer_failed``).
         scored: whether the clip has a score.
         wanted: clips in the whole task, those included that this run leaves out.
     """
-    generation = answer.generation
+    told = answer.generation or {}
+    flags = told.get("flags")
+    usable = isinstance(flags, list) and all(isinstance(flag, str) for flag in flags)
+    heard = "unknown"
+    if "heard" in told:
+        heard = "heard" if told["heard"] is True else _label(told, "sound_missing") or "no"
     return {
         "video_id": video_id,
         "n": video_id if scored else "",
         "coverage": {"scored": scored, "of": wanted},
         f"{subject_of(task)}_failed": answer.failure,
-        "clips_heard": _heard(generation),
-        "flagged": _flags(generation),
-        "decoding": _label(generation, "decoding"),
-        "generation": dict(generation) if generation is not None else None,
+        "clips_heard": heard,
+        "flagged": flags if usable else None,
+        "decoding": _label(told, "decoding"),
+        "generation": dict(told) if answer.generation is not None else None,
     }
+
+
+def _label(told: Mapping[str, Any], name: str) -> str:
+    label = told.get(name)
+    return label if isinstance(label, str) else ""
 
 
 def judged_row(
@@ -112,9 +119,7 @@ def _repeats(judgment: Judgment, *, name: str | None) -> dict[str, Any]:
 
     ``judge_repeats`` says how many judgments were wanted and came, and why the others did not
     (``{"wanted": 3, "came": 2, "failures": ["..."]}``); ``judge_noise`` has what each of them said,
-    on the judge's own scale (``{"visual": [4, 4, 5], ...}``).
-
-    ``name`` is what a judgment's only value is called in the results, if not as the judge does.
+    on the judge's own scale (``{"visual": [4, 4, 5], ...}``), an only value under ``name``.
     """
     if not judgment.repeats:
         return {}
@@ -143,7 +148,7 @@ def _figures(task: str, judgment: Judgment, *, estimate: bool) -> dict[str, Any]
     values = {name: score * points for name, score in judgment.scores.items()}
     if task != "caption":
         (value,) = values.values()
-        return {task: value, **(columns({task: value}) if SPECS[task].columns else {})}
+        return columns({task: value}) if SPECS[task].columns else {task: value}
     average = fmean(values.values())
     if not estimate:
         return {**values, "average": average, **columns(values)}
@@ -167,29 +172,5 @@ def figures_of(task: str) -> tuple[str, ...]:
 
 def columns(values: Mapping[str, float]) -> dict[str, Any]:
     """Return published columns of a clip, on 0-100, and their part in the mean of all eight."""
-    return {
-        **values,
-        "overall": {
-            "columns": len(values),
-            "of": len(COLUMNS),
-            "mean": fmean(values.values()),
-        },
-    }
-
-
-def _heard(generation: Mapping[str, Any] | None) -> str:
-    if generation is None or "heard" not in generation:
-        return "unknown"
-    return "heard" if generation["heard"] is True else _label(generation, "sound_missing") or "no"
-
-
-def _label(generation: Mapping[str, Any] | None, name: str) -> str:
-    label = (generation or {}).get(name)
-    return label if isinstance(label, str) else ""
-
-
-def _flags(generation: Mapping[str, Any] | None) -> list[str] | None:
-    flags = None if generation is None else generation.get("flags")
-    if not isinstance(flags, list) or not all(isinstance(flag, str) for flag in flags):
-        return None
-    return flags
+    part = {"columns": len(values), "of": len(COLUMNS), "mean": fmean(values.values())}
+    return {**values, "overall": part}

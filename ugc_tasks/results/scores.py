@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ugc_tasks.common.files import DataError, kind, quoted, read_values
@@ -23,22 +24,11 @@ from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.rows import ESTIMATE, SCALE
 
+ClipScores = Mapping[str, float]
+"""The scores of a clip on 0-100: ``visual``, ``audio``, ``details``, and their ``average``."""
+
 _HIGHEST = 5
 _SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
-
-
-@dataclass(frozen=True)
-class ClipScores:
-    """The scores of one clip, each on 0-100."""
-
-    visual: float
-    audio: float
-    details: float
-
-    @property
-    def average(self) -> float:
-        """Mean of the three."""
-        return (self.visual + self.audio + self.details) / 3
 
 
 @dataclass(frozen=True)
@@ -72,11 +62,13 @@ class ScoreFile:
     @property
     def zeros(self) -> tuple[str, ...]:
         """Clips with a 0 among their scores: failures that were stored as scores."""
-        return tuple(
-            video_id
-            for video_id, clip in self.clips.items()
-            if min(clip.visual, clip.audio, clip.details) == 0
-        )
+        return tuple(video_id for video_id, clip in self.clips.items() if 0 in clip.values())
+
+
+def clip_scores(visual: float, audio: float, details: float) -> ClipScores:
+    """Return the scores of a clip with their average."""
+    scores = dict(zip(DIMENSIONS, (visual, audio, details), strict=True))
+    return {**scores, "average": fmean(scores.values())}
 
 
 def read_scores(path: Path) -> ScoreFile:
@@ -110,16 +102,15 @@ def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
         if not isinstance(scores, dict):
             raise DataError(f"{where} has no scores")
         clips[video_id] = _clip(where, scores, "_score", _HIGHEST, SCALE)
-    return ScoreFile(
-        path, clips, {}, stated_average=_number(content.get("overall_average_percent"))
-    )
+    stated = _number(content.get("overall_average_percent"))
+    return ScoreFile(path, clips, {}, stated_average=stated)
 
 
 def _ours(path: Path, rows: list[Any]) -> ScoreFile:
     clips: dict[str, ClipScores] = {}
     failed: dict[str, str] = {}
     ran: set[str] = set()
-    judges, wanted = set(), set()
+    labels, estimates, wanted = set(), set(), set()
     for where, video_id, row in clip_rows(path, rows):
         if video_id in clips or video_id in failed:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
@@ -128,22 +119,19 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
             raise DataError(
                 f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}"
             )
-        estimate = None  # of a failure, which may be the judge's or the estimate's
         suffix = next((s for s in ("", ESTIMATE) if DIMENSIONS[0] + s in row), None)
         if suffix is not None:
             clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100)
-            estimate = suffix == ESTIMATE
+            estimates.add(suffix == ESTIMATE)
         elif "caption_failed" in row or "judge_failed" in row:
             why = row.get("caption_failed") or row.get("judge_failed") or "not judged"
             failed[video_id] = why if isinstance(why, str) else kind(why)
         else:
             raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
-        judges.add((label or "", estimate))
+        labels.add(label or "")
         wanted.add(_wanted(row.get("coverage")))
         if isinstance(who := row.get("judge_ran"), str):
             ran.update(name.strip() for name in who.split(SEVERAL.strip()) if name.strip())
-    labels = {label for label, _ in judges}
-    estimates = {estimate for _, estimate in judges} - {None}
     if len(labels) > 1 or len(estimates) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
     return ScoreFile(
@@ -167,20 +155,16 @@ def _clip(
         if number is None or not 0 <= number <= highest:
             raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
         values.append(number * factor)
-    return ClipScores(*values)
+    return clip_scores(*values)
 
 
 def _wanted(coverage: Any) -> int | None:
-    """Return how many clips there are in all, from a row's part of them.
-
-    Rows of earlier versions have it as a text, "1/999".
-    """
-    total = coverage.get("of") if isinstance(coverage, dict) else None
-    if isinstance(coverage, str):
+    """Return how many clips there are in all, from a row's part of them, if it is usable."""
+    if isinstance(coverage, str):  # "1/999": rows of earlier versions
         text = coverage.partition("/")[2]
-        total = int(text) if text.isdecimal() and len(text) < 10 else None
-    known = isinstance(total, int) and not isinstance(total, bool) and 0 < total < 10**9
-    return total if known else None
+        return int(text) or None if text.isdecimal() and len(text) < 10 else None
+    total = coverage.get("of") if isinstance(coverage, dict) else None
+    return total if type(total) is int and 0 < total < 10**9 else None
 
 
 def _number(value: Any) -> float | None:

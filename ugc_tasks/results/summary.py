@@ -18,9 +18,9 @@ from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate.model import difference_interval, interval
 from ugc_tasks.judge.parsing import DIMENSIONS
+from ugc_tasks.results.reliability import mean_interval
 from ugc_tasks.results.rows import ESTIMATE, SCALE
 from ugc_tasks.results.scores import ClipScores, ScoreFile
-from ugc_tasks.results.statistics import mean_estimate, paired_difference
 
 COLUMNS = (*DIMENSIONS, "average")
 REFERENCES = 999
@@ -34,15 +34,15 @@ def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> d
 
     ``references`` are the clips with a public reference; None: as is known of the published files.
     """
+    clips = list(scores.clips.values())
     if references is None:
         wanted = scores.wanted or REFERENCES
-        known = {i: clip for i, clip in scores.clips.items() if i not in NO_REFERENCE}
+        stray = [video_id for video_id in scores.clips if video_id in NO_REFERENCE]
     else:
         wanted = len(references)
-        known = {i: clip for i, clip in scores.clips.items() if i in references}
-    stray = [video_id for video_id in scores.clips if video_id not in known]
-    clips = list(scores.clips.values())
-    of_known = {"n": len(known), **_columns(list(known.values()), estimate=scores.estimate)}
+        stray = [video_id for video_id in scores.clips if video_id not in references]
+    known = [clip for video_id, clip in scores.clips.items() if video_id not in stray]
+    of_known = {"n": len(known), **_columns(known, estimate=scores.estimate)}
     return {
         "file": str(scores.path),
         "n": len(clips),
@@ -64,34 +64,38 @@ def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
     means: dict[str, float] = {}
     intervals: dict[str, list[float] | None] = {}
     for name in COLUMNS if clips else ():
-        found = mean_estimate([getattr(clip, name) for clip in clips])
-        pair, label = found.interval, name
+        mean, pair = mean_interval([clip[name] for clip in clips])
+        label = name
         if estimate:
             # The estimate is off in the same way for all clips: their spread does not show it.
-            pair, label = interval(name, found.mean, len(clips)), name + ESTIMATE
-        means[label], intervals[label] = found.mean, pair and list(pair)
+            pair, label = interval(name, mean, len(clips)), name + ESTIMATE
+        means[label], intervals[label] = mean, pair and list(pair)
     return {**means, "ci95": intervals}
 
 
 def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
-    """Return how a file differs from a baseline, clip by clip, on the clips that both have."""
-    result: dict[str, Any] = {"baseline": str(baseline.path), "n": 0, "ci95": {}}
+    """Return how a file differs from a baseline, clip by clip, on the clips that both have.
+
+    Clips differ far more from each other than models do, and that cancels.
+    """
+    here, there = scores.clips, baseline.clips
+    common = [video_id for video_id in here if video_id in there]
+    result: dict[str, Any] = {
+        "baseline": str(baseline.path),
+        "n": len(common),
+        "ci95": {},
+        "only_here": [video_id for video_id in here if video_id not in there],
+        "only_in_baseline": [video_id for video_id in there if video_id not in here],
+    }
     estimate = scores.estimate or baseline.estimate
     for name in COLUMNS:
-        difference = paired_difference(
-            *({i: getattr(clip, name) for i, clip in f.clips.items()} for f in (scores, baseline))
-        )
-        result["only_here"] = list(difference.only_first)
-        result["only_in_baseline"] = list(difference.only_second)
         label = name + ESTIMATE if estimate else name
-        found = difference.estimate
-        result[label] = found and found.mean
-        if found is not None:
-            result["n"] = found.n
-            pair = found.interval
-            if estimate and found.half_width is not None:
-                pair = difference_interval(name, found.mean, found.half_width)
-            result["ci95"][label] = pair and list(pair)
+        result[label] = None
+        if common:
+            mean, pair = mean_interval([here[i][name] - there[i][name] for i in common])
+            if estimate and pair:
+                pair = difference_interval(name, mean, (pair[1] - pair[0]) / 2)
+            result[label], result["ci95"][label] = mean, pair and list(pair)
     return result
 
 
@@ -99,9 +103,9 @@ def as_published(clips: Sequence[ClipScores]) -> dict[str, float]:
     """Return the columns rounded as the published table has them: see the module."""
     rounded = {}
     for name in DIMENSIONS:
-        mean = _exact_mean([getattr(clip, name) for clip in clips])
+        mean = _exact_mean([clip[name] for clip in clips])
         rounded[name] = float(_half_up(mean / SCALE) * SCALE)
-    all_scores = [getattr(clip, name) for clip in clips for name in DIMENSIONS]
+    all_scores = [clip[name] for clip in clips for name in DIMENSIONS]
     rounded["average"] = float(_half_up(_exact_mean(all_scores)))
     return rounded
 
@@ -132,23 +136,18 @@ def doubts(files: Sequence[ScoreFile]) -> list[str]:
             f"{incomparable}"
         )
     for scores in files:
-        sentences = []
-        if len(scores.ran) > 1:
-            sentences.append(
-                f"the judge changed while judging ({'; '.join(sorted(scores.ran))}): its means are "
-                "over scores of all of them"
-            )
-        if scores.zeros:
-            sentences.append(
-                f"{len(scores.zeros)} clips have a 0, which no judge gives: failures stored as "
-                "scores; they count here, as they do in published figures"
-            )
-        if scores.failed:
-            sentences.append(f"{len(scores.failed)} clips have no score and do not count")
+        ran, zeros, failed = sorted(scores.ran), len(scores.zeros), len(scores.failed)
         stated, clips = scores.stated_average, scores.clips.values()
-        if stated is not None and abs(stated - fmean(c.average for c in clips)) > _TOLERANCE:
-            sentences.append(f"states an average of {stated:.2f}, its clips give another")
-        found += [f"{scores.path}: {sentence}" for sentence in sentences]
+        false = stated is not None and abs(stated - fmean(c["average"] for c in clips)) > _TOLERANCE
+        sentences = {
+            f"the judge changed while judging ({'; '.join(ran)}): its means are over scores of all "
+            "of them": len(ran) > 1,
+            f"{zeros} clips have a 0, which no judge gives: failures stored as scores; they count "
+            "here, as they do in published figures": zeros,
+            f"{failed} clips have no score and do not count": failed,
+            f"states an average of {stated or 0:.2f}, its clips give another": false,
+        }
+        found += [f"{scores.path}: {said}" for said, applies in sentences.items() if applies]
     return found
 
 

@@ -226,7 +226,7 @@ def test_an_empty_answer_counts_in_one_mode_and_is_left_out_in_the_other(tmp_pat
     assert (report.n, report.facts["skipped"]) == (2, 1)
     assert report.metrics["score"] == pytest.approx(1 / 2)
     assert report.items[1] == {"video_id": "PI-2", "skipped": True}
-    assert report.complete, "left out as the mode has it"
+    assert report.complete(), "left out as the mode has it"
 
 
 def test_the_score_is_the_mean_of_its_four_measures(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_failure_is_no_zero(tmp_path: Path) -> None:
     assert report.metrics["score"] == pytest.approx(1 / 2)
     assert report.items[0]["score"] == 1.0
     assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
-    assert not report.complete
+    assert not report.complete()
 
 
 def test_references_in_the_answers_file_stand_in_for_annotations_and_that_is_said(
@@ -263,7 +263,11 @@ def test_annotations_at_hand_go_before_what_the_answers_file_says(tmp_path: Path
         {"home": Home(root=tmp_path, videos=tmp_path, cache=tmp_path, allow_partial=False)},
     ):
         report = scored(tmp_path, ANSWERS, **where)
-        assert (report.n, report.unknown, report.missing) == (1, ("PI-1", "PI-2"), ("PI-4",))
+        assert (report.n, report.pairing.unknown, report.pairing.missing) == (
+            1,
+            ("PI-1", "PI-2"),
+            ("PI-4",),
+        )
         # One word alike: three measures of 1, and ROUGE-2 has no pair of words to find.
         assert report.metrics["score"] == 0.75
 

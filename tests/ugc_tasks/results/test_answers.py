@@ -210,16 +210,15 @@ def test_a_value_of_any_type_is_read_or_refused_in_a_sentence(
         json.dumps([answer.value, answer.generation], allow_nan=False)
 
 
-def test_what_a_model_reported_gets_the_right_types(tmp_path: Path) -> None:
+def test_what_a_model_reported_is_kept_and_its_error_is_a_text(tmp_path: Path) -> None:
     told = {"error": 0, "flags": ["cut", 5, None], "seconds": float("inf"), "x": "a\ud800"}
     row = {"video_id": "PI-1", "filtered_resps": "a", "generation": told}
     answer = read_answers(written(tmp_path, [row])).answers["PI-1"]
-    assert answer.generation == {"error": None, "flags": ["cut"], "seconds": None, "x": "a?"}
-    assert answer.error == ""
+    assert answer.generation == told | {"seconds": None, "x": "a?"}
+    assert (answer.error, answer.read("caption").failure) == ("", "")
     row["generation"] = {"error": {"code": 5}, "flags": "cut"}
     answer = read_answers(written(tmp_path, [row])).answers["PI-1"]
-    assert answer.generation == {"error": "{'code': 5}", "flags": []}
-    assert answer.error == "{'code': 5}"
+    assert answer.error == answer.read("caption").failure == '{"code": 5}'
 
 
 def test_a_long_reason_is_cut(tmp_path: Path) -> None:
@@ -313,7 +312,7 @@ def test_a_failure_has_its_reason(tmp_path: Path) -> None:
         ),
     )
     errors = {i: answer.error for i, answer in read_answers(path).answers.items()}
-    assert errors == {"PI-1": "", "PI-2": "blocked", "PI-3": "{'code': 500}"}
+    assert errors == {"PI-1": "", "PI-2": "blocked", "PI-3": '{"code": 500}'}
 
 
 def test_null_is_a_failure_and_a_blank_text_is_an_answer(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.estimate.model import interval
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
-from ugc_tasks.results.judged import score
-from ugc_tasks.results.scoring import Report, SavedRun
+from ugc_tasks.results.scoring import Report, SavedRun, score
 
 CAPTIONS = {
     "PI-000": SavedAnswer("A man sings."),
@@ -67,10 +66,10 @@ def test_captions_are_judged_and_their_means_are_on_the_published_scale(paid: Ju
         {"visual": 80.0, "audio": 60.0, "details": 80.0, "average": 220 / 3}
     )
     assert (report.n, report.failed) == (2, 1)
-    assert (report.missing, report.unknown) == (("PI-003",), ("PI-999",))
+    assert (report.pairing.missing, report.pairing.unknown) == (("PI-003",), ("PI-999",))
     assert report.facts["coverage"] == 0.5
     assert report.facts["judge"]["profile"] == "rubric"
-    assert not report.complete
+    assert not report.complete()
     assert [item["caption_failed"] for item in report.items] == ["", "", "blocked"]
     assert len(paid.requests) == 2, "nothing is paid for what has no reference or no caption"
 
@@ -159,7 +158,7 @@ def test_the_free_estimate_is_called_one(make_home: Any) -> None:
     assert set(report.metrics) == {
         "visual_estimate", "audio_estimate", "details_estimate", "average_estimate"
     }  # fmt: skip
-    assert report.complete
+    assert report.complete()
 
 
 def test_an_estimate_has_the_interval_of_its_errors_and_not_of_its_clips(make_home: Any) -> None:

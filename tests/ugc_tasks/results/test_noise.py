@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import krippendorff
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ugc_tasks.results.reliability import Noise, noise_of
+from ugc_tasks.results import reliability
 
 Z = 1.959964
 GRADES = [20.0, 40.0, 60.0, 80.0, 100.0]
 
 
-def noise(table: Sequence[Sequence[float]], *, interval: float = 0.5) -> Noise:
+def noise_of(table: Sequence[Sequence[float]], *, point: float | None, interval: float) -> Any:
+    """Return the figures as attributes."""
+    return SimpleNamespace(**reliability.noise_of(table, point=point, interval=interval))
+
+
+def noise(table: Sequence[Sequence[float]], *, interval: float = 0.5) -> Any:
     return noise_of(table, point=20.0, interval=interval)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer
-from ugc_tasks.results.pairing import by_task_id, pair, refuse_descriptions, refuse_options
+from ugc_tasks.results.pairing import pair, refuse_descriptions, refuse_options
 
 SAVED = SavedAnswers(Path("file"), {i: SavedAnswer(i.lower()) for i in ("C", "A", "X")})
 
@@ -29,6 +29,10 @@ def unnamed(*rows: tuple[int, str]) -> SavedAnswers:
         for i, (document, target) in enumerate(rows, 1)
     ]
     return SavedAnswers(Path("file"), {}, tuple(made))
+
+
+def found_by_id(answers: SavedAnswers, asked: dict[str, Any]) -> dict[str, SavedAnswer]:
+    return dict(pair(answers, asked).pairs)
 
 
 def test_pairs_come_in_the_tasks_order_and_the_rest_is_named() -> None:
@@ -58,21 +62,21 @@ def test_upper_and_lower_case_are_one_id() -> None:
 
 def test_answers_without_an_id_are_found_by_number_where_all_references_fit() -> None:
     asked = {"A": "positive", "B": "negative", "C": "positive"}
-    found = by_task_id(unnamed((2, "positive"), (0, "positive"), (1, "negative")), asked)
+    found = found_by_id(unnamed((2, "positive"), (0, "positive"), (1, "negative")), asked)
     assert {i: answer.value for i, answer in found.items()} == {
         "C": "answer 1",
         "A": "answer 2",
         "B": "answer 3",
     }
     texts = {"A": ["one", "two"], "B": ["é"]}
-    found = by_task_id(unnamed((1, '["é"]'), (0, '["one", "two"] ')), texts)
+    found = found_by_id(unnamed((1, '["é"]'), (0, '["one", "two"] ')), texts)
     assert found["B"].value == "answer 1"
 
 
 def test_a_number_below_zero_is_no_document() -> None:
     asked = {"A": "one", "B": "same", "C": "same"}
     with pytest.raises(DataError, match="neither its doc_id nor its target"):
-        by_task_id(unnamed((-1, "same")), asked)
+        found_by_id(unnamed((-1, "same")), asked)
 
 
 def test_failures_are_no_answers_that_could_be_references() -> None:
@@ -85,7 +89,7 @@ def test_failures_are_no_answers_that_could_be_references() -> None:
 def test_where_one_number_does_not_fit_only_references_count(first: int) -> None:
     """The run left out clips: all numbers may be of others."""
     asked = {"A": "one", "B": "two", "C": "three"}
-    found = by_task_id(unnamed((first, "three"), (1, "one")), asked)
+    found = found_by_id(unnamed((first, "three"), (1, "one")), asked)
     assert {i: answer.value for i, answer in found.items()} == {"C": "answer 1", "A": "answer 2"}
 
 
@@ -95,9 +99,9 @@ def test_an_answer_that_fits_no_clip_by_number_or_reference_is_refused() -> None
         with pytest.raises(
             DataError, match=r"file, row 1: it has no video_id.* neither its doc_id"
         ):
-            by_task_id(unnamed(*rows), asked)
+            found_by_id(unnamed(*rows), asked)
     with pytest.raises(DataError, match="answered more than once: B"):
-        by_task_id(unnamed((1, "negative"), (1, "negative")), asked)
+        found_by_id(unnamed((1, "negative"), (1, "negative")), asked)
 
 
 def test_long_answers_that_equal_their_references_are_noted() -> None:

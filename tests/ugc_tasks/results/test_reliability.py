@@ -1,10 +1,20 @@
-"""How far a judge agrees with itself: what came of the repeats, and the figures of them."""
+"""What a mean is worth, and how far a judge agrees with itself."""
 
 from __future__ import annotations
 
+import math
+import random
+
 import pytest
 
-from ugc_tasks.results.reliability import describe_repeats, measured, table, total_repeats
+from ugc_tasks.results.reliability import (
+    describe_repeats,
+    mean_interval,
+    measured,
+    share_interval,
+    table,
+    total_repeats,
+)
 
 
 def repeats(came: int, wanted: int) -> dict[str, int]:
@@ -69,3 +79,58 @@ def test_a_figure_that_cannot_be_computed_is_a_dash() -> None:
     noise = measured([{"audio": [4]}], factor=20, points=True, interval=0.5)
     assert noise["audio"]["judgments"] == 1
     assert table(noise)[1].split() == ["audio", "-", "-", "undefined", "-", "-", "-", "(-)", "-"]
+
+
+# --- means and shares of clips ---
+
+
+def test_a_mean_has_students_interval() -> None:
+    # Mean 3, standard deviation sqrt(2.5), t(4) = 2.7764: 2.7764 * sqrt(2.5 / 5) = 1.9632.
+    mean, interval = mean_interval([1, 2, 3, 4, 5])
+    assert mean == 3.0
+    assert interval == pytest.approx((3 - 1.96324, 3 + 1.96324), abs=1e-4)
+
+
+def test_one_value_has_no_interval_and_none_has_no_mean() -> None:
+    assert mean_interval([7.0]) == (7.0, None)
+    for values in ([], [1.0, math.nan], [math.inf]):
+        with pytest.raises(ValueError, match="at least one value"):
+            mean_interval(values)
+
+
+def test_two_values_have_an_interval_and_a_wide_one() -> None:
+    # t(1) = 12.7062, standard error 1.
+    assert mean_interval([1.0, 3.0])[1] == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-4)
+
+
+def test_equal_values_leave_no_doubt() -> None:
+    assert mean_interval([4.0] * 10) == (4.0, (4.0, 4.0))
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    rng = random.Random(7)
+    covered = 0
+    for _ in range(1000):
+        low, high = mean_interval([rng.gauss(50, 10) for _ in range(6)])[1] or (0, 0)
+        covered += low <= 50 <= high
+    assert 930 <= covered <= 970
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    # Wilson's interval of 633 of 669: 0.9266 to 0.9608.
+    assert share_interval(633, 669) == pytest.approx((0.92641, 0.96090), abs=1e-4)
+
+
+def test_a_share_of_all_or_nothing_is_still_in_doubt() -> None:
+    assert share_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert share_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    for count, n in ((1, 0), (-1, 5), (6, 5)):
+        with pytest.raises(ValueError, match="is no share"):
+            share_interval(count, n)
+
+
+def test_no_share_is_below_nothing_or_above_all() -> None:
+    for n in range(1, 300):
+        for count in (0, n):
+            low, high = share_interval(count, n)
+            assert 0 <= low < high <= 1

@@ -82,16 +82,6 @@ def test_a_folder_has_a_file_for_each_task(tmp_path: Path) -> None:
     assert answers(model, {TONE: ["PI-1"], OCR: ["PI-1"]}) == ["Positive", '["a", "é"]']
 
 
-@pytest.mark.parametrize("as_text", [True, False], ids=["as on the command line", "as in Python"])
-def test_a_mapping_names_the_file_of_each_task(tmp_path: Path, as_text: bool) -> None:
-    files = {
-        TONE: str(write(tmp_path / "a.json", {"PI-1": "Positive"})),
-        OCR: str(write(tmp_path / "b.json", {"PI-1": "text"})),
-    }
-    model = UgcReplay(json.dumps(files) if as_text else files)
-    assert answers(model, {OCR: ["PI-1"], TONE: ["PI-1"]}) == ["text", "Positive"]
-
-
 def test_a_clip_without_a_saved_answer_is_a_failure_and_reported(
     tmp_path: Path, warnings: list[str]
 ) -> None:
@@ -157,19 +147,14 @@ def test_a_bad_file_is_refused_before_any_task_is_loaded(
     path = write(tmp_path / "bad.json", content)
     with pytest.raises(DataError, match=reason):
         UgcReplay(str(path))
-    with pytest.raises(DataError, match=reason):
-        UgcReplay(json.dumps({TONE: str(path)}))
 
 
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("{not json", "not valid JSON"),
         ("[1]", "cannot be read"),
         ("nowhere.jsonl", "nowhere.jsonl: cannot be read"),
         ("", "no file of answers (.json, .jsonl, .csv) in it"),
-        ("{}", 'is not {"TASK": FILE, ...}'),
-        ('{"ugc_videocap_tone": 3}', "is not {"),
     ],
 )
 def test_what_names_no_answers_is_refused(
@@ -318,9 +303,6 @@ def tracked(model: Any, arguments: str) -> GeneralConfigTracker:
     [
         ({}, "captions of a model"),
         ({"name": "org/a model"}, "org/a model"),
-        ({"model_name": "a"}, "a"),
-        ({"model": "a"}, "a"),
-        ({"pretrained": "a"}, "a"),
         ({"name": 7}, "7"),
     ],
 )
@@ -337,10 +319,9 @@ def test_results_are_filed_under_the_model_s_name(
     assert tracked("another", "").model_name == ""
 
 
-def test_several_files_are_called_after_their_folder_or_the_model(tmp_path: Path) -> None:
-    path = write(tmp_path / f"{TONE}.json", {"PI-1": "one"})
+def test_several_files_are_called_after_their_folder(tmp_path: Path) -> None:
+    write(tmp_path / f"{TONE}.json", {"PI-1": "one"})
     assert UgcReplay(str(tmp_path)).name == tmp_path.name
-    assert UgcReplay(json.dumps({TONE: str(path)})).name == "ugc_replay"
     odd = write(tmp_path / ("x\x1b[31m" + "y" * 150 + ".json"), {"PI-1": "one"})
     assert UgcReplay(str(odd)).name.startswith("x\\x1b[31my")
     assert len(UgcReplay(str(odd)).name) == 100

@@ -10,7 +10,7 @@ import pytest
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import NOT_SAVED
-from ugc_tasks.results.scores import ClipScores, read_scores
+from ugc_tasks.results.scores import clip_scores, read_scores
 from ugc_tasks.results.summary import doubts, summarize
 
 
@@ -38,8 +38,8 @@ def failure(video_id: str, **reasons: str) -> Any:
 def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> None:
     content = {"evaluations": {"PI-1": evaluation()}, "overall_average_percent": 80.0}
     scores = read_scores(written(tmp_path, content))
-    assert scores.clips == {"PI-1": ClipScores(visual=80.0, audio=60.0, details=100.0)}
-    assert scores.clips["PI-1"].average == 80.0
+    assert scores.clips == {"PI-1": clip_scores(visual=80.0, audio=60.0, details=100.0)}
+    assert scores.clips["PI-1"]["average"] == 80.0
     assert (scores.judge, scores.estimate, scores.wanted) == (None, False, None)
     assert scores.stated_average == 80.0
 
@@ -65,7 +65,7 @@ def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
         failure("PI-4"),
     ]
     scores = read_scores(written(tmp_path, "\n".join(json.dumps(row) for row in rows)))
-    assert scores.clips == {"PI-1": ClipScores(80.0, 60.0, 100.0)}
+    assert scores.clips == {"PI-1": clip_scores(80.0, 60.0, 100.0)}
     assert scores.failed == {"PI-2": "broken clip", "PI-3": "no reply", "PI-4": "not judged"}
     assert (scores.judge, scores.estimate, scores.wanted) == ("a judge", False, 9)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.reference import reference_dir
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate.model import interval
-from ugc_tasks.results.scores import ClipScores, ScoreFile, read_scores
+from ugc_tasks.results.scores import ScoreFile, clip_scores, read_scores
 from ugc_tasks.results.summary import (
     COLUMNS,
     as_published,
@@ -33,7 +33,7 @@ def scores(clips: Mapping[str, float], **changed: Any) -> ScoreFile:
         "wanted": None,
         "stated_average": None,
     }
-    made = {video_id: ClipScores(value, value, value) for video_id, value in clips.items()}
+    made = {video_id: clip_scores(value, value, value) for video_id, value in clips.items()}
     return ScoreFile(clips=made, **(facts | changed))
 
 
@@ -113,6 +113,15 @@ def test_a_difference_is_over_the_common_clips_and_names_the_others() -> None:
     assert difference["ci95"]["average"][0] < 9.5 < difference["ci95"]["average"][1]
     apart = compare(scores({"a": 40.0}), scores({"b": 50.0}))
     assert (apart["n"], apart["average"], apart["ci95"]) == (0, None, {})
+    assert (apart["only_here"], apart["only_in_baseline"]) == (["a"], ["b"])
+
+
+def test_a_difference_clip_by_clip_sees_what_lies_inside_both_intervals() -> None:
+    better = scores({str(i): float(i) + i % 2 for i in range(100)})
+    baseline = scores({str(i): float(i) for i in range(100)})
+    assert compare(better, baseline)["ci95"]["average"][0] > 0
+    low, high = summarize(better)["ci95"]["average"]
+    assert low < summarize(baseline)["average"] < high
 
 
 def test_different_judges_are_warned_of() -> None:
@@ -132,7 +141,7 @@ def test_stored_zeros_failures_and_a_false_average_are_warned_of() -> None:
 
 def test_published_columns_are_rounded_on_the_judges_scale_and_a_half_upwards() -> None:
     # 703 of 200 clips: 3.515, which is printed as 3.52 * 20.
-    clips = [ClipScores(80.0, 60.0, 20.0)] * 103 + [ClipScores(60.0, 60.0, 20.0)] * 97
+    clips = [clip_scores(80.0, 60.0, 20.0)] * 103 + [clip_scores(60.0, 60.0, 20.0)] * 97
     assert as_published(clips) == {
         "visual": 70.4,
         "audio": 60.0,
@@ -149,14 +158,14 @@ def test_a_half_goes_up_whether_the_digit_before_it_is_even_or_odd(
 ) -> None:
     """The mean is 3.505, 3.515, 3.525, 3.52 and 3.51: printed as 3.51, 3.52, 3.53, 3.52, 3.51."""
     values = [80.0] * fours + [60.0] * (200 - fours)
-    row = as_published([ClipScores(value, 60.0, 60.0) for value in values])
+    row = as_published([clip_scores(value, 60.0, 60.0) for value in values])
     assert row["visual"] == printed
 
 
 @pytest.mark.parametrize(("more", "printed"), [(3, 20.13), (9, 20.38), (2, 20.08), (1, 20.04)])
 def test_an_average_on_the_edge_is_rounded_up_too(more: int, printed: float) -> None:
     """Exactly 20.125, 20.375, 20.0833... and 20.0416..."""
-    clips = [ClipScores(40.0, 20.0, 20.0)] * more + [ClipScores(20.0, 20.0, 20.0)] * (160 - more)
+    clips = [clip_scores(40.0, 20.0, 20.0)] * more + [clip_scores(20.0, 20.0, 20.0)] * (160 - more)
     assert as_published(clips)["average"] == printed
 
 
