@@ -37,10 +37,7 @@ def read_values(path: Path, *, as_is: bool = False) -> Any:
     TSV file by its suffix, or if its first line is not JSON and names several columns; its rows are
     objects of texts. Infinity and NaN, which are not JSON and which some write for "nothing", are
     None. Texts are storable (``display.storable``), unless they are to be left ``as_is``.
-
-    Raises:
-        DataError: the file cannot be read, is not a regular file, is too large, or has another
-            format; an object has the same key twice; a value is nested too deeply.
+    ``DataError``: it cannot be read, or a key is there twice.
     """
     text = _read(path)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -78,39 +75,36 @@ def quoted(text: str) -> str:
     return shown(json.dumps(text[:_SHOWN], ensure_ascii=False), _SHOWN)
 
 
-def _read(path: Path) -> str:
-    """Return the text of a regular file; pipes and devices are not opened."""
+def open_file(path: Path) -> io.BufferedReader:
+    """Open a regular file, and no pipe or device, for reading; raises ``DataError``."""
     try:
-        _require_file(path, path.stat())
-        # A file of /proc may block and states no size: hence no waiting, and a bounded read.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            _require_file(path, os.fstat(file.fileno()))
-            data = file.read(MAX_BYTES + 1) or b""
-    except DataError:
-        raise
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+            what = names.get(stat.S_IFMT(mode), "a device")
+            raise DataError(f"{path}: is {what}, not a file: give the path of a file")
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:  # a null character
+    except ValueError as error:  # a null character
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path}: is no path of a file") from None
+
+
+def _read(path: Path) -> str:
+    with open_file(path) as file:
+        try:
+            # Bounded, whatever the size says: a file can grow, and those of /proc state none.
+            data = file.read(MAX_BYTES + 1) or b""
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     if len(data) > MAX_BYTES:
         raise DataError(f"{path}: is larger than the {MAX_BYTES} bytes that are read")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not text in UTF-8") from None
-
-
-def _require_file(path: Path, status: os.stat_result) -> None:
-    mode = status.st_mode
-    if stat.S_ISREG(mode):
-        if status.st_size > MAX_BYTES:
-            raise DataError(
-                f"{path}: {status.st_size} bytes are more than the {MAX_BYTES} that are read"
-            )
-        return
-    names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    what = names.get(stat.S_IFMT(mode), "a device")
-    raise DataError(f"{path}: is {what}, not a file: give the path of a file")
 
 
 def _is_complete(line: str) -> bool:
@@ -123,9 +117,8 @@ def _is_complete(line: str) -> bool:
 
 def _is_head(line: str) -> bool:
     """Tell whether a file's first line names several columns and is not JSON."""
-    if line.lstrip()[:1] in ("{", "[") or _is_complete(line):
-        return False
-    return max(line.count(delimiter) for delimiter in _DELIMITERS) > 0
+    json_like = line.lstrip()[:1] in ("{", "[") or _is_complete(line)
+    return not json_like and any(delimiter in line for delimiter in _DELIMITERS)
 
 
 def _table(path: Path, text: str) -> list[dict[str, str]]:
@@ -136,31 +129,25 @@ def _table(path: Path, text: str) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     names: list[str] = []
     try:
-        for cells in reader:
-            if not any(cells):
-                continue
+        for cells in filter(any, reader):
             if not names:
                 names = [cell.strip() for cell in cells]
                 if (twice := _twice(names)) is not None:
                     raise DataError(f"{path}: column {quoted(twice)} is there twice: rename one")
-                continue
-            if len(cells) != len(names):
+            elif len(cells) != len(names):
                 raise DataError(
                     f"{path}, line {reader.line_num}: {len(cells)} cells, but its head has "
                     f"{len(names)} columns: quote cells that hold the delimiter or a line break"
                 )
-            rows.append(dict(zip(names, cells, strict=True)))
+            else:
+                rows.append(dict(zip(names, cells, strict=True)))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from None
     return rows
 
 
 def parse_json(text: str, where: str, *, as_is: bool = False) -> Any:
-    """Return the value of a JSON text, its texts storable or ``as_is``; ``where`` is for messages.
-
-    Raises:
-        DataError: it is not JSON, has the same key twice, or is nested too deeply.
-    """
+    """Return the value of a JSON text as ``read_values`` does; ``where`` is for messages."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
@@ -169,17 +156,22 @@ def parse_json(text: str, where: str, *, as_is: bool = False) -> Any:
             raise DataError(f"{where}: {quoted(str(twice))} is there twice: remove one of them")
         return content
 
+    def finite(text: str) -> float | None:
+        number = float(text)
+        return number if math.isfinite(number) else None
+
     try:
         value = json.loads(
-            text, object_pairs_hook=unique, parse_float=_finite, parse_constant=lambda _: None
+            text, object_pairs_hook=unique, parse_float=finite, parse_constant=lambda _: None
         )
         made_storable = _storable(value, MAX_DEPTH)
         return value if as_is else made_storable
-    except DataError:
-        raise
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
-        raise DataError(f"{where}: not valid JSON ({reason})") from None
+    except RecursionError:
+        raise DataError(f"{where}: not valid JSON (nested too deeply)") from None
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{where}: not valid JSON ({shown(error, 200)})") from None
 
 
 def _storable(value: Any, depth: int) -> Any:
@@ -198,8 +190,3 @@ def _storable(value: Any, depth: int) -> Any:
 def _twice(names: list[str]) -> str | None:
     """Return the first name that is there more than once."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None

@@ -13,6 +13,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import stat
 import tarfile
 import tempfile
@@ -24,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ugc_tasks.common.files import DataError
+from ugc_tasks.common.files import DataError, open_file
 from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, NotChecked, admit
 from ugc_tasks.data.clips import staging
 from ugc_tasks.data.home import video_path
@@ -48,16 +49,10 @@ _NO_END = "it is damaged or cut short (it ends without an end mark)"
 
 @dataclass
 class Taken:
-    """What came of an archive.
+    """What came of an archive: ids that were put in place, and those that were there before.
 
-    Attributes:
-        done: ids whose clips were put in place.
-        there: ids that were there before and were left as they are.
-        refused: (member's name, reason) of those not taken; the first thousand.
-        refused_count: how many there were.
-        unknown: how many members are files other than wanted clips.
-        example: the name of one of those.
-        cut: why the archive was not read to its end, if so.
+    ``refused`` has name and reason of the first thousand members not taken, ``unknown`` counts the
+    files that are no wanted clips, ``cut`` says why the archive was not read to its end, if so.
     """
 
     done: list[str] = field(default_factory=list)
@@ -72,11 +67,15 @@ class Taken:
         """Note a member that was not taken."""
         self.refused_count += 1
         if len(self.refused) < _NAMED:
-            self.refused.append((ascii(name)[1:-1][:_LONGEST_NAME], reason))
+            self.refused.append((_brief(name), reason))
 
 
 class BadArchive(ValueError):
     """An archive, or a member of one, cannot be read on; the message is a clause."""
+
+
+class _Refused(ValueError):
+    """A member must not be taken."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,7 @@ def take_from_archive(
 
     Args:
         path: zip, or tar, plain or compressed by gzip, bzip2 or xz; its name does not matter.
-        wanted: ids of clips.
-        folder: where clips go.
-        ledger: where checks are kept.
-        present: ids whose clips are there and whole: they are left as they are.
+        wanted: ids of clips; those ``present`` are left as they are.
         step: called with each member's name.
         most_bytes: a larger member is refused.
         most_total: when more has come out of the archive, the rest is not read.
@@ -121,22 +117,35 @@ def take_from_archive(
     """
     taken, seen, count = Taken(), set[str](), 0
     by_name = {f"{video_id}.mp4".casefold(): video_id for video_id in wanted}
-    left = most_total = min(most_total, SLACK + MAX_RATIO * _size_of(path))
-    with staging(folder) as scratch, path.open("rb") as file:
+    with open_file(path) as file, staging(folder) as scratch:
+        left = most_total = min(most_total, SLACK + MAX_RATIO * os.fstat(file.fileno()).st_size)
         is_zip = file.peek(2)[:2] == b"PK"
-        members = _zip_members(path) if is_zip else _tar_members(file, most_total)
+        members = _zip_members(file) if is_zip else _tar_members(file, most_total)
         try:
             while (member := _next(members)) is not None:
                 if (count := count + 1) > _MAX_MEMBERS:
                     raise BadArchive(f"it has more than {_MAX_MEMBERS} members")
                 step(member.name)
-                if (video_id := _choose(member, by_name, seen, taken)) is None:
-                    continue
-                if video_id in present:
-                    taken.there.append(video_id)
-                    continue
-                target, most = video_path(folder, video_id), min(left, most_bytes)
-                left -= _take(member, target, scratch, most=most, ledger=ledger, taken=taken)
+                try:
+                    video_id = _clip_in(member, by_name, seen)
+                    if video_id is None:
+                        taken.unknown += 1
+                        taken.example = taken.example or _brief(member.name.rpartition("/")[2])
+                    elif video_id in present:
+                        taken.there.append(video_id)
+                    else:
+                        with tempfile.TemporaryDirectory(dir=scratch) as own:
+                            clip = Path(own, "clip.mp4")
+                            with clip.open("wb") as written:
+                                for block in _blocks(member, min(left, most_bytes)):
+                                    left -= len(block)
+                                    written.write(block)
+                            admit(clip, video_path(folder, video_id), ledger)
+                        taken.done.append(video_id)
+                except (_Refused, NotChecked) as reason:
+                    taken.refuse(member.name, str(reason))
+                except ClipFault as fault:
+                    taken.refuse(member.name, f"it is no clip: {fault}")
                 if left <= 0:
                     raise BadArchive(f"more than {most_total} bytes come out of it")
         except BadArchive as error:
@@ -144,73 +153,52 @@ def take_from_archive(
                 sentence = f"{path}: not a zip or tar archive that can be read: {error}"
                 raise DataError(sentence) from None
             taken.cut = str(error)
-    for video_id in taken.done:
-        ledger.forget_dead(video_id)
+        except OSError as error:
+            raise DataError(f"{folder}: a clip cannot be written ({error.strerror})") from None
     return taken
 
 
-def _choose(member: _Member, wanted: Mapping[str, str], seen: set[str], taken: Taken) -> str | None:
-    """Return the id whose clip a member is, None for one that is refused or of no interest."""
+def _brief(name: str) -> str:
+    return ascii(name)[1:-1][:_LONGEST_NAME]
+
+
+def _clip_in(member: _Member, wanted: Mapping[str, str], seen: set[str]) -> str | None:
+    """Return the id whose clip a member is, None for another file; raises ``_Refused``."""
     parts = member.name.replace("\\", "/").split("/")
     if not member.name.isprintable():
-        taken.refuse(member.name, "its name has control characters")
-    elif ".." in parts:
-        taken.refuse(member.name, "its path leads out of the archive (`..`)")
-    elif member.fault is not None:
-        taken.refuse(member.name, member.fault)
-    elif (video_id := wanted.get(parts[-1].casefold())) is None:
-        taken.unknown += 1
-        taken.example = taken.example or ascii(parts[-1])[1:-1][:_LONGEST_NAME]
-    elif video_id in seen:
-        taken.refuse(member.name, f"the archive has {video_id} already: a duplicate")
-    else:
+        raise _Refused("its name has control characters")
+    if ".." in parts:
+        raise _Refused("its path leads out of the archive (`..`)")
+    if member.fault is not None:
+        raise _Refused(member.fault)
+    video_id = wanted.get(parts[-1].casefold())
+    if video_id in seen:
+        raise _Refused(f"the archive has {video_id} already: a duplicate")
+    if video_id is not None:
         seen.add(video_id)
-        return video_id
-    return None
+    return video_id
 
 
-def _take(
-    member: _Member, target: Path, scratch: Path, *, most: int, ledger: Ledger, taken: Taken
-) -> int:
-    """Copy, check and place one member; return how many bytes came out of it."""
+def _blocks(member: _Member, most: int) -> Iterator[bytes]:
+    """Yield the content in pieces; raises ``_Refused``, or ``BadArchive`` where nothing follows."""
     if member.size > most:
-        taken.refuse(member.name, f"it says that it has {member.size} bytes, more than {most}")
-        return 0
-    copied = 0
+        raise _Refused(f"it says that it has {member.size} bytes, more than {most}")
+    left = most
     try:
-        with tempfile.TemporaryDirectory(dir=scratch) as own:
-            temporary = Path(own, "clip.mp4")
-            with temporary.open("wb") as file:
-                for block in _blocks(member):
-                    copied += len(block)
-                    if copied > most:
-                        raise BadArchive(f"more than {most} bytes come out of it, whatever it says")
-                    file.write(block)
-            admit(temporary, target)
-            ledger.note_checked(target, None)
-        taken.done.append(target.stem)
-    except NotChecked as fault:
-        taken.refuse(member.name, str(fault))
-    except ClipFault as fault:
-        taken.refuse(member.name, f"it is no clip: {fault}")
+        with _reading(), member.open() as content:
+            while block := content.read(_PIECE):
+                yield block
+                if (left := left - len(block)) < 0:
+                    raise BadArchive(f"more than {most} bytes come out of it, whatever it says")
     except BadArchive as error:
         if not member.alone:
             raise
-        taken.refuse(member.name, f"it cannot be unpacked: {error}")
-    except OSError as error:
-        raise DataError(f"{target}: the clip cannot be written ({error.strerror})") from None
-    return copied
+        raise _Refused(f"it cannot be unpacked: {error}") from None
 
 
 def _next(members: Iterator[_Member]) -> _Member | None:
     with _reading():
         return next(members, None)
-
-
-def _blocks(member: _Member) -> Iterator[bytes]:
-    with _reading(), member.open() as content:
-        while block := content.read(_PIECE):
-            yield block
 
 
 @contextmanager
@@ -229,20 +217,8 @@ def _reading() -> Iterator[None]:
         raise BadArchive(f"it is damaged or cut short ({said})") from None
 
 
-def _size_of(path: Path) -> int:
-    """Return the size of an archive; raises ``DataError`` where it is no file to be read."""
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise DataError(f"{path}: cannot be read: it is no ordinary file")
-        path.open("rb").close()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return info.st_size
-
-
-def _zip_members(path: Path) -> Iterator[_Member]:
-    with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
+def _zip_members(file: io.BufferedReader) -> Iterator[_Member]:
+    with _ZipFile(file.fileno(), closefd=False) as plain, zipfile.ZipFile(plain) as archive:
         for info in archive.infolist():
             if not info.is_dir():
                 name = info.orig_filename  # not ``filename``, which ends at a NUL
@@ -322,7 +298,6 @@ class _Unpacked:
         self._header_ends = self._position + _MAX_HEADER
 
     def tell(self) -> int:
-        """Return how many bytes were read."""
         return self._position
 
     def seek(self, position: int) -> None:

@@ -49,29 +49,27 @@ class NotChecked(ClipFault):
     """A file could not be looked at now; nothing is known of it."""
 
 
-State = Literal["present", "gone", "broken", "missing"]
-
-
 @dataclass(frozen=True)
 class ClipState:
     """A clip's state, and a clause that says why where it is not present."""
 
-    state: State
+    state: Literal["present", "gone", "broken", "missing"]
     reason: str = ""
 
 
-def admit(temporary: Path, target: Path) -> float:
-    """Check a clip, then move it to its place in one step; return its length in seconds.
+def admit(temporary: Path, target: Path, ledger: Ledger) -> None:
+    """Check a clip, move it to its place in one step, and note both.
 
     Raises:
         ClipFault: it is no usable clip. The file at ``target``, if any, is as it was.
         OSError: it could not be moved.
     """
-    seconds = check_clip(temporary)
+    check_clip(temporary)
     with temporary.open("rb") as written:
         os.fsync(written.fileno())  # or a power failure could leave the name without the content
     temporary.replace(target)
-    return seconds
+    ledger.note_checked(target, None)
+    ledger.forget_dead(target.stem)
 
 
 def check_clip(path: Path) -> float:
@@ -160,63 +158,56 @@ def _check(container: InputContainer, give_up: float) -> float:
     picture = _picture(container)
     if max(picture.codec_context.width, picture.codec_context.height) > _MAX_SIDE:
         raise ClipFault(f"its picture is larger than {_MAX_SIDE} pixels a side")
+    own = picture.duration is not None  # the picture's own length, or else the whole file's
     seconds, start = _length(container, picture)
     if next(_frames(container, picture, give_up), None) is None:
         raise ClipFault("its picture does not decode")
     if seconds is not None:
         # Where only the whole file's length is known, its sound may last longer than its picture.
-        tail = min(_TAIL_S if picture.duration is not None else 4 * _TAIL_S, seconds / 4)
+        tail = min(_TAIL_S if own else 4 * _TAIL_S, seconds / 4)
         container.seek(int((start + seconds - tail) * av.time_base), backward=True)
         last = max((_end(frame) for frame in _frames(container, picture, give_up)), default=start)
         if last - start >= seconds - tail:
             return seconds
     # The last pictures may need data from long before them, and other tracks may end later.
-    ends = _read_all(container, picture, give_up)
+    decoded, shown, ended = _read_all(container, picture, give_up)
     if seconds is None:
-        seconds = _plausible(ends.picture - start)
+        seconds = _plausible(shown - start)
         tail = min(_TAIL_S, seconds / 4)
-    whole = ends.decoded >= ends.picture - tail and ends.file - start >= seconds - tail
-    if picture.duration is not None:
-        whole = ends.decoded - start >= seconds - tail
-    if not whole:
+    if own:
+        short = decoded - start < seconds - tail
+    else:
+        short = decoded < shown - tail or ended - start < seconds - tail
+    if short:
         raise ClipFault(f"it is cut short: its picture ends before {seconds:.1f} s, as it says")
     return seconds
 
 
-@dataclass
-class _Ends:
-    """Where things end, in seconds on the file's clock."""
-
-    decoded: float = -math.inf
-    """The last picture that decodes."""
-    picture: float = -math.inf
-    """The last picture that is there."""
-    file: float = -math.inf
-    """The last of all tracks."""
-
-
-def _read_all(container: InputContainer, picture: VideoStream, give_up: float) -> _Ends:
-    """Read the file from its start to its end, decoding the picture."""
-    ends = _Ends()
+def _read_all(
+    container: InputContainer, picture: VideoStream, give_up: float
+) -> tuple[float, float, float]:
+    """Return when these end: the last picture that decodes, the last picture, the last track."""
+    decoded = shown = ended = -math.inf
     container.seek(0)
     picture.codec_context.flush_buffers()
     for packet in container.demux():
         end = -math.inf
         if packet.pts is not None:
             end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-        ends.file = max(ends.file, end)
+        ended = max(ended, end)
         if packet.stream.index == picture.index:
-            ends.picture = max(ends.picture, end)
-            for frame in _decoded(packet, picture, give_up):
-                ends.decoded = max(ends.decoded, _end(frame))
-    return ends
+            shown = max(shown, end)
+            decoded = max([decoded, *map(_end, _decoded(packet, picture, give_up))])
+    return decoded, shown, ended
 
 
 def _picture(container: InputContainer) -> VideoStream:
     """Return the track that is looked at: the best of those that can be decoded."""
     import av.error
+    from av.stream import Disposition
 
-    tracks = [track for track in container.streams.video if not _is_cover(track)]
+    cover = Disposition.attached_pic
+    tracks = [track for track in container.streams.video if not track.disposition & cover]
     if not tracks:
         raise ClipFault("it has no picture")
     best = container.streams.best("video")
@@ -239,12 +230,6 @@ def _end(frame: VideoFrame) -> float:
     """Return when a picture is no longer shown, in seconds; the last may be shown for long."""
     shown = frame.duration * frame.time_base if frame.duration and frame.time_base else 0
     return (frame.time or 0.0) + float(shown)
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _length(container: InputContainer, picture: VideoStream) -> tuple[float | None, float]:
@@ -270,7 +255,6 @@ def _plausible(seconds: float) -> float:
 def _frames(
     container: InputContainer, picture: VideoStream, give_up: float
 ) -> Iterator[VideoFrame]:
-    """Yield decoded pictures from here on."""
     for packet in container.demux(picture):
         yield from _decoded(packet, picture, give_up)
 

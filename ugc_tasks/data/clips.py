@@ -13,24 +13,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.check import ClipFault, NotChecked, admit
-from ugc_tasks.data.download import NoClip, Stopped, download_clip
+from ugc_tasks.data.download import NoClip, download_clip
 from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Dead, Ledger
 
 MOST_IN_A_ROW = 20
 """Refusals without a clip in between, after which a site is no longer believed."""
 
-_TRIES = 4
+_PAUSES = (1, 2, 4)  # between the tries of one clip, times ``pause_s``
 _CONTROLS = 3
-_MAX_PAUSE_S = 60.0
 _STAGING = ".prepare-"
 _STALE_S = 24 * 3600
 
@@ -62,8 +62,6 @@ def fetch_clips(
 
     Args:
         links: by ``video_id``.
-        folder: made if absent.
-        ledger: where dead links and checks are kept.
         extractors: what yt-dlp may use.
         workers: downloads at once.
         step: called with each id when it is through.
@@ -74,45 +72,85 @@ def fetch_clips(
         DataError: nothing can be written to ``folder``.
         KeyboardInterrupt: the user stopped it; what came so far is in place.
     """
+    fetched, stop = Fetched(), threading.Event()
 
-    def settle(video_id: str, verdict: NoClip) -> None:
-        kind, reason = verdict.kind, verdict.reason
-        if kind == "refused":
-            kind, reason = "gone", f"{reason} (deleted, or kept from this region or address)"
-        if kind != "failed":
-            ledger.note_dead(video_id, Dead(links[video_id], kind, reason))
-
-    fetched = Fetched()
-    stop = threading.Event()
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:
-        fetching = _Fetching(folder, scratch, ledger, extractors, stop, pause_s)
-        known: dict[str, list[str]] = {_site_of(link): [] for link in links.values()}
-        for link in controls:
-            known.get(_site_of(link), []).append(link)
-        sites = {name: _Site(name, given, fetching.comes, settle) for name, given in known.items()}
-        futures = {
-            pool.submit(fetching.one, video_id, link, sites[_site_of(link)]): video_id
-            for video_id, link in links.items()
+        get = partial(_get, scratch=scratch, ledger=ledger, extractors=extractors, stop=stop)
+        sites = {
+            name: _Site(name, get, links, ledger, fetched) for name in map(_site_of, links.values())
         }
+        for link in controls:
+            if site := sites.get(_site_of(link)):
+                site.controls.append(link)
+        ahead = (
+            (video_id, link, site)
+            for video_id, link in links.items()
+            if not (site := sites[_site_of(link)]).closed.is_set()
+        )
+        running: dict[Future[NoClip | None], tuple[str, _Site, int]] = {}
         try:
-            for future in as_completed(futures):
-                video_id = futures[future]
-                with suppress(Stopped):
+            while True:
+                for video_id, link, site in ahead:
+                    attempt = partial(get, link, video_path(folder, video_id))
+                    future = pool.submit(_insist, attempt, site.closed, pause_s)
+                    running[future] = (video_id, site, site.verdicts)
+                    if len(running) == workers:
+                        break
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    video_id, site, begun = running.pop(future)
                     if (verdict := future.result()) is None:
-                        fetched.done.append(video_id)
-                    elif verdict.kind == "failed":
-                        fetched.failed[video_id] = verdict.reason
+                        site.gave(video_id, begun)
+                    else:
+                        site.refused(video_id, verdict)
                     step(video_id)
             for site in sites.values():
-                fetched.failed |= site.finish()
+                site.finish()
         except BaseException:
             stop.set()
             for site in sites.values():
                 site.closed.set()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
     fetched.gave_up = "; ".join(site.gave_up for site in sites.values() if site.gave_up) or None
     return fetched
+
+
+def _get(
+    link: str,
+    target: Path | None = None,
+    *,
+    scratch: Path,
+    ledger: Ledger,
+    extractors: tuple[str, ...],
+    stop: threading.Event,
+) -> NoClip | None:
+    """Get the clip of a link, to ``target`` if there is one; return why there is none."""
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch) as own:
+            found = download_clip(link, Path(own), extractors=extractors, stop=stop)
+            if target is not None:
+                admit(found, target, ledger)
+    except NoClip as verdict:
+        return verdict
+    except NotChecked as fault:
+        return NoClip("failed", f"{fault}")
+    except ClipFault as fault:
+        return NoClip("broken", f"what came is no clip: {fault}")
+    except OSError as error:
+        return NoClip("failed", f"it could not be written ({error.strerror})")
+    return None
+
+
+def _insist(
+    attempt: Callable[[], NoClip | None], closed: threading.Event, pause_s: float
+) -> NoClip | None:
+    """Try again where that may help, and as long as the site is not ``closed``."""
+    for pause in _PAUSES:
+        verdict = attempt()
+        if verdict is None or verdict.kind != "failed" or closed.wait(pause * pause_s):
+            return verdict
+    return attempt()
 
 
 @contextmanager
@@ -138,70 +176,6 @@ def staging(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _Fetching:
-    """What every download of a run shares."""
-
-    folder: Path
-    scratch: Path
-    ledger: Ledger
-    extractors: tuple[str, ...]
-    stop: threading.Event
-    pause_s: float
-
-    def one(self, video_id: str, link: str, site: _Site) -> NoClip | None:
-        """Get one clip, trying again where that may help; returns why there is none.
-
-        Raises:
-            Stopped: its site is not asked any further, or the user stopped the run.
-        """
-        import tenacity
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_worth_another_try),
-            stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_when_event_set(site.closed),
-            wait=tenacity.wait_random_exponential(multiplier=self.pause_s, max=_MAX_PAUSE_S),
-            sleep=tenacity.sleep_using_event(site.closed),
-            reraise=True,
-        )
-        try:
-            retrying(self._try, video_id, link, site)
-        except NoClip as verdict:
-            site.refused(video_id, verdict)
-            return verdict
-        return None
-
-    def comes(self, link: str) -> bool:
-        """Tell whether the clip of a link comes; it is not kept."""
-        try:
-            with tempfile.TemporaryDirectory(dir=self.scratch) as own:
-                download_clip(link, Path(own), extractors=self.extractors, stop=self.stop)
-        except (NoClip, OSError):
-            return False
-        return True
-
-    def _try(self, video_id: str, link: str, site: _Site) -> None:
-        begun = site.begin()
-        try:
-            with tempfile.TemporaryDirectory(dir=self.scratch) as own:
-                found = download_clip(link, Path(own), extractors=self.extractors, stop=self.stop)
-                target = video_path(self.folder, video_id)
-                admit(found, target)
-                self.ledger.note_checked(target, None)
-                self.ledger.forget_dead(video_id)
-        except NotChecked as fault:
-            raise NoClip("failed", f"{fault}") from None
-        except ClipFault as fault:
-            raise NoClip("broken", f"what came is no clip: {fault}") from None
-        except OSError as error:
-            raise NoClip("failed", f"it could not be written ({error.strerror})") from None
-        site.gave(link, begun)
-
-
-def _worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, NoClip) and error.kind == "failed"
-
-
 def _site_of(link: str) -> str:
     """Return the site that a link leads to: hosts of TikTok are one site."""
     parts = urlsplit(link)
@@ -210,101 +184,76 @@ def _site_of(link: str) -> str:
 
 
 class _Site:
-    """One site during one run, believed until it has refused too often; safe for threads.
+    """One site during one run, believed until it has refused too often.
 
-    ``closed`` is set when it is not to be asked any further, ``gave_up`` then says why.
+    Attributes:
+        closed: set when it is not to be asked any further; ``gave_up`` then says why.
+        controls: links that have given a clip.
+        verdicts: how many there were so far.
     """
 
     def __init__(
         self,
         name: str,
-        controls: Iterable[str],
-        comes: Callable[[str], bool],
-        settle: Callable[[str, NoClip], None],
+        get: Callable[[str], NoClip | None],
+        links: Mapping[str, str],
+        ledger: Ledger,
+        fetched: Fetched,
     ) -> None:
-        """Take links that gave a clip earlier (``controls``), and two functions.
-
-        ``comes`` downloads the clip of a link and tells whether it came; ``settle`` is called with
-        an id and its verdict when that can be believed.
-        """
         self.closed = threading.Event()
         self.gave_up: str | None = None
-        self._name, self._controls = name, list(controls)[:_CONTROLS]
-        self._comes, self._settle = comes, settle
-        self._changed = threading.Condition()
-        self._checking = False
-        self._verdicts = 0
+        self.controls: list[str] = []
+        self.verdicts = 0
+        self._name, self._get, self._links = name, get, links
+        self._ledger, self._fetched = ledger, fetched
         self._open: list[tuple[int, str, NoClip]] = []  # verdicts that nothing has confirmed yet
 
-    def begin(self) -> int:
-        """Announce a download; returns the number of verdicts so far, which ``gave`` takes.
-
-        Raises:
-            Stopped: the site is not asked any further.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: not self._checking)
-            if self.closed.is_set():
-                raise Stopped
-            return self._verdicts
-
-    def gave(self, link: str, begun: int) -> None:
-        """Note that a clip came: verdicts from before it was asked for can be believed."""
-        with self._changed:
-            self._controls = [link]
-            self._believe(begun)
+    def gave(self, video_id: str, begun: int) -> None:
+        """Note a clip; the first ``begun`` verdicts, from before it was asked for, are true."""
+        self._fetched.done.append(video_id)
+        self.controls = [self._links[video_id]]
+        self._believe(one for one in self._open if one[0] <= begun)
 
     def refused(self, video_id: str, verdict: NoClip) -> None:
         """Note a verdict; after many in a row, find out whether the site still answers."""
-        with self._changed:
-            self._verdicts += 1
-            self._open.append((self._verdicts, video_id, verdict))
-            if len(self._open) < MOST_IN_A_ROW or self._checking or self.closed.is_set():
-                return
-            self._checking, begun = True, self._verdicts
-        answers = False
-        try:
-            answers = self._answers()
-        finally:
-            with self._changed:
-                self._checking = False
-                if answers:
-                    self._believe(begun)
-                else:
-                    self._give_up()
-                self._changed.notify_all()
+        self.verdicts += 1
+        self._open.append((self.verdicts, video_id, verdict))
+        if len(self._open) < MOST_IN_A_ROW or self.closed.is_set():
+            return
+        if self._answers():
+            self._believe(self._open)
+            return
+        self.gave_up = (
+            f"{MOST_IN_A_ROW} downloads in a row failed at {self._name} (the last: "
+            f"{verdict.reason}), so none of these clips counts as gone; run it again later, or "
+            "from another network"
+        )
+        self.closed.set()
 
-    def finish(self) -> dict[str, str]:
-        """Return the reasons, by id, of the verdicts that cannot be believed in the end.
+    def finish(self) -> None:
+        """Believe what can be believed in the end; the rest has failed this time.
 
         Where no clip of the site ever came, a definite answer (``gone``, ``broken``) is believed,
         because there were few of them.
         """
-        known = [verdict.kind for _, _, verdict in self._open]
-        if not self.closed.is_set() and any(kind != "failed" for kind in known):
-            if not self._controls:
-                plain = [one for one in self._open if one[2].kind in ("gone", "broken")]
-                self._open = [one for one in self._open if one not in plain]
-                for _, video_id, verdict in plain:
-                    self._settle(video_id, verdict)
+        if not self.closed.is_set() and any(one[2].kind != "failed" for one in self._open):
+            if not self.controls:
+                self._believe(one for one in self._open if one[2].kind in ("gone", "broken"))
             elif self._answers():
-                self._believe(self._verdicts)
-        return {video_id: verdict.reason for _, video_id, verdict in self._open}
+                self._believe(self._open)
+        self._fetched.failed |= {video_id: verdict.reason for _, video_id, verdict in self._open}
 
     def _answers(self) -> bool:
-        return any(self._comes(link) for link in self._controls)
+        return any(self._get(link) is None for link in self.controls[:_CONTROLS])
 
-    def _believe(self, begun: int) -> None:
-        believed = [one for one in self._open if one[0] <= begun]
-        self._open = self._open[len(believed) :]
-        for _, video_id, verdict in believed:
-            if verdict.kind != "failed":
-                self._settle(video_id, verdict)
-
-    def _give_up(self) -> None:
-        last = self._open[MOST_IN_A_ROW - 1][2].reason
-        self.gave_up = (
-            f"{MOST_IN_A_ROW} downloads in a row failed at {self._name} (the last: {last}), so "
-            "none of these clips counts as gone; run it again later, or from another network"
-        )
-        self.closed.set()
+    def _believe(self, verdicts: Iterable[tuple[int, str, NoClip]]) -> None:
+        for one in list(verdicts):
+            self._open.remove(one)
+            _, video_id, verdict = one
+            kind, reason = verdict.kind, verdict.reason
+            if kind == "failed":
+                self._fetched.failed[video_id] = reason
+                continue
+            if kind == "refused":
+                kind, reason = "gone", f"{reason} (deleted, or kept from this region or address)"
+            self._ledger.note_dead(video_id, Dead(self._links[video_id], kind, reason))

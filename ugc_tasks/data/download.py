@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +26,34 @@ TIKTOK = ("tiktok", "vm.tiktok")
 ANY_HOST = (*TIKTOK, "generic", "html5")
 
 _MAX_PAGE_BYTES = 16 << 20
-_TOTAL_S = 300.0
-_SOCKET_S = 20.0
-# One file with picture and sound: nothing has to be merged. H.264 is what every reader knows.
-_FORMAT = "b[ext=mp4][vcodec~='^(h264|avc)']/b[ext=mp4]/b"
+_PARAMETERS: dict[str, Any] = {
+    # One file with picture and sound: nothing has to be merged. H.264 is what every reader knows.
+    "format": "b[ext=mp4][vcodec~='^(h264|avc)']/b[ext=mp4]/b",
+    "noplaylist": True,
+    "playlist_items": "1",
+    # Whoever calls tries again, with pauses that yt-dlp would not make.
+    "retries": 0,
+    "fragment_retries": 0,
+    "extractor_retries": 0,
+    "skip_unavailable_fragments": False,
+    "continuedl": False,
+    "nopart": True,
+    "cachedir": False,
+    "updatetime": False,
+    "fixup": "never",
+    "postprocessors": [],
+    "external_downloader": {},
+    "hls_prefer_native": True,
+    "js_runtimes": {},
+    "usenetrc": False,
+    "quiet": True,
+    "no_warnings": True,
+    "noprogress": True,
+    "color": "never",
+    # What it logs comes as an exception, too.
+    "logger": logger(f"{__name__}.yt_dlp"),
+}
+_PARAMETERS["logger"].setLevel(logging.CRITICAL)
 
 Kind = Literal["gone", "refused", "broken", "failed"]
 """``gone``: for good. ``refused``: deleted, or kept from us; the site does not say which.
@@ -49,10 +74,6 @@ _TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("broken", re.compile(r"No suitable extractor|unusual and will be skipped", re.I)),
 )
 """Failures by yt-dlp's messages; any other message counts as a failure of this time only."""
-
-# What yt-dlp logs comes as an exception, too.
-_silence = logger(f"{__name__}.yt_dlp")
-_silence.setLevel(logging.CRITICAL)
 
 
 class NoClip(Exception):
@@ -75,8 +96,8 @@ def download_clip(
     extractors: tuple[str, ...],
     stop: threading.Event,
     most_bytes: int = MAX_CLIP_BYTES,
-    total_s: float = _TOTAL_S,
-    socket_s: float = _SOCKET_S,
+    total_s: float = 300.0,
+    socket_s: float = 20.0,
 ) -> Path:
     """Download the clip behind a link into an empty folder and return its path, unchecked.
 
@@ -96,54 +117,27 @@ def download_clip(
 
     plugin_dirs.value = []
     guard = _Guard(stop, most_bytes, time.monotonic() + total_s)
+    parameters = {
+        **_PARAMETERS,
+        "allowed_extractors": list(extractors),
+        "outtmpl": {"default": str(folder / "clip.%(ext)s")},
+        "max_filesize": most_bytes,
+        "socket_timeout": socket_s,
+    }
     try:
-        with yt_dlp.YoutubeDL(_parameters(folder, extractors, most_bytes, socket_s)) as downloader:
+        with yt_dlp.YoutubeDL(parameters) as downloader:
             downloader.urlopen = guard.around(downloader.urlopen)
             downloader.extract_info(link, download=True)
     except (NoClip, Stopped):
         raise
     except DownloadError as error:
-        raise _verdict(error, guard) from None
+        raise _verdict(error, guard.status) from None
     except Exception as error:  # a page can make an extractor fail in any way
         raise NoClip("failed", f"yt-dlp failed ({type(error).__name__})") from None
     found = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
     if len(found) != 1 or not found[0].stat().st_size:
         raise NoClip("broken", "the link leads to no single video file")
     return found[0]
-
-
-def _parameters(
-    folder: Path, extractors: tuple[str, ...], most_bytes: int, socket_s: float
-) -> dict[str, Any]:
-    return {
-        "allowed_extractors": list(extractors),
-        "format": _FORMAT,
-        "outtmpl": {"default": str(folder / "clip.%(ext)s")},
-        "noplaylist": True,
-        "playlist_items": "1",
-        "max_filesize": most_bytes,
-        "socket_timeout": socket_s,
-        # Whoever calls tries again, with pauses that yt-dlp would not make.
-        "retries": 0,
-        "fragment_retries": 0,
-        "extractor_retries": 0,
-        "skip_unavailable_fragments": False,
-        "continuedl": False,
-        "nopart": True,
-        "cachedir": False,
-        "updatetime": False,
-        "fixup": "never",
-        "postprocessors": [],
-        "external_downloader": {},
-        "hls_prefer_native": True,
-        "js_runtimes": {},
-        "usenetrc": False,
-        "quiet": True,
-        "no_warnings": True,
-        "noprogress": True,
-        "color": "never",
-        "logger": _silence,
-    }
 
 
 class _Guard:
@@ -166,26 +160,23 @@ class _Guard:
                 self.status = error.status
                 raise
             self.status = None
-            response.read = self._counted(response.read)
+            response.read = partial(self._read, response.read)
             return response
 
         return guarded
 
-    def _counted(self, read: Callable[[int], bytes]) -> Callable[..., bytes]:
-        def counted(size: int | None = None) -> bytes:
-            if size is not None and size >= 0:
-                block = read(size)
-                self._check(len(block))
-                return block
-            page = bytearray()
-            while block := read(1 << 16):
-                self._check(len(block))
-                page += block
-                if len(page) > _MAX_PAGE_BYTES:
-                    raise NoClip("broken", "the page does not end")
-            return bytes(page)
-
-        return counted
+    def _read(self, read: Callable[[int], bytes], size: int | None = None) -> bytes:
+        if size is not None and size >= 0:
+            block = read(size)
+            self._check(len(block))
+            return block
+        page = bytearray()
+        while block := read(1 << 16):
+            self._check(len(block))
+            page += block
+            if len(page) > _MAX_PAGE_BYTES:
+                raise NoClip("broken", "the page does not end")
+        return bytes(page)
 
     def _check(self, read: int) -> None:
         if self._stop.is_set():
@@ -197,20 +188,13 @@ class _Guard:
             raise NoClip("failed", "the download takes too long")
 
 
-def _verdict(error: DownloadError, guard: _Guard) -> NoClip:
+def _verdict(error: DownloadError, status: int | None) -> NoClip:
     """Return which kind of failure it is; in doubt, one of this time only."""
-    said = _clause(str(error))
-    if guard.status is not None:
-        kind = _STATUS.get(guard.status, "failed")
-        return NoClip(kind, f"the server answered with status {guard.status}")
-    cause = error.exc_info[1] if error.exc_info else None
-    if isinstance(cause, UnsupportedError):
+    if status is not None:
+        return NoClip(_STATUS.get(status, "failed"), f"the server answered with status {status}")
+    if error.exc_info and isinstance(error.exc_info[1], UnsupportedError):
         return NoClip("broken", "the page has no video")
+    # On one line, without its prefixes and its advice.
+    said = re.sub(r"^(ERROR: )?(\[[^\]]*\] )?([\w?=&.-]+: )?", "", " ".join(str(error).split()))
+    said = re.sub(r"(; please report|\(caused by| Use --| See +https?:).*", "", said)[:160].strip()
     return NoClip(next((kind for kind, told in _TOLD if told.search(said)), "failed"), said)
-
-
-def _clause(text: str) -> str:
-    """Return yt-dlp's message on one line, without its prefixes and its advice."""
-    line = " ".join(text.split())
-    line = re.sub(r"^(ERROR: )?(\[[^\]]*\] )?([\w?=&.-]+: )?", "", line)
-    return re.sub(r"(; please report|\(caused by| Use --| See +https?:).*", "", line)[:160].strip()

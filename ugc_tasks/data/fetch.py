@@ -41,16 +41,12 @@ class NoConnection(FetchError):
 def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float = 0.5) -> bytes:
     """Return the body at ``url``. Redirects are followed, but not from https to http.
 
-    Args:
-        url: an http or https address.
-        most_bytes: a larger body is refused once that many bytes have come.
-        token: sent as a bearer token, to this host only.
-        backoff: first wait in seconds between tries. 429, 5xx and broken connections are tried
-            again, four times in all.
+    ``token`` is sent as a bearer token, to this host only. 429, 5xx and broken connections are
+    tried again, four times in all, first after ``backoff`` seconds.
 
     Raises:
         NoConnection: the server cannot be reached, does not answer, or takes too long.
-        FetchError: the server refuses, or the body is too large.
+        FetchError: the server refuses, or the body is larger than ``most_bytes``.
     """
     import httpx
     import tenacity
@@ -67,16 +63,18 @@ def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float
         wait=tenacity.wait_random_exponential(multiplier=backoff, max=10.0),
         reraise=True,
     )
-    if url in (away := unreachable([url])):
+    if away := unreachable([url]):
         raise NoConnection(away[url])
     try:
         return retrying(_get, url, most_bytes, token, give_up)
     except httpx.HTTPStatusError as error:
         raise FetchError(f"the server answered with status {error.response.status_code}") from None
     except (httpx.TimeoutException, httpx.ConnectError) as error:
-        raise NoConnection(_no_connection(url, _brief(error))) from None
+        # Of the client's own text, which may repeat a password, what it says of certificates.
+        said = re.search(r"certificate verify failed[\w :-]*", str(error))
+        why = said[0].strip() if said else "it does not answer"
+        raise NoConnection(_no_connection(url, why)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # Not the client's own text, which may repeat an address with a password in it.
         raise FetchError(f"the connection failed ({type(error).__name__})") from None
     except (ValueError, ImportError, OSError) as error:
         raise FetchError(
@@ -134,26 +132,26 @@ def unreachable(urls: Iterable[str]) -> dict[str, str]:
 
 def _refusal(url: str) -> str | None:
     """Return why no connection can be made; None where one can, or where the client will say."""
-    certificates = os.environ.get("SSL_CERT_FILE", "")
-    if certificates and not Path(certificates).is_file():
-        return f"SSL_CERT_FILE names {certificates}, which is no file"
+    of_proxy = ""
     try:
-        parts, of_proxy = urlsplit(url), ""
+        parts = urlsplit(url)
+        certificates = os.environ.get("SSL_CERT_FILE", "")
+        if certificates and not Path(certificates).is_file():
+            return f"SSL_CERT_FILE names {certificates}, which is no file"
         if parts.hostname and not urllib.request.proxy_bypass(parts.hostname):
             proxies = urllib.request.getproxies()
             if proxy := proxies.get(parts.scheme) or proxies.get("all"):
                 of_proxy = f"the proxy of {proxy_variable(parts.scheme) or 'the system'}: "
                 parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         port = parts.port or _PORTS.get(parts.scheme)
-        if not parts.hostname or port is None:
-            return None
-        socket.create_connection((parts.hostname, port), timeout=CONNECT_S).close()
+        if parts.hostname and port is not None:
+            socket.create_connection((parts.hostname, port), timeout=CONNECT_S).close()
     except TimeoutError:
         return f"{of_proxy}no answer within {CONNECT_S:g} s"
     except OSError as error:
         return f"{of_proxy}{error.strerror or type(error).__name__}"
     except ValueError:  # not an address
-        return None
+        pass
     return None
 
 
@@ -164,19 +162,9 @@ def proxy_variable(scheme: str) -> str:
     return next((name for name in spelled if os.environ.get(name)), "")
 
 
-def _brief(error: Exception) -> str:
-    """Return what is safe to repeat of a client's error: what it says of certificates, no more."""
-    if found := re.search(r"certificate verify failed[\w :-]*", str(error)):
-        return found[0].strip()
-    return "it does not answer" if "Timeout" in type(error).__name__ else type(error).__name__
-
-
 def _no_connection(url: str, why: str) -> str:
     """Name the host and port of an address, and nothing else of it."""
-    try:
-        place = urlsplit(url).netloc.rpartition("@")[2]
-    except ValueError:
-        place = ""
+    place = urlsplit(url).netloc.rpartition("@")[2]
     return f"no connection to {place or 'an address without a host'} ({why})"
 
 

@@ -7,38 +7,28 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ugc_tasks.common.display import shown
+from ugc_tasks.common.display import listed, shown
 from ugc_tasks.common.files import DataError
 
 TRUE = {"1", "true", "yes", "on"}
 
-_NAMED = 10
-"""How many missing clips a message names before it counts the rest."""
-
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of a run.
-
-    Attributes:
-        root: the user's folder of annotations, None where the published ones are to be used.
-        videos: the folder of ``<video_id>.mp4`` files.
-        cache: what is kept between runs: judgments, official prompts, what was prepared.
-        allow_partial: whether a run may go on without some of its clips.
-    """
+    """The folders of a run."""
 
     root: Path | None
+    """The user's folder of annotations, None where the published ones are to be used."""
     videos: Path
+    """The folder of ``<video_id>.mp4`` files."""
     cache: Path
+    """What is kept between runs: judgments, official prompts, what was prepared."""
     allow_partial: bool
+    """Whether a run may go on without some of its clips."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Home:
-        """Read ``UGC_VIDEOCAP_HOME``, ``_VIDEOS``, ``_CACHE`` and ``_ALLOW_PARTIAL``.
-
-        Raises:
-            DataError: ``UGC_VIDEOCAP_HOME`` names no folder.
-        """
+        """Read the variables ``UGC_VIDEOCAP_*``; raises ``DataError``."""
         cache = folder_named(environ, "UGC_VIDEOCAP_CACHE") or _default_cache()
         root = folder_named(environ, "UGC_VIDEOCAP_HOME")
         if root is not None and not root.is_dir():
@@ -111,29 +101,16 @@ def require_videos(coverage: Coverage, *, allow_partial: bool) -> None:
     """
     if not coverage.missing or (allow_partial and coverage.present):
         return
-    wanted = len(coverage.missing) + len(coverage.present)
-    named = ", ".join(coverage.missing[:_NAMED])
-    rest = len(coverage.missing) - _NAMED
-    more = f" and {rest} more" if rest > 0 else ""
-    way_out = (
-        ", or set UGC_VIDEOCAP_ALLOW_PARTIAL=1 to run on the clips that are there"
-        if coverage.present
-        else ""
-    )
-    example = "" if coverage.present else _example(coverage.folder)
+    example = way_out = ""
+    if coverage.present:
+        way_out = ", or set UGC_VIDEOCAP_ALLOW_PARTIAL=1 to run on the clips that are there"
+    else:
+        with suppress(OSError):
+            for name in sorted(p.name for p in coverage.folder.iterdir() if p.is_file())[:1]:
+                example = f" It has {shown(name, 100)}, for example, which is no clip of this task."
     raise DataError(
-        f"{len(coverage.missing)} of {wanted} clips are missing in {coverage.folder}: "
-        f"{named}{more}.{example} Get them with `ugc-videocap prepare`, put them there as "
-        f"<video_id>.mp4, point UGC_VIDEOCAP_VIDEOS at the folder that has them{way_out}."
-    )
-
-
-def _example(folder: Path) -> str:
-    """Name a file of a folder that has none of the clips."""
-    try:
-        name = next(iter(sorted(p.name for p in folder.iterdir() if p.is_file())), None)
-    except OSError as error:
-        return f" The folder cannot be read ({error.strerror})."
-    return (
-        f" It has {shown(name, 100)}, for example, which is no clip of this task." if name else ""
+        f"{len(coverage.missing)} of {len(coverage.missing) + len(coverage.present)} clips are "
+        f"missing in {coverage.folder}: {listed(coverage.missing, 10)}.{example} Get them with "
+        "`ugc-videocap prepare`, put them there as <video_id>.mp4, point UGC_VIDEOCAP_VIDEOS at "
+        f"the folder that has them{way_out}."
     )

@@ -96,7 +96,6 @@ class Ledger(Database):
         self.close()
 
     def _one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
-        """Return the first row; raises ``DataError``."""
         # A file's name may hold bytes that are no text, which SQLite does not take.
         texts = (
             value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -72,33 +72,31 @@ def links_from_map(path: Path, known: Collection[str]) -> Links:
 def links_from_dataset(meta: Path, known: Collection[str]) -> Links:
     """Read the dataset's own table (Parquet): links to TikTok videos count, and nothing else.
 
-    The names of its columns were not known when this was written, so the column with the most ids
-    and the one with the most links are taken. The dataset's other file is a list of links without
-    ids. It is not read: nothing says that its order is that of the clips.
+    The names of its columns were not known when this was written, so the two are taken that have an
+    id and a link side by side most often. The dataset's other file is a list of links without ids.
+    It is not read: nothing says that its order is that of the clips.
 
     Raises:
         DataError: the table does not say which link is which clip's.
     """
     known = frozenset(known)
-    rows: list[tuple[dict[str, str], dict[str, str]]] = []
+    found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    counts: Counter[tuple[str, str]] = Counter()
     for row in _parquet_rows(meta):
-        ids = {column: i for column, v in row.items() if (i := clip_id(v)) in known and i}
-        links = {column: link for column, v in row.items() if (link := tiktok_link(v))}
-        if ids and links:
-            rows.append((ids, links))
-    if not rows:
+        links = {column: link for column, value in row.items() if (link := tiktok_link(value))}
+        for id_column, value in row.items():
+            if links and (video_id := clip_id(value)) in known:
+                for link_column, link in links.items():
+                    counts[id_column, link_column] += 1
+                    found[id_column, link_column][video_id].add(link)
+    if not found:
         raise DataError(
             f"{meta.name} does not say which link is which clip's, and video_urls.txt names no "
             f"clips. Give a table of your own: {_MAP}"
         )
-    id_column = _commonest(ids for ids, _ in rows)
-    link_column = _commonest(links for _, links in rows)
-    found: dict[str, set[str]] = defaultdict(set)
-    for ids, links in rows:
-        if id_column in ids and link_column in links:
-            found[ids[id_column]].add(links[link_column])
-    single = {video_id: next(iter(links)) for video_id, links in found.items() if len(links) == 1}
-    return Links(single, id_column, link_column, tuple(sorted(found.keys() - single.keys())))
+    ((columns, _),) = counts.most_common(1)
+    single = {i: next(iter(links)) for i, links in found[columns].items() if len(links) == 1}
+    return Links(single, *columns, tuple(sorted(found[columns].keys() - single.keys())))
 
 
 def tiktok_link(value: object) -> str | None:
@@ -110,27 +108,24 @@ def tiktok_link(value: object) -> str | None:
     if parts.port is not None or not (host == "tiktok.com" or host.endswith(".tiktok.com")):
         return None
     short = host in _SHORT_HOSTS or parts.path.startswith("/t/")
-    if not short and _TIKTOK_VIDEO.fullmatch(parts.path) is None:
-        return None
-    return f"https://{host}{parts.path}"
+    video = short or _TIKTOK_VIDEO.fullmatch(parts.path) is not None
+    return f"https://{host}{parts.path}" if video else None
 
 
 def web_link(value: object) -> str | None:
     """Return a value that is an http or https address without a password in it, else None."""
     if not isinstance(value, str) or len(value) > _MAX_LINK:
         return None
-    if not value.isprintable() or " " in value:
-        return None
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
         _ = parts.port  # raises where it is no number
     except ValueError:
         return None
-    return value if usable and "@" not in parts.netloc else None
+    plain = value.isprintable() and " " not in value and "@" not in parts.netloc
+    return value if plain and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
-def _parquet_rows(path: Path) -> Iterable[dict[str, object]]:
+def _parquet_rows(path: Path) -> Iterator[dict[str, object]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -141,11 +136,7 @@ def _parquet_rows(path: Path) -> Iterable[dict[str, object]]:
                 if (left := left - len(batch)) < 0:
                     raise DataError(f"{path}: more than {_MAX_ROWS} rows are too many")
                 yield from batch.to_pylist()
+    except DataError:
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path}: not a readable Parquet file ({shown(error, 200)})") from None
-
-
-def _commonest(columns: Iterable[Mapping[str, str]]) -> str:
-    return Counter(column for row in columns for column in row).most_common(1)[0][0]

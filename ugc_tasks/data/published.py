@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from ugc_tasks.common.files import DataError
@@ -39,22 +39,16 @@ _SERVERS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One file.
-
-    Attributes:
-        name: its path in a folder of annotations.
-        origin: which of the two servers has it.
-        source: repository and commit, as ``repo@commit``.
-        path: its path on that server, or that of the script it is a constant of.
-        sha256: its digest; empty for the one file of which none is known.
-        script_sha256: the digest of the script; empty for what is a file of its own.
-    """
+    """One file; ``name`` is its path in a folder of annotations."""
 
     name: str
     origin: Literal["hub", "github"]
     source: str
+    """Repository and commit, as ``repo@commit``."""
     path: str
+    """On the server: its own, or that of the script it is a constant of."""
     sha256: str
+    """Empty for the one file of which none is known."""
     script_sha256: str = ""
 
     @property
@@ -152,11 +146,8 @@ def official_text(name: str, *, home: Path | None, cache: Path) -> str:
 def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[Collected]:
     """Bring every published file into ``root``; a file that fails does not stop the others.
 
-    Args:
-        root: the folder.
-        replace: whether a file that is not the published one may be written over. It may in the
-            cache, which is ours; in a user's own folder it is a fault.
-        step: called with each file's name before its turn.
+    ``replace``: whether a file that is not the published one may be written over. It may in the
+    cache, which is ours; in a user's own folder it is a fault. ``step`` is called for each file.
     """
     wanted = {file.server for file in FILES.values() if not file.is_at(root / file.name)}
     away = {} if offline() else unreachable(wanted)
@@ -236,22 +227,11 @@ def _download(file: PublishedFile) -> bytes:
 
 
 def _text_in(script: bytes, sha256: str) -> bytes:
-    """Return the text with this digest that a script spells out."""
+    """Return the text with this digest that a script spells out, in one literal or several."""
     for node in ast.walk(ast.parse(script)):
-        text = (_spelled(node) or "").encode("utf-8", "surrogatepass")
-        if hashlib.sha256(text).hexdigest() == sha256:
-            return text
+        literals = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
+        literals.sort(key=lambda each: (each.lineno, each.col_offset))
+        text = "".join(each.value for each in literals if isinstance(each.value, str))
+        if hashlib.sha256(found := text.encode("utf-8", "replace")).hexdigest() == sha256:
+            return found
     raise FetchError(f"the script has no text whose SHA-256 is {sha256}")
-
-
-def _spelled(node: Any) -> str | None:
-    """Return the string that literals joined by ``+`` spell, None where one would have to run."""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else None
-    if isinstance(node, ast.JoinedStr):  # an f-string, which may be without placeholders
-        parts = [_spelled(part) for part in node.values]
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        parts = [_spelled(node.left), _spelled(node.right)]
-    else:
-        return None
-    return None if None in parts else "".join(map(str, parts))

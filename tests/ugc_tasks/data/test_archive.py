@@ -642,7 +642,7 @@ def test_members_that_share_their_bytes_bring_no_more_than_the_archive_has(
 ) -> None:
     monkeypatch.setattr(module, "SLACK", 0)
     monkeypatch.setattr(module, "MAX_RATIO", 2)
-    monkeypatch.setattr(module, "admit", lambda temporary, target: temporary.replace(target))
+    monkeypatch.setattr(module, "admit", lambda temporary, target, _: temporary.replace(target))
     clip = bytes(range(256)) * 400
     path = a_zip(made / "a", [(f"PI-{n}.mp4", clip if n == 1 else b"") for n in range(1, 6)])
     data = bytearray(path.read_bytes())
@@ -656,19 +656,19 @@ def test_members_that_share_their_bytes_bring_no_more_than_the_archive_has(
 
 def test_a_link_to_what_is_no_file_is_not_waited_for(take: Take, made: Path) -> None:
     os.mkfifo(made / "pipe")
-    for path in (made / "pipe", Path("/dev/zero"), made):
-        with pytest.raises(DataError, match="cannot be read: it is no ordinary file"):
+    for path, what in {made / "pipe": "pipe", Path("/dev/zero"): "device", made: "folder"}.items():
+        with pytest.raises(DataError, match=f"is a {what}, not a file"):
             take(path)
 
 
 def test_a_disk_that_is_full_is_not_the_archives_fault(
     take: Take, made: Path, clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(temporary: Path, target: Path) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "admit", full)
-    with pytest.raises(DataError, match=r"PI-1.mp4: the clip cannot be written \(No space left"):
+    with pytest.raises(DataError, match=r"in/videos: a clip cannot be written \(No space left"):
         take(a_tar(made / "a", [("PI-1.mp4", clip_bytes)]))
 
 

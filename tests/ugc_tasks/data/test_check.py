@@ -25,7 +25,7 @@ from ugc_tasks.data.check import (
     check_clip,
     survey,
 )
-from ugc_tasks.data.ledger import Ledger
+from ugc_tasks.data.ledger import Dead, Ledger
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -184,11 +184,15 @@ def test_a_clip_gets_its_place_only_when_it_is_one(tmp_path: Path, clip_bytes: b
     place, new = tmp_path / "clip.mp4", tmp_path / "new"
     place.write_bytes(b"what was there")
     new.write_bytes(clip_bytes[:5000])
-    with pytest.raises(ClipFault):
-        admit(new, place)
-    assert place.read_bytes() == b"what was there"
-    new.write_bytes(clip_bytes)
-    assert admit(new, place) == pytest.approx(2.0, abs=0.1)
+    with Ledger(None) as ledger:
+        ledger.note_dead("clip", Dead("https://a.example", "gone", "status 404"))
+        with pytest.raises(ClipFault):
+            admit(new, place, ledger)
+        assert place.read_bytes() == b"what was there"
+        assert (ledger.checked(place), ledger.dead("clip") is None) == ((False, None), False)
+        new.write_bytes(clip_bytes)
+        admit(new, place, ledger)
+        assert (ledger.checked(place), ledger.dead("clip")) == ((True, None), None)
     assert place.read_bytes() == clip_bytes
     assert not new.exists()
 
@@ -204,7 +208,7 @@ def test_a_clip_is_on_the_disk_before_it_has_its_name(
         synced.append((os.fstat(descriptor).st_size, place.exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    admit(new, place)
+    admit(new, place, Ledger(None))
     assert synced == [(len(clip_bytes), False)]
 
 

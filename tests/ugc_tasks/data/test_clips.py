@@ -171,7 +171,7 @@ def site(
     def make(answers: Callable[[str, int], NoClip | None]) -> Site:
         made = Site(clip_bytes, answers)
         monkeypatch.setattr(clips, "download_clip", made)
-        monkeypatch.setattr(clips, "admit", lambda found, target: found.replace(target))
+        monkeypatch.setattr(clips, "admit", lambda found, target, _: found.replace(target))
         return made
 
     return make
@@ -323,7 +323,7 @@ def test_a_failure_is_never_kept_as_gone(fetch: Fetch, ledger: Ledger, site: Mak
 def test_a_lack_of_memory_is_a_failure_of_this_time(
     fetch: Fetch, ledger: Ledger, site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lacking(found: Path, target: Path) -> None:
+    def lacking(*_: object) -> None:
         raise NotChecked("there is not enough memory to check it")
 
     site(lambda link, n: None)
