@@ -60,10 +60,7 @@ def read_questions(path: Path) -> Questions:
     """Read ``{"question": ..., "samples": [{"video_id": ..., "answer": ...}, ...]}``.
 
     Other keys (``valid_count``; a sample's ``path`` on the authors' machine) are ignored.
-
-    Raises:
-        DataError: the file cannot be read or has another form; a clip is there twice; an answer is
-            blank or no text.
+    ``DataError``: it has another form, a clip is there twice, an answer is blank or no text.
     """
     return _read(path)[0]
 
@@ -71,17 +68,14 @@ def read_questions(path: Path) -> Questions:
 def read_choice_questions(path: Path) -> Questions:
     """Read an annotation file whose samples have ``options``; references are spelled like these.
 
-    Raises:
-        DataError: as ``read_questions``; a sample has no usable options; its answer is none of
-            them.
+    ``DataError``: as ``read_questions``; a sample has no usable options, or another answer.
     """
-    questions, samples = _read(path)
-    options = {sample["video_id"]: _options(path, sample) for sample in samples}
+    questions, rows = _read(path)
+    options = {i: _options(f"{where}: {i}", row) for i, (where, row) in rows.items()}
     labels = {}
     for video_id, answer in questions.references.items():
         spelled = {option.casefold(): option for option in options[video_id]}
-        label = spelled.get(answer.strip().casefold())
-        if label is None:
+        if (label := spelled.get(answer.strip().casefold())) is None:
             raise DataError(
                 f"{path}: the answer of {video_id} is none of its options: {answer!r:.80}"
             )
@@ -92,20 +86,11 @@ def read_choice_questions(path: Path) -> Questions:
 def read_ocr_references(path: Path) -> dict[str, list[str]]:
     """Read ``{"video_id": ..., "ocr": [text, ...]}`` a line, in the file's order.
 
-    Raises:
-        DataError: the file cannot be read, names a clip twice, or has a reference without text.
+    ``DataError``: it names a clip twice, or has a reference without text.
     """
-    references: dict[str, list[str]] = {}
     content = read_values(path, as_is=True)
-    for where, video_id, row in clip_rows(
-        path, content if isinstance(content, list) else [content]
-    ):
-        if video_id in references:
-            raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
-        references[video_id] = ocr_reference(row.get("ocr"), f"{where}: {video_id}")
-    if not references:
-        raise DataError(f"{path}: there is no reference in it")
-    return references
+    rows = _rows_by_id(path, content if isinstance(content, list) else [content])
+    return {i: ocr_reference(row.get("ocr"), f"{where}: {i}") for i, (where, row) in rows.items()}
 
 
 def read_ocr_questions(path: Path, question: str) -> Questions:
@@ -143,11 +128,6 @@ def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[st
         yield where, video_id, row
 
 
-def is_video_id(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be a clip's id, and so the name of a file."""
-    return isinstance(value, str) and _VIDEO_ID.fullmatch(value) is not None
-
-
 def clip_id(value: object) -> str | None:
     """Return the id that people write as ``ID``, ``ID.mp4``, ``/path/ID.MP4`` or ``C:\\ID.mp4``.
 
@@ -159,11 +139,23 @@ def clip_id(value: object) -> str | None:
     stem, dot, suffix = name.rpartition(".")
     if dot and suffix.lower() in _MEDIA:
         name = stem
-    return name if is_video_id(name) else None
+    return name if _VIDEO_ID.fullmatch(name) else None
 
 
-def _read(path: Path) -> tuple[Questions, list[dict[str, Any]]]:
-    """Return the questions of a file and its samples."""
+def _rows_by_id(path: Path, values: list[Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return rows by ``video_id``, one a clip, each with where it stands; else ``DataError``."""
+    rows: dict[str, tuple[str, dict[str, Any]]] = {}
+    for where, video_id, row in clip_rows(path, values):
+        if video_id in rows:
+            raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
+        rows[video_id] = (where, row)
+    if not rows:
+        raise DataError(f"{path}: there is no clip in it")
+    return rows
+
+
+def _read(path: Path) -> tuple[Questions, dict[str, tuple[str, dict[str, Any]]]]:
+    """Return the questions of a file, and its samples by their ids."""
     content = read_values(path, as_is=True)
     question = content.get("question") if isinstance(content, dict) else None
     samples = content.get("samples") if isinstance(content, dict) else None
@@ -171,20 +163,15 @@ def _read(path: Path) -> tuple[Questions, list[dict[str, Any]]]:
         raise DataError(
             f'{path}: an annotation file is {{"question": text, "samples": [...]}}; this is not one'
         )
+    rows = _rows_by_id(path, samples)
     answers: dict[str, str] = {}
-    for number, sample in enumerate(samples):
-        video_id = sample.get("video_id") if isinstance(sample, dict) else None
-        if not is_video_id(video_id):
-            raise DataError(f"{path}: sample {number} has no usable video_id: {video_id!r:.80}")
-        answer = sample.get("answer")
-        if not _is_text(answer):
-            raise DataError(f"{path}: {video_id} has no answer: complete the sample or remove it")
-        if video_id in answers:
-            raise DataError(f"{path}: {video_id} is there twice: remove one of the two samples")
+    for video_id, (where, sample) in rows.items():
+        if sample["video_id"] != video_id:  # it was a path
+            raise DataError(f"{where}: there is no usable video_id: {kind(sample['video_id'])}")
+        if not _is_text(answer := sample.get("answer")):
+            raise DataError(f"{where}: {video_id} has no answer: complete the row or remove it")
         answers[video_id] = answer
-    if not answers:
-        raise DataError(f"{path}: there is no sample in it")
-    return Questions(question, answers, _digest(question, answers)), samples
+    return Questions(question, answers, _digest(question, answers)), rows
 
 
 def _is_text(value: Any) -> TypeGuard[str]:
@@ -201,19 +188,13 @@ def _is_text(value: Any) -> TypeGuard[str]:
     return True
 
 
-def _options(path: Path, sample: Mapping[str, Any]) -> tuple[str, ...]:
+def _options(where: str, sample: Mapping[str, Any]) -> tuple[str, ...]:
     options = sample.get("options")
-    usable = (
-        isinstance(options, list)
-        and 2 <= len(options) <= _MAX_OPTIONS
-        and all(isinstance(option, str) and option.strip() for option in options)
-        and len({option.strip().casefold() for option in options}) == len(options)
-    )
-    if not usable:
-        raise DataError(
-            f"{path}: {sample['video_id']} needs 2 to {_MAX_OPTIONS} different options, each a text"
-        )
-    return tuple(option.strip() for option in options or ())
+    texts = options if isinstance(options, list) and all(map(_is_text, options)) else []
+    different = {text.strip().casefold() for text in texts}
+    if not 2 <= len(texts) == len(different) <= _MAX_OPTIONS:
+        raise DataError(f"{where} needs 2 to {_MAX_OPTIONS} different options, each a text")
+    return tuple(text.strip() for text in texts)
 
 
 def _digest(question: str, references: Mapping[str, Any]) -> str:

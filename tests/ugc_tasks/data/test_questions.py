@@ -103,19 +103,19 @@ def test_the_digest_tells_contents_apart_and_not_layouts(read: Read) -> None:
     ],
 )
 def test_an_id_that_is_no_plain_file_name_is_refused(read: Read, video_id: Any) -> None:
-    with pytest.raises(DataError, match=r"sample 1 has no usable video_id") as caught:
+    with pytest.raises(DataError, match=r"row 2: there is no usable video_id") as caught:
         read(a_file_of(sample(), sample(video_id)))
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("answer", ["", " \n", None, 3, ["text"], "half \ud800"])
 def test_a_sample_without_an_answer_is_named(read: Read, answer: Any) -> None:
-    with pytest.raises(DataError, match=r"qa\.json: PI-2 has no answer"):
+    with pytest.raises(DataError, match=r"qa\.json, row 2: PI-2 has no answer"):
         read(a_file_of(sample(), sample("PI-2", answer)))
 
 
 def test_a_clip_that_is_there_twice_is_named(read: Read) -> None:
-    with pytest.raises(DataError, match=r"qa\.json: PI-1 is there twice"):
+    with pytest.raises(DataError, match=r"qa\.json, row 3: PI-1 is there twice"):
         read(a_file_of(sample(), sample("PI-2"), sample(answer="Another.")))
 
 
@@ -139,7 +139,7 @@ def test_another_kind_of_file_is_refused_with_the_form_expected(read: Read, cont
 
 
 def test_a_file_without_samples_is_refused(read: Read) -> None:
-    with pytest.raises(DataError, match="there is no sample in it"):
+    with pytest.raises(DataError, match="there is no clip in it"):
         read(a_file_of())
 
 
@@ -234,7 +234,7 @@ def test_a_blank_among_texts_is_a_text_and_alone_is_none(tmp_path: Path) -> None
 
 
 def test_a_file_without_ocr_references_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no reference in it"):
+    with pytest.raises(DataError, match="there is no clip in it"):
         read_ocr_references(ocr(tmp_path, []))
 
 
