@@ -19,14 +19,14 @@ def add_command(
     run: Callable[[argparse.Namespace], int],
     *,
     summary: str,
-    description: str,
     epilog: str,
+    description: str = "",
 ) -> argparse.ArgumentParser:
     """Add a command with the option ``--json``; ``run`` returns the exit status."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=summary,
-        description=description,
+        description=description or f"{summary.capitalize()}.",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

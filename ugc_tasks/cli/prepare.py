@@ -53,32 +53,26 @@ examples:
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Register ``prepare`` and ``status``; each sets ``run``, a function of the arguments."""
-    parser = _parser(subparsers, "prepare", "get annotations, prompts and clips", _PREPARE)
+    """Add ``prepare`` and ``status`` to the console script's ``subparsers``."""
+    get, tell = "get annotations, prompts and clips", "say what of the data is there"
+    parser = add_command(subparsers, "prepare", _run, summary=get, epilog=_PREPARE)
     source = parser.add_mutually_exclusive_group()
     links = "take links from a CSV file with the columns video_id and url"
     source.add_argument("--map", type=Path, metavar="FILE", help=links)
     clips = "take clips named <video_id>.mp4 from a zip or tar file instead of downloading them"
     source.add_argument("--from-archive", type=Path, metavar="FILE", help=clips)
     parser.add_argument("--retry", action="store_true", help="ask dead links again")
-    status = _parser(subparsers, "status", "say what of the data is there", _STATUS)
+    status = add_command(subparsers, "status", _run, summary=tell, epilog=_STATUS)
     status.set_defaults(map=None, from_archive=None, retry=False)
-
-
-def _parser(subparsers: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:
-    description = f"{summary[0].upper()}{summary[1:]}."
-    parser = add_command(
-        subparsers, name, _run, summary=summary, description=description, epilog=text
-    )
     home = "folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)"
     videos = "folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)"
-    parser.add_argument("--home", type=Path, metavar="DIR", help=home)
-    parser.add_argument("--videos", type=Path, metavar="DIR", help=videos)
     first, at_once = "only the first N clips", "clips at once (default: 4)"
-    parser.add_argument("--limit", type=_number(1, 1_000_000), metavar="N", help=first)
-    parser.add_argument("--workers", type=_number(1, 64), default=4, metavar="N", help=at_once)
-    parser.set_defaults(command=name)
-    return parser
+    for each, name in ((parser, "prepare"), (status, "status")):
+        each.add_argument("--home", type=Path, metavar="DIR", help=home)
+        each.add_argument("--videos", type=Path, metavar="DIR", help=videos)
+        each.add_argument("--limit", type=_number(1, 1_000_000), metavar="N", help=first)
+        each.add_argument("--workers", type=_number(1, 64), default=4, metavar="N", help=at_once)
+        each.set_defaults(command=name)
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
@@ -158,21 +152,21 @@ def as_object(report: Report) -> dict[str, Any]:
     ``taken``, ``present``, ``refused``: a list of ``name``, ``reason``; ``refused_count``,
     ``unknown``, ``cut``); ``downloaded`` (number of clips); ``notes`` (sentences).
     """
-    links, taken, fetched = report.links, report.taken, report.fetched
+    links, taken, present = report.links, report.taken, report.present()
+    counts = Counter[str](report.states[video_id].state for video_id in report.wanted)
+    covered = {
+        task: (len(ids), len(present.intersection(ids))) for task, ids in report.tasks.items()
+    }
     return {
         "complete": report.complete,
-        "home": str(report.root),
-        "videos": str(report.videos),
+        "home": str(report.request.root),
+        "videos": str(report.request.videos),
         "files": [vars(file) for file in report.files],
-        "coverage": {"wanted": len(report.wanted), **_counts(report)},
-        "clips": {
-            video_id: vars(found)
-            for video_id in report.wanted
-            if (found := report.states[video_id]).state != "present"
-        },
+        "coverage": {"wanted": len(report.wanted), **{state: counts[state] for state in _STATES}},
+        "clips": {i: vars(report.states[i]) for i in report.wanted if i not in present},
         "tasks": {
-            task: {"wanted": wanted, "present": present, "complete": wanted == present}
-            for task, wanted, present in _covered(report)
+            task: {"wanted": wanted, "present": there, "complete": wanted == there}
+            for task, (wanted, there) in covered.items()
         },
         "links": links
         and {
@@ -190,44 +184,44 @@ def as_object(report: Report) -> dict[str, Any]:
             "unknown": taken.unknown,
             "cut": taken.cut,
         },
-        "downloaded": len(fetched.done) if fetched else 0,
+        "downloaded": len(report.fetched.done) if report.fetched else 0,
         "notes": list(report.notes),
     }
 
 
 def as_lines(report: Report) -> list[str]:
     """Return the report in lines, the most important of what is wrong by name."""
-    counts = _counts(report)
-    faults = [file.fault for file in report.files if file.fault]
+    told = as_object(report)
+    counts, faults = told["coverage"], [file["fault"] for file in told["files"] if file["fault"]]
     lines = [
-        f"home    {report.root}",
-        f"videos  {report.videos}",
+        f"home    {told['home']}",
+        f"videos  {told['videos']}",
         f"files   {len(report.files) - len(faults)} of {len(report.files)} as published",
-        f"clips   {counts['present']} of {len(report.wanted)} present, {counts['gone']} gone, "
+        f"clips   {counts['present']} of {counts['wanted']} present, {counts['gone']} gone, "
         f"{counts['broken']} broken, {counts['missing']} missing",
     ]
-    if (links := report.links) is not None:
-        columns = f"column {links.link_column!r}, by the ids in column {links.id_column!r}"
-        lines.append(f"links   {len(links.by_id)}: {columns}")
-    if (taken := report.taken) is not None:
+    if links := told["links"]:
+        columns = f"column {links['link_column']!r}, by the ids in column {links['id_column']!r}"
+        lines.append(f"links   {links['links']}: {columns}")
+    if taken := told["archive"]:
         lines.append(
-            f"archive {len(taken.done)} clips taken, {len(taken.there)} were there, "
-            f"{taken.refused_count} members refused, {taken.unknown} other files"
+            f"archive {taken['taken']} clips taken, {taken['present']} were there, "
+            f"{taken['refused_count']} members refused, {taken['unknown']} other files"
         )
-        lines += [f"  {shown(name)}: {shown(reason)}" for name, reason in taken.refused[:_NAMED]]
-        if taken.cut:
-            lines.append(f"  it was not read to its end: {taken.cut}")
+        lines += [f"  {shown(r['name'])}: {shown(r['reason'])}" for r in taken["refused"][:_NAMED]]
+        if taken["cut"]:
+            lines.append(f"  it was not read to its end: {taken['cut']}")
     lines += ["", "tasks that can run in full:" if report.tasks else "no task can run"]
     width = max(map(len, report.tasks), default=0)
-    for task, wanted, present in _covered(report):
-        full = "yes" if wanted == present else "no "
-        lines.append(f"  {task:{width}}  {full}  {present}/{wanted}")
+    for task, of in told["tasks"].items():
+        full = "yes" if of["complete"] else "no "
+        lines.append(f"  {task:{width}}  {full}  {of['present']}/{of['wanted']}")
     lines += ["", *faults] if faults else []
     for state in _STATES[1:]:
-        found = [i for i in report.wanted if report.states[i].state == state]
+        found = [i for i, clip in told["clips"].items() if clip["state"] == state]
         lines += ["", f"{state}:"] if found else []
         for video_id in found[:_NAMED]:
-            reason = shown(report.states[video_id].reason)
+            reason = shown(told["clips"][video_id]["reason"])
             lines.append(f"  {shown(video_id)}{': ' if reason else ''}{reason}")
         if len(found) > _NAMED:
             lines.append(f"  and {len(found) - _NAMED} more (--json names all)")
@@ -236,19 +230,8 @@ def as_lines(report: Report) -> list[str]:
 
 def _settings(report: Report) -> Iterator[str]:
     """Yield the settings without which a run would look elsewhere."""
-    found = Home.from_env(os.environ)
-    if (found.root or found.cache) != report.root:
-        yield from ("", f"export UGC_VIDEOCAP_HOME={report.root}")
-    if found.videos != report.videos and report.videos != report.root / "videos":
-        yield f"export UGC_VIDEOCAP_VIDEOS={report.videos}"
-
-
-def _counts(report: Report) -> dict[str, int]:
-    counts = Counter[str](report.states[video_id].state for video_id in report.wanted)
-    return {state: counts[state] for state in _STATES}
-
-
-def _covered(report: Report) -> Iterator[tuple[str, int, int]]:
-    """Yield for each task how many clips it wants, and how many of them are present."""
-    for task, ids in report.tasks.items():
-        yield task, len(ids), sum(report.states[i].state == "present" for i in ids)
+    found, asked = Home.from_env(os.environ), report.request
+    if (found.root or found.cache) != asked.root:
+        yield from ("", f"export UGC_VIDEOCAP_HOME={asked.root}")
+    if found.videos != asked.videos and asked.videos != asked.root / "videos":
+        yield f"export UGC_VIDEOCAP_VIDEOS={asked.videos}"

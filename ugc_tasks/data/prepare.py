@@ -29,56 +29,24 @@ _HOSTS = 16
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare, and where.
-
-    Attributes:
-        tasks: the annotation file of each task, by the task's name.
-        root: folder of annotations, prompts and the ledger.
-        videos: folder of clips.
-        ours: whether ``root`` is the cache folder, where wrong files may be replaced.
-        limit: so many clips, the first ones; None for all.
-        mapping: the user's own table of links.
-        archive: a file to take clips from instead of downloading them.
-        workers: clips looked at or downloaded at once.
-        retry: whether dead links are asked again.
-    """
+    """What to prepare, and where."""
 
     tasks: Mapping[str, str]
+    """The annotation file of each task, by the task's name."""
     root: Path
+    """Folder of annotations, prompts and the ledger."""
     videos: Path
     ours: bool
+    """Whether ``root`` is the cache folder, where wrong files may be replaced."""
     limit: int | None = None
+    """So many clips, the first ones; None for all."""
     mapping: Path | None = None
+    """The user's own table of links."""
     archive: Path | None = None
+    """A file to take clips from instead of downloading them."""
     workers: int = 4
     retry: bool = False
-
-
-@dataclass
-class Report:
-    """What is there, and what was done. ``states`` has every clip; ``wanted`` those asked for."""
-
-    root: Path
-    videos: Path
-    files: list[Collected]
-    tasks: Mapping[str, tuple[str, ...]]
-    wanted: tuple[str, ...] = ()
-    states: dict[str, ClipState] = field(default_factory=dict)
-    links: Links | None = None
-    fetched: Fetched | None = None
-    taken: Taken | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every wanted clip is there, and every file as published that a task needs.
-
-        The dataset's table serves to find links, and is not missed where the clips are there.
-        """
-        clips = all(self.states[video_id].state == "present" for video_id in self.wanted)
-        whole = self.taken is None or (self.taken.cut is None and not self.taken.refused_count)
-        faults = [file for file in self.files if file.fault and file.name != META]
-        return clips and whole and bool(self.tasks) and not faults
+    """Whether dead links are asked again."""
 
 
 def prepare(request: Request, progress: Progress) -> Report:
@@ -91,22 +59,22 @@ def prepare(request: Request, progress: Progress) -> Report:
     request.root.mkdir(parents=True, exist_ok=True)
     with progress("files", len(FILES)) as step:
         files = collect(request.root, replace=request.ours, step=step)
-    work = _Work(request, files, progress)
-    if not work.ids:
+    report = Report(request, progress, files)
+    if not report.ids:
         faults = [file.fault for file in files if file.fault]
         raise DataError(f"no annotation file is there: {faults[0] if faults else request.root}")
     if request.mapping is not None:  # before anything that takes time
-        work.report.links = links_from_map(request.mapping, work.ids)
+        report.links = links_from_map(request.mapping, report.ids)
     with Ledger(request.root / LEDGER) as ledger:
-        work.look(ledger)
+        report.look(ledger)
         if request.archive is not None:
-            work.unpack(request.archive, ledger)
-        elif absent := [i for i in work.report.wanted if i not in work.present()]:
-            work.download(absent, ledger)
-        if work.report.taken or work.report.fetched:
-            work.look(ledger)
-    work.explain()
-    return work.report
+            report.unpack(request.archive, ledger)
+        elif absent := [i for i in report.wanted if i not in report.present()]:
+            report.download(absent, ledger)
+        if report.taken or report.fetched:
+            report.look(ledger)
+    report.explain()
+    return report
 
 
 def status(request: Request, progress: Progress) -> Report:
@@ -120,55 +88,79 @@ def status(request: Request, progress: Progress) -> Report:
         for name, file in FILES.items()
         for path in [request.root / name]
     ]
-    work = _Work(request, files, progress)
+    report = Report(request, progress, files)
     try:
         ledger = Ledger(request.root / LEDGER if request.root.is_dir() else None)
     except DataError:
         ledger = Ledger(None)  # the folder is read-only: what is found is not remembered
     with ledger:
-        work.look(ledger)
-    return work.report
+        report.look(ledger)
+    return report
 
 
-class _Work:
-    """A request and the report on it; ``ids`` has those of all clips."""
+def _why_not(path: Path) -> str:
+    if not path.exists():
+        return f"{path.name} is absent: run `ugc-videocap prepare`"
+    return f"{path} is not the published file: its SHA-256 is another"
 
-    def __init__(self, request: Request, files: list[Collected], progress: Progress) -> None:
+
+@dataclass
+class Report:
+    """What is there, and what was done. ``states`` has every clip; ``wanted`` those asked for."""
+
+    request: Request
+    progress: Progress
+    files: list[Collected]
+    tasks: dict[str, tuple[str, ...]] = field(init=False)
+    ids: tuple[str, ...] = field(init=False)
+    wanted: tuple[str, ...] = field(init=False)
+    states: dict[str, ClipState] = field(default_factory=dict)
+    links: Links | None = None
+    fetched: Fetched | None = None
+    taken: Taken | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
         """Read the annotation files that are there; raises ``DataError``."""
-        tasks = {
+        self.tasks = {
             task: clip_ids(path)
-            for task, name in request.tasks.items()
-            if (path := request.root / name).is_file()
+            for task, name in self.request.tasks.items()
+            if (path := self.request.root / name).is_file()
         }
-        self.ids = tuple(dict.fromkeys(video_id for ids in tasks.values() for video_id in ids))
-        wanted = self.ids[: request.limit]
-        self.report = Report(request.root, request.videos, files, tasks, wanted)
-        self._request, self._progress = request, progress
+        self.ids = tuple(dict.fromkeys(i for ids in self.tasks.values() for i in ids))
+        self.wanted = self.ids[: self.request.limit]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every wanted clip is there, and every file as published that a task needs.
+
+        The dataset's table serves to find links, and is not missed where the clips are there.
+        """
+        clips = self.present().issuperset(self.wanted)
+        whole = self.taken is None or (self.taken.cut is None and not self.taken.refused_count)
+        faults = [file for file in self.files if file.fault and file.name != META]
+        return clips and whole and bool(self.tasks) and not faults
 
     def present(self) -> set[str]:
         """Return the clips that are there and whole."""
-        return {i for i, found in self.report.states.items() if found.state == "present"}
+        return {i for i, found in self.states.items() if found.state == "present"}
 
     def look(self, ledger: Ledger) -> None:
         """Find out the state of each clip."""
-        with self._progress("checks", len(self.ids)) as step:
-            self.report.states = survey(
-                self.ids, self._request.videos, ledger, workers=self._request.workers, step=step
+        with self.progress("checks", len(self.ids)) as step:
+            self.states = survey(
+                self.ids, self.request.videos, ledger, workers=self.request.workers, step=step
             )
 
     def unpack(self, archive: Path, ledger: Ledger) -> None:
         """Take clips from an archive."""
-        with self._progress("archive", None) as step:
-            self.report.taken = taken = take_from_archive(
-                archive,
-                frozenset(self.ids),
-                self._request.videos,
-                ledger,
-                present=self.present(),
-                step=step,
+        ids, present = frozenset(self.ids), self.present()
+        with self.progress("archive", None) as step:
+            self.taken = taken = take_from_archive(
+                archive, ids, self.request.videos, ledger, present=present, step=step
             )
         if taken.example and not (taken.done or taken.there):
-            self.report.notes.append(
+            self.notes.append(
                 f"{archive}: no file in it is a clip of this benchmark: it has for example "
                 f"{taken.example}, and wanted is for example {self.ids[0]}.mp4"
             )
@@ -177,36 +169,36 @@ class _Work:
         """Download the clips that are absent, as far as their links are known and not dead."""
         from ugc_tasks.data.download import ANY_HOST, TIKTOK
 
-        request, report = self._request, self.report
+        request = self.request
         try:
-            report.links = report.links or links_from_dataset(request.root / META, self.ids)
+            self.links = self.links or links_from_dataset(request.root / META, self.ids)
         except DataError as error:  # not the user's fault: the report says it, and what to do
-            report.notes.append(str(error))
+            self.notes.append(str(error))
             return
         asked: dict[str, str] = {}
         for video_id in absent:
-            link, dead = report.links.by_id.get(video_id), ledger.dead(video_id)
+            link, dead = self.links.by_id.get(video_id), ledger.dead(video_id)
             if link is not None and (request.retry or dead is None or dead.link != link):
                 asked[video_id] = link
         if not asked or not self._can_download(asked):
             return
         present = self.present()
-        with self._progress("clips", len(asked)) as step:
-            report.fetched = fetch_clips(
+        with self.progress("clips", len(asked)) as step:
+            self.fetched = fetch_clips(
                 asked,
                 request.videos,
                 ledger,
                 extractors=TIKTOK if request.mapping is None else ANY_HOST,
                 workers=request.workers,
                 step=step,
-                controls=[link for i, link in report.links.by_id.items() if i in present],
+                controls=[link for i, link in self.links.by_id.items() if i in present],
             )
-        if report.fetched.gave_up:
-            report.notes.append(f"the downloads were given up: {report.fetched.gave_up}")
+        if self.fetched.gave_up:
+            self.notes.append(f"the downloads were given up: {self.fetched.gave_up}")
 
     def _can_download(self, links: Mapping[str, str]) -> bool:
         """Note what stands in the way of downloads; False where none can be made."""
-        folder, notes = self._request.videos, self.report.notes
+        folder, notes = self.request.videos, self.notes
         if offline():
             notes.append(f"HF_HUB_OFFLINE is set: {len(links)} clips were not downloaded")
             return False
@@ -222,20 +214,17 @@ class _Work:
 
     def explain(self) -> None:
         """Say of each missing clip why, as far as this run knows."""
-        links, fetched, states = self.report.links, self.report.fetched, self.report.states
-        for video_id in [i for i, found in states.items() if found.state == "missing"]:
-            if fetched is not None and video_id in fetched.failed:
-                states[video_id] = ClipState("missing", fetched.failed[video_id])
-            elif links is not None and video_id in links.conflicts:
-                states[video_id] = ClipState("missing", "it has several different links")
-            elif links is not None and video_id not in links.by_id:
-                states[video_id] = ClipState("missing", "no link is known")
-            elif fetched is not None and fetched.gave_up:
-                reason = "not asked for: the downloads were given up"
-                states[video_id] = ClipState("missing", reason)
-
-
-def _why_not(path: Path) -> str:
-    if not path.exists():
-        return f"{path.name} is absent: run `ugc-videocap prepare`"
-    return f"{path} is not the published file: its SHA-256 is another"
+        reasons: dict[str, str] = {}
+        if self.links is not None:
+            if self.fetched is not None and self.fetched.gave_up:
+                reasons = dict.fromkeys(self.ids, "not asked for: the downloads were given up")
+            for video_id in set(self.ids) - self.links.by_id.keys():
+                several = video_id in self.links.conflicts
+                reasons[video_id] = (
+                    "it has several different links" if several else "no link is known"
+                )
+        if self.fetched is not None:
+            reasons |= self.fetched.failed
+        for video_id, found in self.states.items():
+            if found.state == "missing":
+                self.states[video_id] = ClipState("missing", reasons.get(video_id, found.reason))

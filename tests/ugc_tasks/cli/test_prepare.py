@@ -165,7 +165,7 @@ def test_no_network_and_nothing_here_is_one_sentence(
 def test_clips_are_not_asked_for_where_no_site_is_in_reach(
     run: Run, links: Path, host: WebHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ugc_tasks.data.clips._MAX_PAUSE_S", 0.01)
+    monkeypatch.setattr("ugc_tasks.data.clips._PAUSES", ())
     content = links.read_text()
     links.write_text(content.replace(host.endpoint, "http://nothing.invalid"))
     code, report, _ = run("prepare", "--map", links, "--json")
