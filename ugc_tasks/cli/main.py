@@ -12,9 +12,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn, TextIO, cast
 
 from ugc_tasks.cli import judge_check, prepare, score, summarize
@@ -27,31 +26,31 @@ _PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that ``argv`` names (default: the process's arguments)."""
-    with _usable_streams() as has_stdout:
-        if not has_stdout:
-            complain("ugc-videocap: stdout is closed: give the output a place, such as > FILE")
-            return BAD_INPUT
-        _log_to_stderr()
-        try:
-            arguments = _parser().parse_args(argv)
-            return int(arguments.run(arguments))
-        except KeyboardInterrupt:
-            complain("interrupted")
-            return INTERRUPTED
-        except BrokenPipeError:
-            return INTERRUPTED  # the reader of stdout has gone
-        except UserError as error:
-            complain(f"ugc-videocap: {error}")
-            return BAD_INPUT
-        except Exception as error:
-            sentence = _environment_fault(error, os.environ)
-            if sentence is None:
-                sys.excepthook = _show_traceback  # what an error says may be foreign, too
-                raise
-            complain(f"ugc-videocap: {sentence}")
-            return BAD_INPUT
-        finally:
-            _let_go(sys.stdout)
+    _make_streams_usable()
+    try:
+        if cast("TextIO | None", sys.stdout) is None:
+            raise UserError("stdout is closed: give the output a place, such as > FILE")
+        arguments = _parser().parse_args(argv)
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return INTERRUPTED  # the reader of stdout has gone
+    except UserError as error:
+        complain(f"ugc-videocap: {error}")
+        return BAD_INPUT
+    except Exception as error:
+        sentence = _environment_fault(error, os.environ)
+        if sentence is None:
+            # What an error says may be foreign, too.
+            sys.excepthook = lambda _kind, error, _trace: complain(*traceback_lines(error))
+            raise
+        complain(f"ugc-videocap: {sentence}")
+        return BAD_INPUT
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
 
 
 def _environment_fault(error: Exception, environ: Mapping[str, str]) -> str | None:
@@ -76,59 +75,35 @@ def _environment_fault(error: Exception, environ: Mapping[str, str]) -> str | No
     return f"{where}{error.strerror or error or type(error).__name__}: correct that and run again"
 
 
-@contextlib.contextmanager
-def _usable_streams() -> Iterator[bool]:
-    """Make the standard streams usable, and yield whether there is a stdout.
+def _make_streams_usable() -> None:
+    """See that nothing else gets the number of a stream, and that any text can be printed.
 
     A closed descriptor is opened on the null device: else the next file that is opened (a store of
-    judgments) would take its number and get what is printed. What a stream's encoding cannot
-    express is escaped. What cannot be written to stderr is dropped; exit status and stdout stand.
+    judgments) would take its number and get what is printed.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with contextlib.ExitStack() as stack:
-        stderr: TextIO | None = sys.stderr
-        if stderr is None:
-            stderr = stack.enter_context(os.fdopen(2, "w", encoding="utf-8", closefd=False))
-        stack.enter_context(contextlib.redirect_stderr(cast("TextIO", _Forgiving(stderr))))
-        yield cast("TextIO | None", sys.stdout) is not None
+    # Only ours: libraries have handlers of their own, and everything would appear twice.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger("ugc_tasks").handlers = [handler]
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of comes as our sentence
 
 
-class _Forgiving:
-    """Stderr that drops what cannot be written."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write ``text`` if that can be done."""
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush if that can be done."""
-        try:
-            self._stream.flush()
-        except OSError:
-            _let_go(self._stream)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what else the stream has."""
-        return getattr(self._stream, name)
-
-
-def _let_go(stream: TextIO) -> None:
+def _let_go(stream: TextIO | None) -> None:
     """Flush ``stream``; where that fails, point it at the null device.
 
     Python would complain again of what is left in its buffer, with a status of its own.
     """
+    if stream is None:
+        return
     with contextlib.suppress(OSError, ValueError):
         stream.flush()
         return
@@ -137,21 +112,6 @@ def _let_go(stream: TextIO) -> None:
         os.dup2(null, stream.fileno())
         os.close(null)
         stream.flush()
-
-
-def _log_to_stderr() -> None:
-    # Only ours: libraries have handlers of their own, and everything would appear twice.
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("ugc_tasks")
-    ours.handlers = [handler]
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of comes as our sentence
-
-
-def _show_traceback(
-    _kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
-) -> None:
-    complain(*traceback_lines(error))
 
 
 class _Parser(argparse.ArgumentParser):

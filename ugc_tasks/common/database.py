@@ -16,14 +16,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 BUSY_S = 30.0
 """Seconds for which another program may hold a file."""
 
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
-_TAKEN = {errno.EACCES, errno.EAGAIN}
 
 
 def why_no_place(path: Path) -> str | None:
@@ -34,53 +33,41 @@ def why_no_place(path: Path) -> str | None:
     if str(path) == ":memory:" or str(path).lower().startswith("file:"):
         return "it names no file, and what is kept in memory is lost"
     try:
-        status = path.stat()
+        status: os.stat_result | None = path.stat()
     except FileNotFoundError:
-        return _without_folder(path.parent) or without_locks(path.parent)
+        status = None
     except (OSError, ValueError) as error:
         return str(getattr(error, "strerror", None) or error)
-    return _no_database(status) or without_locks(path.parent)
-
-
-def _no_database(status: os.stat_result) -> str | None:
-    if stat.S_ISDIR(status.st_mode):
-        return "it is a folder, not a file"
-    if not stat.S_ISREG(status.st_mode):
-        return "it is a device or a pipe, not a file"
-    # By its size: to open it here and close it again would drop the locks of this process on it.
-    if 0 < status.st_size < _HEADER:
-        return "file is not a database"
-    return None
+    if status is not None:
+        if not stat.S_ISREG(status.st_mode):
+            folder = stat.S_ISDIR(status.st_mode)
+            return f"it is a {'folder' if folder else 'device or a pipe'}, not a file"
+        # By its size: to open and close it here would drop the locks of this process on it.
+        if 0 < status.st_size < _HEADER:
+            return "file is not a database"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return str(error.strerror)
+    return without_locks(path.parent)
 
 
 def without_locks(folder: Path) -> str | None:
     """Return that the file system of ``folder`` has no locks, None where it has.
 
-    Tried on a file of its own, which is removed afterwards.
+    Tried on a file of its own. Where nothing can be written, SQLite says what it makes of that.
     """
     import fcntl
 
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in _TAKEN:
-                    return None
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EACCES, errno.EAGAIN}:  # which say that it is taken
                 return (
                     f"its file system has no locks ({error.strerror}), without which two programs "
                     "can spoil it"
                 )
-    except OSError:  # nothing can be written there: SQLite says what it makes of that
-        return None
-    return None
-
-
-def _without_folder(folder: Path) -> str | None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return str(error.strerror)
     return None
 
 
@@ -107,13 +94,12 @@ class Database:
         self._db: sqlite3.Connection | None = None
         if path is not None and (reason := why_no_place(path)) is not None:
             raise self.unusable(reason, movable=False)
-        with self._failing_clearly():
-            self._db = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._db.text_factory = _decoded
         try:
             with self._failing_clearly():
+                self._db = sqlite3.connect(
+                    self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+                )
+                self._db.text_factory = _decoded
                 self._prepare(self._db, owner, version, tables)
         except BaseException:
             self.close()
@@ -135,12 +121,14 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Hold the open file."""
         with self._lock, self._failing_clearly():
-            yield self._open_db()
+            if self._db is None:
+                raise self.unusable("it is closed")
+            yield self._db
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Hold the open file in a write transaction, committed to the disk at the end."""
-        with self._lock, self._failing_clearly(), self._transaction(self._open_db()) as db:
+        with self.reading() as db, _transaction(db):
             yield db
 
     def require_room(self, size: int) -> None:
@@ -162,63 +150,27 @@ class Database:
     def _prepare(
         self, db: sqlite3.Connection, owner: int, version: int, tables: tuple[str, ...]
     ) -> None:
-        db.execute("BEGIN")  # else another process could make its tables between these looks
-        try:
+        with _transaction(db):  # also finds out now whether the file can be written
             found_owner = _one(db, "PRAGMA application_id")
             found_version = _one(db, "PRAGMA user_version")
-            tables_there = _one(db, "SELECT COUNT(*) FROM sqlite_master")
-        finally:
-            db.execute("COMMIT")
-        if tables_there or found_owner or found_version:
-            # Before the first change: it may not be ours to change.
-            if found_owner != owner:
-                raise self.unusable("it is another program's database")
-            if found_version > version:
-                raise self.unusable(
-                    "it was written by a newer version of ugc-videocap (schema "
-                    f"{found_version}, known is {version}): upgrade"
-                )
-            if found_version != version:
-                raise self.unusable(f"its schema {found_version} is not known")
-            if _one(db, "SELECT COUNT(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"):
-                raise self.unusable("it has triggers or views in it, which can change what is kept")
-        self._use_write_ahead_log(db)
-        db.execute("PRAGMA synchronous = FULL")
-        with self._transaction(db):  # also finds out now whether the file can be written
-            if not _one(db, "SELECT COUNT(*) FROM sqlite_master"):
+            if not (found_owner or found_version or _one(db, "SELECT COUNT(*) FROM sqlite_master")):
                 for statement in tables:
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {owner}")
                 db.execute(f"PRAGMA user_version = {version}")
-
-    def _use_write_ahead_log(self, db: sqlite3.Connection) -> None:
-        # Two processes that open a new file at once collide here without the busy timeout helping.
-        give_up = time.monotonic() + BUSY_S
-        while True:
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.02)
-
-    def _open_db(self) -> sqlite3.Connection:
-        if self._db is None:
-            raise self.unusable("it is closed")
-        return self._db
-
-    @contextmanager
-    def _transaction(self, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-        """Hold the write lock from the first read on, so that two processes cannot both decide."""
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+            elif found_owner != owner:
+                raise self.unusable("it is another program's database")
+            elif found_version > version:
+                raise self.unusable(
+                    "it was written by a newer version of ugc-videocap (schema "
+                    f"{found_version}, known is {version}): upgrade"
+                )
+            elif found_version != version:
+                raise self.unusable(f"its schema {found_version} is not known")
+            elif _one(db, "SELECT COUNT(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"):
+                raise self.unusable("it has triggers or views in it, which can change what is kept")
+        _use_write_ahead_log(db)
+        db.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
     def _failing_clearly(self) -> Iterator[None]:
@@ -227,11 +179,35 @@ class Database:
         except sqlite3.Error as error:
             # Extended codes have the kind in their last eight bits.
             kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-            if kind == sqlite3.SQLITE_FULL:
-                raise self.full(str(error)) from None
-            if kind in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                raise self.held(str(error)) from None
-            raise self.unusable(str(error)) from None
+            busy = {sqlite3.SQLITE_BUSY: self.held, sqlite3.SQLITE_LOCKED: self.held}
+            fault = {sqlite3.SQLITE_FULL: self.full, **busy}.get(kind, self.unusable)
+            raise fault(str(error)) from None
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Hold the write lock from the first read on, so that two processes cannot both decide."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+    # Two processes that open a new file at once collide here without the busy timeout helping.
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
 
 
 def _one(db: sqlite3.Connection, query: str) -> int:

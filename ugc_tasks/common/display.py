@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TextIO
 
 LIMIT = 500
@@ -74,16 +75,14 @@ def say(*lines: str, file: TextIO | None = None) -> None:
 
 
 def complain(*lines: str) -> None:
-    """Print each of ``lines`` as one line on stderr, if there is one."""
+    """Print each of ``lines`` as one line on stderr, if that takes them."""
     if sys.stderr is not None:
-        say(*lines, file=sys.stderr)
+        with suppress(UserError, BrokenPipeError):
+            say(*lines, file=sys.stderr)
 
 
 def say_json(value: Any) -> None:
-    """Print ``value`` as JSON in plain ASCII on stdout.
-
-    Raises ``ValueError`` for numbers that JSON has not (infinity, NaN).
-    """
+    """Print ``value`` as JSON in plain ASCII on stdout; ``ValueError`` for infinity and NaN."""
     _print(json.dumps(value, indent=1, allow_nan=False), sys.stdout)
 
 

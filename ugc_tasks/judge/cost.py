@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.display import UserError, shown_line
+from ugc_tasks.common.display import UserError, complain
 from ugc_tasks.judge.transport.errors import JudgeRefused
 from ugc_tasks.judge.types import ChatReply, Judgment, Usage
 
@@ -417,7 +417,8 @@ def tell(text: str) -> None:
     """Say something on stderr, above a progress bar if there is one."""
     from tqdm import tqdm
 
-    tqdm.write(shown_line(f"judge: {text}"), file=sys.stderr)
+    with tqdm.external_write_mode(file=sys.stderr):
+        complain(f"judge: {text}")
 
 
 # ---- what was spent ----
