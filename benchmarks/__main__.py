@@ -16,7 +16,6 @@ _EPILOG = """examples:
   python -m benchmarks --only pipeline    from file to caption alone
   python -m benchmarks.media --help       what each of them can be told besides
   python -m benchmarks.gpu --help         the measurement on a GPU, which is not part of this
-  python -m benchmarks.size               how large the source is
 
 exit codes:
   0  everything was measured; the tables are in the folder that --out names

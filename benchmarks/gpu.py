@@ -1,8 +1,7 @@
 """Clips through the engine on a GPU, at the true size of Qwen2.5-Omni-3B: ``-m benchmarks.gpu``.
 
 Downloads nothing: vLLM makes the weights up, the clips are generated. The lmms-eval model asked for
-all clips at once, against one clip at a time, and how fast clips are read by themselves. Exit
-codes: 0 measured, 1 something failed, 2 no such option.
+all clips at once, against one clip at a time, and how fast clips are read by themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -73,8 +71,8 @@ TRUE_SIZE: dict[str, dict[str, Any]] = {
 MROPE_SECTION = [16, 24, 24]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the table and write it; return an exit code."""
+def main(arguments: list[str] | None = None) -> Report:
+    """Measure, print the table and write it into the folder ``--out``."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu",
         description=__doc__,
@@ -95,16 +93,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder (%(default)s)")
     parser.add_argument("--engine", type=json.loads, default={}, help="vLLM's arguments, as JSON")
     options = parser.parse_args(arguments)
-    try:
-        run(options)
-    except Exception as error:
-        print(f"gpu: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def run(options: argparse.Namespace) -> Report:
-    """Measure, print the table and write it into the folder ``options.out``."""
     files = clips_for_a_run(options.clips, options.seconds, small=options.tiny)
     decoding = decode_rate(files[: 4 * options.workers], options.workers)
     with tempfile.TemporaryDirectory(prefix="ugc-gpu-") as scratch:
@@ -223,4 +211,4 @@ def _gpu_name() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,7 +53,7 @@ class Run:
             for video_id in self.coverage.present
         ]
         order = _order()
-        return order(self.spec.task, documents) if order is not None else documents
+        return order(self.spec.task, documents) if order else documents
 
     def clip(self, video_id: str) -> Path:
         """Return the path of a clip."""
@@ -79,13 +80,11 @@ class Run:
 
 def answer_from_files(order: Order) -> None:
     """Have no clip looked for, and a method order each task's documents, while its object lives."""
-    _orders.append(weakref.WeakMethod(order))
+    _orders[:] = [weakref.WeakMethod(order)]
 
 
 def _order() -> Order | None:
-    """Return the order of the latest model that answers from files; None without such a model."""
-    alive = [order for reference in _orders if (order := reference()) is not None]
-    return alive[-1] if alive else None
+    return _orders[0]() if _orders else None
 
 
 def current_run(name: str) -> Run:
@@ -125,34 +124,25 @@ def _run(spec: Spec, environment: tuple[tuple[str, str], ...], *, needs_clips: b
     if needs_clips:
         coverage = find_videos(home.videos, questions.references)
         require_videos(coverage, allow_partial=home.allow_partial)
-    if spec.judged is None:
+    if not spec.judged:
         return Run(spec, home, source, questions, coverage, None, {})
-    return Run(spec, home, source, questions, coverage, *_judge(spec.judged, environ, home))
-
-
-def _judge(
-    question: str, environ: Mapping[str, str], home: Home
-) -> tuple[Judge | None, Mapping[str, Any]]:
-    """Return the judge of a question, None without one, and what the results say of it."""
-    unlike = environ.get("UGC_JUDGE_PROFILE") == "offline" and not QUESTIONS[question].has_estimate
+    unlike = environ.get("UGC_JUDGE_PROFILE") == "offline" and not QUESTIONS[spec.name].has_estimate
     if unlike:
         # The estimate is of whole captions. A group with other tasks in it still runs: those have
         # no score, and their label says why.
         environ = {**environ, "UGC_JUDGE_PROFILE": "none"}
-    judge = open_judge(environ, home=home.root, cache=home.cache, question=question)
+    judge = open_judge(environ, home=home.root, cache=home.cache, question=spec.name)
     stop_on_interrupt(judge)
     judging = judge.describe()
-    if judging["profile"] != "none":
-        return judge, judging
-    label = f"none: no offline estimate of {question}" if unlike else "none"
-    return None, {**judging, "label": label}
+    if judging["profile"] == "none":
+        label = f"none: no offline estimate of {spec.name}" if unlike else "none"
+        return Run(spec, home, source, questions, coverage, None, {**judging, "label": label})
+    return Run(spec, home, source, questions, coverage, judge, judging)
 
 
 def _versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -54,19 +53,6 @@ def test_ours_and_the_loops_over_it_write_the_same_captions(tmp_path: Path) -> N
     assert ran.returncode == 0, ran.stderr
     rows = json.loads((tmp_path / "pipeline-quick.json").read_text("utf-8"))["rows"]
     assert len([row for row in rows if row["measure"] == "rate"]) == 3
-
-
-def test_what_fails_is_exit_code_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(options: argparse.Namespace) -> None:
-        assert options.clips == 9
-        assert options.engine == {"max_num_seqs": 2}
-        raise RuntimeError("no memory")
-
-    monkeypatch.setattr(gpu, "run", refuse)
-    assert gpu.main(["--tiny", "--clips", "9", "--engine", '{"max_num_seqs": 2}']) == 1
-    assert "gpu: RuntimeError: no memory" in capsys.readouterr().err
 
 
 def test_arguments_of_the_engine_that_are_no_json_are_exit_code_2() -> None:

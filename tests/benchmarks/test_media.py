@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks import media
-from benchmarks.clips import Shape, clip_of
+from tests.support.clips import write_clip
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clip_of(Shape(0.5, 160, 288), tmp_path_factory.mktemp("clips"))
+    return write_clip(
+        tmp_path_factory.mktemp("clips") / "clip.mp4", width=160, height=288, seconds=0.5
+    )
 
 
 def test_every_way_is_measured_or_says_what_it_lacks(
     clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(media, "clip_of", lambda _: clip)
+    monkeypatch.setattr(media, "clip_of", lambda *_, **__: clip)
     report = media.main(["--quick"], tmp_path)
     assert report is not None
     assert {row.what.partition(" [")[0] for row in report.rows} == {

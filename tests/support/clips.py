@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -35,6 +36,7 @@ _BITS = _COLUMNS * _ROWS
 _TICKS = 60_000  # a second of variable frame rate; MPEG-4 allows no more than 65535
 _BT709, _BT601 = 1, 6
 _FULL, _LIMITED = 2, 1
+_MARGIN = 96  # pixels by which a filmed picture's camera may stray
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class _Look:
     full_range: bool
     bt709: bool
     seed: int
+    filmed: bool = False
 
 
 def write_clip(
@@ -75,6 +78,7 @@ def write_clip(
     fragmented: bool = False,
     faststart: bool = False,
     seed: int = 0,
+    filmed: bool = False,
 ) -> Path:
     """Write a video file and return its path; the container is that of the path's suffix.
 
@@ -84,12 +88,14 @@ def write_clip(
     tone with peaks of about ``loudness``, a quarter as loud in each further channel, as long as the
     picture unless ``audio_seconds`` says otherwise; ``audio_later`` says by how many seconds its
     packets are later than they would be, given their time. ``seed`` varies background and tone.
+    ``filmed`` pictures carry no number: they are textured, under an unsteady camera, and take as
+    long to decode as what such services send, where flat ones take half of that.
     """
     shown = _times(fps, seconds, times)
     heard = audio_seconds if audio_seconds is not None else shown[-1] + 1 / float(fps)
     tick = Fraction(1, _TICKS) if times is not None else 1 / Fraction(fps)
     turned = rotation in (90, 270)
-    look = _Look(width, height, rotation, pix_fmt, full_range, bt709, seed)
+    look = _Look(width, height, rotation, pix_fmt, full_range, bt709, seed, filmed)
     flags = [name for name, on in (("faststart", faststart), ("frag_keyframe", fragmented)) if on]
     if fragmented:
         flags.append("empty_moov")
@@ -106,7 +112,12 @@ def write_clip(
         context.color_range = _FULL if full_range else _LIMITED
         context.colorspace = _BT709 if bt709 else _BT601
         if codec == "libx264":
-            context.options = {"preset": "ultrafast", "crf": "18", "bf": str(b_frames)}
+            quick = (
+                {"preset": "veryfast", "crf": "26"}
+                if filmed
+                else {"preset": "ultrafast", "crf": "18"}
+            )
+            context.options = {**quick, "bf": str(b_frames)}
         elif codec == "libx265":
             context.options = {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"}
         sound, samples = None, np.zeros((1, 0), np.float32)
@@ -202,6 +213,8 @@ def _frame(index: int, look: _Look) -> av.VideoFrame:
 def _draw(index: int, look: _Look) -> NDArray[np.uint8]:
     """Draw the upright picture: number in the middle half, corners and a moving block around it."""
     height, width = look.height, look.width
+    if look.filmed:
+        return _filmed(index / 30, width, height, look.seed)
     picture = np.full((height, width, 3), 96 + 16 * (look.seed % 4), np.uint8)
     top, bottom, side = height // 4, height - height // 4, width // 4
     block = max(2, side // 2)
@@ -220,6 +233,38 @@ def _draw(index: int, look: _Look) -> NDArray[np.uint8]:
             rows_at[row_at] : rows_at[row_at + 1], columns_at[column_at] : columns_at[column_at + 1]
         ] = 255 * (index >> bit & 1)
     return picture
+
+
+def _filmed(at: float, width: int, height: int, seed: int) -> NDArray[np.uint8]:
+    """Draw a textured scene ``at`` seconds, a figure moving in it, with some grain."""
+    scene = _texture(width + 2 * _MARGIN, height + 2 * _MARGIN, seed)
+    x = round(_MARGIN * (1 + 0.9 * np.sin(0.7 * at)))
+    y = round(_MARGIN * (1 + 0.9 * np.sin(1.1 * at + 1)))
+    light = scene[y : y + height, x : x + width].copy()
+    left = round(width / 4 * (1 + 0.9 * np.sin(2.3 * at)))
+    top = round(height / 4 * (1 + 0.5 * np.sin(3.1 * at)))
+    light[top : top + height // 2, left : left + width // 2] = (
+        240 - scene[: height // 2, : width // 2]
+    )
+    light += _grain(width, height, round(30 * at) % 6)
+    return np.repeat(light[..., None], 3, axis=2)
+
+
+@cache
+def _texture(width: int, height: int, seed: int) -> NDArray[np.uint8]:
+    """Return smooth noise at several scales, as walls, skin and leaves are, uint8 (H, W)."""
+    random = np.random.default_rng(seed)
+    total = np.zeros((height, width), np.float32)
+    for step, weight in ((128, 4.0), (32, 2.0), (8, 1.0), (2, 0.4)):
+        coarse = random.random((height // step + 2, width // step + 2), dtype=np.float32)
+        total += weight * np.kron(coarse, np.ones((step, step), np.float32))[:height, :width]
+    total = (total - total.min()) / (total.max() - total.min())
+    return np.asarray(40 + 160 * total, dtype=np.uint8)
+
+
+@cache
+def _grain(width: int, height: int, number: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(number).integers(0, 5, (height, width), dtype=np.uint8)
 
 
 def _tone(layout: Layout, rate: int, seconds: float, seed: int) -> NDArray[np.float32]:

@@ -119,21 +119,7 @@ def test_a_system_prompt_that_cannot_be_had_is_an_error(
         published_system_prompt()
 
 
-@pytest.mark.parametrize(
-    ("prompt", "text"),
-    [
-        ("<|im_start|>system\nBe long.<|im_end|>\n<|im_start|>user\nHi", "Be long."),
-        ("Be long.", None),
-        ("<|im_start|>user\nHi<|im_end|>", None),
-        ("<|im_start|>system\nBe long.", None),
-    ],
-)
-def test_the_system_turn_ends_where_the_prompt_says(
-    monkeypatch: pytest.MonkeyPatch, prompt: str, text: str | None
-) -> None:
+def test_the_system_turn_ends_where_the_prompt_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = "<|im_start|>system\nBe long.<|im_end|>\n<|im_start|>user\nHi"
     monkeypatch.setattr(benchmark, "official_text", lambda *_, **__: prompt)
-    if text is not None:
-        assert published_system_prompt() == text
-        return
-    with pytest.raises(DataError, match="no system turn"):
-        published_system_prompt()
+    assert published_system_prompt() == "Be long."

@@ -132,7 +132,7 @@ def _unknown(report: Report, saved: SavedRun) -> dict[str, list[str]]:
     known = set().union(*files.values())
     others = [i for i in report.pairing.unknown if i not in NO_REFERENCE]
     strange = "answers are to what is not an id of this benchmark"
-    if SPECS[saved.task].asks_some and SPECS["caption"].annotations not in files:
+    if SPECS["caption"].annotations not in files:
         strange += ", or of a clip that this task does not ask about"
     groups = {
         "answers are to clips without a public reference": set(report.pairing.unknown)

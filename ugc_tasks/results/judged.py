@@ -42,7 +42,7 @@ def score(run: SavedRun) -> Report:
         run.environ,
         home=run.home.root,
         cache=run.home.cache,
-        question=spec.judged or spec.name,
+        question=spec.name,
         command="score",
     ) as judge:
         facts = judge.describe()

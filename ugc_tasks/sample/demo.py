@@ -47,7 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ugc_tasks.sample.demo",
         description="Caption and score the bundled clips with a random checkpoint on the CPU.",
-        epilog="example: python -m ugc_tasks.sample.demo --output demo-results",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("demo-results"), help="folder (default: %(default)s)"
@@ -62,15 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     if subprocess.run(build, check=False).returncode:
         return 1
 
-    command = _command(checkpoint, output)
-    _say("2/2  " + " ".join(command[2:]))
-    subprocess.run(command, check=False, env=_environment(output))
-    return _conclude(output, started)
-
-
-def _command(checkpoint: Path, output: Path) -> list[str]:
     model_args = {"model": checkpoint, **MODEL_ARGS}
-    return [
+    command = [
         *(sys.executable, "-m", "lmms_eval"),
         *("--tasks", "ugc_videocap"),
         *("--model", "qwen_omni_vllm"),
@@ -79,16 +71,15 @@ def _command(checkpoint: Path, output: Path) -> list[str]:
         *("--output_path", str(output)),
         "--log_samples",
     ]
-
-
-def _environment(output: Path) -> dict[str, str]:
+    _say("2/2  " + " ".join(command[2:]))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("UGC_")}
     folders = {
         "UGC_VIDEOCAP_HOME": str(sample_home()),
         "UGC_VIDEOCAP_CACHE": str(output / "cache"),
         "HF_HOME": str(output / "cache" / "huggingface"),
     }
-    return ours | ENVIRONMENT | folders
+    subprocess.run(command, check=False, env=ours | ENVIRONMENT | folders)
+    return _conclude(output, started)
 
 
 def _conclude(output: Path, started: float) -> int:
@@ -110,9 +101,8 @@ def _conclude(output: Path, started: float) -> int:
     )
     _say(
         "The weights are random: the captions are noise, and the scores above are the offline\n"
-        "estimate of how much that noise resembles the references. They mean nothing but\n"
-        "that every part works. The README says how to get a number: a GPU, the real checkpoint,\n"
-        "and GPT-4o as the judge."
+        "estimate for them. They mean nothing but that every part works. The README says how to\n"
+        "get a number: a GPU, the real checkpoint, and GPT-4o as the judge."
     )
     if scored != wanted:
         _say(f"FAILED: {wanted} clips were to be scored; the captions' file says what went wrong.")

@@ -49,12 +49,12 @@ def test_every_task_says_what_it_measured_with(
     assert metrics >= COUNTED | set(spec.columns)
     # Only what fills a column of the published table has a part in its mean.
     assert ("overall" in metrics) == bool(spec.columns)
-    assert ({"judge", "judge_failed"} <= metrics) == (spec.judged is not None)
+    assert ({"judge", "judge_failed"} <= metrics) == spec.judged
     metadata = task.dump_config()["metadata"]
     assert metadata["annotations"] == "local"
     assert metadata["clips_wanted"] == 3
     assert metadata.get("note", "") == spec.note
-    assert ("judge" in metadata) == (spec.judged is not None)
+    assert ("judge" in metadata) == spec.judged
     assert metadata.get("mode") == ("score" if spec.name == "ocr" else None)
 
 
