@@ -68,7 +68,6 @@ class FakeVllm:
         self.probe = probe or probed()
         self.probes = 0
         self.asked: list[str] = []
-        self.times: list[float] = []
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.at_once = self.most_at_once = 0
@@ -149,7 +148,6 @@ def _handler(fake: FakeVllm) -> type[BaseHTTPRequestHandler]:
                     number = len(fake.asked)
                     fake.asked.append(question)
                     fake.bodies.append(body)
-                    fake.times.append(time.monotonic())
                     fake.at_once += 1
                     fake.most_at_once = max(fake.most_at_once, fake.at_once)
             if number < 0:

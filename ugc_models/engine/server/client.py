@@ -1,19 +1,17 @@
-"""One exchange with ``vllm serve`` through the ``openai`` client, and what its failure means.
+"""One exchange with ``vllm serve``, and what its failure means.
 
-The client's own retries are off: :mod:`~ugc_models.engine.server.remote` decides what is tried
-again. No message shows the key, or the path of the address, which may hold one too.
+What is tried again is decided in :mod:`~ugc_models.engine.server.remote`. No message shows the key,
+or the path of the address, which may hold one too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
-import openai
 
 from ugc_models.engine.base import EngineOutput, shown
 from ugc_models.engine.server import protocol
@@ -27,8 +25,6 @@ Not ``OPENAI_API_KEY``: that one is the judge's, and must not go to whoever serv
 _MOST_BYTES = 16 << 20  # of an answer: the token ids of a prompt of a million tokens are half of it
 _CONNECT_S, _FACTS_S = 10.0, 30.0
 _PASSING = {408, 409, 429}  # statuses below 500 that may be another one the next time
-
-Kind = Literal["away", "busy", "lost"]
 
 _NO_ADDRESS = "base_url: an address such as http://host:8000/v1 is needed"
 _ONE_ADDRESS = (
@@ -54,12 +50,11 @@ class RetryableError(Exception):
     Attributes:
         kind: ``away``: nobody is there, or only a proxy that says so. ``busy``: the server asks to
             be left alone. ``lost``: it took the request, and no usable answer came.
-        wait: seconds that the server asked to be left alone.
     """
 
-    def __init__(self, kind: Kind, reason: str, wait: float = 0) -> None:
+    def __init__(self, kind: Literal["away", "busy", "lost"], reason: str) -> None:
         super().__init__(shown(reason, limit=1_000))
-        self.kind, self.wait = kind, wait
+        self.kind = kind
 
 
 class Client:
@@ -74,52 +69,45 @@ class Client:
 
     Raises:
         BadAddress: an address that cannot be one.
-        RemoteError: a key that cannot be sent.
+        RemoteError: a key that cannot be sent, or a proxy that cannot be used.
     """
 
     def __init__(self, base_url: object, timeout: float) -> None:
-        self._root = _checked(base_url)
+        root = _checked(base_url)
         self._key = key = os.environ.get(KEY, "")
         if not key.isascii() or not key.isprintable():
             raise RemoteError(f"{KEY} has characters that no HTTP header can carry")
         self._timeout = timeout
-        place = urlsplit(self._root)
+        place = urlsplit(root)
         self.name = f"{place.scheme}://{place.netloc}"
-        # The openai client would take the first two from variables that are the judge's.
-        judges = {"OpenAI-Organization", "OpenAI-Project"}
         try:
-            self._openai = openai.AsyncOpenAI(
-                base_url=f"{self._root}/v1",
-                api_key=key or "none",
-                max_retries=0,
-                timeout=openai.Timeout(timeout, connect=_CONNECT_S, pool=None),
-                default_headers={"Accept-Encoding": "identity"},
-                http_client=_BoundedClient(judges if key else {*judges, "Authorization"}),
+            # Redirects are not followed: the key would go wherever they say.
+            self._http = httpx.AsyncClient(
+                base_url=root,
+                headers={"Accept-Encoding": "identity"}
+                | ({"Authorization": f"Bearer {key}"} if key else {}),
+                timeout=httpx.Timeout(timeout, connect=_CONNECT_S, pool=None),
+                limits=httpx.Limits(),  # the pipeline bounds what is in flight
+                follow_redirects=False,
             )
-        except Exception as error:
-            if type(error).__name__ != "InvalidURL":  # of httpx, or of httpx2 in a newer client
-                raise
+        except httpx.InvalidURL:
             raise BadAddress(_NO_ADDRESS) from None
+        except (ImportError, ValueError) as error:
+            raise RemoteError(f"the proxy in the environment cannot be used: {error}") from None
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._openai.close()
+        await self._http.aclose()
 
-    async def chat(
-        self, index: int, body: Mapping[str, Any]
-    ) -> tuple[EngineOutput, tuple[int, ...] | None]:
+    async def chat(self, index: int, body: bytes) -> tuple[EngineOutput, tuple[int, ...] | None]:
         """Return the output for a chat request, and its prompt's tokens where the server tells.
 
         Raises:
             RetryableError: worth another try.
             RemoteError: the server answers nobody.
         """
-        create: Any = self._openai.chat.completions.with_raw_response.create
-        model, messages = body["model"], body["messages"]
-        more = {name: value for name, value in body.items() if name not in {"model", "messages"}}
-        status, received = await self._exchange(
-            lambda: create(model=model, messages=messages, extra_body=more), self._timeout
-        )
+        path = "/v1/chat/completions"
+        status, received = await self._exchange("POST", path, self._timeout, body)
         if status == 404 and not isinstance(protocol.json_object(received).get("error"), dict):
             # Not vLLM's own form, but a proxy's: nothing is behind it yet.
             raise RetryableError("away", f"{self.name} answers 404")
@@ -127,86 +115,51 @@ class Client:
             return protocol.refusal(index, status, received), None
         try:
             return protocol.read_reply(index, received)
-        except protocol.Unreadable as error:
+        except ValueError as error:
             raise RetryableError("lost", f"{self.name}: {error}") from None
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """Return the status at ``path`` and the JSON object there, empty if there is none."""
-        get: Any = self._openai.get
-        status, body = await self._exchange(
-            lambda: get(self._root + path, cast_to=httpx.Response), _FACTS_S
-        )
+        status, body = await self._exchange("GET", path, _FACTS_S)
         return status, protocol.json_object(body)
 
     async def _exchange(
-        self, call: Callable[[], Awaitable[Any]], seconds: float
+        self, method: str, path: str, seconds: float, content: bytes | None = None
     ) -> tuple[int, bytes]:
         """Return status (200, or 400 and more for a refusal) and body, the key cut out of it."""
-        response: Any = None
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        asked = self._http.stream(method, path, content=content, headers=headers)
+        failure = None
+        body = bytearray()
         try:
-            async with asyncio.timeout(seconds):
-                answer = await call()
-            response = getattr(answer, "http_response", answer)
-        except openai.APIStatusError as error:
-            response = error.response
-        except (openai.APIConnectionError, _TooLarge, TimeoutError) as error:
-            failure = self._unanswered(error.__cause__ or error, seconds)
-        if response is None:
-            # Raised outside the handlers: the client's exceptions hold the request and its key.
+            async with asyncio.timeout(seconds), asked as response:
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > _MOST_BYTES:
+                        size = f"the answer is over {_MOST_BYTES >> 20} MiB"
+                        raise RetryableError("lost", f"{self.name}: {size}")
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            said = f"{self.name} does not answer ({type(error).__name__})"
+            failure = RetryableError("away", said)
+        except (TimeoutError, httpx.TimeoutException):
+            failure = RetryableError("lost", f"{self.name}: no answer within {seconds:g} s")
+        except httpx.HTTPError as error:
+            said = f"{self.name}: the connection broke ({type(error).__name__})"
+            failure = RetryableError("lost", said)
+        if failure is not None:
+            # Raised outside the handlers: httpx's exceptions hold the request and its key.
             raise failure
-        status, body = int(response.status_code), bytes(response.content)
+        status, received = response.status_code, bytes(body)
         if self._key:
-            body = body.replace(self._key.encode(), b"...")
+            received = received.replace(self._key.encode(), b"...")
         if status in {401, 403}:
             raise RemoteError(f"{self.name} answers {status}: set its key as {KEY}")
         if status == 200 or (400 <= status < 500 and status not in _PASSING):
-            return status, body
-        said = protocol.message(body)
-        reason = f"{self.name} answers {status}" + (f" ({said})" if said else "")
-        kind: Kind = "busy" if status == 429 else "away" if status in {502, 503} else "lost"
-        raise RetryableError(kind, reason, _seconds(response.headers.get("retry-after")))
-
-    def _unanswered(self, error: BaseException, seconds: float) -> RetryableError:
-        name = type(error).__name__
-        if name.startswith("Connect"):  # httpx's ConnectError and ConnectTimeout
-            return RetryableError("away", f"{self.name} does not answer ({name})")
-        what = f"the connection broke ({name})"
-        if isinstance(error, _TooLarge):
-            what = f"the answer is over {_MOST_BYTES >> 20} MiB"
-        elif name.endswith(("Timeout", "TimeoutError")):
-            what = f"no answer within {seconds:g} s"
-        return RetryableError("lost", f"{self.name}: {what}")
-
-
-class _TooLarge(Exception):
-    """An answer has too many bytes."""
-
-
-class _BoundedClient(openai.DefaultAsyncHttpxClient):
-    """The HTTP client of the ``openai`` package, which by itself reads answers of any length."""
-
-    def __init__(self, left_out: set[str]) -> None:
-        """``left_out`` are headers that are not sent."""
-        # The key would go wherever a redirect says.
-        super().__init__(follow_redirects=False)
-        self._left_out = left_out
-
-    async def send(self, request: Any, *, stream: bool = False, **arguments: Any) -> Any:
-        """Return the answer to ``request`` with its whole body, which is not unpacked."""
-        for name in self._left_out:
-            request.headers.pop(name, None)
-        response = await super().send(request, stream=True, **arguments)
-        body = bytearray()
-        try:
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > _MOST_BYTES:
-                    raise _TooLarge
-        finally:
-            await response.aclose()
-        headers = {n: v for n, v in response.headers.items() if n.lower() != "content-encoding"}
-        return type(response)(
-            response.status_code, headers=headers, content=bytes(body), request=request
+            return status, received
+        words = protocol.message(received)
+        raise RetryableError(
+            "busy" if status == 429 else "away" if status in {502, 503} else "lost",
+            f"{self.name} answers {status}" + (f" ({words})" if words else ""),
         )
 
 
@@ -228,12 +181,3 @@ def _checked(base_url: object) -> str:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise BadAddress(f"base_url: must have no user name and no query; a key belongs into {KEY}")
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Return the seconds in a ``Retry-After``, 0 where there are none."""
-    try:
-        seconds = float(retry_after or 0)
-    except ValueError:  # a date: nothing that serves a model sends one
-        return 0.0
-    return seconds if 0 < seconds < 1e9 else 0.0

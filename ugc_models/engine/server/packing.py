@@ -2,8 +2,7 @@
 
 ``vllm serve`` interleaves sound with a video only where both come out of one file. So frames that
 were chosen and scaled already go into a small one: lossless H.264 in RGB and the samples as 32-bit
-floats, in QuickTime. Every bit comes out again as it went in, with OpenCV (the server's default
-decoder) and with PyAV alike; tests hold it to that.
+floats, in QuickTime. OpenCV (the server's default decoder) and PyAV both give back every bit.
 """
 
 from __future__ import annotations
@@ -14,16 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SOUND_RATE = 16_000
-"""Samples per second, as everywhere in the engine."""
-
 MEDIA_TYPE = "video/quicktime"
 
+_SOUND_RATE = 16_000
 _FRAME_RATE = 1
-"""Frames per second that the file claims; the true rate is told beside it.
-
-At two or less, vLLM's loaders that sample by time keep every frame; a higher one would lose some.
-"""
+"""Frames per second that the file claims; the true rate is sent beside it. At two or less, vLLM's
+loaders that sample by time keep every frame; a higher one would lose some."""
 
 
 def pack(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> bytes:
@@ -66,7 +61,7 @@ def _write(container: Any, frames: npt.NDArray[Any], sound: npt.NDArray[Any] | N
     picture.width, picture.height, picture.pix_fmt = width, height, "bgr24"
     picture.codec_context.thread_count = 1  # the cores decode clips already
     if sound is not None:  # all streams before the first packet
-        track = container.add_stream("pcm_f32le", rate=SOUND_RATE, layout="mono")
+        track = container.add_stream("pcm_f32le", rate=_SOUND_RATE, layout="mono")
     for number, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts = number
@@ -75,6 +70,6 @@ def _write(container: Any, frames: npt.NDArray[Any], sound: npt.NDArray[Any] | N
     if sound is not None:
         samples = np.ascontiguousarray(sound)[np.newaxis]
         block = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
-        block.sample_rate, block.pts = SOUND_RATE, 0
+        block.sample_rate, block.pts = _SOUND_RATE, 0
         container.mux(track.encode(block))
         container.mux(track.encode(None))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,15 +49,14 @@ class Facts:
     order: Order
     picture: int | None
 
-    def difference(self, other: Facts) -> str | None:
-        """Return the first thing in which two differ that changes a caption, None for nothing."""
-        pairs = {
-            "model": (self.model, other.model),
-            "max_model_len": (self.max_model_len, other.max_model_len),
-            "vLLM version": (self.version, other.version),
-            "token order of sound in video": (self.order, other.order),
+    def decisive(self) -> dict[str, Any]:
+        """Return what a caption depends on, by the words for it."""
+        return {
+            "model": self.model,
+            "max_model_len": self.max_model_len,
+            "vLLM version": self.version,
+            "token order of sound in video": self.order,
         }
-        return next((name for name, (ours, theirs) in pairs.items() if ours != theirs), None)
 
 
 async def look(client: Client, model: str | None, family: Family) -> Facts:
@@ -81,32 +80,37 @@ async def look(client: Client, model: str | None, family: Family) -> Facts:
             f"{client.name} answers {status} and no list of models to GET /v1/models: no "
             "OpenAI-compatible server is there",
         )
-    named = [c for c in cards if isinstance(c, dict) and isinstance(c.get("id"), str)]
-    names = ", ".join(repr(card["id"]) for card in named) or "nothing"
-    if model is None and len(named) != 1:
-        raise RemoteError(f"{client.name} serves {names}: say which by model=")
-    fitting = [c for c in named if model in {None, c["id"]}]
-    fitting = fitting or [c for c in named if c.get("root") == model]
-    if not fitting:
-        raise RemoteError(f"{client.name} serves {names}, not {model!r}: check model= and base_url")
-    name, root = fitting[0]["id"], fitting[0].get("root")
-    length = fitting[0].get("max_model_len")
+    card = _card(client.name, model, cards)
+    root, length = card.get("root"), card.get("max_model_len")
     length = length if type(length) is int and length > 0 else None
     _, about = await client.get("/version")
     version = about.get("version")
-    body = protocol.chat_body(clip_request(family), name, length)
+    body = protocol.chat_body(clip_request(family), card["id"], length)
     output, prompt_ids = await client.chat(0, body)
     if output.error is not None and not output.overflow:
         raise RemoteError(f"{client.name}: a clip with sound cannot be asked: {output.error}")
     order, picture = findings(prompt_ids, family)
     return Facts(
-        model=name,
+        model=card["id"],
         root=root if isinstance(root, str) else None,
         max_model_len=length,
         version=version if isinstance(version, str) else "of unknown version",
         order=order,
         picture=picture,
     )
+
+
+def _card(server: str, model: str | None, cards: list[Any]) -> dict[str, Any]:
+    """Return what the server says of the model, by its name or else by its checkpoint's."""
+    named = [c for c in cards if isinstance(c, dict) and isinstance(c.get("id"), str)]
+    names = ", ".join(repr(card["id"]) for card in named) or "nothing"
+    if model is None and len(named) != 1:
+        raise RemoteError(f"{server} serves {names}: say which by model=")
+    for name in ("id", "root"):
+        for card in named:
+            if model in {None, card.get(name)}:
+                return card
+    raise RemoteError(f"{server} serves {names}, not {model!r}: check model= and base_url")
 
 
 def clip_request(family: Family) -> EngineRequest:

@@ -1,6 +1,6 @@
 """Requests and answers as ``vllm serve`` speaks them: its chat completions, and nothing else.
 
-Bytes in, values out; nothing is sent here. Fields beyond OpenAI's are those of vLLM 0.26 to 0.32
+Fields beyond OpenAI's are those of vLLM 0.26 to 0.32
 (``vllm/entrypoints/openai/chat_completion/protocol.py``).
 """
 
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from ugc_models.engine.base import EngineOutput, EngineRequest, shown
@@ -29,21 +27,10 @@ NEUTRAL: dict[str, Any] = {
 
 # Whatever the server was started with: every frame, as it is.
 _ALL_FRAMES = {"video": {"video_backend": "opencv", "num_frames": -1, "fps": -1}}
-
 _TOO_LONG = re.compile(r"maximum (?:context|model) length")
 
 
-class Unsendable(ValueError):
-    """A request that cannot be put into words for a server, in one sentence."""
-
-
-class Unreadable(ValueError):
-    """A reply that is no chat completion."""
-
-
-def chat_body(
-    request: EngineRequest, model: str, max_model_len: int | None = None
-) -> dict[str, Any]:
+def chat_body(request: EngineRequest, model: str, max_model_len: int | None = None) -> bytes:
     """Return the body of ``POST /v1/chat/completions``.
 
     Args:
@@ -52,38 +39,34 @@ def chat_body(
         max_model_len: the server's; it refuses a limit of new tokens above it.
 
     Raises:
-        Unsendable: values that JSON or Unicode does not have; frames or sound of another kind.
+        ValueError: values that JSON or Unicode does not have; frames or sound of another kind.
     """
     parameters = {k: v for k, v in request.parameters.items() if v is not None}
     body = {"model": model, "return_token_ids": True, **NEUTRAL, **parameters}
     if max_model_len is not None and body.get("max_tokens", 0) > max_model_len:
         body["max_tokens"] = max_model_len  # an engine in process stops there too
-    if request.frames is not None:
-        body |= {"mm_processor_kwargs": dict(request.processor), "media_io_kwargs": _ALL_FRAMES}
     if request.cache_salt:
         body["cache_salt"] = request.cache_salt
+    video = {}
     try:
-        # The client would find out later, when the clip is in the body.
-        json.dumps([body, request.messages], allow_nan=False, ensure_ascii=False).encode()
-        url = _data_url(request)
+        if request.frames is not None:
+            file = base64.b64encode(pack(request.frames, request.sound)).decode()
+            url = f"data:{MEDIA_TYPE};base64,{file}"
+            video = {"type": "video_url", "video_url": {"url": url}}
+            body |= {"mm_processor_kwargs": dict(request.processor), "media_io_kwargs": _ALL_FRAMES}
+        body["messages"] = [
+            {"role": message["role"], "content": _content(message["content"], video)}
+            for message in request.messages
+        ]
+        return json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
-        raise Unsendable(f"the request cannot be sent: {error}") from None
-    return body | {"messages": [_message(message, url) for message in request.messages]}
+        raise ValueError(f"the request cannot be sent: {error}") from None
 
 
-def _message(message: Mapping[str, Any], url: str) -> dict[str, Any]:
-    content = message["content"]
-    if not isinstance(content, str):
-        video = {"type": "video_url", "video_url": {"url": url}}
-        content = [video if part["type"] == "video" else dict(part) for part in content]
-    return {"role": message["role"], "content": content}
-
-
-def _data_url(request: EngineRequest) -> str:
-    if request.frames is None:
-        return ""
-    file = pack(request.frames, request.sound)
-    return f"data:{MEDIA_TYPE};base64,{base64.b64encode(file).decode()}"
+def _content(content: Any, video: dict[str, Any]) -> Any:
+    if isinstance(content, str):
+        return content
+    return [video if part["type"] == "video" else part for part in content]
 
 
 def read_reply(index: int, body: bytes) -> tuple[EngineOutput, tuple[int, ...] | None]:
@@ -92,7 +75,7 @@ def read_reply(index: int, body: bytes) -> tuple[EngineOutput, tuple[int, ...] |
     The ids are None where the server keeps them to itself; media are expanded in them.
 
     Raises:
-        Unreadable: it is something else.
+        ValueError: it is something else.
     """
     try:
         data = json.loads(body)
@@ -111,7 +94,13 @@ def read_reply(index: int, body: bytes) -> tuple[EngineOutput, tuple[int, ...] |
         )
         return output, _ids(data.get("prompt_token_ids"))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise Unreadable("the answer is not a chat completion") from None
+        raise ValueError("the answer is not a chat completion") from None
+
+
+def _ids(value: object) -> tuple[int, ...] | None:
+    if not isinstance(value, list) or not all(type(token) is int for token in value):
+        return None
+    return tuple(value)
 
 
 def refusal(index: int, status: int, body: bytes) -> EngineOutput:
@@ -147,15 +136,3 @@ def json_object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def picture_tokens(shape: tuple[int, ...], side: int) -> int:
-    """Return how many tokens frames become: one per square of ``side`` pixels and two frames."""
-    count, height, width = shape[:3]
-    return math.ceil(count / 2) * (height // side) * (width // side)
-
-
-def _ids(value: object) -> tuple[int, ...] | None:
-    if not isinstance(value, list) or not all(type(token) is int for token in value):
-        return None
-    return tuple(value)

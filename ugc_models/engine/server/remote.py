@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Any
 
 import tenacity
 
@@ -32,8 +30,6 @@ _SUSPECT = 2
 """After so many losses a request is tried alone among its like: one that ends the server takes
 others along only so often."""
 _LONGEST_REST_S = 15.0
-_LONGEST_TOLD_S = 120.0
-"""The most that the server's own Retry-After can ask for."""
 
 _Answered = tuple[EngineOutput, tuple[int, ...] | None]
 
@@ -124,35 +120,38 @@ class RemoteEngine:
         await self._client.aclose()
 
     async def _start(self, patience: float) -> None:
-        give_up, wait = _now() + patience, 0.2
-        while not self._known:
-            try:
-                await self._probe()
-            except RetryableError as failure:
-                if _now() + wait > give_up:
-                    raise RemoteError(
-                        f"{failure}; start the server, or check base_url (a server that loads its "
-                        "model answers when that is done)"
-                    ) from None
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, 2.0)
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(RetryableError),
+            wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
+            stop=tenacity.stop_after_delay(patience),
+            reraise=True,
+        )
+        try:
+            await retrying(self._probe)
+        except RetryableError as failure:
+            raise RemoteError(
+                f"{failure}; start the server, or check base_url (a server that loads its model "
+                "answers when that is done)"
+            ) from None
 
     async def _answer(self, request: EngineRequest) -> EngineOutput:
         index, facts, tokens = request.index, self.facts, None
         # Where the processor may scale frames, how many tokens they become is its business.
         if request.frames is not None and request.processor.get("do_resize") is False:
-            tokens = protocol.picture_tokens(request.frames.shape, self._family.token_side)
+            count, height, width, _ = request.frames.shape
+            side = self._family.token_side
+            tokens = math.ceil(count / 2) * (height // side) * (width // side)
         try:
             body = await asyncio.get_running_loop().run_in_executor(
                 self._packers, protocol.chat_body, request, facts.model, facts.max_model_len
             )
-        except protocol.Unsendable as error:
+        except ValueError as error:
             return EngineOutput(index, error=str(error))
         del request  # its arrays are in the body now
         output, prompt_ids = await self._ask(index, body)
         if output.error is not None or None in {tokens, facts.picture} or prompt_ids is None:
             return output
-        seen = sum(token == facts.picture for token in prompt_ids)
+        seen = prompt_ids.count(facts.picture)
         if seen == tokens:
             return output
         return EngineOutput(
@@ -161,7 +160,7 @@ class RemoteEngine:
             "scales them; start it without --media-io-kwargs and --mm-processor-kwargs",
         )
 
-    async def _ask(self, index: int, body: Mapping[str, Any]) -> _Answered:
+    async def _ask(self, index: int, body: bytes) -> _Answered:
         """Ask until there is an output, or patience is at its end.
 
         Time counts from the first failure, not from the first try: an answer may take long.
@@ -196,7 +195,7 @@ class RemoteEngine:
             said = f"{failure}; given up after {tries} tries in {spent}"
             return EngineOutput(index, error=said), None
 
-    async def _try(self, index: int, body: Mapping[str, Any]) -> _Answered:
+    async def _try(self, index: int, body: bytes) -> _Answered:
         """Ask once, as soon as the server is not to be left alone."""
         while (wait := self._rest_until - _now()) > 0:
             await asyncio.sleep(wait)
@@ -217,15 +216,17 @@ class RemoteEngine:
             if self._rest_until > _now():  # another request has just found that it is away
                 raise RetryableError("away", f"{self._client.name} is still away")
             facts = await look(self._client, self._model, self._family)
-            if differs := facts.difference(getattr(self, "facts", facts)):
-                raise RemoteError(
-                    f"{self._client.name} differs from what it was in its {differs}: the captions "
-                    "would not be of one model"
-                )
+            before = getattr(self, "facts", facts).decisive()
+            for what, now in facts.decisive().items():
+                if now != before[what]:
+                    raise RemoteError(
+                        f"{self._client.name} differs from what it was in its {what}: the captions "
+                        "would not be of one model"
+                    )
             self.facts, self._known = facts, True
 
     def _rest(self, failure: RetryableError) -> None:
-        """Leave the server alone, as long as it asked for, or longer with each failure."""
+        """Leave the server alone, longer with each failure."""
         if failure.kind != "busy" and self._known:
             self._known = False
             _log.warning("%s; it is asked again after a rest.", failure)
@@ -233,7 +234,6 @@ class RemoteEngine:
         if self._rest_until <= now:  # ten requests that one crash cut off are one failure
             self._rest_until = now + min(2.0 ** min(self._failures, 9) / 2, _LONGEST_REST_S)
             self._failures += 1
-        self._rest_until = max(self._rest_until, now + min(failure.wait, _LONGEST_TOLD_S))
 
 
 def _now() -> float:

@@ -255,11 +255,6 @@ class TestTrouble:
             assert (answer.error, answer.text) == (None, "caption of question 0")
             assert server.asked == ["question 0"] * 2
 
-    def test_of_a_busy_server_is_waited_for_as_long_as_it_says(self) -> None:
-        with FakeVllm(first(too_many("2"))) as server, engine_at(server) as engine:
-            ask(engine, [question()])
-            assert server.times[1] - server.times[0] >= 2.0
-
     def test_that_does_not_pass_ends_in_an_error_and_touches_no_other(self) -> None:
         with FakeVllm() as server, engine_at(server) as engine:
             broken = status(500, "division by zero")
