@@ -155,17 +155,17 @@ def write_checkpoint(folder: Path) -> Path:
     """Write all of a checkpoint of the true size but its weights; return the folder."""
     from transformers import Qwen2_5OmniThinkerConfig
 
-    from ugc_models.testing import tiny_tokenizer, tiny_weights
+    from ugc_models.testing import tiny_model
 
-    tokenizer = _padded(tiny_tokenizer.train_tokenizer())
-    config = tiny_weights.make_thinker_config(tokenizer).to_dict()
+    tokenizer = _padded(tiny_model.train_tokenizer())
+    config = tiny_model.make_thinker_config(tokenizer).to_dict()
     for part, sizes in TRUE_SIZE.items():
         config[part] |= sizes
     text = config["text_config"]
     text.pop("layer_types", None)  # one for each layer: made anew
     text["rope_parameters"] = {**text["rope_parameters"], "mrope_section": MROPE_SECTION}
-    whole = tiny_weights.make_config(Qwen2_5OmniThinkerConfig(**config))
-    tiny_tokenizer.make_processor(tokenizer).save_pretrained(folder)
+    whole = tiny_model.make_config(Qwen2_5OmniThinkerConfig(**config))
+    tiny_model.make_processor(tokenizer).save_pretrained(folder)
     (folder / "config.json").write_text(json.dumps({**whole, "dtype": "bfloat16"}), "utf-8")
     return folder
 

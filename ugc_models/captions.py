@@ -13,12 +13,9 @@ from typing import Any
 
 from ugc_models.engine.base import shown
 
-_LONGEST_PERIOD = 60
-"""Words. A phrase longer than that said again is rather an answer given twice."""
-_TIMES = 4
-"""How often in a row it must come."""
-_LEAST_WORDS = 24
-"""How many words the run must have together: "no, no, no, no" is a quotation."""
+_LONGEST_PERIOD = 60  # words: a longer phrase said again is rather an answer given twice
+_TIMES = 4  # in a row
+_LEAST_WORDS = 24  # of the run together: "no, no, no, no" is a quotation
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SAME_CHARACTER = re.compile(r"(\S{1,8}?)\1{39,}")
 
@@ -105,9 +102,9 @@ class Generation:
 class Caption(str):
     """A model's answer, with how it came about in ``generation``.
 
-    lmms-eval carries a model's answer as a string from the model to the task and knows nothing of a
-    clip's fate. A string that carries more goes the same way, and is a plain string to everybody
-    else. ``generation`` is a dictionary of the fields of :class:`Generation` and ``heard``.
+    lmms-eval carries answers as strings from the model to the task. A string that carries more goes
+    the same way, and is a plain string to everybody else. ``generation`` is a dictionary of the
+    fields of :class:`Generation` and ``heard``.
     """
 
     generation: dict[str, Any]
@@ -120,27 +117,19 @@ class Caption(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # lmms-eval gathers answers of several ranks by pickling them.
-        return (_rebuild, (str(self), self.generation))
+        return Caption, (str(self), Generation.from_dict(self.generation))
 
 
 def plain(text: str) -> str:
-    """Return ``text`` with ``?`` for lone surrogates.
-
-    JSON from a server can spell them, and no file can hold them: neither a store nor lmms-eval's.
-    """
+    """Return ``text`` with ``?`` for lone surrogates: a server's JSON has them, no file can."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _rebuild(text: str, generation: dict[str, Any]) -> Caption:
-    return Caption(text, Generation.from_dict(generation))
 
 
 def is_repetitive(text: str) -> bool:
     """Whether some phrase comes at least four times in a row and fills at least 24 words.
 
-    Languages that are written without spaces have long "words": there a string of up to eight
-    characters that comes 40 times in a row counts too. The search takes time in proportion to the
-    text's length.
+    In languages written without spaces a string of up to eight characters that comes 40 times in a
+    row counts too. The search takes time in proportion to the text's length.
     """
     if _SAME_CHARACTER.search(text):
         return True
@@ -159,12 +148,8 @@ def checkpoint_identity(model: str, revision: str | None, digest: Callable[[Path
     """Return what distinguishes a checkpoint from every other.
 
     A folder: the digest of its configuration and of all its weights, by content, since a lab writes
-    the next checkpoint over the last. A Hugging Face name: its commit.
-
-    Args:
-        model: Hugging Face name or folder.
-        revision: of the Hugging Face repository; its main branch without one.
-        digest: SHA-256 of a file, remembered between runs if it can be.
+    the next checkpoint over the last. A Hugging Face name: its commit. ``digest`` returns the
+    SHA-256 of a file, remembered between runs if it can be.
 
     Raises:
         OSError: neither a folder nor to be had from the Hub or its cache.

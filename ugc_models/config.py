@@ -3,21 +3,7 @@
 ``default`` is this adapter's own way. ``paper`` is how the published Qwen2.5-Omni rows of
 UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer.py`` and
 ``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538). Each difference is an argument of its own, and
-one that stands beside ``preset=`` wins. They differ in
-
-* which frames: the same number evenly, by time here, by number there. A recording of constant
-  frame rate gives the same ones; with fewer than 32 frames theirs repeats some;
-* channel order: theirs is the decoder's BGR, handed to a model that reads it as RGB;
-* frame rate: theirs is not told, so that the processor takes 2 frames a second, whatever the clip:
-  32 frames last 16 seconds, and in clips of another length sound and picture drift apart;
-* size: theirs is at most 100,176 pixels with even sides, which transformers' processor scales once
-  more, to whole tokens and at least 128 of them: a portrait frame of 1080x1920 becomes 236x422 and
-  then 252x448, 144 tokens a time step, where ``default`` makes it 224x420 at once, 120 tokens;
-* scaling: theirs is OpenCV's default, which averages two by two pixels and skips the rest. From
-  1080x1920 down, levels differ from the smooth ones by 4 to 10 of 255 on textured pictures;
-* sound: theirs starts with the track's first sample, however late or early the track starts, and
-  closes its gaps; ``default`` puts it on the clock of the frames;
-* system prompt, seed and longest prompt.
+one that stands beside ``preset=`` wins. What each changes is in the README, 'Presets'.
 """
 
 from __future__ import annotations
@@ -27,7 +13,7 @@ import json
 import math
 import os
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -42,7 +28,6 @@ class Preset:
     """Values that hold where no argument says otherwise.
 
     Attributes:
-        name: what ``preset=`` calls it.
         settings: arguments of :class:`Settings`.
         engine: arguments of vLLM's engine.
         generation: generation arguments, where the task states none.
@@ -50,32 +35,32 @@ class Preset:
             name, because the text is data of the benchmark, which is asked for when it is needed.
     """
 
-    name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     engine: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
 
 
-DEFAULT = Preset("default")
-
 PAPER = Preset(
-    "paper",
     settings={
         # VideoAsset(num_frames=32): numpy.linspace over the numbers of the frames, rounded down.
         "frames": 32,
         "fps": None,
         "spread": "count",
         # VideoConfig: pixels of one frame. Its sides are even (frame_factor), and no preprocessing
-        # option is given, so that the checkpoint's processor resizes what it gets.
+        # option is given, so that the checkpoint's processor resizes what it gets, to whole tokens
+        # and at least 128 of them: a frame of 1080x1920 becomes 236x422 and then 252x448, 144
+        # tokens a time step, where ``default`` makes it 224x420 at once, 120 tokens.
         "min_pixels": 1,
         "max_pixels": 100_176,
         "processor_resize": True,
-        # cv2.resize(frame, size): no interpolation is named.
+        # cv2.resize(frame, size): no interpolation is named. OpenCV's default averages two by two
+        # pixels and skips the rest: levels differ from the smooth ones by 4 to 10 of 255.
         "scaling": "opencv",
         # Frames leave OpenCV's capture in BGR and are never converted.
         "channels": "bgr",
-        # mm_processor_kwargs hold use_audio_in_video and nothing else.
+        # mm_processor_kwargs hold use_audio_in_video and nothing else: the processor takes 2 frames
+        # a second for granted, and sound and picture drift apart unless 32 frames last 16 seconds.
         "tell_fps": False,
         "use_audio_in_video": True,
         # librosa.load(path, sr=16000): the samples of the track, without its times.
@@ -89,99 +74,44 @@ PAPER = Preset(
     system_prompt="ugc_tasks.benchmark:published_system_prompt",
 )
 
-PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (DEFAULT, PAPER)}
-
-
-_LEAST = {
-    "frames": 1,
-    "max_frames": 2,  # Qwen's vision encoder takes frames in pairs
-    "min_pixels": 1,
-    "max_pixels": 28 * 28,  # one token
-    "decode_workers": 1,
-    "max_in_flight": 1,
-}
-"""The least value of each whole number."""
-
-_WORDS = {
-    "spread": ("time", "count"),
-    "scaling": ("smooth", "opencv"),
-    "channels": ("rgb", "bgr"),
-    "on_overflow": ("refuse", "fewer_frames"),
-}
-"""The values of each argument that is a word."""
+PRESETS: Mapping[str, Preset] = {"default": Preset(), "paper": PAPER}
 
 _REAL = {"fps", "engine_timeout", "gpu_memory_utilization", "swap_space", "cpu_offload_gb",
          "mm_processor_cache_gb"}  # fmt: skip
 """Arguments that are real numbers: 1.0 stays 1.0."""
 
-_PLAIN = {"store"}
-"""Arguments for which "none" is a word and not nothing."""
-
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``--model_args`` says, checked.
+    """What ``--model_args`` says, checked. The README, 'Options', says what each means."""
 
-    Attributes:
-        preset: values where no argument says otherwise, see the module's docstring.
-        model: Hugging Face name or local folder of a Qwen-Omni checkpoint.
-        frames: how many frames, evenly over the clip; ignored where ``fps`` is given.
-        fps: frames per second of the clip instead.
-        max_frames: the most frames that ``fps`` may take.
-        spread: what ``frames`` are even in: ``time``, or ``count``, the number of the frame.
-        scaling: how frames are made smaller: ``smooth``, or ``opencv``, by its rough default.
-        min_pixels, max_pixels: bounds of one frame's area in pixels. The default maximum is 128
-            tokens of Qwen2.5-Omni a frame.
-        processor_resize: leave it to the checkpoint's processor to bring frames to whole tokens,
-            under its own bounds too. Without, they reach it in their final size.
-        channels: ``rgb``, or ``bgr`` as the published captions had it.
-        tell_fps: tell the model the frames' rate. Without, it takes its own for granted.
-        use_audio_in_video: give the model the clip's sound where it has some.
-        align_sound: put the sound on the clock of the frames. Without, its first sample is taken
-            for the clip's start, and its gaps are closed.
-        system_prompt: the system message; the preset's without one, or what the checkpoint's own
-            template has.
-        decode_workers: how many clips are decoded at once, each in a process of its own.
-        max_in_flight: how many requests the engine holds at once; bounds the memory.
-        on_overflow: what becomes of a prompt longer than the model takes: ``refuse``, or
-            ``fewer_frames``, half of them until it fits; recorded for each clip.
-        store: where captions are kept, see :func:`ugc_models.store.open_store`.
-        engine_timeout: seconds after which an engine that owes answers and gives no token counts
-            as hung and is started again.
-        base_url: address of ``vllm serve`` to ask instead of an engine here.
-        engine: everything else, by vLLM's names.
-        beside: the arguments that were stated beside the preset and differ from it.
-    """
-
-    preset: str = DEFAULT.name
+    preset: str = "default"
     model: str = DEFAULT_MODEL
-    frames: int = 32
-    fps: float | None = None
-    max_frames: int = 768
-    spread: Literal["time", "count"] = "time"
+    frames: int = 32  # evenly over the clip; not used where ``fps`` is given
+    fps: float | None = None  # frames per second of the clip instead
+    max_frames: int = 768  # the most that ``fps`` may take
+    spread: Literal["time", "count"] = "time"  # what ``frames`` are even in
     scaling: Literal["smooth", "opencv"] = "smooth"
-    min_pixels: int = 4 * 28 * 28
-    max_pixels: int = 128 * 28 * 28
-    processor_resize: bool = False
+    min_pixels: int = 4 * 28 * 28  # area of one frame
+    max_pixels: int = 128 * 28 * 28  # 128 tokens of Qwen2.5-Omni
+    processor_resize: bool = False  # the checkpoint's processor brings frames to whole tokens
     channels: Literal["rgb", "bgr"] = "rgb"
-    tell_fps: bool = True
+    tell_fps: bool = True  # without, the model takes a rate of its own for granted
     use_audio_in_video: bool = True
-    align_sound: bool = True
+    align_sound: bool = True  # sound on the clock of the frames; without, from its first sample on
     system_prompt: str | None = None
     decode_workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     max_in_flight: int = 32
     on_overflow: Literal["refuse", "fewer_frames"] = "refuse"
-    store: str | None = None
-    engine_timeout: float = 300.0
+    store: str | None = None  # see :func:`ugc_models.store.open_store`
+    engine_timeout: float = 300.0  # seconds
     base_url: str | None = None
-    engine: dict[str, Any] = field(default_factory=dict)
-    beside: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)  # everything else, by vLLM's names
+    beside: dict[str, Any] = field(default_factory=dict)  # stated, and other than the preset's
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], engine_names: Iterable[str]) -> Settings:
         """Sort arguments into ours and the engine's.
-
-        lmms-eval hands JSON on as a string and turns ``-1`` into ``-1.0``: both are undone here.
 
         Args:
             arguments: names and values as lmms-eval parsed them.
@@ -196,11 +126,14 @@ class Settings:
         if unknown := sorted(set(arguments) - known):
             raise ValueError(_unknown_names(unknown, known))
         values = {name: _plain_value(name, value) for name, value in arguments.items()}
-        preset = _preset_named(values.get("preset", DEFAULT.name))
+        preset = _preset_named(values.get("preset", "default"))
+        own = {**preset.settings, **preset.engine}
+        if preset.system_prompt is not None:
+            own["system_prompt"] = preset.system_prompt
         settings = cls(
             **{**preset.settings, **{name: v for name, v in values.items() if name in ours}},
             engine={**preset.engine, **{name: v for name, v in values.items() if name not in ours}},
-            beside=_beside(preset, values),
+            beside={n: values[n] for n in own if n in values and values[n] != own[n]},
         )
         settings._check()
         return settings
@@ -250,55 +183,76 @@ class Settings:
             for name, value in sorted(self.beside.items())
         )
         taken = f"{self.frames} frames" if self.fps is None else f"{self.fps:g} fps"
-        words = [
-            taken + (" by count" if self.fps is None and self.spread == "count" else ""),
-            f"<={self.max_pixels}px",
-            *(["by OpenCV's scaling"] if self.scaling == "opencv" else []),
-            *(["resized by the processor"] if self.processor_resize else []),
-            *(["BGR"] if self.channels == "bgr" else []),
-            *([] if self.tell_fps else ["rate not told"]),
-            "with sound" if self.use_audio_in_video else "without sound",
-            *(["(not aligned)"] if self.use_audio_in_video and not self.align_sound else []),
-        ]
-        return f"{'+'.join([self.preset, *beside])}: {' '.join(words)}"
+        words = {
+            taken: True,
+            "by count": self.fps is None and self.spread == "count",
+            f"<={self.max_pixels}px": True,
+            "by OpenCV's scaling": self.scaling == "opencv",
+            "resized by the processor": self.processor_resize,
+            "BGR": self.channels == "bgr",
+            "rate not told": not self.tell_fps,
+            "with sound" if self.use_audio_in_video else "without sound": True,
+            "(not aligned)": self.use_audio_in_video and not self.align_sound,
+        }
+        said = " ".join(word for word, holds in words.items() if holds)
+        return f"{'+'.join([self.preset, *beside])}: {said}"
 
     def _check(self) -> None:
-        self._check_words()
-        self._check_numbers()
+        for name, (holds, needed) in _RULES.items():
+            value = getattr(self, name)
+            if not holds(value):
+                raise ValueError(f"{name}={value!r}: {needed}")
+        if self.max_pixels < self.min_pixels:
+            raise ValueError(
+                f"max_pixels={self.max_pixels!r}: a whole number not below "
+                f"min_pixels={self.min_pixels} is needed"
+            )
         if self.engine.get("mm_processor_cache_gb"):
             raise ValueError(
                 "mm_processor_cache_gb must stay 0: vLLM's cache of processed media loses the "
                 "sound of a video that was seen before, and then stops the engine"
             )
 
-    def _check_words(self) -> None:
-        if not isinstance(self.model, str) or not self.model:
-            raise ValueError(f"model={self.model!r}: a Hugging Face name or a folder is needed")
-        if not isinstance(self.system_prompt, str | None):
-            raise ValueError(f"system_prompt={self.system_prompt!r}: a text is needed")
-        for name, words in _WORDS.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name}={getattr(self, name)!r}: {' or '.join(words)} is needed")
-        for name in ("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}={getattr(self, name)!r}: True or False")
-        if not isinstance(self.store, str | None):
-            raise ValueError(f"store={self.store!r}: a file, a folder or none is needed")
 
-    def _check_numbers(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name}={value!r}: a whole number from {least} up is needed")
-        if self.fps is not None and not _is_rate(self.fps):
-            raise ValueError(f"fps={self.fps!r}: a number of frames per second above 0 is needed")
-        if not _is_rate(self.engine_timeout):
-            raise ValueError(f"engine_timeout={self.engine_timeout!r}: seconds above 0 are needed")
-        if self.max_pixels < self.min_pixels:
-            raise ValueError(
-                f"max_pixels={self.max_pixels!r}: a whole number not below "
-                f"min_pixels={self.min_pixels} is needed"
-            )
+_Rule = tuple[Callable[[Any], bool], str]
+
+
+def _whole(least: int) -> _Rule:
+    return (lambda v: type(v) is int and v >= least), f"a whole number from {least} up is needed"
+
+
+def _one_of(*words: str) -> _Rule:
+    return (lambda v: v in words), f"{' or '.join(words)} is needed"
+
+
+def _is_rate(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0
+
+
+_SWITCH: _Rule = (lambda v: isinstance(v, bool)), "True or False"
+_RULES: Mapping[str, _Rule] = {
+    "model": (
+        lambda v: isinstance(v, str) and v != "",
+        "a Hugging Face name or a folder is needed",
+    ),
+    "system_prompt": (lambda v: isinstance(v, str | None), "a text is needed"),
+    "store": (lambda v: isinstance(v, str | None), "a file, a folder or none is needed"),
+    "frames": _whole(1),
+    "max_frames": _whole(2),  # Qwen's vision encoder takes frames in pairs
+    "min_pixels": _whole(1),
+    "max_pixels": _whole(28 * 28),  # one token
+    "decode_workers": _whole(1),
+    "max_in_flight": _whole(1),
+    "fps": (lambda v: v is None or _is_rate(v), "a number of frames per second above 0 is needed"),
+    "engine_timeout": (_is_rate, "seconds above 0 are needed"),
+    "spread": _one_of("time", "count"),
+    "scaling": _one_of("smooth", "opencv"),
+    "channels": _one_of("rgb", "bgr"),
+    "on_overflow": _one_of("refuse", "fewer_frames"),
+    **dict.fromkeys(("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"), _SWITCH),
+}
+"""What the value of an argument must be, and the words for it."""
 
 
 def _preset_named(name: object) -> Preset:
@@ -318,14 +272,6 @@ def _text_of(reference: str) -> str:
             f"({error}): state system_prompt= beside the preset"
         ) from error
     return str(function())
-
-
-def _beside(preset: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the stated arguments that the preset would have otherwise."""
-    own = {**preset.settings, **preset.engine}
-    if preset.system_prompt is not None:
-        own["system_prompt"] = preset.system_prompt
-    return {name: values[name] for name in own if name in values and values[name] != own[name]}
 
 
 def _unknown_names(names: list[str], known: set[str]) -> str:
@@ -350,7 +296,7 @@ def _plain_value(name: str, value: Any) -> Any:
         return int(value)
     if not isinstance(value, str):
         return value
-    if value.lower() in {"none", "null"} and name not in _PLAIN:
+    if value.lower() in {"none", "null"} and name != "store":  # there it is a word
         return None
     if value[:1] in {"{", "["}:
         try:
@@ -358,9 +304,3 @@ def _plain_value(name: str, value: Any) -> Any:
         except json.JSONDecodeError as error:
             raise ValueError(f"{name}={value}: not valid JSON ({error})") from None
     return value
-
-
-def _is_rate(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value > 0

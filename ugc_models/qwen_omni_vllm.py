@@ -131,8 +131,6 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             raise KeyboardInterrupt(
                 f"{len(captions)} of {len(asked)} requests are answered; {more}"
             ) from None
-        if self._store is not None:
-            self._store.say_ignored()
         ordered = [captions[index] for index in range(len(asked))]
         self._report(ordered, time.perf_counter() - started)
         answers = iter(GenerationResult(caption, _token_counts(caption)) for caption in ordered)

@@ -8,10 +8,10 @@ a temperature above 0, and knows a document by its number.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import stat
 import tempfile
@@ -32,19 +32,17 @@ _BUSY_S = 60.0
 """Seconds to wait for another process that is writing."""
 _TABLES = {
     "captions": """
-CREATE TABLE IF NOT EXISTS captions (
+CREATE TABLE captions (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, generation TEXT NOT NULL, made_of TEXT NOT NULL,
     made_at REAL NOT NULL
 )""",
     "files": """
-CREATE TABLE IF NOT EXISTS files (
+CREATE TABLE files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL
 )""",
 }
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
 _MOST = 1 << 53  # of any number in the facts of a caption
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_ELSEWHERE = "name another file with store="
 
 _log = logger(__name__)
 
@@ -99,22 +97,17 @@ class CaptionStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._ignored: set[str] = set()
-        reason = _why_no_place(path)
-        if reason is not None:
-            raise CaptionStoreError(
-                f"the caption store {shown(path)} cannot be used: {reason}; {_ELSEWHERE}"
-            )
+        self._said = False
+        self._refuse(_why_no_place(path))
         with self._reporting("cannot be opened"):
             self._file = sqlite3.connect(
                 path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
             )
-            self._file.text_factory = _decoded
-            # SQLite's own journal, not the faster write-ahead log: that one does not work where the
-            # ranks of several machines share a folder. "Extra": a caption is on the disk when it
-            # was put, and stays there when the power fails the moment after.
-            self._file.execute("PRAGMA synchronous=EXTRA")
             try:
+                # SQLite's own journal, not the faster write-ahead log: that one does not work where
+                # the ranks of several machines share a folder. "Extra": a caption is on the disk
+                # when it was put, and stays there when the power fails the moment after.
+                self._file.execute("PRAGMA synchronous=EXTRA")
                 self._take_over()
             except BaseException:
                 self._file.close()
@@ -122,46 +115,36 @@ class CaptionStore:
 
     def _take_over(self) -> None:
         """Make the tables in a new file; leave one of another program alone."""
-        with self._transaction("DEFERRED"):  # one look at a file that another process may be making
-            if self._is_ours():
-                return
-        with self._transaction("IMMEDIATE"):
-            if not self._is_ours():  # nor has another process been quicker
+        with self._writing():
+            owner, layout = (
+                self._file.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("application_id", "user_version")
+            )
+            found = self._file.execute("SELECT type, name FROM sqlite_master").fetchall()
+            if not (owner or layout or found):
                 for table in _TABLES.values():
                     self._file.execute(table)
                 self._file.execute(f"PRAGMA application_id={_APPLICATION_ID}")
                 self._file.execute(f"PRAGMA user_version={_SCHEMA}")
-
-    def _is_ours(self) -> bool:
-        """Tell whether the file is a caption store, False for an empty one that may become it.
-
-        Raises:
-            CaptionStoreError: it is neither.
-        """
-        owner, layout = (
-            self._file.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("application_id", "user_version")
-        )
+                return
         if owner == _APPLICATION_ID and layout != _SCHEMA:
-            raise CaptionStoreError(
-                f"the caption store {shown(self.path)} was written by another version (layout "
-                f"{layout}, this one knows {_SCHEMA}): {_ELSEWHERE}"
+            self._refuse(
+                f"it was written by another version (layout {layout}, this one knows {_SCHEMA})"
             )
-        kinds = self._file.execute("SELECT type, name FROM sqlite_master").fetchall()
-        tables = {name for kind, name in kinds if kind == "table"}
-        programs = any(kind in {"trigger", "view"} for kind, _ in kinds)
-        if owner == _APPLICATION_ID and not programs and tables >= _TABLES.keys():
-            return True
-        if owner or layout or kinds:
+        kinds = {kind for kind, _ in found}
+        tables = {name for kind, name in found if kind == "table"}
+        if owner != _APPLICATION_ID or kinds & {"trigger", "view"} or not tables >= _TABLES.keys():
+            self._refuse("it is another program's database")
+
+    def _refuse(self, reason: str | None) -> None:
+        if reason is not None:
             raise CaptionStoreError(
-                f"the caption store {shown(self.path)} cannot be used: it is another "
-                f"program's database; {_ELSEWHERE}"
+                f"the caption store {shown(self.path)} cannot be used: {reason}; name another file "
+                "with store="
             )
-        return False
 
     def close(self) -> None:
         """Close the file."""
-        self.say_ignored()
         with self._lock:
             self._file.close()
 
@@ -182,29 +165,22 @@ class CaptionStore:
         try:
             return _read(*row)
         except (ValueError, TypeError, RecursionError):
-            self._ignored.add(key)
+            if not self._said:
+                self._said = True
+                _log.warning(
+                    "captions in %s that are not as this program writes them are made anew",
+                    shown(self.path),
+                )
             return None
-
-    def say_ignored(self) -> None:
-        """Say how many captions were ignored since this was last said."""
-        if self._ignored:
-            _log.warning(
-                "%d captions in %s were not as this program writes them, and are made anew",
-                len(self._ignored),
-                shown(self.path),
-            )
-            self._ignored = set()
 
     def put(self, key: str, made_of: Mapping[str, Any], text: str, generation: Generation) -> None:
         """Keep a caption; it is on disk when this returns. Of two, the first stays."""
-        with self._reporting("cannot be written"), self._lock, self._transaction("IMMEDIATE"):
+        facts = json.dumps(asdict(generation)), json.dumps(made_of, sort_keys=True, default=str)
+        with self._reporting("cannot be written"), self._lock, self._writing():
             if self._caption(key) is None:
                 self._file.execute(
                     "INSERT OR REPLACE INTO captions VALUES (?, ?, ?, ?, ?)",
-                    (
-                        *(key, plain(text), json.dumps(asdict(generation))),
-                        *(json.dumps(made_of, sort_keys=True, default=str), time.time()),
-                    ),
+                    (key, plain(text), *facts, time.time()),
                 )
 
     def digest(self, path: Path) -> str:
@@ -214,16 +190,16 @@ class CaptionStore:
             OSError: the file cannot be read.
         """
         status = path.stat()
-        place = _storable(path.resolve())
+        # A name that is not Unicode, which SQLite does not take, is written with its escapes.
+        place = str(path.resolve()).encode("utf-8", "backslashreplace").decode()
         # Of a file just written, a second change may leave the same time of change.
         settled = time.time_ns() - status.st_mtime_ns > 2_000_000_000
         with self._reporting("cannot be read"), self._lock:
             row = self._file.execute(
                 "SELECT size, modified, digest FROM files WHERE path = ?", (place,)
             ).fetchone()
-        known = row is not None and row[:2] == (status.st_size, status.st_mtime_ns)
-        if settled and known and isinstance(row[2], str) and _DIGEST.fullmatch(row[2]):
-            return row[2]
+        if settled and row is not None and row[:2] == (status.st_size, status.st_mtime_ns):
+            return str(row[2])
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with self._reporting("cannot be written"), self._lock:
@@ -234,31 +210,25 @@ class CaptionStore:
         return digest
 
     @contextmanager
-    def _transaction(self, kind: str) -> Iterator[None]:
-        """Read from one state of the file; ``IMMEDIATE`` keeps other writers out from the start."""
-        self._file.execute(f"BEGIN {kind}")
-        try:
+    def _writing(self) -> Iterator[None]:
+        """Do all of it or nothing; other writers are kept out from the start."""
+        with self._file:
+            self._file.execute("BEGIN IMMEDIATE")
             yield
-            self._file.execute("COMMIT")
-        except BaseException:
-            if self._file.in_transaction:
-                self._file.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _reporting(self, what: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise CaptionStoreError(self._words(what, error)) from None
-
-    def _words(self, what: str, error: Exception) -> str:
-        advice = "see that the place is writable and is no other file"
-        if "full" in str(error):
-            advice = "make room on its disk and run the same command again: it goes on from there"
-        elif "locked" in str(error):
-            advice = "another process holds it; run the same command again when that has ended"
-        return f"the caption store {shown(self.path)} {what} ({shown(error)}): {advice}"
+            advice = "see that the place is writable and is no other file"
+            if "full" in str(error):
+                advice = "make room on its disk and run the same command again: it goes on there"
+            elif "locked" in str(error):
+                advice = "another process holds it; run the same command again when that has ended"
+            raise CaptionStoreError(
+                f"the caption store {shown(self.path)} {what} ({shown(error)}): {advice}"
+            ) from None
 
 
 def _why_no_place(path: Path) -> str | None:
@@ -270,29 +240,18 @@ def _why_no_place(path: Path) -> str | None:
     if str(path) == ":memory:" or str(path).lower().startswith("file:"):
         return "it names no file, and what is kept in memory is lost"
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        pass
+        with suppress(FileNotFoundError):
+            # Not opened: to close it again would drop the locks of this process on it.
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return "it is a folder, a device or a pipe and not a file"
+            if 0 < status.st_size < _HEADER:
+                return "file is not a database"
+        path.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         return str(getattr(error, "strerror", None) or error)
-    else:
-        if not stat.S_ISREG(status.st_mode):
-            return "it is a folder, a device or a pipe and not a file"
-        # By its size: to open it and close it again would drop the locks of this process on it.
-        if 0 < status.st_size < _HEADER:
-            return "file is not a database"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return str(error.strerror)
-    return _without_locks(path.parent)
-
-
-def _without_locks(folder: Path) -> str | None:
-    """Return that the file system of ``folder`` has no locks, None where it has."""
-    import fcntl
-
-    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+    # If nothing can be written there, SQLite has the words for it.
+    with suppress(OSError), tempfile.TemporaryFile(dir=path.parent) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -300,50 +259,31 @@ def _without_locks(folder: Path) -> str | None:
                 f"its file system has no locks ({error.strerror}), without which two programs "
                 "can spoil it"
             )
-    return None  # if nothing can be written there, SQLite has the words for it
-
-
-def _decoded(stored: bytes) -> str | bytes:
-    """Return a text from the file; its bytes if it is not Unicode, which we do not write."""
-    try:
-        return stored.decode()
-    except UnicodeDecodeError:
-        return stored
+    return None
 
 
 def _read(text: Any, generation: Any) -> tuple[str, Generation]:
     """Return the caption in a row; ``ValueError`` or ``TypeError`` if we cannot have written it."""
-    if not isinstance(text, str):
-        raise TypeError
     values = json.loads(generation)
-    if not isinstance(values, dict):
-        raise TypeError
     facts = Generation.from_dict(values)
-    numbers = (facts.prompt_tokens, facts.output_tokens, facts.frames, facts.fps, facts.seconds)
+    numbers = (facts.sound_seconds, facts.frames_dropped, *(facts.size or (0, 0)))
+    counts = (facts.prompt_tokens, facts.output_tokens, facts.frames, facts.fps, facts.seconds)
     words = (facts.finish_reason, facts.sound_missing, facts.decoding)
-    sound = (
-        facts.error is None
-        and all(number is None or _is_amount(number) for number in numbers)
-        and _is_amount(facts.sound_seconds)
-        and _is_amount(facts.frames_dropped)
-        and (facts.size is None or (len(facts.size) == 2 and all(map(_is_amount, facts.size))))
-        and all(word is None or isinstance(word, str) for word in words)
-        and all(isinstance(flag, str) for flag in facts.flags)
+    if not (
+        isinstance(text, str)
+        and isinstance(values, dict)
+        and facts.error is None
         and isinstance(facts.stored, bool)
-    )
-    if not sound:
+        and len(numbers) == 4
+        and all(_is_amount(number) for number in numbers)
+        and all(number is None or _is_amount(number) for number in counts)
+        and all(isinstance(flag, str) for flag in facts.flags)
+        and all(isinstance(word, str | None) for word in words)
+    ):
         raise ValueError
     return text, facts
 
 
-def _is_amount(value: object) -> bool:
+def _is_amount(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value < _MOST  # type: ignore[operator]
-
-
-def _storable(path: Path) -> str | bytes:
-    """Return a path as SQLite takes it; a name that is not Unicode as the bytes that it is."""
-    try:
-        return str(path).encode().decode()
-    except UnicodeEncodeError:
-        return os.fsencode(path)
+    return number and 0 <= value < _MOST

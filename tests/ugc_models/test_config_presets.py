@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.parity import QUESTION, Case, read_case, write
 from tests.support.transformers_reference import Reference
-from ugc_models.config import PAPER, PRESETS, Settings, _preset_named, _text_of
+from ugc_models.config import PAPER, PRESETS, Preset, Settings, _preset_named, _text_of
 from ugc_models.engine.family import QWEN2_5, QWEN3
 from ugc_models.engine.local import LocalEngine
 
@@ -149,7 +149,7 @@ class TestTheSystemPromptOfThePaper:
 
 
 def test_a_preset_is_found_by_its_name() -> None:
-    assert [_preset_named(name).name for name in PRESETS] == ["default", "paper"]
+    assert {name: _preset_named(name) for name in PRESETS} == {"default": Preset(), "paper": PAPER}
 
 
 SWITCHES: dict[str, tuple[dict[str, Any], set[str]]] = {

@@ -253,7 +253,7 @@ class TestTrouble:
         with sqlite3.connect(path) as file:
             file.execute(f"PRAGMA user_version={layout}")
             file.execute("PRAGMA application_id=1430733648")
-        said = rf"layout {layout}, this one knows 1\): name another"
+        said = rf"layout {layout}, this one knows 1\); name another"
         with pytest.raises(CaptionStoreError, match=said):
             CaptionStore(path)
 
@@ -463,27 +463,13 @@ class TestWhatSomebodyHasChanged:
         with sqlite3.connect(store.path) as file:
             file.execute(f"UPDATE captions SET {column} = ? WHERE key != 'm'", (value,))  # noqa: S608
         assert [store.get(key) for key in "klkm"] == [None, None, None, ("caption", GENERATION)]
-        store.say_ignored()
-        store.say_ignored()
         assert caplog.text.count("captions in") == 1
-        assert f"2 captions in {store.path} were not as this program writes them" in caplog.text
+        assert f"captions in {store.path} that are not as this program writes" in caplog.text
         store.put("k", MADE_OF, "made anew", GENERATION)
         assert store.get("k") == ("made anew", GENERATION)
 
-    def test_is_said_at_the_latest_when_the_store_is_closed(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        store = CaptionStore(tmp_path / "captions.sqlite3")
-        store.put("k", MADE_OF, "caption", GENERATION)
-        with sqlite3.connect(store.path) as file:
-            file.execute("UPDATE captions SET generation = '5'")
-        assert store.get("k") is None
-        store.close()
-        assert f"1 captions in {store.path} were not as this program writes them" in caplog.text
-
-    @pytest.mark.parametrize("digest", ["", "ab12", "x" * 64, "A" * 64, "a" * 65, b"\xff", None])
-    def test_a_digest_that_is_none_is_computed_again(
-        self, store: CaptionStore, tmp_path: Path, digest: object
+    def test_a_digest_of_another_size_or_time_is_computed_again(
+        self, store: CaptionStore, tmp_path: Path
     ) -> None:
         file = tmp_path / "clip.mp4"
         file.write_bytes(b"clip")
@@ -491,10 +477,7 @@ class TestWhatSomebodyHasChanged:
         before = store.digest(file)
         assert before == hashlib.sha256(b"clip").hexdigest()
         with sqlite3.connect(store.path) as other:
-            if digest is None:
-                other.execute("UPDATE files SET size = 'x', modified = 'y'")
-            else:
-                other.execute("UPDATE files SET digest = ?", (digest,))
+            other.execute("UPDATE files SET size = 'x', modified = 'y', digest = 'z'")
         assert store.digest(file) == before
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ugc_models.testing import tiny_weights
+from ugc_models.testing import tiny_model
 from ugc_models.testing.tiny_omni import build_tiny_omni, main
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class TestBuildingTwice:
         def full_disk(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(tiny_weights, "draw_weights", full_disk)
+        monkeypatch.setattr(tiny_model, "draw_weights", full_disk)
         with pytest.raises(OSError, match="No space left"):
             build_tiny_omni(tmp_path / "omni")
         assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 _MARKER = "tiny_omni.json"
 _RECIPE = 2  # raise it whenever the same seed would give other bytes
@@ -25,31 +24,33 @@ FAMILIES = ("qwen2.5-omni", "qwen3-omni")
 
 
 def build_tiny_omni(folder: Path, *, seed: int = 0, family: str = FAMILIES[0]) -> Path:
-    """Write the checkpoint to `folder` and return it; the same seed gives the same bytes.
+    """Write the checkpoint to ``folder`` and return it; the same seed gives the same bytes.
 
-    The folder appears in one step, complete, or not at all, so that a run that was interrupted
-    leaves nothing which looks like a checkpoint. A checkpoint of this seed that is there already
-    is left as it is.
-
-    Args:
-        folder: where to.
-        seed: of the weights.
-        family: one of :data:`FAMILIES`.
+    The folder appears in one step, complete, or not at all. A checkpoint of this seed that is there
+    already is left as it is.
 
     Raises:
-        FileExistsError: `folder` is there and is something else; nothing in it is touched.
+        FileExistsError: ``folder`` is there and is something else; nothing in it is touched.
     """
+    if family not in FAMILIES:
+        raise ValueError(f"family={family!r}: one of {', '.join(FAMILIES)} is needed")
     folder = Path(folder)
-    stamp = _stamp(seed, family)
+    stamp = json.dumps({"family": family, "recipe": _RECIPE, "seed": seed}, indent=2) + "\n"
     if _is_built(folder, stamp):
         return folder
-    _refuse_what_is_not_ours(folder, stamp)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise FileExistsError(f"{folder} is not a folder: choose another place")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} holds something other than the tiny checkpoint of {family} and seed {seed}: "
+            "remove it or choose another folder"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         draft = Path(scratch) / "checkpoint"  # a folder of its own: the scratch is private (0700)
         draft.mkdir()
         _write(draft, seed, family)
-        _write_json(draft / _MARKER, stamp)
+        (draft / _MARKER).write_text(stamp, "utf-8")
         try:
             draft.rename(folder)
         except OSError:
@@ -58,65 +59,29 @@ def build_tiny_omni(folder: Path, *, seed: int = 0, family: str = FAMILIES[0]) -
     return folder
 
 
-def _stamp(seed: int, family: str) -> dict[str, Any]:
-    if family not in FAMILIES:
-        raise ValueError(f"family={family!r}: one of {', '.join(FAMILIES)} is needed")
-    return {"family": family, "recipe": _RECIPE, "seed": seed}
-
-
-def _is_built(folder: Path, stamp: dict[str, Any]) -> bool:
-    try:
-        found = json.loads((folder / _MARKER).read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(found == stamp)
-
-
-def _refuse_what_is_not_ours(folder: Path, stamp: dict[str, Any]) -> None:
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise FileExistsError(f"{folder} is not a folder: choose another place")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"{folder} holds something other than the tiny checkpoint of {stamp['family']} and "
-            f"seed {stamp['seed']}: remove it or choose another folder"
-        )
+def _is_built(folder: Path, stamp: str) -> bool:
+    marker = folder / _MARKER
+    return marker.is_file() and marker.read_bytes() == stamp.encode()
 
 
 def _write(folder: Path, seed: int, family: str) -> None:
     from safetensors.torch import save
     from transformers import GenerationConfig
 
-    from ugc_models.testing import tiny_qwen3, tiny_tokenizer, tiny_weights
-    from ugc_models.testing.tiny_tokenizer import END_OF_TEXT, END_OF_TURN
+    from ugc_models.testing import tiny_model
 
-    if family == FAMILIES[0]:
-        name, tokenizer = "Qwen2_5Omni", tiny_tokenizer.train_tokenizer()
-        processor = tiny_tokenizer.make_processor(tokenizer)
-        thinker: Any = tiny_weights.make_thinker_config(tokenizer)
-        shapes = tiny_weights.thinker_shapes("Qwen2_5OmniThinkerForConditionalGeneration", thinker)
-    else:
-        name, tokenizer = "Qwen3OmniMoe", tiny_tokenizer.train_tokenizer(tiny_qwen3.SPECIAL_TOKENS)
-        half = [0.5, 0.5, 0.5]
-        processor = tiny_tokenizer.make_processor(
-            tokenizer,
-            "Qwen3OmniMoeProcessor",
-            tiny_qwen3.PLACEHOLDERS,
-            **{"patch_size": tiny_qwen3.PATCH, "image_mean": half, "image_std": half},
-        )
-        thinker = tiny_qwen3.make_thinker_config(tokenizer)
-        shapes = tiny_qwen3.shapes(thinker)
-    weights = tiny_weights.draw_weights(shapes, tokenizer, seed)
+    kind = tiny_model.QWEN2_5 if family == FAMILIES[0] else tiny_model.QWEN3
+    tokenizer = tiny_model.train_tokenizer(kind)
+    thinker = tiny_model.make_thinker_config(tokenizer, kind)
+    weights = tiny_model.draw_weights(thinker, tokenizer, seed, kind)
     # not save_file: its files are private to their owner, whatever the umask says
     (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
-    processor.save_pretrained(folder)
-    pad, end = (tokenizer.token_to_id(token) for token in (END_OF_TEXT, END_OF_TURN))
+    tiny_model.make_processor(tokenizer, kind).save_pretrained(folder)
+    pad, end = map(tokenizer.token_to_id, (tiny_model.END_OF_TEXT, tiny_model.END_OF_TURN))
     generation = GenerationConfig(do_sample=False, eos_token_id=[end, pad], pad_token_id=pad)
     generation.save_pretrained(folder)
-    _write_json(folder / "config.json", tiny_weights.make_config(thinker, name))
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+    config = json.dumps(tiny_model.make_config(thinker, kind), indent=2, sort_keys=True)
+    (folder / "config.json").write_text(config + "\n", "utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,9 +21,12 @@ from ugc_models.engine.interleave import (
     positions,
     token_order,
 )
-from ugc_models.testing import tiny_qwen3
-from ugc_models.testing.tiny_tokenizer import make_processor, train_tokenizer
-from ugc_models.testing.tiny_weights import make_thinker_config
+from ugc_models.testing.tiny_model import (
+    QWEN3,
+    make_processor,
+    make_thinker_config,
+    train_tokenizer,
+)
 
 CLOCK = Clock()
 RATES = (0.1, 1 / 3, 0.4, 0.5, 0.75, 0.97, 1.0, 1.3, 2.0, 2.7, 4.0, 7.9, 29.97, 30.0)
@@ -165,11 +168,9 @@ def qwen3() -> Any:
     import torch
     from transformers import Qwen3OmniMoeThinkerForConditionalGeneration
 
-    tokenizer = train_tokenizer(tiny_qwen3.SPECIAL_TOKENS)
+    tokenizer = train_tokenizer(QWEN3)
     with torch.device("meta"):
-        return Qwen3OmniMoeThinkerForConditionalGeneration(
-            tiny_qwen3.make_thinker_config(tokenizer)
-        )
+        return Qwen3OmniMoeThinkerForConditionalGeneration(make_thinker_config(tokenizer, QWEN3))
 
 
 @pytest.mark.parametrize("part", range(5))

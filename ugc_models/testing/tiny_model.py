@@ -1,0 +1,345 @@
+"""What is in a tiny checkpoint: tokenizer, processor, configuration and weights of two families.
+
+What decides a prompt's layout (patch and merge size, positions a second, chunks, mel bins, the
+order of special tokens) is as in the real models; only widths and depths are small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+VOCAB_SIZE = 448
+END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
+
+_MAX_POSITIONS = 32768
+_HIDDEN = 64
+
+# Words, single digits, punctuation runs and white space: merges never cross from one to another.
+_SPLIT = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
+_CORPUS = (
+    "system\n user\n assistant\n",
+    "Tell me in one paragraph what this short clip shows and what can be heard in it.",
+    "A woman in a red apron stirs soup in a steel pot while steam rises over the stove.",
+    "A young man walks through the market, talks to the camera and points at the price of a shirt.",
+    "The camera moves slowly to the left, then the picture cuts to a close view of the hands.",
+    "The voice sounds calm and friendly, and soft piano music plays in the background.",
+    "Drums and a bright melody set a cheerful mood; near the end the crowd begins to clap.",
+    "White letters at the top of the screen say what the next step is and how long it takes.",
+    "The room has a wooden table, a window with green plants, and a lamp that gives warm light.",
+    "Rain falls on the street, cars pass with a hiss, and thunder rolls in the distance.",
+    "A small dog runs after a ball, barks twice, and the person behind the camera laughs.",
+    "The purpose of the video seems to be to teach the viewer and to make the viewer smile.",
+    "There is no speech here, only the sound of the wind and of footsteps on the stones.",
+)
+
+_AUDIO: dict[str, Any] = {
+    "num_mel_bins": 128,
+    "encoder_layers": 2,
+    "encoder_ffn_dim": 64,
+    "d_model": 32,
+    "max_source_positions": 1500,
+    "output_dim": _HIDDEN,
+}
+_VISION: dict[str, Any] = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "out_hidden_size": _HIDDEN,
+}
+_TEXT: dict[str, Any] = {
+    "vocab_size": VOCAB_SIZE,
+    "hidden_size": _HIDDEN,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,  # of 32 each: vLLM's CPU attention refuses 16
+    "num_key_value_heads": 1,
+    "max_position_embeddings": _MAX_POSITIONS,
+    "tie_word_embeddings": False,
+}
+_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One of the two models.
+
+    Attributes:
+        name: transformers' classes begin with it.
+        special_tokens: in the order of the real model.
+        marks: the attribute under which the processors of transformers and vLLM look each mark up.
+        audio, vision, text: of the three configurations, beyond what both models have.
+        thinker: entries of the thinker's configuration.
+        ids: further ones, whose values are the ids of these tokens.
+        pictures: of the image and the video processor, where they are not the class's own.
+    """
+
+    name: str
+    special_tokens: tuple[str, ...]
+    marks: Mapping[str, str]
+    audio: Mapping[str, Any]
+    vision: Mapping[str, Any]
+    text: Mapping[str, Any]
+    thinker: Mapping[str, Any]
+    ids: Mapping[str, str]
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+
+
+QWEN2_5 = Family(
+    "Qwen2_5Omni",
+    special_tokens=(
+        *(END_OF_TEXT, "<|im_start|>", END_OF_TURN, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"),
+        *("<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_bos|>", "<|vision_eos|>"),
+        *("<|vision_pad|>", "<|IMAGE|>", "<|VIDEO|>"),
+    ),
+    marks={
+        "audio_token": "<|AUDIO|>",
+        "image_token": "<|IMAGE|>",
+        "video_token": "<|VIDEO|>",
+        "audio_bos_token": "<|audio_bos|>",
+        "audio_eos_token": "<|audio_eos|>",
+        "vision_bos_token": "<|vision_bos|>",
+        "vision_eos_token": "<|vision_eos|>",
+    },
+    audio={"encoder_attention_heads": 2, "n_window": 100},
+    vision={
+        "num_heads": 2,
+        "patch_size": 14,
+        "window_size": 112,
+        "fullatt_block_indexes": [1],
+        "tokens_per_second": 25,
+    },
+    # Time, height and width: the real [16, 24, 24] at a quarter of the width.
+    text={"rope_parameters": _ROPE | {"mrope_section": [4, 6, 6]}},
+    thinker={
+        "architectures": ["Qwen2OmniNaViTThinkerForConditionalGeneration"],
+        "position_id_per_seconds": 25,
+    },
+    ids={
+        "audio_token_index": "<|AUDIO|>",
+        "image_token_index": "<|IMAGE|>",
+        "video_token_index": "<|VIDEO|>",
+        "vision_token_id": "<|vision_pad|>",
+        "pad_token_id": END_OF_TEXT,
+    },
+)
+
+QWEN3 = Family(
+    "Qwen3OmniMoe",
+    special_tokens=(
+        *(END_OF_TEXT, "<|im_start|>", END_OF_TURN, "<|object_ref_start|>", "<|box_end|>"),
+        *("<|quad_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"),
+        *("<|image_pad|>", "<|video_pad|>", "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>"),
+    ),
+    marks={
+        "audio_token": "<|audio_pad|>",
+        "image_token": "<|image_pad|>",
+        "video_token": "<|video_pad|>",
+        "audio_bos_token": "<|audio_start|>",
+        "audio_eos_token": "<|audio_end|>",
+        "vision_bos_token": "<|vision_start|>",
+        "vision_eos_token": "<|vision_end|>",
+    },
+    audio={
+        "encoder_attention_heads": 1,
+        "n_window": 50,
+        "n_window_infer": 800,
+        "downsample_hidden_size": 16,
+    },
+    vision={
+        "num_heads": 1,
+        "patch_size": 16,
+        # Two that vLLM reads and transformers does not; 768 are 48 x 48 patches.
+        "image_size": 768,
+        "apply_vit_abs_pos_embed": True,
+        "num_position_embeddings": 2304,
+        "deepstack_visual_indexes": [0],  # pictures are fed to the first layers too
+    },
+    text={
+        "head_dim": 32,  # vLLM's CPU attention refuses 16
+        "moe_intermediate_size": 64,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "norm_topk_prob": True,
+        # The real [24, 20, 20] at a quarter of the width.
+        "rope_parameters": _ROPE | {"mrope_interleaved": True, "mrope_section": [6, 5, 5]},
+    },
+    thinker={"position_id_per_seconds": 13},
+    ids={
+        "audio_token_id": "<|audio_pad|>",
+        "image_token_id": "<|image_pad|>",
+        "video_token_id": "<|video_pad|>",
+    },
+    pictures={"patch_size": 16, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
+)
+
+
+def train_tokenizer(family: Family = QWEN2_5) -> Tokenizer:
+    """Return a byte-level BPE of ``VOCAB_SIZE`` ids, the same ones each time, special ones last."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE - len(family.special_tokens),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_CORPUS, trainer)
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in family.special_tokens]
+    )
+    return tokenizer
+
+
+def make_processor(tokenizer: Tokenizer, family: Family = QWEN2_5) -> Any:
+    """Return the real model's processor, with its classes and sizes, around our tokenizer."""
+    import transformers
+
+    template = files(__package__).joinpath("chat_template.jinja").read_text("utf-8")
+    for name, mark in QWEN2_5.marks.items():
+        template = template.replace(mark, family.marks[name])
+    return getattr(transformers, f"{family.name}Processor")(
+        image_processor=transformers.Qwen2VLImageProcessor(**family.pictures),
+        video_processor=transformers.Qwen2VLVideoProcessor(**family.pictures),
+        # The real checkpoints hear 300 seconds; Whisper's own default would cut the sound at 30.
+        feature_extractor=transformers.WhisperFeatureExtractor(
+            feature_size=128, chunk_length=300, return_attention_mask=True
+        ),
+        tokenizer=transformers.PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            eos_token=END_OF_TURN,
+            pad_token=END_OF_TEXT,
+            extra_special_tokens=dict(family.marks),
+            model_max_length=_MAX_POSITIONS,
+        ),
+        chat_template=template,
+    )
+
+
+def make_thinker_config(tokenizer: Tokenizer, family: Family = QWEN2_5) -> Any:
+    """Return the configuration of the thinker, an object of transformers."""
+    import transformers
+
+    starts = {
+        f"{kind}_{config}_token_id": family.marks[f"{kind}_{mark}_token"]
+        for kind in ("audio", "vision")
+        for config, mark in (("start", "bos"), ("end", "eos"))
+    }
+    ends = {
+        "eos_token_id": tokenizer.token_to_id(END_OF_TURN),
+        "pad_token_id": tokenizer.token_to_id(END_OF_TEXT),
+    }
+    return getattr(transformers, f"{family.name}ThinkerConfig")(
+        audio_config={**_AUDIO, **family.audio},
+        vision_config={**_VISION, **family.vision},
+        text_config={**_TEXT, **ends, **family.text},
+        user_token_id=tokenizer.encode("user").ids[0],
+        seconds_per_chunk=2,
+        tie_word_embeddings=False,
+        **family.thinker,
+        **{name: tokenizer.token_to_id(text) for name, text in {**family.ids, **starts}.items()},
+    )
+
+
+def make_config(thinker: Any, family: Family = QWEN2_5) -> dict[str, Any]:
+    """Return what config.json says of the model.
+
+    Talker and vocoder are left out: the libraries fill in defaults and load neither.
+    """
+    return {
+        "architectures": [f"{family.name}ForConditionalGeneration"],
+        "model_type": thinker.model_type.removesuffix("_thinker"),
+        "dtype": "float32",
+        "enable_audio_output": False,
+        "thinker_config": thinker.to_dict(),
+    }
+
+
+def draw_weights(
+    thinker: Any, tokenizer: Tokenizer, seed: int, family: Family = QWEN2_5
+) -> dict[str, torch.Tensor]:
+    """Draw each tensor of a checkpoint (``thinker.…``), float32.
+
+    A tensor depends on the seed and its own name alone, so neither the order in which the library
+    lists its modules nor a tensor that it adds changes the others. Matrices have a standard
+    deviation of 1/sqrt(fan-in): signals keep their size through the layers, so what comes out
+    depends on what went in. At the customary 0.02 a network this narrow repeats one token.
+    """
+    import torch
+    import transformers
+
+    with torch.device("meta"):  # shapes only: nothing is allocated or drawn
+        skeleton = getattr(transformers, f"{family.name}ThinkerForConditionalGeneration")(thinker)
+    weights = {
+        f"thinker.{name}": _draw(name, shape, seed)
+        for joint, tensor in skeleton.state_dict().items()
+        for name, shape in _one_by_one(joint, tuple(tensor.shape)).items()
+    }
+    # Left to itself a random model writes stray bytes and placeholders, which no trained one does.
+    # A logit of 0 never wins over 200 others.
+    silent = [number for number in range(VOCAB_SIZE) if not _is_speakable(tokenizer, number)]
+    weights["thinker.lm_head.weight"][silent] = 0.0
+    return weights
+
+
+def _is_speakable(tokenizer: Tokenizer, number: int) -> bool:
+    text = tokenizer.decode([number])  # empty for a special token
+    ends = {tokenizer.token_to_id(END_OF_TEXT), tokenizer.token_to_id(END_OF_TURN)}
+    return number in ends or (text != "" and text.isascii() and text.isprintable())
+
+
+def _one_by_one(name: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Split the joint tensor in which transformers keeps a layer's experts, as checkpoints do."""
+    joint = re.fullmatch(r"(.*\.experts)\.(gate_up|down)_proj", name)
+    if joint is None:
+        return {name: shape}
+    count, out, into = shape
+    parts = {"down": ["down_proj"], "gate_up": ["gate_proj", "up_proj"]}[joint[2]]
+    return {
+        f"{joint[1]}.{index}.{part}.weight": (out // len(parts), into)
+        for index in range(count)
+        for part in parts
+    }
+
+
+def _draw(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    import torch
+
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    noise = torch.randn(shape, generator=generator)
+    if len(shape) < 2:
+        if name.endswith("bias"):
+            return noise * 0.1
+        return (1.0 + noise * 0.1) * _gain(name)  # a norm's scale
+    if "embed_tokens" in name:
+        return noise
+    return noise * (_gain(name) / math.sqrt(math.prod(shape[1:])))
+
+
+def _gain(name: str) -> float:
+    """What a tensor is scaled by beyond its rule; both values were found by trying."""
+    if name.startswith("lm_head"):
+        return 2.0  # logits far enough apart for two engines' rounding to agree on the best
+    # Where queries have a norm of their own, it is that one's scale which counts.
+    if name.startswith("model.layers") and ("q_proj" in name or "q_norm" in name):
+        return 3.0  # attention that picks places in the prompt; a flat mean soon runs in circles
+    return 1.0
