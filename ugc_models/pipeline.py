@@ -27,8 +27,7 @@ from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
 LOST_SECONDS = 0.5
 """How much of its announced picture a clip may lack; with more missing it is another clip."""
 
-_LOOK_S = 1.0
-"""Seconds after which there is another look, should a notification have been missed."""
+_LOOK_S = 1.0  # seconds after which the main thread looks whether it was stopped
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ class Reader:
             return request
         video = request.chat.video
         try:
-            request = self._keyed(request, video)
+            if self._store is not None:
+                request = self._keyed(request, self._store, video)
             if request.found is not None or video is None:
                 return request
             clip = self._pool.read(
@@ -102,35 +102,34 @@ class Reader:
             )
         except CaptionStoreError:
             raise
-        except MediaError as error:
-            return replace(request, error=f"the clip cannot be read: {error}")
         except Exception as error:  # one clip must not end the run, whatever it did
-            said = f"the clip cannot be read: {type(error).__name__}: {error}"
-            return replace(request, error=said)
+            said = (
+                str(error) if isinstance(error, MediaError) else f"{type(error).__name__}: {error}"
+            )
+            return replace(request, error=f"the clip cannot be read: {said}")
         if clip.lost_seconds > LOST_SECONDS:
             lost, whole = clip.lost_seconds, clip.lost_seconds + clip.duration
             said = f"the clip is cut off: {lost:.1f} of {whole:.1f} s are missing"
             return replace(request, error=said)
         return replace(request, clip=clip)
 
-    def _keyed(self, request: CaptionRequest, video: Path | None) -> CaptionRequest:
-        if self._store is None:
-            return request
+    def _keyed(
+        self, request: CaptionRequest, store: CaptionStore, video: Path | None
+    ) -> CaptionRequest:
         made_of = {
             **self._made_of,
             "prompt": request.prompt,
             "sampling": dict(request.parameters),
-            "clip": None if video is None else _digest(self._store, video),
+            "clip": None if video is None else _digest(store, video),
             "align_sound": self._sound and self._align_sound,
         }
         if video is not None:
             made_of["reading"] = READING
         key = caption_key(made_of)
-        stored = self._store.get(key)
-        if stored is not None:
-            text, generation = stored
-            return replace(request, key=key, found=Caption(text, replace(generation, stored=True)))
-        return replace(request, key=key, made_of=made_of)
+        if (stored := store.get(key)) is None:
+            return replace(request, key=key, made_of=made_of)
+        text, generation = stored
+        return replace(request, key=key, found=Caption(text, replace(generation, stored=True)))
 
 
 def _digest(store: CaptionStore, video: Path) -> str:
@@ -183,22 +182,21 @@ class Pipeline:
         window: int = 1,
         fewer_frames: bool = False,
     ) -> None:
-        self._wake = threading.Event()
-        self._requests, self._prepare = iter(requests), prepare
+        self._requests, self._prepare, self._start = iter(requests), prepare, start
         # Threads, because what they do waits for other processes.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ugc-prefetch")
         self._prefetched: list[Future[CaptionRequest]] = []
-        self._ahead = max(workers, window)
-        self._start, self._setup = start, setup
-        self._inputs, self._store = inputs, store
-        self._window, self._fewer_frames = window, fewer_frames
+        self._ahead, self._window = max(workers, window), window
+        self._inputs, self._setup, self._store = inputs, setup, store
+        self._fewer_frames = fewer_frames
         self._again: deque[tuple[_Asked, EngineRequest]] = deque()
+        self._wake = threading.Event()
         self._stopped = False
 
     def stop(self) -> None:
         """Ask nothing more; what is asked is finished. May be called from a signal's handler."""
+        # An event that is set by a handler can wait for ever for the thread that it interrupts.
         self._stopped = True
-        self._wake.set()
 
     def run(self) -> Iterator[tuple[int, Caption]]:
         """Yield each request's index and caption once, when it is there and on disk.
@@ -210,7 +208,6 @@ class Pipeline:
             Exception: the engine does not start, or is beyond use. What was asked is cancelled.
         """
         engine: Engine | None = None
-        setup = self._setup
         in_flight: dict[Future[EngineOutput], _Asked] = {}
         finished: deque[Future[EngineOutput]] = deque()
 
@@ -223,22 +220,25 @@ class Pipeline:
                 self._wake.clear()
                 while finished:
                     future = finished.popleft()
-                    caption = self._caption(in_flight.pop(future), future.result(), setup)
+                    caption = self._caption(in_flight.pop(future), future.result())
                     if caption is not None:
                         yield future.result().index, caption
                 while len(in_flight) < self._window and (ready := self._next()) is not None:
                     if isinstance(ready, CaptionRequest):
-                        yield ready.index, _without_engine(ready)
+                        failed = Generation(error=ready.error or "nothing was asked")
+                        # A caption that was found may be empty.
+                        found = Caption("", failed) if ready.found is None else ready.found
+                        yield ready.index, found
                         continue
                     asked, request = ready
                     if engine is None:
                         engine = self._start()
-                        setup = f"{setup}, {engine.decoding()}"
+                        self._setup = f"{self._setup}, {engine.decoding()}"
                     future = engine.submit(request)
                     in_flight[future] = asked
                     future.add_done_callback(done)
                     del ready, asked, request  # a clip is let go as soon as it is answered
-                if not in_flight and not finished and self._is_exhausted():
+                if not in_flight and (self._stopped or not (self._again or self._prefetched)):
                     return
                 if not finished:
                     self._wake.wait(_LOOK_S)
@@ -266,28 +266,27 @@ class Pipeline:
         prepared = ready.result()
         if prepared.found is not None or prepared.error is not None or prepared.chat is None:
             return prepared
-        asked = self._engine_request(prepared, prepared.chat)
-        return self._asked(replace(prepared, clip=None), _generation(prepared.clip), asked)
-
-    def _is_exhausted(self) -> bool:
-        """Whether nothing will be ready any more; to be asked when nothing is."""
-        return self._stopped or not (self._again or self._prefetched)
+        return self._asked(
+            replace(prepared, clip=None),
+            _generation(prepared.clip),
+            self._engine_request(prepared, prepared.chat),
+        )
 
     def _engine_request(self, prepared: CaptionRequest, chat: Conversation) -> EngineRequest:
-        clip, inputs = prepared.clip, self._inputs
-        frames = None if clip is None else inputs.frames(clip.frames)
-        sound = None if clip is None else inputs.sound(clip.sound)
-        fps = None if clip is None else clip.fps
-        return EngineRequest(
+        request = EngineRequest(
             prepared.index,
             prepared.prompt,
-            frames=frames,
-            fps=fps,
-            sound=sound,
+            frames=None,
+            fps=None,
+            sound=None,
             parameters=prepared.parameters,
-            processor={} if frames is None else inputs.options(fps, frames.shape, sound=sound),
             messages=chat.messages,
         )
+        if (clip := prepared.clip) is None:
+            return request
+        frames, sound = self._inputs.frames(clip.frames), self._inputs.sound(clip.sound)
+        options = self._inputs.options(clip.fps, frames.shape, sound=sound)
+        return replace(request, frames=frames, fps=clip.fps, sound=sound, processor=options)
 
     def _asked(
         self, prepared: CaptionRequest, generation: Generation, request: EngineRequest
@@ -295,22 +294,30 @@ class Pipeline:
         again = request if self._fewer_frames and request.frames is not None else None
         return _Asked(prepared, generation, again), request
 
-    def _caption(self, asked: _Asked, output: EngineOutput, setup: str) -> Caption | None:
+    def _caption(self, asked: _Asked, output: EngineOutput) -> Caption | None:
         """Return the caption, on disk if it is one; None where it is asked for once more."""
         if output.overflow and asked.again is not None and self._ask_again(asked, asked.again):
             return None
         generation = replace(
             asked.generation,
             error=output.error,
-            decoding=setup,
+            decoding=self._setup,
             finish_reason=output.finish_reason,
             prompt_tokens=output.prompt_tokens,
-            output_tokens=len(output.output_ids) if output.error is None else None,
-            flags=_flags(output, asked.generation),
         )
         if output.error is not None:  # the model never got the sound
-            generation = replace(generation, sound_seconds=0.0)
-        elif self._store is not None and asked.request.key is not None:
+            return Caption(output.text, replace(generation, sound_seconds=0.0))
+        flags = {
+            "token_limit": output.finish_reason == "length",
+            "repetition": is_repetitive(output.text),
+            "fewer_frames": generation.frames_dropped > 0,
+        }
+        generation = replace(
+            generation,
+            output_tokens=len(output.output_ids),
+            flags=tuple(name for name, raised in flags.items() if raised),
+        )
+        if self._store is not None and asked.request.key is not None:
             self._store.put(asked.request.key, asked.request.made_of, output.text, generation)
         return Caption(output.text, generation)
 
@@ -332,12 +339,6 @@ class Pipeline:
         return True
 
 
-def _without_engine(request: CaptionRequest) -> Caption:
-    if request.found is not None:  # which may be empty
-        return request.found
-    return Caption("", Generation(error=request.error or "nothing was asked"))
-
-
 def _generation(clip: Clip | None) -> Generation:
     if clip is None:
         return Generation()
@@ -354,14 +355,3 @@ def _generation(clip: Clip | None) -> Generation:
         picture_track=clip.picture_track,
         sound_track=clip.sound_track,
     )
-
-
-def _flags(output: EngineOutput, asked: Generation) -> tuple[str, ...]:
-    if output.error is not None:
-        return ()
-    flags = {
-        "token_limit": output.finish_reason == "length",
-        "repetition": is_repetitive(output.text),
-        "fewer_frames": asked.frames_dropped > 0,
-    }
-    return tuple(name for name, raised in flags.items() if raised)
