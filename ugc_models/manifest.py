@@ -1,10 +1,18 @@
-"""What lmms-eval is told of our models: names and class paths, and that they keep answers."""
+"""What lmms-eval is told of our models: where they are, that they keep answers, and each answer.
+
+Importing it loads nothing: lmms-eval reads it before it knows whether a model of ours is wanted.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmms_eval.api.instance import Instance
 
 CHAT_MODELS: dict[str, str] = {
     "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
@@ -64,3 +72,32 @@ def bypass() -> None:
 
     execute.bypassed = True  # type: ignore[attr-defined]
     ResponseCache.execute = execute
+
+
+class Listeners:
+    """Hands answers to tasks as soon as they are there, so that they are scored meanwhile.
+
+    A task that wants that gives conversations an ``answered``: a callable that takes the answer and
+    ``among``, how many such answers there will be; it returns at once and never raises. Scoring may
+    cost money, so only what lmms-eval is going to score is handed over: not with
+    ``--predict_only``, and of repeated answers to one document only the first.
+    """
+
+    def __init__(self, requests: Iterable[Instance]) -> None:
+        self._waiting: dict[int, Callable[[str], None]] = {}
+        self._among = Counter(request.task_name for request in requests if not request.idx)
+
+    def add(self, index: int, messages: Any, request: Instance) -> None:
+        """Note the ``answered`` of the conversation ``index``, if it has one that counts."""
+        answered = getattr(messages, "answered", None)
+        # Source: lmms_eval.evaluator, "predict_only": it overrides the task's metrics by "bypass".
+        task = getattr(request.arguments[1], "__self__", None)
+        predicted = "bypass" in (getattr(task, "_metric_fn_list", None) or {})
+        if callable(answered) and not request.idx and not predicted:
+            self._waiting[index] = functools.partial(answered, among=self._among[request.task_name])
+
+    def tell(self, index: int, answer: str) -> None:
+        """Hand over an answer, once."""
+        listener = self._waiting.pop(index, None)
+        if listener is not None:
+            listener(answer)

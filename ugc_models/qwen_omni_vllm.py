@@ -13,8 +13,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -37,7 +36,7 @@ from ugc_models.engine.local import LocalEngine, engine_argument_names
 from ugc_models.engine.process import environment_of_rank
 from ugc_models.engine.server.remote import RemoteEngine
 from ugc_models.engine.supervisor import Supervisor
-from ugc_models.manifest import bypass
+from ugc_models.manifest import Listeners, bypass
 from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.prompt import ChatTemplate, PromptError, conversation, generation_parameters
 from ugc_models.store import CaptionStore, open_store
@@ -106,13 +105,13 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         asked = [request for request in requests if not _is_padding(request)]
         captions: dict[int, Caption] = {}
         listeners = Listeners(asked)
-        kept = "finished" if self._store is None else "finished and kept"
+        kept = self._store is not None
         started = time.perf_counter()
         bar = tqdm(total=len(asked), desc="Model Responding", disable=self.rank != 0)
         try:
             with (
                 bar,
-                Interrupts(f"what is in flight is {kept}") as interrupts,
+                Interrupts("finished and kept" if kept else "finished") as interrupts,
                 DecodePool(self.settings.decode_workers) as pool,
             ):
                 pipeline = self._pipeline(asked, pool, interrupts, listeners)
@@ -120,21 +119,23 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                     captions[index] = caption
                     listeners.tell(index, caption)
                     if error := caption.generation["error"]:
-                        logger.warning(f"{_name(asked[index])}: no caption: {error}")
+                        task, document = asked[index].task_name, asked[index].doc_id
+                        logger.warning(f"{task} document {document}: no caption: {error}")
                     bar.update()
             if interrupts.asked:
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
-            more = "run the same command again to go on"
-            if self._store is None:
-                more = "none is kept (store=none)"
+            more = "run the same command again to go on" if kept else "none is kept (store=none)"
             raise KeyboardInterrupt(
                 f"{len(captions)} of {len(asked)} requests are answered; {more}"
             ) from None
         ordered = [captions[index] for index in range(len(asked))]
-        self._report(ordered, time.perf_counter() - started)
-        answers = iter(GenerationResult(caption, _token_counts(caption)) for caption in ordered)
-        return [GenerationResult("") if _is_padding(r) else next(answers) for r in requests]
+        self._report([caption.generation for caption in ordered], time.perf_counter() - started)
+        answers = iter(ordered)
+        return [
+            GenerationResult("") if _is_padding(request) else _result(next(answers))
+            for request in requests
+        ]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not offered: a captioner answers once."""
@@ -206,9 +207,8 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             return CaptionRequest(index, None, error=str(error))
         return CaptionRequest(index, chat, prompt, parameters)
 
-    def _report(self, captions: Sequence[Caption], seconds: float) -> None:
+    def _report(self, generations: Sequence[dict[str, Any]], seconds: float) -> None:
         """Report throughput as lmms-eval's own vLLM models do, and how many clips had sound."""
-        generations = [caption.generation for caption in captions]
         made = [g for g in generations if not g["stored"]]
         tokens = sum(g["output_tokens"] or 0 for g in made)
         log_metrics(
@@ -224,6 +224,16 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 "rank": self.rank,
             },
         )
+
+
+def _is_padding(request: Instance) -> bool:
+    # lmms-eval's own mark (``_clone_padding_request``); where it sets none, the copy is asked too.
+    return bool((request.metadata or {}).get("__padding_only__"))
+
+
+def _result(caption: Caption) -> GenerationResult:
+    counts = (caption.generation[f"{kind}_tokens"] for kind in ("prompt", "output"))
+    return GenerationResult(caption, TokenCounts(*counts))
 
 
 class Backend:
@@ -251,18 +261,16 @@ class Backend:
 
     def engine(self) -> Supervisor | RemoteEngine:
         """Return the running engine; raises ``EngineStartError`` where it does not start."""
-        settings = self._settings
+        settings, family = self._settings, self._family
         if self._engine is None and settings.base_url is not None:
-            self._engine = RemoteEngine(
-                settings.base_url, model=settings.model, family=self._family
-            )
+            self._engine = RemoteEngine(settings.base_url, model=settings.model, family=family)
         if self._engine is None:
             start = partial(
                 LocalEngine,
                 settings.model,
                 settings.engine,
                 environment_of_rank(settings.engine),
-                family=self._family.model_type,
+                family=family.model_type,
             )
             self._engine = Supervisor(start, patience=settings.engine_timeout)
             logger.info(f"The engine runs: {self._engine.decoding()}.")
@@ -282,7 +290,7 @@ class Backend:
         }
         if settings.base_url is not None and isinstance(server := self.engine(), RemoteEngine):
             return made_of | {"model": server.identity()}
-        digest = self._store.digest if self._store is not None else _digest
+        digest = _digest if self._store is None else self._store.digest
         return made_of | {
             "model": checkpoint_identity(settings.model, settings.engine.get("revision"), digest),
             "engine": engine_identity(settings.engine),
@@ -296,8 +304,13 @@ class Backend:
             engine.close()
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Interrupts:
-    """While entered, the first Ctrl-C lets what is in work finish; the second stops at once.
+    """While entered, the first Ctrl-C lets what is in flight finish; the second stops at once.
 
     So does the first one before :meth:`then`: there is nothing to be finished yet. Signals belong
     to the main thread; entered in another one it changes nothing. Where the process ignores Ctrl-C,
@@ -308,28 +321,30 @@ class Interrupts:
     """
 
     def __init__(self, what: str) -> None:
-        self._what = what
-        self._before: Any = None
-        self._installed = False
-        self._then: Callable[[], None] | None = None
         self.asked = False
+        self._what = what
+        self._before: Any = None  # the handler, once it is replaced
+        self._then: Callable[[], None] | None = None
 
     def then(self, action: Callable[[], None]) -> None:
         """Do this at the first Ctrl-C from now on. It must be short: it interrupts anything."""
         self._then = action
 
     def __enter__(self) -> Interrupts:
+        before = signal.getsignal(signal.SIGINT)
         in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._before = signal.signal(signal.SIGINT, self._first)
-            self._installed = True
+        if in_main and before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._first)
+            # A handler that was not set from Python (None) cannot be set back from it.
+            self._before = before or signal.default_int_handler
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
 
     def _first(self, number: int, frame: FrameType | None) -> None:
-        self._restore()
+        signal.signal(signal.SIGINT, self._before)
         # The handler before this one may have something to stop, too, without ending the run.
         told = getattr(self._before, "interrupted", None)
         if callable(told):
@@ -338,69 +353,6 @@ class Interrupts:
             raise KeyboardInterrupt
         self.asked = True
         self._then()
-        logger.warning(f"Interrupted: {self._what}. Once more to stop at once.")
-
-    def _restore(self) -> None:
-        if self._installed:
-            # A handler that was not set from Python cannot be set back from it.
-            signal.signal(signal.SIGINT, self._before or signal.default_int_handler)
-
-
-class Listeners:
-    """Hands answers to tasks as soon as they are there, so that they are scored meanwhile.
-
-    A task that wants that gives conversations an ``answered``: a callable that takes the answer and
-    ``among``, how many such answers there will be; it returns at once and never raises. Scoring may
-    cost money, so only what lmms-eval is going to score is handed over: not with
-    ``--predict_only``, and of repeated answers to one document only the first.
-    """
-
-    def __init__(self, requests: Iterable[Instance]) -> None:
-        self._waiting: dict[int, Callable[[str], None]] = {}
-        self._among = Counter(request.task_name for request in requests if not request.idx)
-
-    def add(self, index: int, messages: Any, request: Instance) -> None:
-        """Note the conversation's ``answered``, if it has one.
-
-        Args:
-            index: the caller's own number for it.
-            messages: the conversation that the task made.
-            request: for the answer.
-        """
-        answered = getattr(messages, "answered", None)
-        if callable(answered) and not request.idx and not _only_predicted(request.arguments[1]):
-            self._waiting[index] = partial(answered, among=self._among[request.task_name])
-
-    def tell(self, index: int, answer: str) -> None:
-        """Hand over an answer, once."""
-        listener = self._waiting.pop(index, None)
-        if listener is not None:
-            listener(answer)
-
-
-def _only_predicted(doc_to_messages: Any) -> bool:
-    """Tell whether ``doc_to_messages`` is the method of a task whose answers are not scored."""
-    # Source: lmms_eval.evaluator, "predict_only": it overrides the task's metrics by this one.
-    task = getattr(doc_to_messages, "__self__", None)
-    return "bypass" in (getattr(task, "_metric_fn_list", None) or {})
-
-
-def _token_counts(caption: Caption) -> TokenCounts:
-    generation = caption.generation
-    return TokenCounts(
-        input_tokens=generation["prompt_tokens"], output_tokens=generation["output_tokens"]
-    )
-
-
-def _is_padding(request: Instance) -> bool:
-    # lmms-eval's own mark (``_clone_padding_request``); where it sets none, the copy is asked too.
-    return bool((request.metadata or {}).get("__padding_only__"))
-
-
-def _name(request: Instance) -> str:
-    return f"{request.task_name} document {request.doc_id}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        logger.warning(
+            f"Interrupted: what is in flight is {self._what}. Once more to stop at once."
+        )

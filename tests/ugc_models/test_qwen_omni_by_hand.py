@@ -288,7 +288,7 @@ class TestFailures:
         model, hand = make(store=tmp_path)
         ask(model, None)
         assert len(hand.asked) == 1
-        assert "1 captions in" in caplog.text
+        assert "that are not as this program writes them are made anew" in caplog.text
 
 
 def test_cleaning_up_stops_the_engine(make: Make) -> None:

@@ -27,7 +27,7 @@ def press_ctrl_c() -> None:
 
 
 def test_before_there_is_something_to_finish_the_first_is_the_usual_one() -> None:
-    with Interrupts("all is kept") as interrupts:
+    with Interrupts("kept") as interrupts:
         with pytest.raises(KeyboardInterrupt):
             press_ctrl_c()
         assert not interrupts.asked
@@ -37,11 +37,11 @@ def test_the_first_asks_to_stop_and_the_second_is_the_usual_one() -> None:
     done: list[str] = []
     said: list[str] = []
     sink = logger.add(said.append, format="{message}")
-    with Interrupts("all is kept") as interrupts:
+    with Interrupts("kept") as interrupts:
         interrupts.then(lambda: done.append("stopped"))
         assert not interrupts.asked
         press_ctrl_c()
-        assert said == ["Interrupted: all is kept. Once more to stop at once.\n"]
+        assert said == ["Interrupted: what is in flight is kept. Once more to stop at once.\n"]
         logger.remove(sink)
         assert interrupts.asked
         assert done == ["stopped"]
@@ -57,7 +57,7 @@ def test_the_handler_before_is_there_again_afterwards() -> None:
         heard.append(number)
 
     signal.signal(signal.SIGINT, own)
-    with Interrupts("all is kept") as interrupts:
+    with Interrupts("kept") as interrupts:
         interrupts.then(lambda: None)
     press_ctrl_c()
     assert heard == [signal.SIGINT]
@@ -80,9 +80,9 @@ class Other:
 def test_who_had_the_signal_before_may_stop_something_which_does_not_end_the_run() -> None:
     other = Other()
     signal.signal(signal.SIGINT, other)
-    with Interrupts("all is kept") as interrupts, pytest.raises(KeyboardInterrupt):
+    with Interrupts("kept") as interrupts, pytest.raises(KeyboardInterrupt):
         press_ctrl_c()
-    with Interrupts("all is kept") as interrupts:
+    with Interrupts("kept") as interrupts:
         interrupts.then(lambda: other.told.append("asked"))
         press_ctrl_c()
     press_ctrl_c()
@@ -91,7 +91,7 @@ def test_who_had_the_signal_before_may_stop_something_which_does_not_end_the_run
 
 def test_a_run_in_the_background_of_a_shell_goes_on_ignoring_it() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Interrupts("all is kept") as interrupts:
+    with Interrupts("kept") as interrupts:
         interrupts.then(lambda: None)
         press_ctrl_c()
     assert not interrupts.asked
@@ -108,7 +108,7 @@ def test_a_handler_that_was_not_set_from_python_gives_way_to_python_s_own(
         set_handler(number, handler)
 
     monkeypatch.setattr(signal, "signal", set_over_a_foreign_one)
-    with Interrupts("all is kept"):
+    with Interrupts("kept"):
         pass
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -118,7 +118,7 @@ def test_in_another_thread_nothing_changes() -> None:
     seen: list[object] = []
 
     def enter() -> None:
-        with Interrupts("all is kept"):
+        with Interrupts("kept"):
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=enter)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ugc_models.media.container import open_media
-from ugc_models.media.joins import Joins
 from ugc_models.media.limits import TRACKS_TRIED, Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
@@ -28,48 +27,49 @@ if TYPE_CHECKING:
 
 READING = 2
 """Version of the way in which clips are read, a part of the key of a stored caption. It is raised
-when some clips come out with other frames or other sound, so that their captions are made anew. 2:
-sound on the clock of the frames, colours of clips stored as RGB, joined files, the best track that
-can be decoded."""
+when some clips come out with other frames or other sound, so that their captions are made anew."""
 _STRICT = {"err_detect": "explode"}
 """Decoder options that make libav report damage which it would otherwise conceal in silence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What was read from a video file."""
+    """What was read from a video file.
+
+    Attributes:
+        frames: (T, H, W, 3), RGB, upright as displayed, C-contiguous.
+        times: (T,), seconds from the first displayed frame to the one taken, ascending.
+        fps: frames per second of the grid that they were taken on.
+        sound: (N,), 16 kHz, mono; from the first displayed frame, or the start of the audio track
+            where it was not aligned.
+        sound_missing: why there is no sound; None where there is.
+        duration: seconds of picture, the time of the last frame included.
+        source_size: (width, height) as displayed, in square pixels, before scaling.
+        capped: True when ``Sampling.max_frames`` made ``fps`` lower than was asked for.
+        decode_errors: packets and frames of the picture that were found damaged, as far as it was
+            decoded.
+        lost_seconds: of picture that the file announces and does not hold: above 0 when cut off.
+        sound_offset: seconds from the first displayed frame to the start of the audio track, below
+            0 where the track starts first: what was put before the sound, or cut from it, where it
+            was aligned. None without sound.
+        sound_gaps: seconds for which the audio track pauses: silence, where it was aligned.
+        picture_track, sound_track: indices of the tracks; None where there is only one of a kind.
+    """
 
     frames: NDArray[np.uint8]
-    """(T, H, W, 3), RGB, upright as displayed, C-contiguous."""
     times: NDArray[np.float64]
-    """(T,), seconds from the first displayed frame to the one taken, ascending."""
     fps: float
-    """Frames per second of the grid that they were taken on."""
     sound: NDArray[np.float32] | None
-    """(N,), 16 kHz, mono; from the first displayed frame, or the start of the audio track where it
-    was not aligned."""
     sound_missing: str | None
-    """Why there is no sound; None where there is."""
     duration: float
-    """Seconds of picture, the time of the last frame included."""
     source_size: tuple[int, int]
-    """Width and height as displayed, in square pixels, before scaling."""
     capped: bool
-    """True when ``Sampling.max_frames`` made ``fps`` lower than was asked for."""
     decode_errors: int
-    """Packets and frames of the picture that were found damaged, as far as it was decoded."""
     lost_seconds: float
-    """Seconds of picture that the file announces and does not hold: above 0 when it is cut off."""
     sound_offset: float | None = None
-    """Seconds from the first displayed frame to the start of the audio track, below 0 where the
-    track starts first: what was put before the sound, or cut from it, where it was aligned. None
-    without sound."""
     sound_gaps: float = 0.0
-    """Seconds for which the audio track pauses: silence, where it was aligned."""
     picture_track: int | None = None
-    """Index of the track that the frames are from; None where the file has one of picture only."""
     sound_track: int | None = None
-    """Index of the track that the sound is from; None where the file has one of sound only."""
 
     def __repr__(self) -> str:
         sound = self.sound_missing if self.sound is None else f"{len(self.sound) / 16_000:.2f} s"
@@ -94,12 +94,12 @@ def read_clip(
     ``sound_missing``.
     """
     job = _Job(Path(path), sampling or Sampling(), Deadline(limits or Limits()), threads)
-    clip, start, joins = _read_picture(job)
+    clip, start = _read_picture(job)
     if not sound:
         return clip
     # A single frame may stand for as long as there is sound.
     length = clip.duration if len(clip.frames) > 1 else math.inf
-    heard = read_sound(job.path, job.deadline, Clock(start, length, joins), align=align_sound)
+    heard = read_sound(job.path, job.deadline, Clock(start, length), align=align_sound)
     return replace(
         clip,
         sound=heard.samples,
@@ -116,29 +116,24 @@ class _NoFrames(MediaError):
 
 @dataclass
 class _Decoded:
-    """What one pass through the decoder brought."""
+    """What one pass through the decoder brought; times are in ticks."""
 
-    small: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-    """The wanted frames by time, in ticks."""
-    seen: set[int] = field(default_factory=set)
-    """The time of every frame that left the decoder, in ticks."""
+    small: dict[int, NDArray[np.uint8]] = field(default_factory=dict)  # wanted frames by time
+    seen: set[int] = field(default_factory=set)  # the time of every frame that left the decoder
     source_size: tuple[int, int] = (0, 0)
-    damage: int = 0
-    """How many packets and frames were found damaged."""
+    damage: int = 0  # how many packets and frames were found damaged
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What is read, and how."""
-
     path: Path
     sampling: Sampling
     deadline: Deadline
     threads: int
 
 
-def _read_picture(job: _Job) -> tuple[Clip, float, Joins]:
-    """Read a clip without its sound, when it starts on the file's clock, and the file's joins.
+def _read_picture(job: _Job) -> tuple[Clip, float]:
+    """Read a clip without its sound, and when it starts on the file's clock.
 
     Packets say when each frame is shown, so frames are chosen before anything is decoded. Packets
     that the chosen frames do not need are not decoded (``sparse.py``); at any doubt all are. In a
@@ -157,14 +152,13 @@ def _read_picture(job: _Job) -> tuple[Clip, float, Joins]:
     raise MediaError("zero frames: nothing of its picture can be decoded")
 
 
-def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, float, Joins]:
+def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, float]:
     errors = 0
     for _ in range(2):
+        wanted: list[int] = []
         if timeline.ticks:
             choice = select(timeline.seconds(), timeline.duration, job.sampling)
             wanted = [timeline.ticks[index] for index in choice.indices]
-        else:
-            wanted = []
         decoded = _decode_sparsely(job, timeline, wanted) or _decode(job, timeline, wanted)
         errors = max(errors, decoded.damage)
         if wanted and all(tick in decoded.small for tick in wanted):
@@ -181,7 +175,7 @@ def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, fl
                 lost_seconds=timeline.lost,
                 picture_track=track,
             )
-            return clip, timeline.start, timeline.joins
+            return clip, timeline.start
         if not decoded.seen:
             raise _NoFrames
         timeline = timeline.among(decoded.seen)
@@ -212,7 +206,7 @@ def _decode(
     result = _Decoded()
     missing = set(wanted)
     deadline = job.deadline
-    with open_media(job.path, deadline, timeline.joins) as media:
+    with open_media(job.path, deadline) as media:
         streams = media.container.streams.video
         stream = next((each for each in streams if each.index == timeline.tracks[0]), None)
         if stream is None or stream.codec_context is None:
@@ -246,8 +240,7 @@ def _shown_at(frame: VideoFrame, *, after: int) -> int:
     Where the file stores no presentation times, the decoder gives out frames in the order of
     display, with the decoding times in that order. The last few, which it held back, have none.
     """
-    if frame.pts is not None:
-        return frame.pts
-    if frame.dts is not None:
-        return frame.dts
+    for time in (frame.pts, frame.dts):
+        if time is not None:
+            return time
     return after + max(1, frame.duration)

@@ -20,7 +20,6 @@ import av.error
 from av.container import Flags
 from av.stream import Disposition
 
-from ugc_models.media.joins import NO_JOINS, Joins
 from ugc_models.media.limits import Deadline, MediaError, OutOfMemoryError
 from ugc_models.media.sparse import Step
 
@@ -56,31 +55,23 @@ class Damage:
     """libav's words for the first of them."""
 
     def note(self, error: av.error.FFmpegError | None = None) -> None:
-        """Count one damaged packet or frame."""
         self.count += 1
         if not self.first:
             self.first = "damaged data" if error is None else _words(error)
 
 
 class MediaFile:
-    """An open file."""
+    """An open file, with what was found damaged in it so far."""
 
-    def __init__(self, container: InputContainer, deadline: Deadline, joins: Joins) -> None:
+    def __init__(self, container: InputContainer, deadline: Deadline) -> None:
         self.container = container
         self.damage = Damage()
-        """What was found in the packets and frames that were read so far."""
         self._deadline = deadline
-        self._joins = joins
 
     def packets(self, stream: Stream | None = None) -> Iterator[Packet]:
-        """Yield the stream's packets, to the end or to where the file cannot be read on.
-
-        Where the file was joined from several, their times are those on its common clock. Without a
-        stream, the packets of all tracks come in the order of the file, as they are.
-        """
+        """Yield packets of a stream, or of all, up to where the file can be read no further."""
         demuxed = self.container.demux() if stream is None else self.container.demux(stream)
-        joins = NO_JOINS if stream is None else self._joins
-        most, count, part = self._deadline.limits.packets, 0, 0
+        most, count = self._deadline.limits.packets, 0
         while True:
             self._deadline.check_time()
             try:
@@ -97,8 +88,6 @@ class MediaFile:
             count += 1
             if count > most:
                 raise MediaError(f"too large: a track has more than {most} packets")
-            if joins.positions:
-                part = joins.shift(packet, part)
             yield packet
 
     def decode(self, stream: Stream, steps: bytes | None = None) -> Iterator[Any]:
@@ -131,7 +120,7 @@ class MediaFile:
 
 
 @contextmanager
-def open_media(path: Path, deadline: Deadline, joins: Joins = NO_JOINS) -> Iterator[MediaFile]:
+def open_media(path: Path, deadline: Deadline) -> Iterator[MediaFile]:
     """Open a media file for reading; close it in the end.
 
     Raises ``MediaError`` if it is not an existing regular file, or not a media file of a kind in
@@ -151,7 +140,7 @@ def open_media(path: Path, deadline: Deadline, joins: Joins = NO_JOINS) -> Itera
             # PyAV asks libav to make up missing times from the order of the packets, which is not
             # the order of the pictures (H.264 with B-frames in AVI). A missing time is missing.
             container.flags &= ~cast("int", Flags.gen_pts.value)
-            yield MediaFile(container, deadline, joins)
+            yield MediaFile(container, deadline)
     except av.error.ExitError:
         deadline.check_time()
         raise MediaError("timed out: a read from the file did not come back") from None

@@ -13,7 +13,6 @@ import numpy as np
 import soxr
 
 from ugc_models.media.container import Damage, decodable, open_media
-from ugc_models.media.joins import NO_JOINS, Joins
 from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -40,29 +39,21 @@ _BITS = {"u8": 8, "s16": 16, "s32": 32}
 
 @dataclass(frozen=True)
 class Clock:
-    """The picture that the sound belongs to; times are seconds on the file's clock."""
+    """The picture that the sound belongs to, in seconds on the file's clock."""
 
     start: float
-    """When its first frame appears."""
-    duration: float
-    """How long it lasts; infinite where it does not bound the sound."""
-    joins: Joins = NO_JOINS
-    """Where the file was joined from several."""
+    duration: float  # infinite where it does not bound the sound
 
 
 @dataclass(frozen=True)
 class Sound:
-    """The samples, or the reason why there are none."""
+    """The samples, or the reason why there are none; the others as the fields of ``Clip``."""
 
     samples: NDArray[np.float32] | None
     missing: str | None
     offset: float | None = None
-    """Seconds from the start of the picture to that of the track, negative where the track starts
-    first; None where there is no sound."""
     gaps: float = 0.0
-    """Seconds for which the track pauses between its start and its end."""
     track: int | None = None
-    """Index of the track; None where the file has one of sound only."""
 
 
 def read_sound(path: Path, deadline: Deadline, clock: Clock, *, align: bool = True) -> Sound:
@@ -97,7 +88,7 @@ def _read_track(
 ) -> Sound | None:
     """Read the ``place``-th best track; None if there are not so many."""
     try:
-        with open_media(path, deadline, clock.joins) as media:
+        with open_media(path, deadline) as media:
             tracks = media.container.streams.audio
             able = decodable(tracks, media.container.streams.best("audio"))
             if place >= max(len(able), min(1, len(tracks))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,17 +12,14 @@ import numpy as np
 from av.stream import Disposition
 
 from ugc_models.media.container import decodable, open_media
-from ugc_models.media.joins import NO_JOINS, Joins, Mark, begins_anew, find_joins
 from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
-_EARLIEST = -(1 << 63)
 _IN_ORDER = frozenset({"mpegts", "mpeg", "flv", "asf", "ogg"})
 """Demuxers of files that are packets from the first byte to the last."""
 _READ = 0.75
@@ -32,6 +29,9 @@ _REORDERED = 16
 """How many frames a decoder of H.264 or HEVC may hold back to bring them in order."""
 LEAST_LOST = 0.1
 """Seconds. Below this it is rounding in the header."""
+_BACK = 0.25
+"""Seconds. A time that is this much earlier than the one before starts anew. Less is disorder:
+Matroska stores no decoding times, and libav's guess at them is off by some frames."""
 _OF_ALL_TRACKS = frozenset({"asf"})
 """Demuxers that give every track the length of the longest. ASF's gives none where the file is cut
 off."""
@@ -60,8 +60,6 @@ class Timeline:
     """Indices of the file's picture tracks that can be decoded, this one's first."""
     several: bool = False
     """Whether the file has more than one picture track, decodable or not."""
-    joins: Joins = NO_JOINS
-    """Where the file was joined from several; ``ticks`` are on its common clock."""
 
     @property
     def start(self) -> float:
@@ -110,27 +108,26 @@ class Timeline:
             raise MediaError(f"too long: {seconds:.0f} s of picture, over the limit of {most:g} s")
 
 
-def read_timeline(
-    path: Path, deadline: Deadline, track: int | None = None, joins: Joins = NO_JOINS
-) -> Timeline:
+def read_timeline(path: Path, deadline: Deadline, track: int | None = None) -> Timeline:
     """Read the presentation times of the file's picture from its packets.
 
     ``track`` is the index of the one to read; None for the best. Packets that an edit list leaves
     out are not counted. Where a packet has no time (AVI stores none), ``ticks`` is empty: only
-    decoding will tell. Where times start anew in the middle, they are continued.
+    decoding will tell. Raises ``MediaError`` for a file that was joined end to end from several
+    (``cat one.ts two.ts``): the times of the second part would hide behind the first's.
     """
-    with open_media(path, deadline, joins) as media:
+    with open_media(path, deadline) as media:
         container = media.container
         tracks = picture_tracks(container, deadline.limits, track)
+        # A stream's fields are read here: PyAV reads freed memory once the container is closed.
         stream, able = tracks[0], tuple(each.index for each in tracks)
         several = len(_moving(container)) > 1
         tick = stream.time_base
         if tick is None or tick <= 0:
             raise MediaError("damaged: its picture has no unit of time")
         shown: dict[int, int] = {}
-        known, anew = True, False
+        known = True
         decoded: list[int] = []
-        before = _EARLIEST
         reader = PacketReader(path, container.format.name, stream)
         reached = 0
         for packet in media.packets(stream):
@@ -141,18 +138,15 @@ def read_timeline(
             reader.add(packet)
             reached = max(reached, (packet.pos or 0) + packet.size)
             if packet.dts is not None:
-                if len(decoded) < _REORDERED:
-                    decoded.append(packet.dts)
-                anew = anew or begins_anew(float(before * tick), float(packet.dts * tick))
-                before = packet.dts
+                decoded.append(packet.dts)
         of_all = container.format.name in _OF_ALL_TRACKS
         announced = 0 if of_all else max(stream.duration or 0, 0)
         from_zero = container.format.name == "avi"
         needed = _READ * container.size if container.format.name in _IN_ORDER else 0
+    if _starts_anew(decoded, float(_BACK / tick)):
+        raise MediaError("its times start anew in the middle: it is joined from several files")
     if reached < needed and _end(path, deadline) < needed:
         raise MediaError("joined from several files, of which only the first can be read")
-    if anew and not joins.positions and (found := _read_joins(path, deadline)).positions:
-        return read_timeline(path, deadline, track, found)
     timeline = Timeline(
         ticks=tuple(sorted(shown)) if known else (),
         tick=tick,
@@ -160,39 +154,33 @@ def read_timeline(
         announced=float(announced * tick),
         from_zero=from_zero,
         packets=None if media.damage.count else reader.index,
-        decoded=() if known else tuple(decoded),
+        decoded=() if known else tuple(decoded[:_REORDERED]),
         tracks=able,
         several=several,
-        joins=joins,
     )
     timeline.check(deadline.limits)
     return timeline
+
+
+def _starts_anew(times: Sequence[int], back: float) -> bool:
+    """Whether times go back by more than ``back`` somewhere, and go on from there.
+
+    In a damaged file a single wrong time does not, nor do times that leap ahead and come back.
+    """
+    held: int | None = None  # the last time before a leap ahead
+    for before, now, later in zip(times, times[1:], times[2:], strict=False):
+        if now - before > back:
+            held = before
+        returns = held is not None and held <= now
+        if before - now > back and now - back <= later < before and not returns:
+            return True
+    return False
 
 
 def _end(path: Path, deadline: Deadline) -> int:
     """Return where the last packet of all tracks ends, in bytes of the file."""
     with open_media(path, deadline) as media:
         return max(((packet.pos or 0) + packet.size for packet in media.packets()), default=0)
-
-
-def _read_joins(path: Path, deadline: Deadline) -> Joins:
-    """Find where a file was joined from several, from the packets of all its tracks."""
-    with open_media(path, deadline) as media:
-        return find_joins(
-            _mark(packet, packet.pts)
-            for packet in media.packets()
-            if packet.pts is not None and packet.stream.type in {"video", "audio"}
-        )
-
-
-def _mark(packet: Packet, pts: int) -> Mark:
-    return Mark(
-        packet.stream.index,
-        packet.pos,
-        None if packet.dts is None else float(packet.dts * packet.time_base),
-        float(pts * packet.time_base),
-        float((pts + (packet.duration or 0)) * packet.time_base),
-    )
 
 
 def picture_tracks(

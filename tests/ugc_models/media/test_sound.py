@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,10 +276,19 @@ def test_a_rate_that_changes_midway_keeps_time(tmp_path: Path) -> None:
         write_clip(tmp_path / f"{rate}.ts", seconds=1.0, audio_rate=rate, audio="mono")
         for rate in (44_100, 48_000)
     ]
-    with both.open("wb") as file:
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, file)
+    with (
+        av.open(str(parts[0])) as first,
+        av.open(str(parts[1])) as second,
+        av.open(str(both), "w") as out,
+    ):
+        tracks = [out.add_stream_from_template(stream) for stream in first.streams]
+        for source, later in ((first, 0.0), (second, 1.04)):
+            for packet in source.demux():
+                if packet.pts is not None and packet.dts is not None:
+                    ticks = round(later / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    packet.stream = tracks[packet.stream.index]
+                    out.mux(packet)
     joined = read_clip(both).sound
     alone = [read_clip(part).sound for part in parts]
     assert joined is not None and alone[0] is not None and alone[1] is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lmms_eval.api.instance import Instance
 
-from ugc_models.qwen_omni_vllm import Listeners
+from ugc_models.manifest import Listeners
 
 
 class Conversation(list[object]):
