@@ -9,74 +9,56 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.data.questions import read_choice_questions
-from ugc_tasks.results.pairing import pair, refuse_descriptions
+from ugc_tasks.results.pairing import pair
 from ugc_tasks.results.reliability import Interval, share_interval
 from ugc_tasks.results.scoring import Report, SavedRun
 
 _SHOWN_CHARS = 200
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Figures of a choice question, on 0-100 where they are shares.
-
-    Attributes:
-        accuracy: share answered rightly; unanswered ones are wrong.
-        correct: how many were answered rightly.
-        unanswered: how many answers choose no option, or several.
-        constant: accuracy of giving ``constant_answer`` to each of these questions.
-        constant_answer: the most frequent label; of equally frequent ones the first by name.
-        macro_f1: mean of the F1 of each label that occurs in the references.
-    """
-
-    accuracy: float
-    correct: int
-    unanswered: int
-    constant: float
-    constant_answer: str
-    macro_f1: float
-
-
-def accuracy(labels: Sequence[str], chosen: Sequence[str | None]) -> Accuracy:
+def accuracy(labels: Sequence[str], chosen: Sequence[str | None]) -> dict[str, Any]:
     """Compare ``chosen`` options (None: unanswered) with the ``labels``, in the same order.
 
-    Raises ``ValueError`` where there is nothing to compare or the lengths differ.
+    Returns:
+        On 0-100: ``accuracy``, the share answered rightly; ``constant``, that of always giving the
+        ``constant_answer``, the most frequent label (of equals the first by name); ``macro_f1``,
+        the mean of the F1 of each label that occurs. And how many are ``correct``, and how many
+        ``unanswered``: those choose no option, or several, and are wrong.
+
+    Raises:
+        ValueError: there is nothing to compare, or the lengths differ.
     """
     if not labels or len(labels) != len(chosen):
         raise ValueError("as many answers as labels are needed, and at least one")
     n, counts = len(labels), Counter(labels)
-    constant_answer = min(counts, key=lambda label: (-counts[label], label))
+    constant = min(counts, key=lambda label: (-counts[label], label))
     right = Counter(a for a, b in zip(labels, chosen, strict=True) if a == b)
     # 2PR / (P + R) is this without a division by zero: each of these labels occurs.
     f1 = [2 * right[each] / (counts[each] + chosen.count(each)) for each in sorted(counts)]
-    return Accuracy(
-        accuracy=100 * right.total() / n,
-        correct=right.total(),
-        unanswered=sum(answer is None for answer in chosen),
-        constant=100 * counts[constant_answer] / n,
-        constant_answer=constant_answer,
-        macro_f1=100 * fmean(f1),
-    )
+    return {
+        "accuracy": 100 * right.total() / n,
+        "correct": right.total(),
+        "unanswered": sum(answer is None for answer in chosen),
+        "constant": 100 * counts[constant] / n,
+        "constant_answer": constant,
+        "macro_f1": 100 * fmean(f1),
+    }
 
 
 def score(run: SavedRun) -> Report:
     """Return ``accuracy``, ``constant`` and ``macro_f1`` on 0-100, and the count ``unanswered``."""
     path, source = run.annotation(SPECS[run.task].annotations)
     questions = read_choice_questions(path)
-    pairing = pair(run.answers, questions.references)
-    answers = pairing.read(run.task)
     offered = dict.fromkeys(o for options in questions.options.values() for o in options)
-    texts = [answer.text for answer in answers.values() if not answer.failure]
-    refuse_descriptions(run.answers.path, texts, list(offered))
+    pairing = pair(run.answers, questions.references, run.task, list(offered))
     items: list[dict[str, Any]] = []
-    for video_id, answer in answers.items():
+    for video_id, answer in pairing.answers.items():
         if answer.failure:
             items.append({"video_id": video_id, "failure": answer.failure})
             continue
@@ -99,13 +81,13 @@ def score(run: SavedRun) -> Report:
     notes = []
     if answered:
         figures = accuracy([i["label"] for i in answered], [i["chosen"] for i in answered])
-        metrics = {name: getattr(figures, name) for name in names}
-        low, high = share_interval(figures.correct, len(answered))
+        metrics = {name: figures[name] for name in names}
+        low, high = share_interval(figures["correct"], len(answered))
         ci95 = {"accuracy": (100 * low, 100 * high)}
-        facts["constant_answer"] = figures.constant_answer
-        if figures.accuracy <= figures.constant and not SPECS[run.task].note:
+        facts["constant_answer"] = figures["constant_answer"]
+        if figures["accuracy"] <= figures["constant"] and not SPECS[run.task].note:
             notes.append(
-                f"always answering {figures.constant_answer!r} gives {figures.constant:.1f}, and "
-                "these answers no more"
+                f"always answering {figures['constant_answer']!r} gives {figures['constant']:.1f}, "
+                "and these answers no more"
             )
     return Report(pairing, items, len(answered), metrics, ci95, facts, notes)

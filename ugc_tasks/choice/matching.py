@@ -1,7 +1,6 @@
 """Which option an answer chooses, where that is clear; it is never guessed.
 
-Markup is taken away first: fences, tags, LaTeX, tokens that end a turn. Then the first of these
-rules that applies decides:
+Markup is taken away first. Then the first of these rules that applies decides:
 
 1. The answer that is marked as one: ``<answer>...</answer>``, ``\\boxed{...}``.
 2. JSON (in a fence or not): the value of ``answer`` and its like, or the only text in it.
@@ -13,10 +12,9 @@ rules that applies decides:
    bold anywhere. A bare ``A`` before a word is an English article.
 6. The options that the text names, where that is exactly one.
 
-Not named is: an option inside a longer option ("Positive" in "Not Positive", where that is an
-option too) or inside another word; an option or letter that the text denies ("not positive",
-"rather than negative", "B is wrong") or asks about ("Is it B?"). Several letters ("A or B"), or a
-letter and another option beside it that contradict each other, are no answer.
+An option or letter that the text denies ("not positive", "rather than negative", "B is wrong") or
+asks about ("Is it B?") does not count. Several letters ("A or B"), or a letter and another option
+beside it, are no answer.
 """
 
 from __future__ import annotations
@@ -24,15 +22,13 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-MAX_CHARS = 20_000
-"""A longer text is no answer to a question with options."""
-
-_ANSWER_KEYS = ("answer", "final_answer", "option", "choice", "label", "prediction", "predict")
+MAX_CHARS = 20_000  # a longer text is no answer to a question with options
 _NESTING = 4
+_ANSWER_KEYS = ("answer", "final_answer", "option", "choice", "label", "prediction", "predict")
 
 _DECORATION = " \t\r\n*_`'\".,;:!"
 _GAP = r"[\s\-_]+"
@@ -91,8 +87,7 @@ _JOINING = frozenset(("or", "and", "either", "both"))
 
 _CLAUSE_END = re.compile(r"[,.;:!?\n]|\bbut\b")
 _CLAUSE_CHARS = 80
-_DENIAL_WORDS = 3
-"""How many words before an option may deny it: "not at all positive"."""
+_DENIAL_WORDS = 3  # how many words before an option may deny it: "not at all positive"
 _DENYING_WORDS = """
 not no never neither nor non without cannot than instead except excluding excludes excluded exclude
 eliminate eliminates eliminated eliminating unlike hardly anything everything
@@ -112,12 +107,7 @@ _TURN = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|bos|end_of_turn|start_of
 _ANSWER = re.compile(r"<(?:final_?)?answer>(.*?)(?:</(?:final_?)?answer>|\Z)", re.DOTALL | re.I)
 _INNER = re.compile(r"\\(?:text|math)[a-z]{0,8}\s?\{([^{}\n]{0,200})\}|\\[()\[\]]|\$")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s?\{([^{}\n]{0,200})\}")
-_ONE_SPELLING = str.maketrans(
-    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
-    | dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
-    | dict.fromkeys("\u2018\u2019", "'")
-    | {"\u3002": "."}
-)
+_ONE_SPELLING = str.maketrans("‐‑‒–—―−“”„«»‘’。", '-------"""""\'\'.')
 _TAGS = ("b", "strong", "em", "i", "u", "p", "div", "span", "li", "ul", "ol", "code", "pre", "mark")
 
 
@@ -135,32 +125,17 @@ def _match(text: str, options: Sequence[str], nesting: int) -> str | None:
         return None
     marked = _marked_answers(text)
     if marked:
-        found = {_match(answer, options, nesting - 1) for answer in marked}
-        return found.pop() if len(found) == 1 else None
+        return _only({_match(answer, options, nesting - 1) for answer in marked})
     text = _plain(text)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        pass
-    else:
-        inner = _only_text(value)
-        return None if inner is None else _match(inner, options, nesting - 1)
-    return _exact(text, options) or _said(text, options)
+        return _exact(text, options) or _said(text, options)
+    inner = _only_text(value)
+    return None if inner is None else _match(inner, options, nesting - 1)
 
 
-def _said(text: str, options: Sequence[str]) -> str | None:
-    """Return the option that a text in words chooses."""
-    said = _Said(text, options)
-    announced = said.announced()
-    if announced:
-        return _only(announced)
-    letters = said.letters()
-    if not letters:
-        return _only(said.named)
-    return None if len(said.named) == 1 and said.named != letters else _only(letters)
-
-
-def _only(found: set[str]) -> str | None:
+def _only(found: Collection[str | None]) -> str | None:
     return next(iter(found)) if len(found) == 1 else None
 
 
@@ -191,41 +166,57 @@ def _key(text: str) -> str:
     return " ".join(re.split(_GAP, text.strip(_DECORATION).casefold()))
 
 
-class _Said:
-    """A text in words: the options that it names and does not deny, and its letters."""
+def _said(text: str, options: Sequence[str]) -> str | None:
+    """Return the option that a text in words chooses."""
+    by_length = sorted(options, key=len, reverse=True)
+    # The first alternative that fits wins, hence the longest first.
+    patterns = [_GAP.join(map(re.escape, _key(option).split())) for option in by_length]
+    either = re.compile("|".join(rf"((?<!\w){p}(?!\w))" for p in patterns), re.IGNORECASE)
+    mentions = [
+        (by_length[(m.lastindex or 1) - 1], m.start(), m.end())
+        for m in either.finditer(text)
+        if not _denied(text, m.start(), m.end())
+    ]
+    letters = _Letters(text, options, {start: option for option, start, _ in mentions})
+    announced = _announced(text, mentions) | letters.announced()
+    if announced:
+        return _only(announced)
+    named = {option for option, _, _ in mentions}
+    placed = letters.placed()
+    if placed and len(named) == 1 and named != placed:
+        return None
+    return _only(placed or named)
 
-    def __init__(self, text: str, options: Sequence[str]) -> None:
-        self._text, self._options = text, options
-        by_length = sorted(options, key=len, reverse=True)
-        # The first alternative that fits wins, hence the longest first.
-        patterns = [_GAP.join(map(re.escape, _key(option).split())) for option in by_length]
-        either = re.compile(
-            "|".join(rf"((?<!\w){pattern}(?!\w))" for pattern in patterns), re.IGNORECASE
-        )
-        self._mentions = [
-            (by_length[(m.lastindex or 1) - 1], m.start(), m.end())
-            for m in either.finditer(text)
-            if not _denied(text, m.start(), m.end())
-        ]
-        self.named = {option for option, _, _ in self._mentions}
-        self._starts = {start: option for option, start, _ in self._mentions}
+
+def _announced(text: str, mentions: Iterable[tuple[str, int, int]]) -> set[str]:
+    """Return the options whose text stands right after words that announce an answer."""
+    found: set[str] = set()
+    chained, end = False, 0
+    for option, start, after in mentions:
+        between = text[end:start][-_CLAUSE_CHARS:]
+        chained = bool(_OPTION_SAID.search(between) or (chained and _JOINED.fullmatch(between)))
+        if chained:
+            found.add(option)
+        end = after
+    return found
+
+
+class _Letters:
+    """The letters of options in a text, and the options whose text begins at a place of it."""
+
+    def __init__(self, text: str, options: Sequence[str], starts: Mapping[int, str]) -> None:
+        self._text, self._options, self._starts = text, options, starts
 
     def announced(self) -> set[str]:
-        """Return the options named, by text or letter, right after words that announce one."""
-        text, found, chained, end = self._text, set(), False, 0
-        for option, start, after in self._mentions:
-            between = text[end:start][-_CLAUSE_CHARS:]
-            chained = bool(_OPTION_SAID.search(between) or (chained and _JOINED.fullmatch(between)))
-            if chained:
-                found.add(option)
-            end = after
-        for said in _LETTER_SAID.finditer(text):
-            denied = _denied(text, said.start(), said.end())
-            if not denied and not _ASKED.match(text, said.end()):
+        """Return the options whose letter stands right after words that announce an answer."""
+        found: set[str] = set()
+        for said in _LETTER_SAID.finditer(self._text):
+            denied = _denied(self._text, said.start(), said.end())
+            if not denied and not _ASKED.match(self._text, said.end()):
                 found |= self._chosen([said.group(1)], said.end())
         return found
 
-    def letters(self) -> set[str]:
+    def placed(self) -> set[str]:
         """Return the options whose letter stands where an answer has it."""
         text = self._text
         alone = [m.group(1) for line in text.split("\n") if (m := _LETTER_ALONE.fullmatch(line))]
@@ -237,13 +228,12 @@ class _Said:
             # A list of all options begins like that as well.
             listed = self._lettered(_LETTER_LISTED.findall(text))
             return self._chosen([first.group(1)], first.end(1)) | listed
-        found = set()
-        for marked in _LETTER_MARKED.finditer(text):
-            if not _denied(text, marked.start(), marked.end()):
-                found |= self._chosen([marked.group(1)], marked.end())
-        for letters, end in _spoken(text):
-            found |= self._chosen(letters, end)
-        return found
+        places = [
+            ([marked.group(1)], marked.end())
+            for marked in _LETTER_MARKED.finditer(text)
+            if not _denied(text, marked.start(), marked.end())
+        ]
+        return set().union(*(self._chosen(*each) for each in (*places, *_spoken(text))))
 
     def _chosen(self, letters: Sequence[str], end: int) -> set[str]:
         """Return the options of letters that end there and of what stands beside them.
@@ -251,10 +241,7 @@ class _Said:
         That is other letters ("A or B"), and the text of an option ("B. Positive").
         """
         letters, place = [*letters], end
-        for _ in range(_LETTERS):
-            another = _ANOTHER.match(self._text, place)
-            if another is None:
-                break
+        while (another := _ANOTHER.match(self._text, place)) and len(letters) <= _LETTERS:
             letters.append(another.group(1))
             place = another.end(1)
         beside = _BESIDE.match(self._text, end)

@@ -41,7 +41,7 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
 
 def macro_f1(items: Sequence[Sequence[str | None]]) -> float:
     """Return the macro-F1 of pairs of label and chosen option, on 0-100."""
-    return accuracy([str(label) for label, _ in items], [chosen for _, chosen in items]).macro_f1
+    return float(accuracy([str(label) for label, _ in items], [i[1] for i in items])["macro_f1"])
 
 
 def constant_answer(items: Sequence[str]) -> float:

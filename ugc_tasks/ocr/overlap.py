@@ -5,8 +5,8 @@ ASCII words, and the F-measures of ROUGE-1, -2 and -L with stemming, by the ``ro
 A clip's score is the mean of the four.
 
 Models were asked for ``{"ocr": [text, ...]}`` and gave that, lists, JSON in fences, broken JSON and
-prose. The published column comes from two scripts (``results/ocr`` in the authors' repository) that
-read such answers differently, and a model's published figure is of the one or the other:
+prose. A published figure comes from one or the other of two scripts (``results/ocr`` in the
+authors' repository) that read such answers differently:
 
 ``score`` (their ``gemini.py``)
     An answer that is no readable list counts as it stands, without its JSON marks. Nothing is left
@@ -41,13 +41,8 @@ MAX_CHARS = 32_768
 Recorded answers that repeat themselves to the token limit have hundreds of thousands; where one is
 cut here, its overlap is under 0.02 instead of under 0.01, and no published figure changes."""
 
-_DEPTH = 4
-_QUOTED = re.compile(r'"([^"]+)"')
-_MARKS = str.maketrans("", "", '\\"[]{}')
-_FIELD_NAME = re.compile(r"\bocr\b\s*:")
-
 MEASURES = ("unigram_precision", "rouge1", "rouge2", "rougeL")
-
+_DEPTH = 4
 _WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
 
 
@@ -113,9 +108,9 @@ def score(run: SavedRun) -> Report:
     else:
         path, source = run.annotation(name)
         references = read_ocr_references(path)
-    pairing = pair(run.answers, references)
+    pairing = pair(run.answers, references, run.task)
     items: list[dict[str, Any]] = []
-    for video_id, answer in pairing.read(run.task).items():
+    for video_id, answer in pairing.answers.items():
         if answer.failure:
             items.append({"video_id": video_id, "failure": answer.failure})
         elif found := ocr_overlap(answer.text, references[video_id], run.mode):
@@ -136,15 +131,16 @@ def prediction_text(prediction: Any, mode: Mode) -> str | None:
 
     ``prediction`` is whatever JSON value or text the model's answer is stored as.
     """
-    if prediction is None:
-        prediction = ""
+    prediction = "" if prediction is None else prediction
     items = _listed(prediction, _DEPTH)
     if mode == "score":
-        return _without_marks(" ".join(items) if items is not None else _as_text(prediction))[
-            :MAX_CHARS
-        ]
+        text = _as_text(prediction) if items is None else " ".join(items)
+        return _without_marks(text)[:MAX_CHARS]
     if items is None:
-        items = _quoted(prediction)
+        decoded = _decoded(prediction) if isinstance(prediction, str) else prediction
+        # Readable JSON of another form: their script compares it as it is printed.
+        quoted = isinstance(decoded, str)
+        items = re.findall(r'"([^"]+)"', decoded) if quoted else [_as_text(decoded)]
     return " ".join(map(_without_punctuation, items))[:MAX_CHARS] if items else None
 
 
@@ -158,7 +154,8 @@ def reference_text(reference: Sequence[str], mode: Mode) -> str:
 def _listed(value: Any, depth: int) -> list[str] | None:
     """Return the texts of an answer that is a list or JSON with one; None where it is neither."""
     if isinstance(value, list):
-        return [str(item) for item in value if _is_item(item)]
+        usable = [i for i in value if isinstance(i, str | int | float) and not isinstance(i, bool)]
+        return list(map(str, usable))
     if depth == 0:
         return None
     if isinstance(value, dict) and "ocr" in value:
@@ -171,10 +168,6 @@ def _listed(value: Any, depth: int) -> list[str] | None:
     return None
 
 
-def _is_item(item: Any) -> bool:
-    return isinstance(item, str | int | float) and not isinstance(item, bool)
-
-
 def _decoded(text: str) -> Any:
     """Return the value of JSON, in a fence or not; of other texts, the text itself."""
     text = text.strip()
@@ -183,17 +176,6 @@ def _decoded(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
-
-
-def _quoted(prediction: Any) -> list[str]:
-    """Return what ``skip`` takes for the texts of an answer that holds no list."""
-    if isinstance(prediction, str):
-        decoded = _decoded(prediction)
-        if isinstance(decoded, str):
-            return _QUOTED.findall(decoded)
-        prediction = decoded
-    # Readable JSON of another form: their script compares it as it is printed.
-    return [_as_text(prediction)]
 
 
 def _as_text(value: Any) -> str:
@@ -207,9 +189,8 @@ def _as_text(value: Any) -> str:
 
 def _without_marks(text: str) -> str:
     """Lower the case and keep words, digits and apostrophes; JSON marks and field name go too."""
-    text = text.lower().replace("\\n", " ")
-    text = text.replace("```json", "").replace("```", "").translate(_MARKS)
-    text = _FIELD_NAME.sub("", text)
+    text = text.lower().replace("\\n", " ").replace("```json", "").replace("```", "")
+    text = re.sub(r"\bocr\b\s*:", "", re.sub(r'[\\"\[\]{}]', "", text))
     return " ".join(re.sub(r"[^\w\s']", "", text).split())
 
 

@@ -1,9 +1,8 @@
 """Reading saved answers of a model, in the layouts that they are found in.
 
-* the authors' captions: JSONL of ``{video_id, caption[, error]}``;
-* the authors' OCR: JSONL of ``{video_id, ocr, predict_ocr}``, where ``ocr`` is the reference;
-* the authors' objects and background: ``{"question": ..., "samples": [{video_id, answer,
-  predict}]}``, where ``answer`` is the reference;
+* the authors': JSONL of ``{video_id, caption[, error]}`` or ``{video_id, ocr, predict_ocr}``, where
+  ``ocr`` is the reference; ``{"question": ..., "samples": [{video_id, answer, predict}]}``, where
+  ``answer`` is (objects and background);
 * lmms-eval's samples files: JSONL with ``filtered_resps`` or ``resps``, and ``video_id`` or, with
   ``--predict_only``, only ``doc_id`` and ``target``;
 * any other JSON list, JSONL or CSV whose rows have an id and one field that can be the model's
@@ -30,15 +29,10 @@ from ugc_tasks.common.files import DataError, kind, parse_json, quoted, read_val
 from ugc_tasks.data.questions import clip_id
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer, reason_of
 
-NO_ANSWER = "the file has no answer"
-"""The error of a row without an answer."""
+NO_ANSWER = "the file has no answer"  # the error of a row without an answer
+NOT_SAVED = "there is no saved answer for this clip"  # the error of a clip without a row
 
-NOT_SAVED = "there is no saved answer for this clip"
-"""The error of a clip without a row."""
-
-_RESPONSES = ("filtered_resps", "resps")
-"""lmms-eval's names for the responses: after its filters, and before."""
-
+_RESPONSES = ("filtered_resps", "resps")  # lmms-eval's: after its filters, and before
 # The first that is there and can be an id. A mere ``id`` or ``path`` may belong to something else.
 _CLIP = (
     *("videoid", "clipid", "video", "clip", "videoname", "videofile", "videofilename"),
@@ -59,9 +53,7 @@ _OTHER_WORDS = """
 _NO_TEXT = frozenset(_OTHER_WORDS.split())
 """With one of these in its name, a field is about the text (``output_tokens``) or the reference."""
 
-_FAILED = ("caption_failed", "answer_failed")
-"""Where samples files of ours say why a clip has no answer."""
-
+_FAILED = ("caption_failed", "answer_failed")  # why a clip has no answer, in our samples files
 _CHOOSE = "say which with --answer-field (ugc_replay: answer_field=)"
 _MOST_NAMES = 12
 
@@ -79,8 +71,7 @@ class SavedAnswer:
 
     Attributes:
         value: the text, or the JSON value in its place; None where there is none.
-        error: why there is no answer, as the file says, or ``NO_ANSWER`` where it has ``null`` and
-            gives no reason; else empty. ``read`` decides what a blank text is.
+        error: why there is no answer, as the file says, else empty.
         reference: the right answer that stands in the same row, if any.
         generation: what the model reported of the answer (samples files of ours), if anything.
     """
@@ -214,14 +205,9 @@ def _by_id(
 
 
 def _fields_of(rows: Rows, chosen: str | None = None) -> _Fields:
-    """Return which fields hold the model's text and the reference.
+    """Return which fields of a file's rows hold the model's text and the reference.
 
-    Args:
-        rows: all rows of a file.
-        chosen: the field that the user names, if any.
-
-    Raises:
-        DataError: no field could be the model's text, or more than one, and none was chosen.
+    Raises ``DataError`` where no field could be the text, or more than one, and none is ``chosen``.
     """
     if chosen is not None:
         if not any(chosen in row for _, row in rows):

@@ -36,8 +36,8 @@ def score(run: SavedRun) -> Report:
     spec = SPECS[run.task]
     path, source = run.annotation(spec.annotations)
     references = read_questions(path).references
-    pairing = pair(run.answers, references)
-    answers = pairing.read(run.task)
+    pairing = pair(run.answers, references, run.task)
+    answers = pairing.answers
     with open_judge(
         run.environ,
         home=run.home.root,
@@ -59,7 +59,7 @@ def score(run: SavedRun) -> Report:
         )
     judgments = {judgment.video_id: judgment for judgment in judged}
     items = [
-        judged_row(run.task, i, answer, judgments.get(i), judge=facts, wanted=pairing.wanted)
+        judged_row(run.task, i, answer, judgments.get(i), judge=facts, wanted=len(references))
         for i, answer in answers.items()
     ]
     scored = [item for item in items if item["n"]]
@@ -81,7 +81,7 @@ def score(run: SavedRun) -> Report:
         came = describe_repeats(noise)
         notes.append(f"{came}; run again, and only those that did not come are asked for")
     all_facts = {
-        "coverage": len(scored) / pairing.wanted,
+        "coverage": len(scored) / len(references),
         "judge": dict(facts),
         "spent": total_spent([item["judge_spent"] for item in items]),
         "sanitized": sum(bool(item["sanitized"]) for item in items),

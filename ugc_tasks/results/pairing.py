@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError, quoted
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, refuse_twice
 
-_LONG_REFERENCE = 40
-"""Characters of a reference that no model gives by chance."""
-
+_LONG_REFERENCE = 40  # characters of a reference that no model gives by chance
 _MANY_LONG, _MANY = 2, 3
-
-_LONG_ANSWER = 80
-"""Characters; the shortest recorded caption has 296, the longest option 15."""
-
+_LONG_ANSWER = 80  # characters; the shortest recorded caption has 296, the longest option 15
 _FEWEST = 2
 _MAJORITY = 2 / 3
 
@@ -38,37 +34,40 @@ class Pairing:
     """Answers and the clips that a task asks about.
 
     Attributes:
-        pairs: id and answer of each clip that has both question and answer, in the task's order.
+        saved: the answer of each clip that has both question and answer, in the task's order.
+        answers: what of these is scored.
         missing: clips that the task asks about and the file does not answer.
         unknown: clips that the file answers and the task does not ask about.
         notes: what a person should know of the answers, a sentence each.
     """
 
-    pairs: tuple[tuple[str, SavedAnswer], ...]
-    missing: tuple[str, ...]
-    unknown: tuple[str, ...]
+    saved: Mapping[str, SavedAnswer]
+    answers: Mapping[str, ModelAnswer]
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def wanted(self) -> int:
-        """How many clips the task asks about."""
-        return len(self.pairs) + len(self.missing)
 
-    def read(self, task: str) -> dict[str, ModelAnswer]:
-        """Return what is scored of each answer, by clip, in the task's order."""
-        return {video_id: saved.read(task) for video_id, saved in self.pairs}
-
-
-def pair(saved: SavedAnswers, references: Mapping[str, Any]) -> Pairing:
+def pair(
+    saved: SavedAnswers, references: Mapping[str, Any], task: str = "", options: Sequence[str] = ()
+) -> Pairing:
     """Pair saved answers with a task's references by ``video_id``, in whatever case it is written.
 
     Answers without an id are found by their number in the task if all their references stand at
     these numbers, else by a reference that only one clip has.
 
+    Args:
+        saved: the answers.
+        references: by ``video_id``, in the task's order.
+        task: its short name; of another suite's, any other text.
+        options: what its questions offer, if anything.
+
     Raises:
-        DataError: a clip is answered twice, or the clip of an answer cannot be found, or none is
-            one of the task's, so that the file or the task is another benchmark's.
+        DataError: a clip is answered twice, the clip of an answer cannot be found, none is one of
+            the task's, or the answers look like those to another task.
     """
+    if task in SPECS and SPECS[task].judged:
+        _refuse_options(saved)
     folded = {video_id.casefold(): video_id for video_id in references}
     found = [
         (i if i in references else folded.get(i.casefold(), i), answer)
@@ -76,18 +75,22 @@ def pair(saved: SavedAnswers, references: Mapping[str, Any]) -> Pairing:
     ]
     found += _identified(saved, references)
     refuse_twice(saved.path, [video_id for video_id, _ in found])
-    answers = dict(found)
-    pairs = tuple((i, answers[i]) for i in references if i in answers)
-    if not pairs:
+    given = dict(found)
+    paired = {i: given[i] for i in references if i in given}
+    if not paired:
         raise DataError(
             f"{saved.path}: none of its clips is one that this task asks about: it has for example "
-            f"{next(iter(answers))}, the task {next(iter(references), 'none')}"
+            f"{next(iter(given))}, the task {next(iter(references), 'none')}"
         )
+    answers = {i: answer.read(task) for i, answer in paired.items()}
+    if options:
+        _refuse_descriptions(saved.path, answers.values(), options)
     return Pairing(
-        pairs=pairs,
-        missing=tuple(video_id for video_id in references if video_id not in answers),
-        unknown=tuple(video_id for video_id in answers if video_id not in references),
-        notes=_copies(pairs, references),
+        saved=paired,
+        answers=answers,
+        missing=tuple(video_id for video_id in references if video_id not in given),
+        unknown=tuple(video_id for video_id in given if video_id not in references),
+        notes=_copies(paired, references),
     )
 
 
@@ -111,15 +114,13 @@ def _identified(
         yield (ids[each.document] if numbered else by_target[target]), each.answer
 
 
-def _copies(
-    pairs: tuple[tuple[str, SavedAnswer], ...], references: Mapping[str, Any]
-) -> tuple[str, ...]:
+def _copies(paired: Mapping[str, SavedAnswer], references: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a note if many answers equal their references, which may have been read as answers.
 
-    Two long texts are never the same by chance. Labels and texts on the screen are what a model
-    should say: labels are noted only if all are right, texts if half of them are.
+    Long texts are never the same by chance. Labels are noted only if all are right, texts on the
+    screen if half of them are.
     """
-    answered = [(i, answer.value) for i, answer in pairs if not answer.error]
+    answered = [(i, answer.value) for i, answer in paired.items() if not answer.error]
     same = [
         references[i]
         for i, value in answered
@@ -143,23 +144,26 @@ def _as_text(value: Any) -> str:
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).strip()
 
 
-def refuse_options(path: Path, values: Sequence[Any]) -> None:
+def _refuse_options(saved: SavedAnswers) -> None:
     """Raise ``DataError`` if answers to be judged as texts are options of a choice question."""
-    texts = [value for value in values if isinstance(value, str) and value.strip()]
-    options = [t for t in texts if len(t) < _LONG_ANSWER and _CHOICE.fullmatch(t.strip())]
+    texts = [text for value in saved.values if isinstance(value, str) and (text := value.strip())]
+    options = [t for t in texts if len(t) < _LONG_ANSWER and _CHOICE.fullmatch(t)]
     if len(texts) >= _FEWEST and len(options) > _MAJORITY * len(texts):
         raise DataError(
-            f"{path}: {len(options)} of {len(texts)} answers are options or letters, such as "
-            f"{quoted(options[0].strip())}, no descriptions: is it a file of tone or voice_source?"
+            f"{saved.path}: {len(options)} of {len(texts)} answers are options or letters, such as "
+            f"{quoted(options[0])}, no descriptions: is it a file of tone or voice_source?"
         )
 
 
-def refuse_descriptions(path: Path, texts: Sequence[str], options: Sequence[str]) -> None:
+def _refuse_descriptions(
+    path: Path, answers: Iterable[ModelAnswer], options: Sequence[str]
+) -> None:
     """Raise ``DataError`` if answers to a choice question are long texts that name no option."""
     named = re.compile(
         "|".join(rf"\b{re.escape(option)}\b" for option in options) + r"|\b(?:answer|option)\b",
         re.IGNORECASE,
     )
+    texts = [answer.text for answer in answers if not answer.failure]
     long = [text for text in texts if len(text) >= _LONG_ANSWER and not named.search(text)]
     if len(texts) >= _FEWEST and len(long) > _MAJORITY * len(texts):
         raise DataError(

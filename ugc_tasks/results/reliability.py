@@ -6,19 +6,16 @@ this benchmark are.
 
 Where ``UGC_JUDGE_REPEATS`` is above 1, the model is ``m + c_i + e_ij`` for the judgments of clip
 ``i``: clips differ (``c``), and the judge differs from itself (``e``). Both variances come from one
-analysis of variance; clips may have different numbers of judgments, because some failed. The
-mean's standard error, its interval and the repeats that are enough are of ``e`` alone: what another
-pass of the same judge over the same answers would change. They do not say how far the mean of
-*other* clips would be, nor whether the judge is right: an error that it makes every time is in no
-variance.
+analysis of variance; clips may have different numbers of judgments, because some failed. The noise
+is of ``e`` alone: what another pass of the same judge over the same answers would change, not how
+far the mean of *other* clips would be, nor whether the judge is right.
 
 Sources:
     Searle, Casella, McCulloch: Variance Components (1992), chapter 3: the ANOVA estimators of the
     one-way random model with unequal numbers of observations.
-    Krippendorff: Computing Krippendorff's Alpha-Reliability (2011), for the interval level: scores
-    whose mean is reported are taken to be equally far from one to the next. There both
-    disagreements are sums of squares, so no table of all pairs of values is needed; such a table
-    grows with the square of the number of different values, which a judge of shares can choose.
+    Krippendorff: Computing Krippendorff's Alpha-Reliability (2011), for the interval level, where
+    both disagreements are sums of squares. A table of all pairs of values would grow with the
+    square of the number of different values, which a judge of shares can choose.
 """
 
 from __future__ import annotations
@@ -30,7 +27,6 @@ from typing import Any
 
 Interval = tuple[float, float]
 Table = Sequence[Sequence[float]]
-"""The judgments of each clip on 0-100, in order; a clip has at least one, not all as many."""
 
 _LEVEL = 0.95
 _Z = NormalDist().inv_cdf((1 + _LEVEL) / 2)
@@ -71,20 +67,19 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> dict[str,
     """Return how noisy the judgments of ``table`` are.
 
     Args:
-        table: see :data:`Table`.
+        table: the judgments of each clip, each a number of points on 0-100.
         point: a point of the judge's scale, in those of ``table``; None where it has none.
         interval: the half-width, in points, that ``enough`` is for.
 
     Returns:
-        The figures below, variances in squared points of 0-100 and shares on 0-1. One that cannot
-        be computed is None: most where no clip has two judgments, ``clip_variance`` and
+        The figures below, variances in squared points and shares on 0-1. One that cannot be
+        computed is None: most where no clip has two judgments, ``clip_variance`` and
         ``share_of_mean`` also where there is only one clip.
 
         * ``clips``, ``judgments``: how many of them.
         * ``judge_variance``: of the judgments of one clip about that clip's own level.
         * ``clip_variance``: of the clips' levels; 0 where the judge's noise explains all.
-        * ``alpha``: Krippendorff's, interval level; 1 is agreement, 0 is chance. None also where
-          all judgments are the same.
+        * ``alpha``: Krippendorff's; 1 is agreement, 0 is chance. None where all are the same.
         * ``exact``: pairs of judgments of one clip that are equal, of all such pairs.
         * ``within_one``: those at most ``point`` apart.
         * ``standard_error``: of the mean over the clips, by the judge's noise alone; points.
@@ -92,7 +87,6 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> dict[str,
           95 of 100 runs (the variance is taken for known, which it is not for a few clips).
         * ``share_of_mean``: the judge's share of the mean's variance, the clips being a sample.
         * ``enough``: judgments a clip at which ``half_width`` is at most ``interval``.
-        * ``interval``: as given.
 
     Raises:
         ValueError: no clip, a clip without a judgment, or a value that is not finite.
@@ -195,13 +189,9 @@ def describe_repeats(total: Mapping[str, int]) -> str:
 def measured(
     items: Sequence[Mapping[str, Sequence[float]]], *, factor: float, points: bool, interval: float
 ) -> dict[str, dict[str, Any]]:
-    """Return ``noise_of`` each value, and of the ``average`` of several.
+    """Return ``noise_of`` each value in clips' ``judge_noise``, and of the ``average`` of several.
 
-    Args:
-        items: entries ``judge_noise`` of clips.
-        factor: how many points on 0-100 one of the judge's is.
-        points: whether the judge goes by whole points.
-        interval: see ``noise_of``.
+    One point of the judge's is ``factor`` on 0-100; ``points``: whether it goes by whole points.
     """
     tables: dict[str, list[list[float]]] = {}
     for item in items:

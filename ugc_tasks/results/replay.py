@@ -21,7 +21,7 @@ from ugc_tasks.common.display import harmless_record, listed, shown
 from ugc_tasks.common.files import DataError
 from ugc_tasks.register import bypass_cache
 from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
-from ugc_tasks.results.pairing import pair, refuse_descriptions, refuse_options
+from ugc_tasks.results.pairing import pair
 from ugc_tasks.run import answer_from_files
 
 logger = _loguru.patch(harmless_record)
@@ -163,12 +163,7 @@ def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
     references = {each["video_id"]: each.get("answer", "") for each in documents}
     options = dict.fromkeys(o for each in documents for o in each.get("options") or ())
     try:
-        pairing = pair(saved, references)
-        if options:
-            texts = [a.value for _, a in pairing.pairs if isinstance(a.value, str)]
-            refuse_descriptions(saved.path, texts, list(options))
-        elif (name := _SHORT_NAMES.get(task)) is not None and SPECS[name].judged:
-            refuse_options(saved.path, saved.values)
+        pairing = pair(saved, references, _SHORT_NAMES.get(task, ""), list(options))
     except DataError as error:
         return {}, shown(error)
     if pairing.unknown:
@@ -176,7 +171,7 @@ def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
         logger.warning(f"{task}: {count} answers are to no clip that it asks about: {ids}")
     for note in pairing.notes:
         logger.warning(f"{task}: {note}")
-    return dict(pairing.pairs), ""
+    return pairing.saved, ""
 
 
 def _replayed(saved: SavedAnswer, task: str) -> Replayed:

@@ -17,11 +17,8 @@ from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, plain_json, subject_of
 
-SCALE = 20
-"""Points on the published scale (20-100) for one of a caption's judge (1-5)."""
-
-PERCENT = 100
-"""Points on the published scale (0-100) for a judgment of background or objects (0-1)."""
+SCALE = 20  # points on the published scale (20-100) for one of a caption's judge (1-5)
+PERCENT = 100  # points on the published scale (0-100) for a judgment of background or objects (0-1)
 
 ESTIMATE = "_estimate"
 """Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
@@ -80,9 +77,8 @@ def judged_row(
 ) -> dict[str, Any]:
     """Return the row of a clip of a judged task.
 
-    An answer that is missing is the model's failure (``caption_failed``, ``answer_failed``) and not
-    the judge's (``judge_failed``): the judge is not asked about it. The authors' scripts count a
-    request that failed and a reply that does not parse as a 0 instead.
+    An answer that is missing is the model's failure and not the judge's (``judge_failed``), who is
+    not asked about it. The authors' scripts count a failed request or reply as a 0 instead.
 
     Args:
         task, video_id, answer, wanted: as for ``base_row``.
@@ -136,11 +132,9 @@ def _repeats(judgment: Judgment, *, name: str | None) -> dict[str, Any]:
 def _figures(task: str, judgment: Judgment, *, estimate: bool) -> dict[str, Any]:
     """Return a judgment's figures on the published scale; none of a failure.
 
-    Captions have their three dimensions and the mean of these. Every other task has one figure, of
-    its own name: ``background`` is 100 where answer and reference name the same changes, else 0,
-    so that the mean is the published accuracy; ``objects`` is the share of the reference's objects
-    that the answer has, and the published figure is the mean of the clips' shares, long lists
-    counting as much as short ones.
+    Captions have their three dimensions and the mean of these, every other task one figure of its
+    name: ``background`` is 100 where answer and reference name the same changes, else 0;
+    ``objects`` is the share of the reference's objects that the answer has.
     """
     if judgment.scores is None:
         return {}

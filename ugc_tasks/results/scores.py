@@ -160,9 +160,6 @@ def _clip(
 
 def _wanted(coverage: Any) -> int | None:
     """Return how many clips there are in all, from a row's part of them, if it is usable."""
-    if isinstance(coverage, str):  # "1/999": rows of earlier versions
-        text = coverage.partition("/")[2]
-        return int(text) or None if text.isdecimal() and len(text) < 10 else None
     total = coverage.get("of") if isinstance(coverage, dict) else None
     return total if type(total) is int and 0 < total < 10**9 else None
 

@@ -19,7 +19,7 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import clip_ids
 from ugc_tasks.results.answers import SavedAnswers
-from ugc_tasks.results.pairing import Pairing, refuse_options
+from ugc_tasks.results.pairing import Pairing
 from ugc_tasks.results.reliability import Interval, mean_interval
 
 Mode = Literal["score", "skip"]
@@ -131,8 +131,6 @@ def score(run: SavedRun) -> Report:
         JudgeConfigError, JudgeStoreError: the judge cannot be asked.
     """
     spec = SPECS[run.task]
-    if spec.judged:
-        refuse_options(run.answers.path, run.answers.values)
     by_kind = {"text": "results.judged", "choice": "choice.accuracy", "ocr": "ocr.overlap"}
     found: Report = import_module(f"ugc_tasks.{by_kind[spec.kind]}").score(run)
     notes = (*found.pairing.notes, *([spec.note] if spec.note else []), *found.notes)

@@ -49,8 +49,8 @@ def test_beside_the_accuracy_stand_the_constant_answers_and_macro_f1(
     rows = scored(task, ["In-Video Voice"] * 4)
     metrics = reported(task, rows)
     whole = accuracy(["In-Video Voice"] * 3 + ["Narration"], ["In-Video Voice"] * 4)
-    assert metrics["voice_source"] == metrics["constant_answer"] == whole.constant == 75.0
-    assert metrics["macro_f1"] == whole.macro_f1 == pytest.approx(100 * (6 / 7) / 2)
+    assert metrics["voice_source"] == metrics["constant_answer"] == whole["constant"] == 75.0
+    assert metrics["macro_f1"] == whole["macro_f1"] == pytest.approx(100 * (6 / 7) / 2)
 
 
 def test_an_answer_that_there_is_none_of_is_a_failure_and_no_wrong_answer(

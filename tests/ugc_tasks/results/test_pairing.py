@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers, UnnamedAnswer
-from ugc_tasks.results.pairing import pair, refuse_descriptions, refuse_options
+from ugc_tasks.results.pairing import pair
 
 SAVED = SavedAnswers(Path("file"), {i: SavedAnswer(i.lower()) for i in ("C", "A", "X")})
 
@@ -32,14 +33,14 @@ def unnamed(*rows: tuple[int, str]) -> SavedAnswers:
 
 
 def found_by_id(answers: SavedAnswers, asked: dict[str, Any]) -> dict[str, SavedAnswer]:
-    return dict(pair(answers, asked).pairs)
+    return dict(pair(answers, asked).saved)
 
 
 def test_pairs_come_in_the_tasks_order_and_the_rest_is_named() -> None:
     pairing = pair(SAVED, references("A", "B", "C"))
-    assert [video_id for video_id, _ in pairing.pairs] == ["A", "C"]
-    assert pairing.pairs[1][1].value == "c"
-    assert (pairing.missing, pairing.unknown, pairing.wanted) == (("B",), ("X",), 3)
+    assert list(pairing.saved) == ["A", "C"]
+    assert pairing.saved["C"].value == "c"
+    assert (pairing.missing, pairing.unknown) == (("B",), ("X",))
     assert pairing.notes == ()
 
 
@@ -54,7 +55,10 @@ def test_a_file_of_another_benchmark_is_refused_with_an_id_of_each() -> None:
 
 def test_upper_and_lower_case_are_one_id() -> None:
     pairing = pair(saved(a="one", PI="two"), references("A", "pi"))
-    assert [(i, answer.value) for i, answer in pairing.pairs] == [("A", "one"), ("pi", "two")]
+    assert [(i, answer.value) for i, answer in pairing.saved.items()] == [
+        ("A", "one"),
+        ("pi", "two"),
+    ]
     assert pairing.unknown == ()
     with pytest.raises(DataError, match="file: answered more than once: A"):
         pair(saved(a="one", A="two"), references("A"))
@@ -138,8 +142,21 @@ def test_texts_on_screen_are_noted_if_half_equal_their_references() -> None:
 
 # --- Answers of another task are refused by what they look like ---
 
-PATH = Path("answers.jsonl")
 TONES = ["Positive", "Neutral", "Negative"]
+
+
+def paired(values: list[Any], task: str, options: Sequence[str] = ()) -> None:
+    """Pair a file's answers with as many clips."""
+    answers = {f"PI-{i}": SavedAnswer(value) for i, value in enumerate(values)}
+    asked = dict.fromkeys(answers or {"PI-0": None}, "x")
+    pair(
+        SavedAnswers(Path("answers.jsonl"), answers or {"PI-0": SavedAnswer("")}),
+        asked,
+        task,
+        options,
+    )
+
+
 CAPTION = "A man in a red coat walks along a beach with his dog while soft music plays, and waves."
 
 
@@ -150,19 +167,20 @@ CAPTION = "A man in a red coat walks along a beach with his dog while soft music
 )  # fmt: skip
 def test_options_are_no_descriptions(option: str) -> None:
     with pytest.raises(DataError, match=r"answers.jsonl: 3 of 4 answers are options or letters"):
-        refuse_options(PATH, [option, option, option, CAPTION, None, 5])
+        paired([option, option, option, CAPTION, None, 5], "objects")
 
 
 def test_descriptions_however_short_are_descriptions() -> None:
-    refuse_options(PATH, ["A cat.", "Yes", "No", "A", "cat", "none", "A positive mood."])
-    refuse_options(PATH, ["A", "B", "a cat"])  # two thirds are no more than that
-    refuse_options(PATH, ["A"])
-    refuse_options(PATH, [])
+    paired(["A cat.", "Yes", "No", "A", "cat", "none", "A positive mood."], "objects")
+    paired(["A", "B", "a cat"], "objects")  # two thirds are no more than that
+    paired(["A"], "objects")
+    paired([], "objects")
+    paired(["A", "B"], "tone")
 
 
 def test_long_texts_that_name_no_option_are_no_choices() -> None:
     with pytest.raises(DataError) as error:
-        refuse_descriptions(PATH, [CAPTION] * 3 + ["Positive"], TONES)
+        paired([CAPTION] * 3 + ["Positive"], "tone", TONES)
     assert "3 of 4 answers are long texts that name none of the options" in str(error.value)
     assert '(Positive, Neutral, Negative), such as "A man in a red coat' in str(error.value)
     assert "is it a file of captions?" in str(error.value)
@@ -173,6 +191,7 @@ def test_long_texts_that_name_no_option_are_no_choices() -> None:
     ["A man walks.", CAPTION + " The answer is open.", CAPTION + " It is NEUTRAL, I think.", ""],
 )
 def test_a_bad_answer_to_a_choice_is_still_one(text: str) -> None:
-    refuse_descriptions(PATH, [text] * 4, TONES)
-    refuse_descriptions(PATH, [CAPTION, CAPTION, "A"], TONES)
-    refuse_descriptions(PATH, [CAPTION], TONES)
+    paired([text] * 4, "tone", TONES)
+    paired([CAPTION, CAPTION, "A"], "tone", TONES)
+    paired([f"<think>{CAPTION}</think>A"] * 4, "tone", TONES)
+    paired([CAPTION], "tone", TONES)

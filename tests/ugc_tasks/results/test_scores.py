@@ -27,12 +27,24 @@ def evaluation(visual: Any = 4, audio: Any = 3, details: Any = 5) -> dict[str, A
 def sample(video_id: str, *, suffix: str = "", judge: str = "a judge", **more: Any) -> Any:
     names = {"visual": 80.0, "audio": 60.0, "details": 100.0, "average": 80.0}
     scored = {name + suffix: value for name, value in names.items()}
-    return {"video_id": video_id, "judge": judge, "coverage": "1/9", **scored, **more}
+    return {
+        "video_id": video_id,
+        "judge": judge,
+        "coverage": {"scored": True, "of": 9},
+        **scored,
+        **more,
+    }
 
 
 def failure(video_id: str, **reasons: str) -> Any:
     empty = {"caption_failed": "", "judge_failed": ""}
-    return {"video_id": video_id, "judge": "a judge", "coverage": "0/9", **empty, **reasons}
+    return {
+        "video_id": video_id,
+        "judge": "a judge",
+        "coverage": {"scored": False, "of": 9},
+        **empty,
+        **reasons,
+    }
 
 
 def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> None:
@@ -90,10 +102,9 @@ def test_a_judge_that_ran_and_has_no_name_is_none(tmp_path: Path, ran: Any) -> N
     ("coverage", "wanted"),
     [({"scored": True, "of": 9}, 9), ({"scored": True, "of": 0}, None), ({"of": True}, None),
      ({"of": 9.5}, None), ({"of": 10**9}, None), ({}, None),
-     ("1/9", 9), ("1/0", None), ("1/-9", None), ("1/1e5", None), ("1/" + "9" * 400, None),
-     (5, None), ([], None), (None, None), ("", None)],
+     ("1/9", None), (5, None), ([], None), (None, None), ("", None)],
 )  # fmt: skip
-def test_the_number_of_clips_is_read_from_rows_of_any_version_that_have_one(
+def test_the_number_of_clips_is_read_from_rows_that_have_one(
     tmp_path: Path, coverage: Any, wanted: int | None
 ) -> None:
     scores = read_scores(written(tmp_path, [sample("PI-1", coverage=coverage)]))

@@ -18,7 +18,7 @@ from ugc_tasks.results.scoring import Report, SavedRun, means
 
 def report(**changed: Any) -> Report:
     facts: dict[str, Any] = {
-        "pairing": Pairing((), missing=(), unknown=("PI-9",)),
+        "pairing": Pairing({}, {}, unknown=("PI-9",)),
         "n": 1,
         "metrics": {"score": 0.5},
         "ci95": {"score": (0.25, 0.75)},
@@ -51,7 +51,7 @@ def test_a_report_is_complete_when_every_clip_of_the_task_was_scored(
     changed: dict[str, Any], complete: bool
 ) -> None:
     assert report(**changed).complete() is complete
-    missing = report(**changed, pairing=Pairing((), missing=("PI-2",), unknown=()))
+    missing = report(**changed, pairing=Pairing({}, {}, missing=("PI-2",)))
     assert not missing.complete()
     assert missing.complete(allow_missing=True) is complete
 
