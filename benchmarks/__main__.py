@@ -14,7 +14,6 @@ _EPILOG = """examples:
   python -m benchmarks                    everything; about half an hour on two cores
   python -m benchmarks --quick            a few small clips: does it all still run?
   python -m benchmarks --only pipeline    from file to caption alone
-  python -m benchmarks.media --help       what each of them can be told besides
   python -m benchmarks.gpu --help         the measurement on a GPU, which is not part of this
 
 exit codes:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tests.support.clips import write_clip
 
-LENGTHS = 15
-"""How many lengths the clips of a run have, a second apart."""
+LENGTHS = 15  # how many lengths the clips of a run have, a second apart
 
 
 def clip_of(
@@ -25,14 +24,7 @@ def clip_of(
 ) -> Path:
     """Return such a clip, written on the first call into the system's temporary folder.
 
-    Writing one takes as long as it lasts, or longer.
-
-    Args:
-        seconds: how long it is.
-        width, height: of its pictures.
-        gop: most frames from one keyframe to the next; 250 is x264's own.
-        b_frames: the most in a row; 3 is x264's own.
-        seed: tells apart pictures and sound of clips that are alike otherwise.
+    ``gop`` is the most frames from one keyframe to the next; it and ``b_frames`` are x264's own.
     """
     folder = Path(tempfile.gettempdir()) / "ugc-videocap-clips"
     folder.mkdir(exist_ok=True)

@@ -1,9 +1,9 @@
-"""How quick judging is beside what the endpoint allows, and what faults do to it.
+"""How quick judging is beside what the endpoint allows: ``python -m benchmarks.judging``.
 
 An endpoint on loopback answers each request after one second and refuses (429) more than 64 at
 once. 999 judgments then cannot take less than 999/64 s; the aim is at most 1.15 times that. Then
 the same where we would ask 256 at once if we were let, and with a fifth of all requests failing:
-none may be lost. Run ``python -m benchmarks.judging``; it takes about two minutes.
+none may be lost.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from ugc_tasks.judge.protocol.profiles import rubric_profile
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.types import JudgeItem
 
-ALLOWED = 64
-"""Requests at once that the endpoint answers."""
+ALLOWED = 64  # requests at once that the endpoint answers
 _CAPTION = "A woman dances in a kitchen while a pop song plays; text on the screen says hello. "
 _REPLY = '{"visual": 4, "audio": 3, "details": 4}'
 _FAULTS: dict[str, Callable[[], Act]] = {
@@ -56,7 +55,7 @@ CASES = (
 
 
 def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
-    """Judge ``count`` clips; yield what that took. Raises ``RuntimeError`` if one was lost."""
+    """Judge ``count`` clips; yield what that took; raises ``RuntimeError`` if one was lost."""
     chance = random.Random(7)  # noqa: S311
     faults: Counter[str] = Counter()
 
@@ -99,17 +98,15 @@ def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
     """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.judging", description=__doc__)
-    parser.add_argument("--count", type=int, default=999, help="judgments (%(default)s)")
-    parser.add_argument("--latency", type=float, default=1.0, help="seconds (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="64 judgments, a tenth of a second")
-    options = parser.parse_args(arguments)
-    count, latency = (64, 0.1) if options.quick else (options.count, options.latency)
+    quick = parser.parse_args(arguments).quick
+    count, latency = (64, 0.1) if quick else (999, 1.0)
     return Report(
         title=f"{count} judgments by an endpoint that takes {latency:g} s and allows {ALLOWED}",
         rows=[row for case in CASES for row in measure(case, count=count, latency=latency)],
         machine=machine(("openai", "httpx")),
         notes=[f"Ratios to {count}/{ALLOWED} x {latency:g} s, the least that it can take."],
-    ).publish("judging-quick" if options.quick else "judging", results)
+    ).publish("judging-quick" if quick else "judging", results)
 
 
 if __name__ == "__main__":

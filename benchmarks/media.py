@@ -22,8 +22,7 @@ from benchmarks.clips import clip_of
 from benchmarks.report import RESULTS, Report, Row, machine
 
 FRAMES, PIXELS = 32, 100_352
-ENCODES = ((250, 3), (250, 0), (60, 3), (30, 3))
-"""Most frames between keyframes, and most B-frames in a row."""
+ENCODES = ((250, 3), (250, 0), (60, 3), (30, 3))  # frames between keyframes, B-frames in a row
 
 PACKAGES = ("av", "numpy", "opencv-python-headless", "qwen-omni-utils", "decord", "lmms-eval")
 
@@ -81,9 +80,7 @@ def keep_all() -> Way:
 
 def qwen_omni_utils() -> Way:
     """qwen_omni_utils, 32 small frames, no sound"""  # for that it wants an ffmpeg program
-    if importlib.util.find_spec("decord"):
-        # Left alone it takes torchcodec where that is installed, able to load or not, and falls
-        # back to torchvision, whose current releases read no videos.
+    if importlib.util.find_spec("decord"):  # torchcodec may not load, torchvision reads no videos
         os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")
     from qwen_omni_utils import process_mm_info
 
@@ -109,28 +106,22 @@ WAYS: dict[str, Callable[[], Way]] = {
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
     """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.media", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each way")
     parser.add_argument("--quick", action="store_true", help="one 8 s clip, once")
-    options = parser.parse_args(arguments)
-    seconds, rounds = (8.0, 1) if options.quick else (60.0, options.rounds)
+    quick = parser.parse_args(arguments).quick
+    seconds, rounds, encodes = (8.0, 1, ENCODES[:1]) if quick else (60.0, 3, ENCODES)
     return Report(
         title=f"Reading a clip of {seconds:g} s, 1080x1920, 30 frames a second, H.264 and AAC",
-        rows=[
-            row
-            for gop, b_frames in ENCODES[: 1 if options.quick else None]
-            for row in _rows(seconds, gop, b_frames, rounds)
-        ],
+        rows=[row for encode in encodes for row in _rows(seconds, *encode, rounds)],
         machine=machine(PACKAGES),
         notes=[
             f"Medians of {rounds}; ratios to decoding the stream alone.",
             "Memory is what is added to a process with its modules imported.",
             "OpenCV and lmms-eval decode on all cores: compare CPU seconds.",
         ],
-    ).publish("media-quick" if options.quick else "media", results)
+    ).publish("media-quick" if quick else "media", results)
 
 
 def _rows(seconds: float, gop: int, b_frames: int, rounds: int) -> Iterator[Row]:
-    """Measure one encode: with all ways if it is the first, else with ours alone."""
     path = clip_of(seconds, gop=gop, b_frames=b_frames)
     ways = WAYS if (gop, b_frames) == ENCODES[0] else ("stream", "ours")
     taken: dict[str, list[Taken]] = {way: [] for way in ways}
@@ -170,7 +161,6 @@ def measure(way: str, path: Path) -> Taken:
     try:
         run(str(path))
     except Exception as error:
-        # Other people's code, on a machine that may lack what it needs: the row says so.
         return {"missing": f"failed: {type(error).__name__}: {error}"[:160].replace("\n", " ")}
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {
@@ -181,10 +171,8 @@ def measure(way: str, path: Path) -> Taken:
 
 
 def _memory(field: str) -> float:
-    """Return a figure of this process's memory in MiB: VmRSS, held now; VmHWM, the most so far.
-
-    Not ``ru_maxrss``: that starts from what the parent held when it started this process.
-    """
+    """Return a figure of this process's memory in MiB: VmRSS, held now; VmHWM, the most so far."""
+    # Not ru_maxrss: that starts from what the parent held when it started this process.
     status = Path("/proc/self/status").read_text("ascii")
     return int(status.partition(f"\n{field}:")[2].split()[0]) / 1024
 

@@ -38,12 +38,11 @@ TINY: dict[str, Any] = {
     "kv_cache_memory_bytes": 256 << 20,
     "disable_log_stats": True,
 }
-WAYS = {
+WAYS = {  # how many clips the model is asked for at a time; None for all
     "loop: read a clip, caption it, read the next": 1,
     f"batches: read {BATCH}, caption {BATCH}, read the next {BATCH}": BATCH,
     "ours: all clips at once": None,
 }
-"""How many clips the model is asked for at a time; None for all."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,11 @@ class Taken:
 
 
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
-    """Measure, print the table and write it into ``results``.
-
-    Raises:
-        RuntimeError: a clip got no caption, or another one than in the loop.
-    """
+    """Measure, print the table and write it into ``results``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="4 small clips, once")
-    parser.add_argument("--count", type=int, default=60, help="clips (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=2, help="of each way (%(default)s)")
-    options = parser.parse_args(arguments)
-    quick = options.quick
-    count, rounds, tokens = (4, 1, 8) if quick else (options.count, options.rounds, 64)
+    quick = parser.parse_args(arguments).quick
+    count, rounds, tokens = (4, 1, 8) if quick else (60, 2, 64)
     files = clips_for_a_run(count, MEAN_SECONDS, small=quick)
     with tempfile.TemporaryDirectory(prefix="ugc-bench-") as scratch:
         model = tiny_model(Path(scratch))
@@ -132,11 +124,7 @@ def side_by_side(model: QwenOmniVLLM, files: Sequence[Path], tokens: int) -> Map
 def ask(
     model: QwenOmniVLLM, files: Sequence[Path], tokens: int, at_once: int | None = None
 ) -> Taken:
-    """Have clips captioned as lmms-eval does, ``at_once`` at a time.
-
-    Raises:
-        RuntimeError: a clip got no caption.
-    """
+    """Have clips captioned as lmms-eval does; raises ``RuntimeError`` where one got no caption."""
     from lmms_eval.api.instance import Instance
 
     generation = {"temperature": 0.0, "max_new_tokens": tokens, "until": []}

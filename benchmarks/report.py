@@ -15,19 +15,11 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure.
-
-    Attributes:
-        what: whose figure it is.
-        measure: what was measured.
-        value: a number, or in words why there is none.
-        unit: of the value.
-        ratio: the value over that of the way compared with, measured in the same round.
-    """
+    """One figure; ``ratio`` is the value over that of the way compared with, of the same round."""
 
     what: str
     measure: str
-    value: float | str
+    value: float | str  # in words why there is none
     unit: str = ""
     ratio: float | None = None
 

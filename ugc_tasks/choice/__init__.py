@@ -1,1 +1,0 @@
-"""Questions with options: voice source, tone, background music. Begin with ``accuracy.py``."""

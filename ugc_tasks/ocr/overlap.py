@@ -127,10 +127,7 @@ def score(run: SavedRun) -> Report:
 
 
 def prediction_text(prediction: Any, mode: Mode) -> str | None:
-    """Return the text to compare for an answer, None where ``skip`` leaves it out.
-
-    ``prediction`` is whatever JSON value or text the model's answer is stored as.
-    """
+    """Return the text to compare for an answer, JSON or not; None where ``skip`` leaves it out."""
     prediction = "" if prediction is None else prediction
     items = _listed(prediction, _DEPTH)
     if mode == "score":

@@ -1,9 +1,7 @@
 """From what a model gave to what is scored, the same for every task and every command.
 
-Reasoning is cut out, and where there is no answer it is said why: a failure is never scored, and a
-judge is never asked about one. Programs write texts where their model gave no answer: lmms-eval's
-models (``[LMMS_EVAL_REQUEST_FAILED ...]``, ``Error: ...``, ``Video ... can not load, check the
-source``), and scripts around an API (an exception's text, an error body, a page of HTML). But a
+Reasoning is cut out, and failures are told from answers: they are never scored, and no judge is
+asked about them. lmms-eval's models write them as texts, and so do scripts around an API; but a
 caption may speak of errors, and a sign in a clip may show one. Hence two rules:
 
 * forms that no person writes are failures wherever they are the whole answer, also alone in a list
@@ -33,29 +31,23 @@ _MAX_INTEGER = 2**63
 _INDENT = 64
 _NO_ERROR = frozenset(("", "none", "null", "nan", "false"))
 _STR_OF_NONE = frozenset(("none", "null", "nan", "n/a", "undefined", "no response", "no output"))
-"""What a program writes for a missing answer; no caption reads like that."""
 
 _TAG = re.compile(
     r"<(?P<xml>/?)\s{0,2}(?:think|thinking|thoughts?|analysis|reasoning)\s{0,2}>"
     r"|\u25c1(?P<kimi>/?)think\u25b7|\[(?P<mistral>/?)(?-i:THINK)\]",
     re.IGNORECASE,
 )
-"""Tags around reasoning: lmms-eval's own two, and those of chat templates it does not know."""
 
 _ANSWERED = re.compile(
     r"<\s{0,2}answer\s{0,2}>((?:(?!</?\s{0,2}answer\s{0,2}>).)*)(?:</\s{0,2}answer\s{0,2}>)?",
     re.IGNORECASE | re.DOTALL,
 )
-"""A whole answer in ``<answer>`` tags, as reasoning models write it."""
 
 _ENDED = frozenset(("stop", "eos", "end_turn", "STOP", "FinishReason.STOP"))
 
 _SHOWN = 300
-_BEGINNING = 500
-"""Characters in which an error message shows that it is one."""
-
+_BEGINNING = 500  # characters in which an error message shows that it is one
 _FEW_WORDS = 4
-
 _CERTAIN = re.compile(
     r"""
     \[ LMMS_EVAL_ \w
@@ -133,8 +125,7 @@ class ModelAnswer:
     """What is scored of a model's answer.
 
     Attributes:
-        text: the answer without reasoning and without blanks around it; JSON where the answer is a
-            JSON value. Of a failure, what there is of it, which is not scored.
+        text: the answer without reasoning and without blanks around it; JSON of a JSON value.
         failure: why there is no answer; empty where there is one.
         generation: what the model reported of its answer, as plain JSON values; None if nothing.
     """
@@ -208,10 +199,9 @@ def _as_text(value: Any) -> str:
 def _without_reasoning(text: str) -> tuple[str, bool, bool]:
     """Return a text without reasoning, whether there was some, and whether it has no end.
 
-    A block from an opening to the next closing tag is cut out, as lmms-eval does. Where a template
-    put the opening tag into the prompt, all before the closing tag is reasoning. An opening tag
-    without a closing one begins reasoning that the token limit cut off, if it begins a line or
-    follows other reasoning; in the middle of a sentence it is a quotation.
+    Where a template put the opening tag into the prompt, all before the closing tag is reasoning.
+    An opening tag without a closing one begins reasoning that the token limit cut off, if it begins
+    a line or follows other reasoning; in the middle of a sentence it is a quotation.
     """
     kept: list[str] = []
     start, opened, reasoned, sure = 0, None, False, False
@@ -245,8 +235,7 @@ def _is_blank(text: str) -> bool:
 def plain_json(value: Mapping[str, Any], depth: int = _MAX_DEPTH) -> dict[str, Any]:
     """Return an object that any writer of JSON can write and any reader can read.
 
-    NaN, infinity, too large numbers, values nested too deeply or of another type, and half
-    characters are replaced by texts that say what they were.
+    What is not such a value (NaN, huge numbers, deep nesting, other types) becomes a text.
     """
     return {
         storable(key) if isinstance(key, str) else str(_plain(key, 0)): _plain(item, depth - 1)
@@ -270,11 +259,9 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def failure_in(text: str, *, shown_text: bool = False) -> str:
-    """Return the failure that an answer states instead of answering; empty where it does not.
+    """Return the failure that a whole answer states instead of answering; empty where it does not.
 
-    Args:
-        text: the whole answer, without reasoning.
-        shown_text: whether the question asks for texts that are seen in the clip (OCR).
+    ``shown_text``: whether the question asks for texts that are seen in the clip (OCR).
     """
     text = text.strip()
     value = None

@@ -57,12 +57,9 @@ _FAILED = ("caption_failed", "answer_failed")  # why a clip has no answer, in ou
 _CHOOSE = "say which with --answer-field (ugc_replay: answer_field=)"
 _MOST_NAMES = 12
 
-Rows = Sequence[tuple[str, Mapping[str, Any]]]
-"""Rows of a file, each with where it stands."""
-
+_Rows = Sequence[tuple[str, Mapping[str, Any]]]  # each with where it stands
 _Fields = tuple[tuple[str, ...], str | None]
-"""The fields that may hold the model's text, of which the first that a row has does; and the
-reference's."""
+"""The fields of which the first that a row has is the model's text; and the reference's."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +116,7 @@ def read_answers(path: Path, answer_field: str | None = None) -> SavedAnswers:
         answer_field: the field of a row that holds the model's text; None: the only one that can.
 
     Raises:
-        DataError: the file cannot be read, has none of the layouts above, has more than one field
-            that could be the model's text, or answers a clip twice.
+        DataError: the file cannot be read, has none of the layouts above, or answers a clip twice.
     """
     named: list[tuple[str, SavedAnswer]] = []
     unnamed: list[UnnamedAnswer] = []
@@ -152,7 +148,6 @@ def refuse_twice(path: Path, ids: Iterable[str]) -> None:
 def _answers(
     path: Path, content: Any, field: str | None
 ) -> Iterator[tuple[str, str | None, Mapping[str, Any], SavedAnswer]]:
-    """Yield where each row stands, its clip's id, the row, and its answer."""
     annotated = False
     if isinstance(content, dict):
         if "evaluations" in content or ("items" in content and "metrics" in content):
@@ -204,7 +199,7 @@ def _by_id(
         yield str(path), ids[key], {}, _answer(value, fields) if row and fields else answer
 
 
-def _fields_of(rows: Rows, chosen: str | None = None) -> _Fields:
+def _fields_of(rows: _Rows, chosen: str | None = None) -> _Fields:
     """Return which fields of a file's rows hold the model's text and the reference.
 
     Raises ``DataError`` where no field could be the text, or more than one, and none is ``chosen``.
@@ -275,7 +270,7 @@ def _is_unnamed(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("doc_id"), int) and isinstance(row.get("target"), str)
 
 
-def _names(rows: Rows) -> str:
+def _names(rows: _Rows) -> str:
     return listed(dict.fromkeys(key for _, row in rows for key in row), _MOST_NAMES) or "none"
 
 

@@ -35,15 +35,11 @@ _Answers = tuple[Mapping[str, SavedAnswer], str]
 
 
 class Replayed(str):
-    """A saved answer with what was saved about it.
-
-    lmms-eval pickles answers to gather them from several ranks.
-    """
+    """A saved answer with what was saved about it, also where lmms-eval pickles it for a rank."""
 
     generation: Mapping[str, Any] | None
 
     def __new__(cls, text: str, generation: Mapping[str, Any] | None) -> Replayed:
-        """Return an answer with its ``generation``."""
         answer = super().__new__(cls, text)
         answer.generation = generation
         return answer

@@ -111,11 +111,10 @@ def judged_row(
 
 
 def _repeats(judgment: Judgment, *, name: str | None) -> dict[str, Any]:
-    """Return the entries of a clip that was judged more than once.
+    """Return the entries of a clip that was judged more than once, an only value under ``name``.
 
-    ``judge_repeats`` says how many judgments were wanted and came, and why the others did not
-    (``{"wanted": 3, "came": 2, "failures": ["..."]}``); ``judge_noise`` has what each of them said,
-    on the judge's own scale (``{"visual": [4, 4, 5], ...}``), an only value under ``name``.
+    ``{"judge_repeats": {"wanted": 3, "came": 2, "failures": ["..."]}, "judge_noise": {"visual":
+    [4, 5], ...}}``: how many judgments came, and what each said on the judge's own scale.
     """
     if not judgment.repeats:
         return {}

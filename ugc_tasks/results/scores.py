@@ -2,8 +2,8 @@
 
 * The authors': ``{"evaluations": {video_id: {"visual_score": 1-5, "audio_score": 1-5,
   "details_score": 1-5, "average_score": their mean}}, "overall_average_percent": 0-100, ...}``.
-  They name no judge. A 0 is off the judge's scale: their script stored it where a request or a
-  reply failed, and counted it. So it counts here too, and is reported (``ScoreFile.zeros``).
+  A 0 is off the judge's scale: their script stored it where a request or a reply failed, and
+  counted it. So it counts here too, and is reported (``ScoreFile.zeros``).
 * Ours: lmms-eval's samples file of ``ugc_videocap``, and what ``ugc-videocap score caption --json``
   prints. Both hold rows with ``video_id``, the scores on 20-100, the judge, and the failures.
 """
@@ -159,13 +159,12 @@ def _clip(
 
 
 def _wanted(coverage: Any) -> int | None:
-    """Return how many clips there are in all, from a row's part of them, if it is usable."""
     total = coverage.get("of") if isinstance(coverage, dict) else None
     return total if type(total) is int and 0 < total < 10**9 else None
 
 
 def _number(value: Any) -> float | None:
-    """Return a JSON number; None for anything else, and where it is beyond all bounds."""
+    """Return a JSON number that is finite; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -1,7 +1,7 @@
-"""Scoring saved answers of any task: what a scorer is given, and what it returns.
+"""Scoring saved answers of any task; those of judged tasks with the judge, as in lmms-eval.
 
-A scorer is a function ``score(run: SavedRun) -> Report``. It reads the references, pairs the
-answers with them (``pairing.py``) and makes a row for each clip.
+A scorer reads the references, pairs the answers with them (``pairing.py``) and makes a row for each
+clip. Those of the other tasks are ``choice/accuracy.py`` and ``ocr/overlap.py``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
-from ugc_tasks.data.questions import clip_ids
+from ugc_tasks.data.questions import clip_ids, read_questions
+from ugc_tasks.estimate.model import doubts, interval
+from ugc_tasks.judge.cost import total_spent
+from ugc_tasks.judge.judge import open_judge
+from ugc_tasks.judge.settings import JudgeConfigError, interval_of
+from ugc_tasks.judge.types import JudgeItem
+from ugc_tasks.results import rows
 from ugc_tasks.results.answers import SavedAnswers
-from ugc_tasks.results.pairing import Pairing
-from ugc_tasks.results.reliability import Interval, mean_interval
+from ugc_tasks.results.pairing import Pairing, pair
+from ugc_tasks.results.reliability import (
+    Interval,
+    describe_repeats,
+    mean_interval,
+    measured,
+    total_repeats,
+)
 
 Mode = Literal["score", "skip"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -124,15 +136,19 @@ class Report:
 
 
 def score(run: SavedRun) -> Report:
-    """Score saved answers with the scorer of their task, which alone is imported.
+    """Score saved answers with the scorer of their task.
 
     Raises:
         DataError: references or answers cannot be used.
         JudgeConfigError, JudgeStoreError: the judge cannot be asked.
     """
     spec = SPECS[run.task]
-    by_kind = {"text": "results.judged", "choice": "choice.accuracy", "ocr": "ocr.overlap"}
-    found: Report = import_module(f"ugc_tasks.{by_kind[spec.kind]}").score(run)
+    found: Report
+    if spec.judged:
+        found = _judged(run)
+    else:
+        module = {"choice": "choice.accuracy", "ocr": "ocr.overlap"}[spec.kind]
+        found = import_module(f"ugc_tasks.{module}").score(run)
     notes = (*found.pairing.notes, *([spec.note] if spec.note else []), *found.notes)
     return replace(found, notes=notes)
 
@@ -147,3 +163,73 @@ def means(
     found = {name: mean_interval(column) for name, column in values.items() if column}
     metrics = {name: found[name][0] if name in found else None for name in values}
     return metrics, {name: pair for name, (_, pair) in found.items()}
+
+
+def _judged(run: SavedRun) -> Report:
+    """Return the figures of a judged task on 0-100.
+
+    Captions: visual, audio, details and average, ``..._estimate`` from profile offline. All others:
+    one figure of the task's name. Items are rows as in the task's samples file.
+    """
+    spec = SPECS[run.task]
+    path, source = run.annotation(spec.annotations)
+    references = read_questions(path).references
+    pairing = pair(run.answers, references, run.task)
+    answers = pairing.answers
+    with open_judge(
+        run.environ, home=run.home.root, cache=run.home.cache, question=spec.name, command="score"
+    ) as judge:
+        facts = judge.describe()
+        if facts["profile"] == "none":
+            raise JudgeConfigError(
+                "the judge profile 'none' scores nothing: choose paper, rubric or offline"
+            )
+        given = {i: answer.text for i, answer in answers.items() if not answer.failure}
+        judged = judge.judge_many([JudgeItem(i, text, references[i]) for i, text in given.items()])
+    judgments = {judgment.video_id: judgment for judgment in judged}
+    items = [
+        rows.judged_row(run.task, i, answer, judgments.get(i), judge=facts, wanted=len(references))
+        for i, answer in answers.items()
+    ]
+    scored = [item for item in items if item["n"]]
+    suffix = rows.ESTIMATE if facts["estimate"] else ""
+    names = [name + suffix for name in rows.figures_of(run.task)]
+    metrics, ci95 = means({name: [item[name] for item in scored] for name in names})
+    notes: list[str] = []
+    if facts["estimate"]:
+        n = len(scored)
+        ci95 = {
+            name: None if mean is None else interval(name.removesuffix(suffix), mean, n)
+            for name, mean in metrics.items()
+        }
+        notes.append("these are estimates from the texts alone: no judge was asked")
+        notes += doubts(
+            ["".join(item[rows.ESTIMATE_UNLIKE]) for item in scored],
+            [answers[item["video_id"]].text for item in scored],
+        )
+    noise = _noise(items, run.task, interval_of(run.environ))
+    if noise and noise["judgments"] < noise["judgments_wanted"]:
+        came = describe_repeats(noise)
+        notes.append(f"{came}; run again, and only those that did not come are asked for")
+    all_facts = {
+        "coverage": len(scored) / len(references),
+        "judge": dict(facts),
+        "spent": total_spent([item["judge_spent"] for item in items]),
+        "sanitized": sum(bool(item["sanitized"]) for item in items),
+        "references": source,
+        **({"noise": noise} if noise else {}),
+    }
+    return Report(
+        pairing, items, len(scored), metrics, ci95, all_facts, notes, estimate=facts["estimate"]
+    )
+
+
+def _noise(items: Sequence[Mapping[str, Any]], task: str, interval: float) -> dict[str, Any]:
+    """Return how noisy the judge is; nothing where no clip was judged more than once."""
+    repeats = [item[rows.REPEATS] for item in items if rows.REPEATS in item]
+    if not repeats:
+        return {}
+    points = rows.points_of(task)
+    judgments = [item[rows.NOISE] for item in items if rows.NOISE in item]
+    values = measured(judgments, factor=points, points=points == rows.SCALE, interval=interval)
+    return {**total_repeats(repeats), "values": values}

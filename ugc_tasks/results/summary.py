@@ -2,9 +2,8 @@
 
 Published columns (visual, audio, details) are the mean on 1-5 rounded to two decimals, times 20:
 2.7848 is printed as 55.6. The published average is the exact mean of all, on 0-100, rounded to
-two decimals. ``published`` holds that rounding, the columns themselves are exact. The recorded
-scores of every model give the printed figures so, but for MiniCPM-o's audio (46.0 in print, 46.2 by
-the rule).
+two decimals. The recorded scores of every model give the printed figures so (``published``), but
+for MiniCPM-o's audio (46.0 in print, 46.2 by the rule).
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ from ugc_tasks.results.rows import ESTIMATE, SCALE
 from ugc_tasks.results.scores import ClipScores, ScoreFile
 
 COLUMNS = (*DIMENSIONS, "average")
-REFERENCES = 999
-"""Captions with a public reference."""
-
+REFERENCES = 999  # captions with a public reference
 _TOLERANCE = 0.01
 
 
@@ -74,10 +71,7 @@ def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
 
 
 def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
-    """Return how a file differs from a baseline, clip by clip, on the clips that both have.
-
-    Clips differ far more from each other than models do, and that cancels.
-    """
+    """Return how a file differs from a baseline, clip by clip, on the clips that both have."""
     here, there = scores.clips, baseline.clips
     common = [video_id for video_id in here if video_id in there]
     result: dict[str, Any] = {
