@@ -28,11 +28,10 @@ have other kinds of values (``KINDS``), each with a rule of its own.
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeGuard
 
 from ugc_tasks.judge.types import ChatReply, Scores
@@ -48,8 +47,6 @@ _STOPPED = {
     "content_filter": "the reply was stopped by a content filter",
 }
 _DIFFERENT = "the reply has several objects with different scores"
-
-
 _GRADES = range(1, 6)
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
 _RATIO = re.compile(r"([0-9]{1,4}) ?/ ?([0-9]{1,4})")
@@ -106,19 +103,17 @@ class ResponseSchema:
 
 
 def _read_grade(value: object) -> float | None:
-    """A whole number from 1 to 5; 4.0 and "4" are 4, which is all that they can mean."""
     if isinstance(value, str) and value in {"1", "2", "3", "4", "5"}:
         return int(value)
     return int(value) if _is_number(value) and value in _GRADES else None
 
 
 def _read_yes_no(value: object) -> float | None:
-    """Yes (1) or no (0) in any letter case; a bare true or false is not the word asked for."""
     return _YES_NO.get(value.strip().casefold()) if isinstance(value, str) else None
 
 
 def _read_fraction(value: object) -> float | None:
-    """A number from 0 to 1, also as text: "0.67", or "2/3" as the prompts themselves put it."""
+    """Also read text: "0.67", or "2/3" as the prompts themselves put it."""
     if isinstance(value, str):
         text = value.strip()
         if ratio := _RATIO.fullmatch(text):
@@ -136,11 +131,6 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 GRADE = ValueKind("a whole number from 1 to 5", _read_grade, _GRADES.__contains__)
 YES_NO = ValueKind('"yes" or "no"', _read_yes_no, {0.0, 1.0}.__contains__)
 FRACTION = ValueKind("a fraction from 0 to 1", _read_fraction, lambda value: 0 <= value <= 1)
-
-KINDS: Mapping[str, ValueKind] = MappingProxyType(
-    {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
-)
-"""The kinds by the names that profile files use."""
 
 DIMENSIONS = ("visual", "audio", "details")
 """The values of a caption's judgment."""
@@ -179,7 +169,9 @@ def parse_reply(text: str, schema: ResponseSchema = CAPTION_SCHEMA) -> Scores:
     if scores is None and thought:  # the closing mark is in an object's text
         scores, thought = _scores(text, schema), ""
     if scores is None:
-        raise ReplyError(f"the reply has no object with {_listed(schema.names)}")
+        *others, last = schema.names
+        names = f"{', '.join(others)} and {last}" if others else last
+        raise ReplyError(f"the reply has no object with {names}")
     if thought and _scores(thought, schema) not in (None, scores):
         raise ReplyError(_DIFFERENT)
     return scores
@@ -197,22 +189,18 @@ def _without_thinking(text: str) -> tuple[str, str]:
 
 def _scores(text: str, schema: ResponseSchema) -> Scores | None:
     """Return what the objects in ``text`` that have all values agree on; None without any."""
-    whole: list[dict[str, float]] = []
-    partial: list[dict[str, float]] = []
-    for candidate in _objects(text, schema):
-        values = _values(candidate, schema)
-        (whole if len(values) == len(schema.names) else partial).append(values)
-    if not whole:
+    stated = [_values(candidate, schema) for candidate in _objects(text, schema)]
+    whole = next((values for values in stated if len(values) == len(schema.names)), None)
+    if whole is None:
         return None
-    if any(whole[0][name] != value for values in whole + partial for name, value in values.items()):
+    if any(whole[name] != value for values in stated for name, value in values.items()):
         raise ReplyError(_DIFFERENT)
-    return Scores(**whole[0])
+    return Scores(**whole)
 
 
 def _objects(text: str, schema: ResponseSchema) -> Iterator[Object]:
     """Yield the text's objects, outermost first; not those inside one that has all values."""
-    start = text.find("{")
-    seen = 0
+    start, seen = text.find("{"), 0
     while start >= 0:
         seen += 1
         if seen > _MAX_OBJECTS:
@@ -227,7 +215,7 @@ def _objects(text: str, schema: ResponseSchema) -> Iterator[Object]:
             candidate = left.pop(0)
             yield candidate
             if not set(schema.names) <= {name for name, _ in candidate.pairs}:
-                left += candidate.objects()
+                left += objects_in([value for _, value in candidate.pairs])
         start = text.find("{", end)
 
 
@@ -235,179 +223,104 @@ def _values(candidate: Object, schema: ResponseSchema) -> dict[str, float]:
     """Return the values asked for that an object states; raises ``ReplyError``."""
     values: dict[str, float] = {}
     for name, stated in candidate.pairs:
-        kind = schema.fields.get(name)
-        if kind is None:
+        if (kind := schema.fields.get(name)) is None:
             continue
-        value = kind.read(stated)
         if name in values:
             raise ReplyError("the reply states a value twice")
-        if value is None:
+        if (value := kind.read(stated)) is None:
             raise ReplyError(f"{name} is not {kind.meaning}")
         values[name] = value
     return values
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
 # ---- lenient JSON ----
 
 _DEEPEST = 24
-_LONGEST_NUMBER = 400
-_SPACE = re.compile(r"\s*")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_WORD = re.compile(r"-?[A-Za-z]+")
-_AFTER_VALUE = re.compile(r"\s*(?:[,}\])]|$)")
-_AFTER_STRING = re.compile(r"\s*(?:[,:}\])]|$)")
-_PAIR = r"(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_ESCAPE = re.compile(rf"\\{_PAIR}|u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}|.)", re.DOTALL)
-_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "\n": ""}
-_STRINGS = {quote: re.compile(rf"[^\\{quote}]*(?:\\.[^\\{quote}]*)*", re.DOTALL) for quote in "'\""}
-_WORDS: dict[str, object] = {
-    "true": True, "True": True, "false": False, "False": False, "null": None, "None": None,
-    "NaN": math.nan, "nan": math.nan, "-nan": math.nan, "-NaN": math.nan,
-    "Infinity": math.inf, "inf": math.inf, "-Infinity": -math.inf, "-inf": -math.inf,
+_LONGEST_INTEGER = 400  # digits; Python refuses to read 4,301
+_CLOSING = {"{": "}", "[": "]", "(": ")"}
+_WORDS = {
+    "true": "true", "false": "false", "null": "null", "none": "null", "nan": "NaN",
+    "inf": "Infinity", "infinity": "Infinity", "-inf": "-Infinity", "-infinity": "-Infinity",
 }  # fmt: skip
-
-
-class Huge:
-    """A number with too many digits to be any value of ours; equal to nothing."""
+# A quote ends its string only where punctuation follows: judges forget to escape others.
+_STRING = r"{0}(?:[^{0}\\]++|\\.|{0}(?!\s*[,:}})\]]))*+{0}"
+_PIECE = re.compile(
+    rf"\s*(?:(?P<string>{_STRING.format(chr(34))}|{_STRING.format(chr(39))})"
+    r"|(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<word>-?[A-Za-z]+)|(?P<mark>[{}\[\](),:]))",
+    re.DOTALL,
+)
+_ESCAPE = re.compile(
+    r"""\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])|\\x(?P<code>[0-9a-fA-F]{2})|\\(?P<odd>.)|(?P<bare>")""",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
 class Object:
     """An object as it was written: its pairs in order, keys that occur twice included."""
 
-    pairs: tuple[tuple[str, object], ...]
-
-    def objects(self) -> list[Object]:
-        """Return the objects among its values, lists looked through, in order."""
-        found: list[Object] = []
-        left: list[object] = [value for _, value in reversed(self.pairs)]
-        while left:
-            value = left.pop()
-            if isinstance(value, Object):
-                found.append(value)
-            elif isinstance(value, list):
-                left.extend(reversed(value))
-        return found
+    pairs: list[tuple[str, object]]
 
 
-class _NoValueError(Exception):
-    pass
+def objects_in(values: list[object]) -> Iterator[Object]:
+    """Yield the objects among ``values``, lists looked through, in order; none inside another."""
+    for value in values:
+        if isinstance(value, Object):
+            yield value
+        elif isinstance(value, list):
+            yield from objects_in(value)
+
+
+_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=Object)
 
 
 def read_object(text: str, start: int) -> tuple[Object, int] | None:
     """Return the object that begins at ``start`` (a brace) and the index after it, None for none.
 
-    It is lenient JSON: what judges write between JSON and Python's dictionaries. Read are strings
-    in single or double quotes, decimal numbers, ``true``, ``false``, ``null``, ``NaN``,
-    ``Infinity`` and their Python names, lists, tuples, and objects with strings for keys. More than
-    the two languages allow: a comma after the last item, line breaks in strings, and quotes inside
-    a string that were not escaped, since a quote ends its string only where punctuation follows.
-    Anything else (names, calls, sums, sets) is no value, and what has it in it is no object.
+    It is lenient JSON: whatever JSON and Python's dictionaries allow of strings, decimal numbers,
+    true, false, null (or None), NaN, infinity, lists, tuples, and objects with strings for keys;
+    and also a comma after the last item, line breaks in strings, and quotes inside a string that
+    were not escaped. What has anything else in it (names, calls, sums, sets) is no object.
 
-    Nothing is evaluated. Takes time linear in the rest of the text, and never raises.
+    The text is rewritten as JSON, piece by piece, and never evaluated. Takes time linear in the
+    rest of the text, and never raises.
     """
-    try:
-        return _object(text, start, 1)
-    except _NoValueError:
-        return None
+    pieces: list[str] = []
+    closing: list[str] = []
+    at = start
+    while match := _PIECE.match(text, at):
+        at, kind = match.end(), match.lastgroup or ""
+        piece = match[kind]
+        if kind == "string":
+            piece = f'"{_ESCAPE.sub(_as_json, piece[1:-1])}"'
+        elif kind == "number":
+            whole = piece.lstrip("+-").isdecimal() and len(piece) <= _LONGEST_INTEGER
+            piece = json.dumps(int(piece) if whole else float(piece))
+        elif kind == "word":
+            piece = _WORDS.get(piece.lower(), "")
+        elif piece in _CLOSING:
+            closing.append(_CLOSING[piece])
+        elif piece not in ",:":
+            if closing.pop() != piece:
+                return None
+            if pieces[-1] == "," and pieces[-2] not in {"{", "[", ","}:
+                pieces.pop()
+        pieces.append({"(": "[", ")": "]"}.get(piece, piece))
+        if not piece or len(closing) > _DEEPEST:
+            return None
+        if not closing:
+            try:
+                return _DECODER.decode(" ".join(pieces)), at
+            except ValueError:
+                return None
+    return None
 
 
-def _object(text: str, start: int, depth: int) -> tuple[Object, int]:
-    if depth > _DEEPEST:
-        raise _NoValueError
-    pairs: list[tuple[str, object]] = []
-    at = _skip(text, start + 1)
-    while text[at : at + 1] != "}":
-        if text[at : at + 1] not in _STRINGS:
-            raise _NoValueError
-        name, at = _string(text, at)
-        at = _skip(text, at)
-        if text[at : at + 1] != ":":
-            raise _NoValueError
-        value, at = _value(text, _skip(text, at + 1), depth)
-        pairs.append((name, value))
-        at = _next_item(text, at, "}")
-    return Object(tuple(pairs)), at + 1
-
-
-def _list(text: str, start: int, depth: int) -> tuple[list[object], int]:
-    if depth > _DEEPEST:
-        raise _NoValueError
-    end = "]" if text[start] == "[" else ")"
-    values: list[object] = []
-    at = _skip(text, start + 1)
-    while text[at : at + 1] != end:
-        value, at = _value(text, at, depth)
-        values.append(value)
-        at = _next_item(text, at, end)
-    return values, at + 1
-
-
-def _next_item(text: str, at: int, end: str) -> int:
-    """Return where the next item begins, or the end of the list or object is."""
-    at = _skip(text, at)
-    if text[at : at + 1] == ",":
-        return _skip(text, at + 1)
-    if text[at : at + 1] != end:
-        raise _NoValueError
-    return at
-
-
-def _value(text: str, at: int, depth: int) -> tuple[object, int]:
-    first = text[at : at + 1]
-    if first == "{":
-        return _object(text, at, depth + 1)
-    if first and first in "[(":
-        return _list(text, at, depth + 1)
-    if first in _STRINGS:
-        return _string(text, at)
-    if number := _NUMBER.match(text, at):
-        value, end = _number(number.group()), number.end()
-    elif (word := _WORD.match(text, at)) and word.group() in _WORDS:
-        value, end = _WORDS[word.group()], word.end()
-    else:
-        raise _NoValueError
-    if not _AFTER_VALUE.match(text, end):  # 2+2, 2/3, 4j, 1_000: not the number that it begins with
-        raise _NoValueError
-    return value, end
-
-
-def _number(text: str) -> object:
-    if len(text) > _LONGEST_NUMBER:
-        return Huge()
-    return int(text) if text.lstrip("+-").isdecimal() else float(text)
-
-
-def _string(text: str, start: int) -> tuple[str, int]:
-    quote, at = text[start], start + 1
-    while True:
-        run = _STRINGS[quote].match(text, at)
-        at = run.end() if run else at
-        if at >= len(text) or text[at] != quote:  # the text ends, perhaps after a backslash
-            raise _NoValueError
-        at += 1
-        if _AFTER_STRING.match(text, at):
-            return _unescaped(text[start + 1 : at - 1]), at
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(_escape, text) if "\\" in text else text
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = match.group(1)
-    if len(code) > 5:  # two halves of one character
-        high, low = int(code[1:5], 16), int(code[7:], 16)
-        return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
-    if len(code) > 1:
-        return chr(int(code[1:], 16))
-    return _ESCAPED.get(code, code if code in "\\'\"/" else match.group())
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    return space.end() if space else at
+def _as_json(match: re.Match[str]) -> str:
+    """Return an escape as JSON has it, also for a quote that lacks one; unknown ones stay."""
+    if match["code"]:
+        return f"\\u00{match['code']}"
+    if match["odd"]:
+        return {"'": "'", "\n": ""}.get(match["odd"], f"\\{match[0]}")
+    return '\\"' if match["bare"] else match[0]

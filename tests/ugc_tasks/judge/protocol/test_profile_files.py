@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from ugc_tasks.data.published import FILES
-from ugc_tasks.judge.parsing import KINDS
+from ugc_tasks.judge.parsing import FRACTION, GRADE, YES_NO
 from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, stated
 
+KINDS = {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
 BOTH = pytest.mark.parametrize("profile", PAID_PROFILES)
 EVERY = pytest.mark.parametrize("question", QUESTIONS)
 
