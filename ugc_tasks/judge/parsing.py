@@ -23,14 +23,15 @@ failure: it may be the answer of a judge that quotes a caption afterwards.
 
 A reply that was cut by its token limit counts if its object is complete. One in which the judge
 declines does not count, whatever is in it. Failures are asked again. Other questions than captions
-have other kinds of values (``KINDS``), each with a rule of its own.
+have other kinds of values, each with a rule of its own.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -53,6 +54,10 @@ _RATIO = re.compile(r"([0-9]{1,4}) ?/ ?([0-9]{1,4})")
 _YES_NO = {"yes": 1.0, "no": 0.0}
 
 
+Object = tuple[tuple[str, object], ...]
+"""An object as it was written: its pairs in order, keys that occur twice included."""
+
+
 class ReplyError(ValueError):
     """The reply holds no usable scores; the message is a short reason without the reply's text."""
 
@@ -62,17 +67,11 @@ class ReplyError(ValueError):
 
 @dataclass(frozen=True)
 class ValueKind:
-    """A kind of value.
-
-    Attributes:
-        meaning: what the value has to be, in words that follow "is not".
-        read: returns the number that a stated value means, None where it means none.
-        on_scale: tells whether a number is one that ``read`` can return.
-    """
+    """A kind of value: ``meaning`` says what it has to be, in words that follow "is not"."""
 
     meaning: str
-    read: Callable[[object], float | None]
-    on_scale: Callable[[float], bool]
+    read: Callable[[object], float | None]  # the number that a stated value means, if it means one
+    on_scale: Callable[[float], bool]  # whether a number is one that ``read`` can return
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,7 @@ class ResponseSchema:
         return tuple(self.fields)
 
     def accepts(self, values: object) -> TypeGuard[Mapping[str, int | float]]:
-        """Tell whether these are numbers under exactly these names and on their scales.
-
-        For values that were read before and come back from a file, which anybody can change.
-        """
+        """Tell whether values, back from a file, are numbers of these names and on their scales."""
         return (
             isinstance(values, Mapping)
             and values.keys() == self.fields.keys()
@@ -113,10 +109,9 @@ def _read_yes_no(value: object) -> float | None:
 
 
 def _read_fraction(value: object) -> float | None:
-    """Also read text: "0.67", or "2/3" as the prompts themselves put it."""
     if isinstance(value, str):
         text = value.strip()
-        if ratio := _RATIO.fullmatch(text):
+        if ratio := _RATIO.fullmatch(text):  # as the prompts themselves put it
             part, whole = int(ratio[1]), int(ratio[2])
             return part / whole if part <= whole and whole else None
         return _read_fraction(float(text)) if _DECIMAL.fullmatch(text) else None
@@ -205,24 +200,21 @@ def _objects(text: str, schema: ResponseSchema) -> Iterator[Object]:
         seen += 1
         if seen > _MAX_OBJECTS:
             raise ReplyError(f"the reply has more than {_MAX_OBJECTS} opening braces")
-        read = read_object(text, start)
-        if read is None:  # prose in braces: an object may be inside it
-            start = text.find("{", start + 1)
-            continue
-        outermost, end = read
-        left = [outermost]
+        # Where there is none, it is prose in braces: an object may be inside it.
+        outermost, end = read_object(text, start) or (None, start + 1)
+        left = [] if outermost is None else [outermost]
         while left:
             candidate = left.pop(0)
             yield candidate
-            if not set(schema.names) <= {name for name, _ in candidate.pairs}:
-                left += objects_in([value for _, value in candidate.pairs])
+            if not set(schema.names) <= {name for name, _ in candidate}:
+                left += objects_in(value for _, value in candidate)
         start = text.find("{", end)
 
 
 def _values(candidate: Object, schema: ResponseSchema) -> dict[str, float]:
     """Return the values asked for that an object states; raises ``ReplyError``."""
     values: dict[str, float] = {}
-    for name, stated in candidate.pairs:
+    for name, stated in candidate:
         if (kind := schema.fields.get(name)) is None:
             continue
         if name in values:
@@ -256,35 +248,26 @@ _ESCAPE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Object:
-    """An object as it was written: its pairs in order, keys that occur twice included."""
-
-    pairs: list[tuple[str, object]]
-
-
-def objects_in(values: list[object]) -> Iterator[Object]:
+def objects_in(values: Iterable[object]) -> Iterator[Object]:
     """Yield the objects among ``values``, lists looked through, in order; none inside another."""
     for value in values:
-        if isinstance(value, Object):
+        if isinstance(value, tuple):
             yield value
         elif isinstance(value, list):
             yield from objects_in(value)
 
 
-_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=Object)
+_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=tuple)
 
 
 def read_object(text: str, start: int) -> tuple[Object, int] | None:
     """Return the object that begins at ``start`` (a brace) and the index after it, None for none.
 
     It is lenient JSON: whatever JSON and Python's dictionaries allow of strings, decimal numbers,
-    true, false, null (or None), NaN, infinity, lists, tuples, and objects with strings for keys;
-    and also a comma after the last item, line breaks in strings, and quotes inside a string that
-    were not escaped. What has anything else in it (names, calls, sums, sets) is no object.
-
-    The text is rewritten as JSON, piece by piece, and never evaluated. Takes time linear in the
-    rest of the text, and never raises.
+    true, false, null, None, NaN, infinity, lists, tuples, and objects with strings for keys; also a
+    comma after the last item, and line breaks and unescaped quotes in strings. What has anything
+    else in it (names, calls, sums, sets) is no object. The text is rewritten as JSON, piece by
+    piece, and never evaluated, in time linear in its length.
     """
     pieces: list[str] = []
     closing: list[str] = []
@@ -310,10 +293,9 @@ def read_object(text: str, start: int) -> tuple[Object, int] | None:
         if not piece or len(closing) > _DEEPEST:
             return None
         if not closing:
-            try:
+            with suppress(ValueError):
                 return _DECODER.decode(" ".join(pieces)), at
-            except ValueError:
-                return None
+            return None
     return None
 
 

@@ -29,8 +29,13 @@ from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.transport.client import Connection
 from ugc_tasks.judge.transport.errors import JudgeRefused, RequestFailed
-from ugc_tasks.judge.transport.rate_limiter import RateLimiter, Window
-from ugc_tasks.judge.transport.retry import Backoff, CircuitBreaker, RetryingClient, TimeBudget
+from ugc_tasks.judge.transport.retry import (
+    Backoff,
+    CircuitBreaker,
+    RateLimiter,
+    RetryingClient,
+    TimeBudget,
+)
 from ugc_tasks.judge.types import ChatReply, JudgeItem, Judgment, Usage, total_usage
 
 _CLOSED = "the judge was closed before this was judged; run again to judge it"
@@ -104,8 +109,8 @@ class JudgeWorker:
         # What batches were billed for and brought no scores of, by key, until it is asked again.
         self._unread: dict[str, Judgment] = {}
         self._meter = Meter(budget_of(settings.store, settings.budget), price)
-        self._breaker = CircuitBreaker(settings.endpoint)
-        self._limiter = RateLimiter(Window(settings.concurrency, longest_hold=backoff.longest_told))
+        self._breaker = CircuitBreaker()
+        self._limiter = RateLimiter(settings.concurrency, backoff.longest_told)
         self._client = RetryingClient(
             self._connection,
             limiter=self._limiter,

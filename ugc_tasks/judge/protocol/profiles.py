@@ -24,7 +24,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ugc_tasks.common.display import UserError
@@ -43,6 +42,10 @@ class UnknownQuestionError(UserError, ValueError):
     """The judge knows no question of that name."""
 
 
+class UnknownProfileError(UserError, ValueError):
+    """There is no judge profile of that name, or it cannot judge the question."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A kind of answer that can be judged.
@@ -53,7 +56,6 @@ class Question:
         asked_as: the question of the profile files whose prompts it shares; often its own name.
         subject: what is judged, in messages.
         published: whether the authors published a score for it.
-        has_estimate: whether the free estimate was made for it.
     """
 
     name: str
@@ -61,7 +63,11 @@ class Question:
     asked_as: str
     subject: str = "answer"
     published: bool = True
-    has_estimate: bool = False
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether the free estimate was made for it."""
+        return self.name == "caption"
 
     @property
     def tag(self) -> str:
@@ -76,34 +82,29 @@ def _caption_of(side: str) -> Question:
     return Question(name, schema, asked_as="caption", subject="caption", published=False)
 
 
-_ALL = (
-    Question("caption", CAPTION_SCHEMA, "caption", subject="caption", has_estimate=True),
-    Question("background", ResponseSchema({"consistent": YES_NO}), "background"),
-    Question("objects", ResponseSchema({"match_score": FRACTION}), "objects"),
-    _caption_of("audio"),
-    _caption_of("visual"),
-)
-QUESTIONS: Mapping[str, Question] = MappingProxyType({each.name: each for each in _ALL})
+_CAPTION = Question("caption", CAPTION_SCHEMA, "caption", subject="caption")
+QUESTIONS: Mapping[str, Question] = {
+    each.name: each
+    for each in (
+        _CAPTION,
+        Question("background", ResponseSchema({"consistent": YES_NO}), "background"),
+        Question("objects", ResponseSchema({"match_score": FRACTION}), "objects"),
+        _caption_of("audio"),
+        _caption_of("visual"),
+    )
+}
 
 
 def question_named(name: str) -> Question:
     """Return the question ``name``, or raise ``UnknownQuestionError`` with the names there are."""
-    try:
-        return QUESTIONS[name]
-    except KeyError:
+    if name not in QUESTIONS:
         raise UnknownQuestionError(
             f"the judge knows no question {name!r}; the questions are {', '.join(QUESTIONS)}"
-        ) from None
-
-
-_CAPTION = QUESTIONS["caption"]
+        )
+    return QUESTIONS[name]
 
 
 # ---- profiles ----
-
-
-class UnknownProfileError(UserError, ValueError):
-    """There is no judge profile of that name, or it cannot judge the question."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ class ChatProfile:
     estimate: bool = False
     labels: tuple[str, ...] = ()
 
-    def messages(self, video_id: str, prediction: str, reference: str) -> list[dict[str, str]]:
-        """Return the system and the user message; both texts lose surrounding white space.
+    def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
+        """Return the whole body of the request; both texts lose surrounding white space.
 
         What of the prediction would pass for a part of the message is broken up
         (``sanitize.py``); any other prediction is sent as it is.
@@ -142,22 +143,21 @@ class ChatProfile:
             # Of the marker lines: no caption can foresee this code and imitate them.
             mark=_digest([reference, prediction])[:12],
         )
-        return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
-
-    def changed(self, prediction: str) -> tuple[str, ...]:
-        """Return why ``prediction`` is not sent as it is (``sanitize.REASONS``); often empty."""
-        return sanitize(prediction, self.labels).changed
-
-    def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
-        """Return the whole body of the chat-completions request."""
         body: dict[str, Any] = {
             "model": self.model,
             "temperature": self.temperature,
-            "messages": self.messages(video_id, prediction, reference),
+            "messages": [
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": user},
+            ],
         }
         if self.response_format is not None:
             body["response_format"] = self.response_format
         return body
+
+    def changed(self, prediction: str) -> tuple[str, ...]:
+        """Return why ``prediction`` is not sent as it is (``sanitize.REASONS``); often empty."""
+        return sanitize(prediction, self.labels).changed
 
     @property
     def prompt_sha256(self) -> str:
@@ -179,25 +179,20 @@ class ChatProfile:
 class OfflineProfile:
     """No judge but an estimate from the texts alone (``ugc_tasks.estimate``), which is free."""
 
-    version: str
+    label: str
     prompt_sha256: str
     name: str = "offline"
     question: Question = _CAPTION
     estimate: bool = True
-
-    @property
-    def label(self) -> str:
-        """Return the short name under which estimates are shown."""
-        return f"offline-estimate/{self.version}/{self.prompt_sha256[:12]}"
 
 
 @dataclass(frozen=True)
 class NoProfile:
     """No judging: the answers are written and nothing is scored."""
 
+    question: Question
     name: str = "none"
     label: str = "none"
-    question: Question = _CAPTION
     estimate: bool = False
 
 
@@ -233,10 +228,18 @@ def load_profile(
             return paper_profile(official_text(prompt, home=home, cache=cache), model, asked)
         case "rubric":
             return rubric_profile(model, asked)
-        case "offline":
-            return _offline_profile(asked)
-        case _:
-            return NoProfile(question=asked)
+        case "none":
+            return NoProfile(asked)
+    if not asked.has_estimate:
+        raise UnknownProfileError(
+            f"there is no free estimate for the question {question!r}, only for captions; "
+            "choose paper or rubric, or none to write answers only"
+        )
+    from ugc_tasks.estimate.model import load_weights
+
+    weights = load_weights()
+    label = f"offline-estimate/{weights.version}/{weights.sha256[:12]}"
+    return OfflineProfile(label, weights.sha256)
 
 
 def paper_profile(
@@ -250,28 +253,9 @@ def paper_profile(
 
 
 def rubric_profile(model: str | None = None, question: Question = _CAPTION) -> ChatProfile:
-    """Return our own rubric: temperature 0, strict schema, the reference before the candidate.
-
-    Raises ``ValueError`` where the system text is not the one of the profile's file.
-    """
-    entry = stated("rubric", question.name)
-    system = (_FOLDER / entry["prompt"]).read_text(encoding="utf-8").strip()
-    profile = _chat_profile("rubric", system, model, question)
-    if profile.system_sha256 != entry["prompt_sha256"]:
-        raise ValueError(f"{entry['prompt']} is not the text of which the profile has the digest")
-    return profile
-
-
-def stated(profile: str, question: str) -> Mapping[str, Any]:
-    """Return what the file of ``profile`` (of ``PAID_PROFILES``) states about ``question``."""
-    content = _file(profile)
-    # The file's own keys hold for each question that does not state them itself.
-    return {**content, **content["questions"][QUESTIONS[question].asked_as]}
-
-
-@functools.cache
-def _file(profile: str) -> dict[str, Any]:
-    return tomllib.loads((_FOLDER / f"profile_{profile}.toml").read_text(encoding="utf-8"))
+    """Return our own rubric: temperature 0, strict schema, the reference before the candidate."""
+    prompt = _FOLDER / stated("rubric", question.name)["prompt"]
+    return _chat_profile("rubric", prompt.read_text("utf-8").strip(), model, question)
 
 
 def _chat_profile(name: str, system: str, model: str | None, question: Question) -> ChatProfile:
@@ -289,20 +273,19 @@ def _chat_profile(name: str, system: str, model: str | None, question: Question)
     )
 
 
-def _offline_profile(question: Question) -> OfflineProfile:
-    if not question.has_estimate:
-        raise UnknownProfileError(
-            f"there is no free estimate for the question {question.name!r}, only for captions; "
-            "choose paper or rubric, or none to write answers only"
-        )
-    from ugc_tasks.estimate.model import load_weights
-
-    weights = load_weights()
-    return OfflineProfile(version=weights.version, prompt_sha256=weights.sha256)
+@functools.cache
+def stated(profile: str, question: str) -> Mapping[str, Any]:
+    """Return what the file of ``profile`` (of ``PAID_PROFILES``) states about ``question``."""
+    content = tomllib.loads((_FOLDER / f"profile_{profile}.toml").read_text("utf-8"))
+    # The file's own keys hold for each question that does not state them itself.
+    return {**content, **content["questions"][QUESTIONS[question].asked_as]}
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+# ---- requests ----
 
 
 def judgment_key(
@@ -326,24 +309,18 @@ def judgment_key(
 class JudgeRequests:
     """The requests of ``profile`` to ``endpoint``, and the keys of their judgments.
 
-    Both are needed several times for each item, so they are remembered for as many items as a run
-    has.
+    A key is needed several times for each item, so it is remembered.
     """
 
     def __init__(self, profile: ChatProfile, endpoint: str) -> None:
         self._profile = profile
         self._endpoint = endpoint
-        self._bodies = functools.lru_cache(maxsize=4096)(self._make_body)
-        self.key = functools.lru_cache(maxsize=65_536)(self._make_key)
+        self.key = functools.lru_cache(maxsize=65_536)(self._key)
 
     def body(self, item: JudgeItem) -> dict[str, Any]:
-        """Return the request, the same object for all repeats of an item."""
-        return self._bodies(item.first())
+        """Return the request, which is the same for all repeats of an item."""
+        return self._profile.request(item.video_id, item.prediction, item.reference)
 
-    def _make_key(self, item: JudgeItem) -> str:
-        """Return the key of the item's judgment: the same for items whose request is the same."""
+    def _key(self, item: JudgeItem) -> str:
         question = self._profile.question.name
         return judgment_key(self._endpoint, self.body(item), question, item.repeat)
-
-    def _make_body(self, item: JudgeItem) -> dict[str, Any]:
-        return self._profile.request(item.video_id, item.prediction, item.reference)

@@ -4,8 +4,7 @@ What may pass is tried again with exponential back-off and full jitter, and a se
 is honoured. Each try needs a permit of the rate limiter and a reservation in the budget; waiting
 for either is not counted as the request's own time.
 
-The circuit breaker decides whether a failure is one clip's or everyone's, by the endpoint's other
-answers. A key that is refused in mid-run is tried once more, by one request while all others wait.
+The circuit breaker decides by the endpoint's other answers whether a failure is everyone's.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ugc_tasks.judge.cost import Meter, Reservation
-from ugc_tasks.judge.transport.client import Answer, Connection, chat_call, read_completion
+from ugc_tasks.judge.transport.client import Connection, chat_call, read_completion
 from ugc_tasks.judge.transport.errors import (
     Declined,
     JudgeRefused,
@@ -29,22 +28,25 @@ from ugc_tasks.judge.transport.errors import (
     RetryableError,
     Unreadable,
 )
-from ugc_tasks.judge.transport.rate_limiter import RateLimiter
 from ugc_tasks.judge.types import ChatReply, Usage
 
 _T = TypeVar("_T")
 Keep = Callable[[ChatReply, Usage], Awaitable[_T]]
 """Puts a reply where it is not lost."""
 
-_POLL_S = 0.05
-_TIMED_OUT_IN_A_ROW, _UNREADABLE_IN_A_ROW = 3, 3
+FIRST = 16
+"""Requests at once before anything is known of the endpoint."""
+
+_RAMP = 3.0  # each answer makes room for three more: four times as many with each round trip
+_STEP = 4.0  # after the first cut: so many more with each round trip
+_FIRST_CUT, _LATER_CUT = 0.5, 0.75
+_SICK_AFTER = 8
+_IN_A_ROW = 3
 # A gateway may decline a clip quicker than others are judged that were sent before it: those that
 # are under way come on top of the first number. Once there was a reply, the key and the address are
 # right, and only a long row tells of something new.
 _DECLINED_AT_FIRST, _DECLINED_LATER = 3, 40
-# Once a model has answered, an unreadable answer that cost nothing may be a proxy's bad moment: one
-# request is tried so many times then.
-_BAD_MOMENT_TRIES = 6
+_BAD_MOMENT_TRIES = 6  # of an unreadable answer that cost nothing, once a model has answered
 
 
 @dataclass(frozen=True)
@@ -66,32 +68,103 @@ class Backoff:
         return min(retry_after, self.longest_told) + jitter
 
 
-class TimeBudget:
-    """The time that all tries for one item may take together, with the waits between them."""
+class RateLimiter:
+    """How many requests may be open at once, first come first served, in one event loop.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.left = seconds
+    Few at first, more while they are answered, fewer at 429. The rule is TCP's (RFC 5681: slow
+    start, then additive increase and multiplicative decrease), with larger steps, because a judge's
+    round trip takes a second and not milliseconds. Faults other than 429 may be anything: only a
+    whole row of them without an answer in between counts as too many requests.
+
+    Attributes:
+        open: how many permits are held.
+    """
+
+    def __init__(
+        self, cap: int, longest_hold: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Allow ``cap`` requests at most; a Retry-After holds all up for ``longest_hold`` s."""
+        self.open = 0
+        self._cap = cap
+        self._longest_hold = longest_hold
+        self._clock = clock
+        self._size = float(min(cap, FIRST))
+        self._ramping = True
+        self._cut_at = self._held_until = float("-inf")
+        self._failed_in_a_row = 0
+        self._queue = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    @property
+    def size(self) -> int:
+        """How many requests may be open at once, leaving aside that all may be held up."""
+        return int(self._size)
+
+    @property
+    def held(self) -> float:
+        """For how many seconds nothing may be sent, 0.0 where sending is fine."""
+        return max(0.0, self._held_until - self._clock())
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[float]:
+        """Wait for permission to send one request once, and hold it; gives the time of it."""
+        async with self._queue:  # the first in it looks for room, the others wait behind
+            while (held := self.held) or self.open >= self.size:
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(held or None):
+                        await self._changed.wait()
+            self.open += 1
+        try:
+            yield self._clock()
+        finally:
+            self.open -= 1
+            self._changed.set()
+
+    def answered(self) -> None:
+        """Note an answer to a request, also one that declines it."""
+        self._failed_in_a_row = 0
+        room = _RAMP if self._ramping else _STEP / self._size
+        self._size = min(float(self._cap), self._size + room)
+        self._changed.set()
+
+    def throttled(self, sent: float, retry_after: float = 0.0) -> None:
+        """Note a 429 to a request sent at ``sent``, which says to come back in so many seconds."""
+        held = min(retry_after, self._longest_hold)
+        self._held_until = max(self._held_until, self._clock() + held)
+        self._cut(sent)
+
+    def failed(self, sent: float) -> None:
+        """Note a request without an answer: an error, a reset, silence, an unreadable body."""
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= max(_SICK_AFTER, self.size):
+            self._failed_in_a_row = 0
+            self._cut(sent)
+
+    def _cut(self, sent: float) -> None:
+        # What was sent before the last cut was sent into the window that was cut for it: one burst
+        # of refusals cuts it once.
+        if sent >= self._cut_at:
+            self._size = max(1.0, self._size * (_FIRST_CUT if self._ramping else _LATER_CUT))
+            self._ramping = False
+            self._cut_at = self._clock()
 
 
 class CircuitBreaker:
     """Whether, and why, nothing more is asked; use it within one event loop.
 
-    An answer of a model resets the counts. A row of failures of one kind without such an answer is
-    no bad luck: the other clips would meet the same, and some of them would be paid for.
+    A row of failures of one kind, without an answer of a model in between, is no bad luck: the
+    other clips would meet the same, and some of them would be paid for.
 
     Attributes:
         reason: why it is tripped, None while it is not.
         replied: whether a model has answered in this run.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        """``endpoint`` is the address as messages show it."""
+    def __init__(self) -> None:
         self.reason: str | None = None
-        self.replied = False
-        self._endpoint = endpoint
         self._tripped = asyncio.Event()
-        self._reached = False
+        self.replied = self._reached = False
         self._kind: type[RequestFailed] | None = None
         self._in_a_row = 0
 
@@ -109,10 +182,9 @@ class CircuitBreaker:
 
     async def sleep(self, seconds: float) -> None:
         """Wait; raises ``JudgeRefused`` as soon as the breaker is tripped."""
-        try:
-            await asyncio.wait_for(self._tripped.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._tripped.wait()
         self.check()
 
     def note_reply(self) -> None:
@@ -121,46 +193,30 @@ class CircuitBreaker:
         self._kind, self._in_a_row = None, 0
 
     def note_retryable(self, error: RetryableError | Unreadable, tries: int) -> None:
-        """Note a failure that may pass, after so many tries of its request.
+        """Note a failure of a request's ``tries``-th try; raise what ends them, if it will stay."""
+        if isinstance(error, RetryableError):
+            self._reached = self._reached or not error.unreached
+            if tries >= _IN_A_ROW and not self._reached:
+                raise JudgeRefused(str(error)) from None
+        elif error.billed is not None or not self.replied or tries >= _BAD_MOMENT_TRIES:
+            raise error
 
-        Raises:
-            JudgeRefused: the address is wrong.
-            Unreadable: it does not pass.
-        """
-        if isinstance(error, Unreadable):
-            if error.billed is not None or not self.replied or tries >= _BAD_MOMENT_TRIES:
-                raise error
-            return
-        self._reached = self._reached or error.answered
-        if error.tries_at_first and tries >= error.tries_at_first and not self._reached:
-            raise JudgeRefused(str(error)) from None
-        most = error.most_tries and (_BAD_MOMENT_TRIES if self.replied else error.most_tries)
-        if most and tries >= most:
-            raise Unreadable(f"{self._endpoint}: {error}; so it went {tries} times") from None
-
-    def note_failure(self, error: RequestFailed, *, others: int) -> JudgeRefused | None:
-        """Return what ends the run if a whole row of requests failed so, else None.
-
-        ``others`` is how many are on the wire.
-        """
+    def verdict(self, error: RequestFailed, *, others: int) -> JudgeRefused | RequestFailed:
+        """Return what ends the run if a whole row failed so, with ``others`` on the wire."""
         kind = type(error)
         self._reached = self._reached or kind is not RequestTimedOut
         self._in_a_row = self._in_a_row + 1 if kind is self._kind else 1
         self._kind = kind
-        if kind is RequestTimedOut:
-            most, verdict = _TIMED_OUT_IN_A_ROW, "the judge is not reachable"
-        elif kind is Unreadable:
-            most, verdict = _UNREADABLE_IN_A_ROW, "what answers is not a judge, or not as one"
-        elif kind is Declined:
-            most = _DECLINED_LATER if self.replied else _DECLINED_AT_FIRST + others
-            verdict = "the judge declines everything"
-        else:
-            return None
-        if self._in_a_row < most:
-            return None
-        refused = JudgeRefused(
-            f"{error}; so it went for {self._in_a_row} clips in a row: {verdict}"
-        )
+        declined = _DECLINED_LATER if self.replied else _DECLINED_AT_FIRST + others
+        most, verdict = {
+            RequestTimedOut: (_IN_A_ROW, "the judge is not reachable"),
+            Unreadable: (_IN_A_ROW, "what answers is not a judge, or not as one"),
+            Declined: (declined, "the judge declines everything"),
+        }.get(kind, (0, ""))
+        if not most or self._in_a_row < most:
+            return error
+        row = f"so it went for {self._in_a_row} clips in a row: {verdict}"
+        refused = JudgeRefused(f"{error}; {row}")
         refused.usage = error.usage
         return refused
 
@@ -170,9 +226,8 @@ async def retried(
 ) -> _T:
     """Return what ``call`` returns, called again while what is wrong may pass.
 
-    Raises:
-        RetryableError: the last one, after ``within`` seconds of waiting.
-        JudgeRefused: the breaker was tripped meanwhile.
+    Raises the last ``RetryableError`` after ``within`` seconds of waiting, and ``JudgeRefused``
+    where the breaker was tripped meanwhile.
     """
     waited, tries = 0.0, 0
     while True:
@@ -187,136 +242,96 @@ async def retried(
         waited += wait
 
 
+class TimeBudget:
+    """The time that all tries for one item may take together, with the waits between them."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = self.left = seconds
+
+
+@dataclass(frozen=True)
 class RetryingClient:
     """Asks over ``connection`` again and again, within the rate limit and the budget."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        limiter: RateLimiter,
-        meter: Meter,
-        backoff: Backoff,
-        breaker: CircuitBreaker,
-        timeout: float,
-    ) -> None:
-        """``timeout`` is for one try, in seconds."""
-        self._connection = connection
-        self._limiter = limiter
-        self._meter = meter
-        self._backoff = backoff
-        self._breaker = breaker
-        self._timeout = timeout
-        self._key_in_doubt = False
+    connection: Connection
+    limiter: RateLimiter
+    meter: Meter
+    backoff: Backoff
+    breaker: CircuitBreaker
+    timeout: float  # seconds for one try
 
     async def ask(self, body: Mapping[str, Any], keep: Keep[_T], budget: TimeBudget) -> _T:
         """Have ``body`` answered, tried while ``budget`` has time; return what ``keep`` returns.
 
         ``keep`` gets the reply and its cost and is awaited before the permit is given back: what a
-        kill can cost is what had a permit, and no more.
-
-        Raises:
-            JudgeRefused, RequestFailed: there is none; ``RequestTimedOut`` when time was up. What
-                was billed all the same is in its ``usage``.
+        kill can cost is what had a permit, and no more. Raises ``JudgeRefused`` or
+        ``RequestFailed``, with what was billed all the same in its ``usage``.
         """
-        tries, reason, tests_key = 0, "", False
+        failure: Exception | None = None
+        tries, reason = 0, ""
         try:
             while True:
-                tries, retry_after = tries + 1, 0.0
-                async with self._permit(tests_key) as sent:
-                    with await self._meter.reserve(body) as reservation:
-                        self._check_still_wanted(reservation)
-                        left, started = budget.left, time.monotonic()
+                tries += 1
+                async with self.limiter.permit() as sent:
+                    self.breaker.check()
+                    with await self.meter.reserve(body) as reservation:
+                        started = time.monotonic()
                         try:
-                            with self._accounting(sent, reservation, body):
-                                answer = await self._connection.send(
-                                    chat_call(body), timeout=min(self._timeout, left)
-                                )
-                                reply = self._read(answer)
-                            self._limiter.answered()
-                            usage = self._meter.usage(body, reply)
+                            reply = await self._answer(body, sent, reservation, budget.left)
+                            usage = self.meter.usage(body, reply)
                             reservation.paid(usage)
-                            self._breaker.note_reply()
                             return await keep(reply, usage)
-                        except KeyRefused as error:
-                            if tests_key or not (self._breaker.replied or self._limiter.open > 1):
+                        except KeyRefused as error:  # in mid-run, once may be an accident
+                            if isinstance(failure, KeyRefused) or not self.breaker.replied:
                                 raise
-                            # This one tries it once more; others wait for what comes of that.
-                            tests_key, self._key_in_doubt = not self._key_in_doubt, True
-                            reason = str(error)
+                            failure = error
                         except (RetryableError, Unreadable) as error:
-                            retry_after = error.retry_after
-                            # A try that was cut short may say only that there was no time.
-                            if not (reason and error.silent and left < self._timeout):
-                                reason = str(error)
-                            self._breaker.note_retryable(error, tries)
+                            self.breaker.note_retryable(error, tries)
+                            failure = error
                         finally:
                             budget.left -= time.monotonic() - started
-                wait = self._backoff.wait(tries, retry_after)
+                # A try that took all the time that was left may say only that.
+                if budget.left > 0 or not reason:
+                    reason = str(failure)
+                told = failure.retry_after if isinstance(failure, RetryableError) else 0.0
+                wait = self.backoff.wait(tries, told)
                 if wait >= budget.left:
                     raise RequestTimedOut(
-                        f"{self._connection.endpoint}: {reason}; given up after {tries} tries in "
+                        f"{self.connection.endpoint}: {reason}; given up after {tries} tries in "
                         f"{budget.seconds - budget.left:.0f} s"
                     )
-                await self._breaker.sleep(wait)
+                await self.breaker.sleep(wait)
                 budget.left -= wait
         except RequestFailed as error:
-            refused = self._breaker.note_failure(error, others=self._limiter.open)
-            if refused is None:
-                raise
-        finally:
-            # Where the key was refused again, the caller ends it all before another task runs.
-            if tests_key:
-                self._key_in_doubt = False
-        raise refused
+            raise self.breaker.verdict(error, others=self.limiter.open) from None
 
-    @asynccontextmanager
-    async def _permit(self, tests_key: bool) -> AsyncIterator[float]:
-        """Wait until something may be sent, and hold the permit for it."""
-        while True:
-            while self._key_in_doubt and not tests_key:
-                await self._breaker.sleep(_POLL_S)
-            async with self._limiter.permit() as sent:
-                self._breaker.check()
-                if tests_key or not self._key_in_doubt:
-                    yield sent
-                    return
-
-    def _read(self, answer: Answer) -> ChatReply:
-        if not answer.is_success:
-            raise self._connection.failure(answer)
-        return read_completion(answer.content, self._connection.api_key, self._connection.endpoint)
-
-    def _check_still_wanted(self, reservation: Reservation) -> None:
-        """Raise ``JudgeRefused`` if the breaker was tripped while this waited for room."""
-        if self._breaker.reason is not None:
-            reservation.free()
-            self._breaker.check()
-
-    @contextmanager
-    def _accounting(
-        self, sent: float, reservation: Reservation, body: Mapping[str, Any]
-    ) -> Iterator[None]:
-        """Note what a failure tells of the pace and what it cost, and pass it on."""
+    async def _answer(
+        self, body: Mapping[str, Any], sent: float, reservation: Reservation, left: float
+    ) -> ChatReply:
+        """Return the reply to one try; note what a failure tells of the pace and what it cost."""
         try:
-            yield
+            self.breaker.check()  # it may have waited long for room in the budget
+            answer = await self.connection.send(chat_call(body), timeout=min(self.timeout, left))
+            if not answer.is_success:
+                raise self.connection.failure(answer)
+            key, endpoint = self.connection.api_key, self.connection.endpoint
+            reply = read_completion(answer.content, key, endpoint)
         except RetryableError as error:
             if error.throttled:
-                self._limiter.throttled(sent, error.retry_after)
+                self.limiter.throttled(sent, error.retry_after)
             else:
-                self._limiter.failed(sent)
+                self.limiter.failed(sent)
             if error.declined:
                 reservation.free()
             raise
-        except JudgeRefused:
-            self._limiter.answered()
-            reservation.free()
-            raise
-        except RequestFailed as error:
-            self._limiter.answered()
+        except (JudgeRefused, RequestFailed) as error:
+            self.limiter.answered()
             if error.billed is None:
                 reservation.free()
             else:
-                error.usage = self._meter.usage(body, error.billed)
+                error.usage = self.meter.usage(body, error.billed)
                 reservation.paid(error.usage)
             raise
+        self.limiter.answered()
+        self.breaker.note_reply()
+        return reply

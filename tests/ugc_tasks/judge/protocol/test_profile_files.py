@@ -9,7 +9,7 @@ import pytest
 
 from ugc_tasks.data.published import FILES
 from ugc_tasks.judge.parsing import FRACTION, GRADE, YES_NO
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, stated
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, rubric_profile, stated
 
 KINDS = {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
 BOTH = pytest.mark.parametrize("profile", PAID_PROFILES)
@@ -48,6 +48,14 @@ def test_the_published_prompts_are_named_with_the_digests_of_the_authors_texts(
     assert entry["prompts"] == "official"
     assert entry["prompt_sha256"] == FILES[f"prompts/{entry['prompt']}.txt"].sha256
     assert "schema" not in entry
+
+
+@EVERY
+def test_the_rubrics_prompts_have_the_digests_that_are_stated(question: str) -> None:
+    assert (
+        rubric_profile(question=QUESTIONS[question]).system_sha256
+        == (stated("rubric", question)["prompt_sha256"])
+    )
 
 
 @EVERY

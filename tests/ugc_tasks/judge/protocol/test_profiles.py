@@ -238,8 +238,8 @@ def test_the_code_of_the_rubrics_markers_is_made_of_caption_and_reference_in_tha
 @pytest.mark.parametrize("question", USER)
 def test_both_texts_lose_the_white_space_around_them(question: str) -> None:
     profile = paper_profile("Grade.", question=QUESTIONS[question])
-    messages = profile.messages("PI-1", " \n\ta {caption}.\u00a0\r\n", "\t\na reference \n")
-    assert messages == [
+    request = profile.request("PI-1", " \n\ta {caption}.\u00a0\r\n", "\t\na reference \n")
+    assert request["messages"] == [
         {"role": "system", "content": "Grade."},
         {"role": "user", "content": USER[question].format("PI-1", "a {caption}.", "a reference")},
     ]

@@ -18,7 +18,7 @@ def test_a_request_is_the_profiles() -> None:
 
 def test_repeats_share_a_request_and_have_keys_of_their_own() -> None:
     again = dataclasses.replace(ITEM, repeat=2)
-    assert REQUESTS.body(again) is REQUESTS.body(ITEM)
+    assert REQUESTS.body(again) == REQUESTS.body(ITEM)
     assert REQUESTS.key(again) != REQUESTS.key(ITEM)
 
 

@@ -102,27 +102,29 @@ PAID = ChatReply("", prompt_tokens=700, completion_tokens=18)
 @pytest.mark.parametrize(
     ("answer", "said", "billed"),
     [
-        (b"<!DOCTYPE html><title>Log in</title>", "a web page: <!DOCTYPE html><title>Log in", None),
-        (b'data: {"id": "1"}\n\ndata: [DONE]', 'an event stream, .*: data: {"id"', ChatReply("")),
-        (b"event: message\ndata: {}", "an event stream", ChatReply("")),
-        (b"id: 1\ndata: {}", "an event stream", ChatReply("")),
-        (b": ping\n\ndata: {}", "an event stream", ChatReply("")),
+        (b"<!DOCTYPE html><title>Log in</title>", "not a chat completion: <!DOCTYPE html>", None),
+        (b'data: {"id": "1"}\n\ndata: [DONE]', 'not a chat .*: data: {"id"', ChatReply("")),
+        (b"event: message\ndata: {}", "completion: event: message", ChatReply("")),
+        (b"id: 1\ndata: {}", "not a chat completion: id: 1", ChatReply("")),
+        (b": ping\n\ndata: {}", "not a chat completion: : ping", ChatReply("")),
         ({"choices": [{"message": {"content": 7}}]}, "no text", ChatReply("")),
         ({"choices": [{"message": {"content": [{"type": [], "text": "x"}]}}]}, "no text",
          ChatReply("")),
-        (b'{"choices": [{"message": {"con', "not JSON: {", ChatReply("")),
-        (b"\x00\xffgarbage", "not JSON: ", None),
-        (b"[" * 60_000, "not JSON", None),
-        (b"OK", "not JSON: OK", None),
+        (b'{"choices": [{"message": {"con', 'not a chat completion: {"choices', ChatReply("")),
+        (b"\x00\xffgarbage", "not a chat completion: ", None),
+        (b"[" * 60_000, "not a chat completion", None),
+        (b"OK", "not a chat completion: OK", None),
+        (b" \n", "not a chat completion: it is empty", None),
+        ([{"error": {"code": 400, "message": "it broke"}}], "not a chat .*it broke", None),
         ([], r"not a chat completion: \[\]", None),
         ("text", "not a chat completion", None),
         ({"status": "ok"}, 'not a chat completion: {"status": "ok"}', None),
         ({"choices": [{"message": None}], "usage": USAGE}, "not a chat completion", PAID),
         ({"choices": ["text"], "usage": USAGE}, "not a chat completion", PAID),
         ({"content": [{"type": "text"}], "usage": {"input_tokens": 700, "output_tokens": 18}},
-         "not a chat completion", PAID),
+         "not a chat completion", ChatReply("")),
         ({"candidates": [], "usageMetadata": {"promptTokenCount": 700, "candidatesTokenCount": 18}},
-         "not a chat completion", PAID),
+         "not a chat completion", ChatReply("")),
         ({"choices": [{"message": {"content": 7}}], "usage": USAGE}, "no text .*: 7", PAID),
         ({"choices": [{"message": {"content": [{"type": "image"}]}}], "usage": USAGE},
          r'no text that can be read: \[{"type": "image"}\]', PAID),
@@ -141,7 +143,9 @@ def test_what_is_no_completion_is_said_at_once_with_its_beginning_and_what_was_p
 def test_the_beginning_that_is_shown_has_no_escape_and_no_key_in_it() -> None:
     with pytest.raises(Unreadable) as caught:
         read(f"<p>\x1b[31m\u202e {KEY} {KEY}".encode())
-    assert str(caught.value) == "the answer is a web page: <p>?[31m? [redacted] [redacted]"
+    assert str(caught.value) == (
+        r"the answer is not a chat completion: <p>\x1b[31m\u202e [redacted] [redacted]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,16 +156,16 @@ def test_the_beginning_that_is_shown_has_no_escape_and_no_key_in_it() -> None:
         ({"error": {"message": "who?", "code": "401"}}, KeyRefused, "who"),
         ({"error": {"message": "input was flagged", "code": 403}}, RequestFailed, "flagged"),
         ({"error": {"message": "the stars", "code": 403}}, Declined, "the stars"),
-        ({"error": {"message": "it broke"}}, Declined, "an error .it broke"),
-        ({"error": {"message": "it broke", "code": "oops"}}, Declined, "an error .it broke"),
-        ({"error": "it broke"}, Declined, "an error .it broke"),
+        ({"error": {"message": "it broke"}}, Declined, "an error .*it broke"),
+        ({"error": {"message": "it broke", "code": "oops"}}, Declined, "an error .*it broke"),
+        ({"error": "it broke"}, Declined, "an error .*it broke"),
         ({"error": {"type": "overloaded"}}, Declined, "overloaded"),
-        ({"error": ["it broke"]}, Declined, "it does not say why"),
-        ([{"error": {"code": 400, "message": "it broke", "status": "INVALID_ARGUMENT"}}],
+        ({"error": ["it broke"]}, Declined, "an error .*it broke"),
+        ({"error": {"code": 400, "message": "it broke", "status": "INVALID_ARGUMENT"}},
          Declined, "400 .it broke"),
         ({"choices": [], "usage": USAGE}, Declined, "an empty list of choices"),
         ({"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}, RequestFailed,
-         "the-endpoint blocked it .SAFETY"),
+         "an empty list of choices: .*SAFETY"),
     ],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
@@ -185,17 +189,14 @@ def test_an_error_in_a_200_is_what_it_says_it_is(
 def test_what_an_error_says_has_no_escape_and_no_key_in_it(answer: Any) -> None:
     with pytest.raises(RequestFailed) as caught:
         read(answer)
-    assert "?[2J [redacted]" in str(caught.value)
+    assert "[2J [redacted]" in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(("code", "most"), [(500, 3), (502, 3), (408, 3), (429, 0)], ids=str)
-def test_an_error_in_a_200_that_may_pass_is_worth_another_try_but_not_hundreds(
-    code: int, most: int
-) -> None:
-    with pytest.raises(RetryableError, match=f"answered {code} .Provider returned error") as caught:
+@pytest.mark.parametrize("code", [500, 502, 408, 429])
+def test_an_error_in_a_200_that_may_pass_is_worth_another_try(code: int) -> None:
+    with pytest.raises(RetryableError, match=f"answered {code} .Provider returned error"):
         read({"error": {"message": "Provider returned error", "code": code}})
-    assert caught.value.most_tries == most
-    assert caught.value.answered
 
 
 def test_an_error_beside_a_choice_counts_where_the_choice_is_empty() -> None:

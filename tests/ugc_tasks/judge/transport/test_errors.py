@@ -13,15 +13,13 @@ from ugc_tasks.judge.transport.errors import (
     KeyRefused,
     RequestFailed,
     RetryableError,
-    error_details,
     failure_for,
 )
 
 
 def meant(status: int, error: Any, headers: dict[str, str] | None = None) -> Exception:
     body = json.dumps({"error": error}).encode()
-    said = error_details(body)
-    return failure_for(status, headers or {}, said, endpoint="the-endpoint", key="sk-0123456789")
+    return failure_for(status, headers or {}, body, endpoint="the-endpoint", key="sk-0123456789")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,7 @@ def meant(status: int, error: Any, headers: dict[str, str] | None = None) -> Exc
         (422, {"message": "m", "param": "response_format"}, JudgeRefused, "UGC_JUDGE_MODEL"),
         (400, {"message": "m", "param": "messages"}, Declined, "400 (m)"),
         (400, {"message": "too long: 'he forgot his credentials'"}, Declined, "400 (too long"),
-        (400, {"message": "no", "metadata": {"reasons": ["gore"]}}, Declined, '(no ["gore"])'),
+        (400, {"message": "no", "metadata": {"reasons": ["gore"]}}, Declined, '["gore"]'),
         (401, {"message": "m"}, KeyRefused, "401 (m): it does not accept the key"),
         (403, {"message": "m"}, Declined, "if it declines all, check OPENAI_API_KEY"),
         (300, {}, JudgeRefused, "correct OPENAI_BASE_URL"),
@@ -88,4 +86,4 @@ def test_what_may_pass_costs_nothing_and_says_how_long_to_wait(
     assert isinstance(failure, RetryableError)
     assert (failure.retry_after, failure.throttled) == (told, throttled)
     assert failure.declined
-    assert failure.answered
+    assert not failure.unreached

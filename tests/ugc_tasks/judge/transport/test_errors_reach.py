@@ -114,12 +114,12 @@ def test_an_address_where_nothing_listens_costs_nothing_of_the_budget(
 
 
 def test_an_endpoint_that_has_answered_with_an_error_has_the_right_address() -> None:
-    nothing = RetryableError("nothing listens", tries_at_first=3)
-    breaker = CircuitBreaker("the-endpoint")
+    nothing = RetryableError("nothing listens", unreached=True)
+    breaker = CircuitBreaker()
     breaker.note_retryable(nothing, 2)
     with pytest.raises(JudgeRefused, match="nothing listens"):
         breaker.note_retryable(nothing, 3)
-    breaker.note_retryable(RetryableError("answered 503", answered=True), 1)
+    breaker.note_retryable(RetryableError("answered 503"), 1)
     breaker.note_retryable(nothing, 3)
 
 
@@ -263,22 +263,22 @@ def test_a_certificate_that_is_not_trusted_is_said(open_judge: OpenJudge, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("cause", "declined", "answered"),
+    ("cause", "declined", "unreachable"),
     [
-        (httpx.ConnectError("no route to host"), True, False),
-        (httpx.ReadError("reset"), False, False),
+        (httpx.ConnectError("no route to host"), True, True),
+        (httpx.ReadError("reset"), False, True),
         (
             httpx.RemoteProtocolError("peer closed without sending complete message body"),
             False,
-            True,
+            False,
         ),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_what_never_arrived_cannot_cost_anything_and_all_else_may(
-    cause: Exception, declined: bool, answered: bool
+    cause: Exception, declined: bool, unreachable: bool
 ) -> None:
     error = RuntimeError("connection error")
     error.__cause__ = cause
     failure = unreached(error, "http://host.example/v1", "sk-0123456789")
-    assert (failure.declined, failure.answered) == (declined, answered)
+    assert (failure.declined, failure.unreached) == (declined, unreachable)

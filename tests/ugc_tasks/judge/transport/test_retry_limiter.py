@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ugc_tasks.judge.transport.rate_limiter import RateLimiter, Window
+from ugc_tasks.judge.transport.retry import RateLimiter
 
 
 def run(work: object) -> None:
@@ -15,7 +15,7 @@ def run(work: object) -> None:
 
 def test_no_more_than_the_window_are_in_and_those_who_wait_come_in_order() -> None:
     async def work() -> None:
-        limiter = RateLimiter(Window(2))
+        limiter = RateLimiter(2, 120.0)
         inside: list[int] = []
         entered: list[int] = []
         most = 0
@@ -38,8 +38,7 @@ def test_no_more_than_the_window_are_in_and_those_who_wait_come_in_order() -> No
 
 def test_answers_let_more_in_at_once() -> None:
     async def work() -> None:
-        pace = Window(64)
-        limiter = RateLimiter(pace)
+        limiter = RateLimiter(64, 120.0)
         gate = asyncio.Event()
         inside = 0
 
@@ -53,9 +52,9 @@ def test_answers_let_more_in_at_once() -> None:
                 await gate.wait()
 
         tasks = [asyncio.create_task(one()) for _ in range(64)]
-        while inside < 4 + pace.size:  # four answers made room for twelve more
+        while inside < 4 + limiter.size:  # four answers made room for twelve more
             await asyncio.sleep(0)
-        assert pace.size == 16 + 4 * 3
+        assert limiter.size == 16 + 4 * 3
         gate.set()
         await asyncio.gather(*tasks)
 
@@ -64,7 +63,7 @@ def test_answers_let_more_in_at_once() -> None:
 
 def test_a_hold_ends_by_itself() -> None:
     async def work() -> None:
-        limiter = RateLimiter(Window(4))
+        limiter = RateLimiter(4, 120.0)
         loop = asyncio.get_running_loop()
         async with limiter.permit() as sent:
             limiter.throttled(sent, 0.1)
@@ -78,7 +77,7 @@ def test_a_hold_ends_by_itself() -> None:
 @pytest.mark.parametrize("when", ["while it waits", "just after it was let in"])
 def test_one_who_leaves_the_queue_takes_nobodys_turn_along(when: str) -> None:
     async def work() -> None:
-        limiter = RateLimiter(Window(1))
+        limiter = RateLimiter(1, 120.0)
         release = asyncio.Event()
 
         async def hold() -> None:
