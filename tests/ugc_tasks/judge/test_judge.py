@@ -329,7 +329,7 @@ def test_a_refusal_ends_all_asking_and_a_rerun_goes_on(
 ) -> None:
     server.script = lambda asked: act.scores() if asked.number < 5 else refusal
     judgments = open_judge(concurrency=2).judge_many(clips(40), progress=False)
-    assert len(server.requests) <= 5 + 2 + 1, "those on the wire, and a refused key once more"
+    assert len(server.requests) <= 5 + 3 * 2, "those on the wire, the next, and one more try"
     failed = [j for j in judgments if j.failure]
     assert len(failed) == 35
     assert len({j.failure for j in failed}) == 1

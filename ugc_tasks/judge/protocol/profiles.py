@@ -3,16 +3,12 @@
 A question is a kind of answer that can be judged. ``caption``, ``background`` and ``objects`` have
 a published protocol. ``audio_caption`` and ``visual_caption`` have references but no published
 score: they are asked as captions are, against the reference of the one side, and only the value
-that it can speak to is kept (``details`` asks whether picture and sound are tied together, which
-such a reference cannot tell).
+that it can speak to is kept (``details`` asks whether picture and sound are tied together).
 
 A score means nothing without the judge that gave it. So a profile fixes everything about a request
-and has a label that says so. ``paper`` is the published protocol; ``rubric`` is ours; ``offline``
-is a free estimate, of captions only; ``none`` writes answers only. None stands in for another.
-
-``profile_paper.toml`` and ``profile_rubric.toml`` state what of a request is not the clip's: model,
-temperature, the system text by digest, the user message, the reply's schema. Their comments say
-what the keys mean.
+and has a label that says so: ``paper`` is the published protocol, ``rubric`` ours, ``offline`` a
+free estimate of captions, ``none`` no judging. None stands in for another. What of a request is not
+the clip's stands in ``profile_paper.toml`` and ``profile_rubric.toml``.
 """
 
 from __future__ import annotations
@@ -48,51 +44,27 @@ class UnknownProfileError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Question:
-    """A kind of answer that can be judged.
+    """A kind of answer that can be judged."""
 
-    Attributes:
-        name: its name in ``open_judge``, in labels and in the store.
-        schema: the values of a judgment that are kept.
-        asked_as: the question of the profile files whose prompts it shares; often its own name.
-        subject: what is judged, in messages.
-        published: whether the authors published a score for it.
-    """
-
-    name: str
-    schema: ResponseSchema
-    asked_as: str
-    subject: str = "answer"
-    published: bool = True
-
-    @property
-    def has_estimate(self) -> bool:
-        """Whether the free estimate was made for it."""
-        return self.name == "caption"
-
-    @property
-    def tag(self) -> str:
-        """What a label says of the question: nothing for captions, the benchmark's main task."""
-        if self.name == "caption":
-            return ""
-        return f":{self.name}" if self.published else f":{self.name}(ours)"
+    name: str  # in ``open_judge``, in labels and in the store
+    schema: ResponseSchema  # the values of a judgment that are kept
+    asked_as: str  # the question of the profile files whose prompts it shares; often its own name
+    subject: str = "answer"  # what is judged, in messages
+    published: bool = True  # whether the authors published a score for it
+    has_estimate: bool = False  # whether the free estimate was made for it
 
 
-def _caption_of(side: str) -> Question:
-    name, schema = f"{side}_caption", CAPTION_SCHEMA.only(side)
-    return Question(name, schema, asked_as="caption", subject="caption", published=False)
-
-
-_CAPTION = Question("caption", CAPTION_SCHEMA, "caption", subject="caption")
-QUESTIONS: Mapping[str, Question] = {
-    each.name: each
-    for each in (
-        _CAPTION,
-        Question("background", ResponseSchema({"consistent": YES_NO}), "background"),
-        Question("objects", ResponseSchema({"match_score": FRACTION}), "objects"),
-        _caption_of("audio"),
-        _caption_of("visual"),
-    )
-}
+_CAPTION = Question("caption", CAPTION_SCHEMA, "caption", "caption", has_estimate=True)
+_ALL = (
+    _CAPTION,
+    Question("background", ResponseSchema({"consistent": YES_NO}), "background"),
+    Question("objects", ResponseSchema({"match_score": FRACTION}), "objects"),
+    Question("audio_caption", CAPTION_SCHEMA.only("audio"), "caption", "caption", published=False),
+    Question(
+        "visual_caption", CAPTION_SCHEMA.only("visual"), "caption", "caption", published=False
+    ),
+)
+QUESTIONS: Mapping[str, Question] = {each.name: each for each in _ALL}
 
 
 def question_named(name: str) -> Question:
@@ -109,30 +81,22 @@ def question_named(name: str) -> Question:
 
 @dataclass(frozen=True)
 class ChatProfile:
-    """A judge behind a chat-completions endpoint, and the exact request it is sent.
-
-    Attributes:
-        system: the system message.
-        user_template: the user message with places for the texts.
-        response_format: the request's field of that name, None where it has none.
-        labels: what begins a field of the user message; see ``sanitize.py``.
-    """
+    """A judge behind a chat-completions endpoint, and the exact request it is sent."""
 
     name: str
     model: str
     temperature: float
     system: str = field(repr=False)
-    user_template: str = field(repr=False)
-    response_format: dict[str, Any] | None = field(default=None, repr=False)
-    question: Question = _CAPTION
+    user_template: str = field(repr=False)  # with places for the texts
+    response_format: dict[str, Any] | None = field(repr=False)  # None where requests have none
+    question: Question
+    labels: tuple[str, ...]  # what begins a field of the user message; see ``sanitize.py``
     estimate: bool = False
-    labels: tuple[str, ...] = ()
 
     def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
         """Return the whole body of the request; both texts lose surrounding white space.
 
-        What of the prediction would pass for a part of the message is broken up
-        (``sanitize.py``); any other prediction is sent as it is.
+        What of the prediction would pass for a part of the message is broken up (``sanitize.py``).
         """
         prediction = sanitize(prediction, self.labels).text.strip()
         reference = reference.strip()
@@ -172,7 +136,10 @@ class ChatProfile:
     @property
     def label(self) -> str:
         """Return the short name under which numbers of this judge are shown."""
-        return f"{self.name}{self.question.tag}/{self.model}/{self.prompt_sha256[:12]}"
+        ours = "" if self.question.published else "(ours)"
+        # Captions are the benchmark's main task, and not named.
+        asked = "" if self.question == _CAPTION else f":{self.question.name}{ours}"
+        return f"{self.name}{asked}/{self.model}/{self.prompt_sha256[:12]}"
 
 
 @dataclass(frozen=True)
@@ -218,8 +185,8 @@ def load_profile(
 ) -> Profile:
     """Return the profile ``name`` for ``question``; ``model`` replaces the model of a chat profile.
 
-    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``DataError`` where the
-    published prompt cannot be had: no other prompt takes its place.
+    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``DataError`` where the published
+    prompt cannot be had.
     """
     asked = question_named(question)
     match check_profile_name(name):
@@ -242,24 +209,12 @@ def load_profile(
     return OfflineProfile(label, weights.sha256)
 
 
-def paper_profile(
-    system: str, model: str | None = None, question: Question = _CAPTION
+def _chat_profile(
+    name: str, system: str | None, model: str | None = None, question: Question = _CAPTION
 ) -> ChatProfile:
-    """Return the published protocol of ``question`` around ``system``, the authors' system text.
-
-    Their requests state a model, a temperature and the two messages, and nothing else.
-    """
-    return _chat_profile("paper", system, model, question)
-
-
-def rubric_profile(model: str | None = None, question: Question = _CAPTION) -> ChatProfile:
-    """Return our own rubric: temperature 0, strict schema, the reference before the candidate."""
-    prompt = _FOLDER / stated("rubric", question.name)["prompt"]
-    return _chat_profile("rubric", prompt.read_text("utf-8").strip(), model, question)
-
-
-def _chat_profile(name: str, system: str, model: str | None, question: Question) -> ChatProfile:
     entry = stated(name, question.name)
+    if system is None:
+        system = (_FOLDER / entry["prompt"]).read_text("utf-8").strip()
     schema = entry.get("schema")
     return ChatProfile(
         name=name,
@@ -271,6 +226,12 @@ def _chat_profile(name: str, system: str, model: str | None, question: Question)
         question=question,
         labels=tuple(entry["labels"]),
     )
+
+
+paper_profile = functools.partial(_chat_profile, "paper")
+"""The published protocol, around the authors' system text, which is given first."""
+rubric_profile = functools.partial(_chat_profile, "rubric", None)
+"""Our own rubric: temperature 0, a strict schema, the reference before the answer."""
 
 
 @functools.cache
@@ -294,8 +255,7 @@ def judgment_key(
     """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept.
 
     The question counts: two that are asked alike (a caption, an audio caption) keep different
-    values. That of captions is left out, as it was when there was no other; so is the ``repeat``
-    of the first of several independent judgments.
+    values. Captions and the first of several judgments have none stated, as before there were more.
     """
     determining: dict[str, Any] = {"endpoint": endpoint, "request": request}
     if question != "caption":
@@ -307,15 +267,12 @@ def judgment_key(
 
 
 class JudgeRequests:
-    """The requests of ``profile`` to ``endpoint``, and the keys of their judgments.
-
-    A key is needed several times for each item, so it is remembered.
-    """
+    """The requests of ``profile`` to ``endpoint``, and the keys of their judgments."""
 
     def __init__(self, profile: ChatProfile, endpoint: str) -> None:
         self._profile = profile
         self._endpoint = endpoint
-        self.key = functools.lru_cache(maxsize=65_536)(self._key)
+        self.key = functools.lru_cache(maxsize=65_536)(self._key)  # wanted several times an item
 
     def body(self, item: JudgeItem) -> dict[str, Any]:
         """Return the request, which is the same for all repeats of an item."""

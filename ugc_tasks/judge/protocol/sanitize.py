@@ -69,10 +69,7 @@ class Sanitized:
 
 
 def sanitize(answer: str, labels: Sequence[str]) -> Sanitized:
-    """Return ``answer`` without what passes for a part of a message with ``labels``.
-
-    Takes time linear in the answer's length.
-    """
+    """Return ``answer`` without what passes for a part of a message with ``labels``."""
     text = without_hidden(answer)
     found = {"hidden"} if text != answer else set()
     parts: list[str] = []
@@ -81,9 +78,8 @@ def sanitize(answer: str, labels: Sequence[str]) -> Sanitized:
         parts += [text[done:start], instead]
         done = end
         found.add(reason)
-    return Sanitized(
-        "".join([*parts, text[done:]]), tuple(reason for reason in REASONS if reason in found)
-    )
+    changed = tuple(reason for reason in REASONS if reason in found)
+    return Sanitized("".join([*parts, text[done:]]), changed)
 
 
 def without_hidden(text: str) -> str:
@@ -109,10 +105,8 @@ def _imitations(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, int, 
         yield at[start], at[end], f"{joined}{apart} ", "label"
 
 
-def _as_compared(text: str) -> tuple[str, Sequence[int]]:
+def _as_compared(text: str) -> tuple[str, list[int]]:
     """Return ``text`` after NFKC with one kind of line break, and where each character is from."""
-    if text.isascii():
-        return text.translate(_LINE_BREAKS), range(len(text) + 1)
     parts: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):

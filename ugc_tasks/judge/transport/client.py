@@ -53,12 +53,7 @@ _SHOWN = 80  # characters of an answer that cannot be read
 
 
 class Connection:
-    """Calls to ``base_url`` with ``api_key``; use it within one event loop.
-
-    Attributes:
-        endpoint: the address as messages show it.
-        api_key: sent with each request.
-    """
+    """Calls to ``base_url`` with ``api_key``; use it within one event loop."""
 
     def __init__(
         self, base_url: str, api_key: str, endpoint: str, timeout: float, largest: int = MAX_BODY
@@ -67,7 +62,7 @@ class Connection:
 
         ``timeout`` is in seconds, for a whole exchange, and ``largest`` in bytes of a body.
         """
-        self.endpoint = endpoint
+        self.endpoint = endpoint  # the address as messages show it
         self.api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
@@ -185,6 +180,8 @@ def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatR
     tool). What no model said is a failure: ``Unreadable`` where it is no chat completion, else what
     the error in it means. Either way the tokens that were billed are with it.
     """
+    if not body.strip():
+        raise RetryableError("the answer is empty")
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -277,7 +274,7 @@ def _unreadable(what: str, body: bytes, key: str, billed: ChatReply | None = Non
 
 
 def _beginning(body: bytes, key: str) -> str:
-    return brief_message(body.decode("utf-8", "replace"), key, _SHOWN) or "it is empty"
+    return brief_message(body.decode("utf-8", "replace"), key, _SHOWN)
 
 
 def _dict(value: object) -> dict[str, Any]:

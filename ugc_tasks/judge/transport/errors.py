@@ -55,12 +55,9 @@ _PROXIES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY
 
 
 class JudgeRefused(RuntimeError):
-    """The endpoint will answer no request as things are; the message says what to do.
+    """The endpoint will answer no request as things are; the message says what to do."""
 
-    For ``billed`` and ``usage`` see ``RequestFailed``.
-    """
-
-    billed: ChatReply | None = None
+    billed: ChatReply | None = None  # as of ``RequestFailed``
     usage: Usage | None = None
 
 
@@ -71,10 +68,8 @@ class KeyRefused(JudgeRefused):
 class RequestFailed(RuntimeError):
     """This one request got no answer; others may.
 
-    Attributes:
-        billed: a reply without text that has the tokens which the answer cost, as far as it says;
-            None where no model answered.
-        usage: what that comes to, once it is known.
+    ``billed`` is a reply without text that has the tokens which the answer cost, as far as it says;
+    None where no model answered. ``usage`` is what that comes to, once it is known.
     """
 
     usage: Usage | None = None
@@ -140,19 +135,15 @@ def pattern_of(key: str) -> re.Pattern[str]:
     Also found are its letters in another case and escaped as in an address (``%2d``), in JSON or
     JavaScript (``\\u002d``, ``\\x2d``, ``\\/``) or in HTML (``&#45;``), some of them or all.
     """
-    if len(key) < _SHORTEST_SECRET:
-        return re.compile(r"(?!)")
-    return re.compile("".join(map(_plain_or_escaped, key)), re.IGNORECASE)
-
-
-def _plain_or_escaped(character: str) -> str:
     # A text that was escaped more than once has so many more backslashes, %25 and &amp;. There is a
     # most of each: without one, a text of backslashes alone would take quadratic time.
-    code = ord(character)
-    return (
-        rf"(?:\\{{0,7}}{re.escape(character)}|\\{{1,7}}(?:u00|x){code:02x}|%(?:25){{0,3}}{code:02x}"
-        rf"|&(?:amp;){{0,3}}#(?:0{{0,3}}{code}|x0{{0,3}}{code:x});)"
-    )
+    letters = [
+        rf"(?:\\{{0,7}}{re.escape(letter)}|\\{{1,7}}(?:u00|x){ord(letter):02x}"
+        rf"|%(?:25){{0,3}}{ord(letter):02x}"
+        rf"|&(?:amp;){{0,3}}#(?:0{{0,3}}{ord(letter)}|x0{{0,3}}{ord(letter):x});)"
+        for letter in key
+    ]
+    return re.compile("".join(letters) if len(key) >= _SHORTEST_SECRET else "(?!)", re.IGNORECASE)
 
 
 # ---- what an error status means ----

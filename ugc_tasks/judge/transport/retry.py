@@ -2,14 +2,14 @@
 
 What may pass is tried again with exponential back-off and full jitter, and a server's Retry-After
 is honoured. Each try needs a permit of the rate limiter and a reservation in the budget; waiting
-for either is not counted as the request's own time.
-
-The circuit breaker decides by the endpoint's other answers whether a failure is everyone's.
+for either is not counted as the request's own time. The circuit breaker decides by the endpoint's
+other answers whether a failure is everyone's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -75,30 +75,21 @@ class RateLimiter:
     start, then additive increase and multiplicative decrease), with larger steps, because a judge's
     round trip takes a second and not milliseconds. Faults other than 429 may be anything: only a
     whole row of them without an answer in between counts as too many requests.
-
-    Attributes:
-        open: how many permits are held.
     """
 
     def __init__(
         self, cap: int, longest_hold: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Allow ``cap`` requests at most; a Retry-After holds all up for ``longest_hold`` s."""
-        self.open = 0
+        self.open = 0  # permits that are held
+        self.size = float(min(cap, FIRST))  # how many may be
         self._cap = cap
         self._longest_hold = longest_hold
         self._clock = clock
-        self._size = float(min(cap, FIRST))
-        self._ramping = True
-        self._cut_at = self._held_until = float("-inf")
+        self._cut_at = self._held_until = -math.inf
         self._failed_in_a_row = 0
         self._queue = asyncio.Lock()
         self._changed = asyncio.Event()
-
-    @property
-    def size(self) -> int:
-        """How many requests may be open at once, leaving aside that all may be held up."""
-        return int(self._size)
 
     @property
     def held(self) -> float:
@@ -109,7 +100,7 @@ class RateLimiter:
     async def permit(self) -> AsyncIterator[float]:
         """Wait for permission to send one request once, and hold it; gives the time of it."""
         async with self._queue:  # the first in it looks for room, the others wait behind
-            while (held := self.held) or self.open >= self.size:
+            while (held := self.held) or self.open >= int(self.size):
                 self._changed.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(held or None):
@@ -124,8 +115,8 @@ class RateLimiter:
     def answered(self) -> None:
         """Note an answer to a request, also one that declines it."""
         self._failed_in_a_row = 0
-        room = _RAMP if self._ramping else _STEP / self._size
-        self._size = min(float(self._cap), self._size + room)
+        room = _RAMP if self._cut_at == -math.inf else _STEP / self.size
+        self.size = min(float(self._cap), self.size + room)
         self._changed.set()
 
     def throttled(self, sent: float, retry_after: float = 0.0) -> None:
@@ -137,7 +128,7 @@ class RateLimiter:
     def failed(self, sent: float) -> None:
         """Note a request without an answer: an error, a reset, silence, an unreadable body."""
         self._failed_in_a_row += 1
-        if self._failed_in_a_row >= max(_SICK_AFTER, self.size):
+        if self._failed_in_a_row >= max(_SICK_AFTER, int(self.size)):
             self._failed_in_a_row = 0
             self._cut(sent)
 
@@ -145,8 +136,8 @@ class RateLimiter:
         # What was sent before the last cut was sent into the window that was cut for it: one burst
         # of refusals cuts it once.
         if sent >= self._cut_at:
-            self._size = max(1.0, self._size * (_FIRST_CUT if self._ramping else _LATER_CUT))
-            self._ramping = False
+            cut = _FIRST_CUT if self._cut_at == -math.inf else _LATER_CUT
+            self.size = max(1.0, self.size * cut)
             self._cut_at = self._clock()
 
 
@@ -155,16 +146,12 @@ class CircuitBreaker:
 
     A row of failures of one kind, without an answer of a model in between, is no bad luck: the
     other clips would meet the same, and some of them would be paid for.
-
-    Attributes:
-        reason: why it is tripped, None while it is not.
-        replied: whether a model has answered in this run.
     """
 
     def __init__(self) -> None:
-        self.reason: str | None = None
+        self.reason: str | None = None  # why it is tripped
+        self.replied = self._reached = False  # whether a model has answered, or anything
         self._tripped = asyncio.Event()
-        self.replied = self._reached = False
         self._kind: type[RequestFailed] | None = None
         self._in_a_row = 0
 

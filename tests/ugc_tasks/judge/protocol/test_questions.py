@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ugc_tasks.judge.protocol.profiles import QUESTIONS, UnknownQuestionError, question_named
+from ugc_tasks.judge.protocol.profiles import (
+    QUESTIONS,
+    UnknownQuestionError,
+    paper_profile,
+    question_named,
+)
 
 
 def test_five_questions_can_be_judged_and_keep_these_values() -> None:
@@ -18,13 +23,14 @@ def test_five_questions_can_be_judged_and_keep_these_values() -> None:
 
 
 def test_a_label_tells_the_question_unless_it_is_the_main_one_and_what_is_ours() -> None:
-    assert {name: question.tag for name, question in QUESTIONS.items()} == {
-        "caption": "",
-        "background": ":background",
-        "objects": ":objects",
-        "audio_caption": ":audio_caption(ours)",
-        "visual_caption": ":visual_caption(ours)",
-    }
+    labels = [paper_profile("Grade.", "m", question).label for question in QUESTIONS.values()]
+    assert [label.partition("/")[0] for label in labels] == [
+        "paper",
+        "paper:background",
+        "paper:objects",
+        "paper:audio_caption(ours)",
+        "paper:visual_caption(ours)",
+    ]
 
 
 def test_an_unknown_question_is_refused_with_the_names_there_are() -> None:

@@ -97,6 +97,7 @@ def test_the_endpoint_gets_the_body_and_nothing_more(server: JudgeServer) -> Non
         act.too_many("nonsense"),
         act.status(429),
         act.cut_off(),
+        Act(body=b" \n"),
         Act(body=b'{"error": {"message": "upstream", "code": 502}}'),
         Act(500, b"\xff\xfe not json"),
         Act(502, b"<html>bad gateway</html>"),

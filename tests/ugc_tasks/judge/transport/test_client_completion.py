@@ -114,7 +114,6 @@ PAID = ChatReply("", prompt_tokens=700, completion_tokens=18)
         (b"\x00\xffgarbage", "not a chat completion: ", None),
         (b"[" * 60_000, "not a chat completion", None),
         (b"OK", "not a chat completion: OK", None),
-        (b" \n", "not a chat completion: it is empty", None),
         ([{"error": {"code": 400, "message": "it broke"}}], "not a chat .*it broke", None),
         ([], r"not a chat completion: \[\]", None),
         ("text", "not a chat completion", None),

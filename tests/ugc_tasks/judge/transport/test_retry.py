@@ -309,16 +309,6 @@ def test_a_page_again_and_again_is_said(server: JudgeServer, open_judge: OpenJud
     assert len(server.requests) == 2 + 6
 
 
-def test_an_empty_answer_is_asked_for_a_few_times(
-    server: JudgeServer, open_judge: OpenJudge
-) -> None:
-    server.script = lambda asked: Act(200, b" \n") if number(asked) == 1 else act.scores()
-    judgments = open_judge(concurrency=1).judge_many(clips(3), progress=False)
-    assert failed(judgments) == ["clip-1"]
-    assert "the answer is not a chat completion: it is empty" in str(judgments[1].failure)
-    assert len(server.requests) == 2 + 6
-
-
 def test_what_a_server_says_while_it_is_busy_is_in_the_reason(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:

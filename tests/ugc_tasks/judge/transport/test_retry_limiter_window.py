@@ -39,7 +39,7 @@ class Simulation:
         self.answered = 0
         self.most = 0
         self.sent: list[float] = []
-        self.windows: list[int] = []
+        self.windows: list[float] = []
 
     def run(self, told: float = 0.0) -> float:
         """Return the time of the last answer."""
@@ -48,7 +48,7 @@ class Simulation:
         while self.waiting or events:
             now = self.clock.now
             held = self.pace.held
-            while self.waiting and not held and open_requests < self.pace.size:
+            while self.waiting and not held and open_requests < int(self.pace.size):
                 self.waiting -= 1
                 open_requests += 1
                 number += 1
