@@ -12,7 +12,7 @@ import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,8 @@ _SOUND = frozenset(_SOUND_WORDS.split())
 class Text:
     """What is counted in a text; stems are of the words that are not ``FUNCTION_WORDS``.
 
-    Attributes:
-        words: all words, lower-case, in their order.
-        stems: how often each stem occurs.
-        sentences: the stems of each sentence.
-        heard, seen: stems in sentences with a word about sound, and in those without one.
-        sounds: the words about sound.
+    ``heard`` and ``seen`` have the stems in sentences with a word about sound, and in those without
+    one; ``sounds`` has the words about sound.
     """
 
     words: tuple[str, ...]
@@ -63,7 +59,7 @@ class Text:
     sentences: tuple[frozenset[str], ...]
     heard: Counter[str]
     seen: Counter[str]
-    sounds: Counter[str]
+    sounds: frozenset[str]
 
 
 @functools.lru_cache(maxsize=16)  # the same two texts are measured again at once
@@ -75,26 +71,16 @@ def read(text: str) -> Text:
     sentences = []
     for sentence in _SENTENCE_END.split(text):
         words = _words(sentence)
-        stems = _stems(words)
+        stems = [_stem(word) for word in words if word not in FUNCTION_WORDS]
         (seen if _SOUND.isdisjoint(words) else heard).update(stems)
         sentences.append(frozenset(stems))
-    words = _words(text)
-    return Text(
-        words=tuple(words),
-        stems=heard + seen,
-        sentences=tuple(sentences[:_MAX_SENTENCES]),
-        heard=heard,
-        seen=seen,
-        sounds=Counter(word for word in words if word in _SOUND),
-    )
+    every = tuple(_words(text))
+    shown = tuple(sentences[:_MAX_SENTENCES])
+    return Text(every, heard + seen, shown, heard, seen, _SOUND.intersection(every))
 
 
 def _words(text: str) -> list[str]:
     return [word.lower().removesuffix("'s") for word in _WORD.findall(text)]
-
-
-def _stems(words: list[str]) -> list[str]:
-    return [_stem(word) for word in words if word not in FUNCTION_WORDS]
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -114,36 +100,26 @@ def _stemmer() -> Any:
 VOCABULARY = Path(__file__).with_name("vocabulary.json")
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """How common a stem is in the published references, which decides what agreement on it counts.
-
-    A stem that is not ``common`` is rare: a name, a brand, a word of the speech. Those count most.
-
-    Attributes:
-        references: how many references were counted.
-        common: in how many of them each common stem occurs.
-        rare_in: in how many a stem that is not common is taken to occur.
-    """
-
-    references: int
-    common: Mapping[str, int]
-    rare_in: float
-
-    def weight(self, stem: str) -> float:
-        """Return the inverse document frequency of ``stem``: log of texts by texts with it."""
-        return math.log(self.references / self.common.get(stem, self.rare_in))
-
-    def is_rare(self, stem: str) -> bool:
-        """Tell whether ``stem`` is not common."""
-        return stem not in self.common
-
-
 @functools.cache
-def load_vocabulary() -> Vocabulary:
-    """Return the counts that the package was built with."""
-    data = json.loads(VOCABULARY.read_text(encoding="utf-8"))
-    return Vocabulary(data["references"], data["common"], data["rare_in"])
+def _vocabulary() -> Mapping[str, Any]:
+    """Return how many ``references`` were published, and in how many each ``common`` stem occurs.
+
+    A stem that is not common is rare: a name, a brand, a word of the speech. It is taken to occur
+    in ``rare_in`` of them, and counts most.
+    """
+    vocabulary: dict[str, Any] = json.loads(VOCABULARY.read_text(encoding="utf-8"))
+    return vocabulary
+
+
+def is_rare(stem: str) -> bool:
+    """Tell whether few of the published references have ``stem``."""
+    return stem not in _vocabulary()["common"]
+
+
+def weight(stem: str) -> float:
+    """Return the inverse document frequency of ``stem``: log of texts by texts with it."""
+    counts = _vocabulary()
+    return math.log(counts["references"] / counts["common"].get(stem, counts["rare_in"]))
 
 
 _SMALL = 0.05  # added to a share before its logarithm: bounds what the first word found adds
@@ -168,68 +144,59 @@ def features(prediction: str, reference: str) -> dict[str, float]:
     How it is written: ``richness``, mean weight of the stems; ``variety``, share of distinct words;
     ``words``, how many there are; ``function_words``, their share.
     """
-    vocabulary = load_vocabulary()
     said, meant = read(prediction), read(reference)
     words = max(1, len(said.words))
-    rare = [stem for stem in meant.stems if vocabulary.is_rare(stem)]
-    sounds = meant.sounds.keys()
+    rare = filter(is_rare, meant.stems)
+    pairs, given = (set(zip(text.words, text.words[1:], strict=False)) for text in (meant, said))
     return {
-        "rare": _log(_share(rare, said.stems, vocabulary)),
-        "heard": _log(_share(meant.heard or meant.stems, said.stems, vocabulary)),
-        "seen": _log(_share(meant.seen or meant.stems, said.stems, vocabulary)),
-        "sentences": _log(_by_sentence(said, meant, vocabulary)),
-        "sound_match": _cosine(said.heard, meant.heard, vocabulary),
-        "sounds": len(said.sounds.keys() & sounds) / len(sounds) if sounds else _UNKNOWN,
+        "rare": _log(_share(rare, said.stems)),
+        "heard": _log(_share(meant.heard or meant.stems, said.stems)),
+        "seen": _log(_share(meant.seen or meant.stems, said.stems)),
+        "sentences": _log(_by_sentence(said, meant)),
+        "sound_match": _cosine(said.heard, meant.heard),
+        "sounds": _part(said.sounds & meant.sounds, meant.sounds),
         "sound_amount": math.log1p(said.heard.total()),
-        "related": min(_RELATED, _cosine(said.stems, meant.stems, vocabulary)),
-        "richness": sum(map(vocabulary.weight, said.stems)) / max(1, len(said.stems)),
+        "related": min(_RELATED, _cosine(said.stems, meant.stems)),
+        "richness": sum(map(weight, said.stems)) / max(1, len(said.stems)),
         "variety": len(set(said.words)) / words,
         "words": float(len(said.words)),
         "function_words": sum(word in FUNCTION_WORDS for word in said.words) / words,
-        "overlap": _share(meant.stems, said.stems, vocabulary),
-        "order": _order(said, meant),
+        "overlap": _share(meant.stems, said.stems),
+        "order": _part(pairs & given, pairs),
     }
 
 
-def _share(wanted: Iterable[str], said: Counter[str], vocabulary: Vocabulary) -> float:
+def _part(some: Sized, of: Sized) -> float:
+    return len(some) / len(of) if of else _UNKNOWN
+
+
+def _share(wanted: Iterable[str], said: Counter[str]) -> float:
     """Return the share of ``wanted``, by weight, that is in ``said``; a half of nothing."""
-    weights = {stem: vocabulary.weight(stem) for stem in wanted}
+    weights = {stem: weight(stem) for stem in wanted}
     total = sum(weights.values())
-    if not total:
-        return _UNKNOWN
-    return sum(weight for stem, weight in weights.items() if stem in said) / total
+    return sum(w for stem, w in weights.items() if stem in said) / total if total else _UNKNOWN
 
 
-def _by_sentence(said: Text, meant: Text, vocabulary: Vocabulary) -> float:
+def _by_sentence(said: Text, meant: Text) -> float:
     """Return the mean, over the reference's sentences, of the best share a sentence has of it."""
     shares = []
     for sentence in meant.sentences:
         if len(sentence) < 3:
             continue
-        weights = {stem: vocabulary.weight(stem) for stem in sentence}
-        best = max(
-            (sum(weights[stem] for stem in sentence & other) for other in said.sentences),
-            default=0.0,
-        )
+        weights = {stem: weight(stem) for stem in sentence}
+        best = max(sum(weights[stem] for stem in sentence & other) for other in said.sentences)
         shares.append(best / sum(weights.values()))
     return sum(shares) / len(shares) if shares else _UNKNOWN
 
 
-def _cosine(first: Counter[str], second: Counter[str], vocabulary: Vocabulary) -> float:
+def _cosine(first: Counter[str], second: Counter[str]) -> float:
     """Return the cosine of two bags of stems: logarithmic counts, weighted; 0 for an empty one."""
-
-    def weigh(bag: Counter[str]) -> dict[str, float]:
-        return {s: (1 + math.log(count)) * vocabulary.weight(s) for s, count in bag.items()}
-
-    one, other = weigh(first), weigh(second)
+    one, other = (
+        {stem: (1 + math.log(count)) * weight(stem) for stem, count in bag.items()}
+        for bag in (first, second)
+    )
     size = math.hypot(*one.values()) * math.hypot(*other.values())
     return sum(value * other.get(stem, 0.0) for stem, value in one.items()) / size if size else 0.0
-
-
-def _order(said: Text, meant: Text) -> float:
-    pairs = set(zip(meant.words, meant.words[1:], strict=False))
-    given = set(zip(said.words, said.words[1:], strict=False))
-    return len(pairs & given) / len(pairs) if pairs else _UNKNOWN
 
 
 def _log(share: float) -> float:

@@ -48,31 +48,21 @@ _SAME = 0.02
 
 @dataclass(frozen=True)
 class Weights:
-    """All figures.
-
-    Attributes:
-        version: name of this way of estimating.
-        sha256: digest of every figure that an estimate depends on.
-        fitted_on: the models whose captions it was fitted to.
-        agreement: by dimension, what agreement with the reference adds: an ``intercept`` and
-            ``coefficients`` by measure.
-        style: likewise, how much a caption is written like those of the better models.
-        above: by dimension, what being written like those adds.
-        spread: by column, ``average`` among them, how far off estimates are in points of 100:
-            ``model``, half of the 95 % interval of a mean over very many clips, from the models
-            left out; ``clip``, the standard deviation of a clip's judged score.
-        usual: lowest and highest value, in captions fitted to, of the measures that tell captions
-            from other texts.
-    """
+    """All figures; an ``intercept`` and ``coefficients`` by measure, where several are added up."""
 
     version: str
     sha256: str
-    fitted_on: tuple[str, ...]
+    """Digest of every figure that an estimate depends on."""
     agreement: Mapping[str, Mapping[str, Any]]
+    """By dimension: what agreement with the reference adds, and what style does (``above``)."""
     style: Mapping[str, Any]
-    above: Mapping[str, float]
+    """How much a caption is written like those of the better models."""
     spread: Mapping[str, Mapping[str, float]]
+    """By column, how far off estimates are, in points of 100: ``model``, half of the 95 % interval
+    of a mean over very many clips, from the models left out; ``clip``, the standard deviation of a
+    clip's judged score."""
     usual: Mapping[str, tuple[float, float]]
+    """Lowest and highest value, in captions fitted to, of what tells captions from other texts."""
 
 
 @functools.cache
@@ -80,16 +70,10 @@ def load_weights() -> Weights:
     """Return the figures that the package was built with."""
     raw = WEIGHTS.read_bytes()
     data = json.loads(raw)
-    return Weights(
-        version=data["version"],
-        sha256=hashlib.sha256(raw + VOCABULARY.read_bytes()).hexdigest(),
-        fitted_on=tuple(data["fitted_on"]),
-        agreement={name: data[name] for name in DIMENSIONS},
-        style=data["style"],
-        above={name: data[name]["above"] for name in DIMENSIONS},
-        spread=data["spread"],
-        usual={name: (low, high) for name, (low, high) in data["usual"].items()},
-    )
+    digest = hashlib.sha256(raw + VOCABULARY.read_bytes()).hexdigest()
+    agreement = {name: data[name] for name in DIMENSIONS}
+    usual = {name: (low, high) for name, (low, high) in data["usual"].items()}
+    return Weights(data["version"], digest, agreement, data["style"], data["spread"], usual)
 
 
 def estimate(prediction: str, reference: str) -> Scores:
@@ -105,11 +89,12 @@ def estimate(prediction: str, reference: str) -> Scores:
         return float(figures["intercept"] + sum(terms))
 
     looks = _share(weighted(weights.style))
-    scores = {
-        name: 1 + 4 * _share(weighted(weights.agreement[name]) + weights.above[name] * looks)
-        for name in DIMENSIONS
-    }
-    return Scores(**scores)
+    return Scores(
+        **{
+            name: 1 + 4 * _share(weighted(figures) + figures["above"] * looks)
+            for name, figures in weights.agreement.items()
+        }
+    )
 
 
 def _share(z: float) -> float:
@@ -122,12 +107,7 @@ def interval(column: str, mean: float, n: int) -> tuple[float, float]:
     Two errors add up: that of the estimate for a model that it was not fitted to, which more clips
     do not lessen (each recorded model was left out of the fit in turn), and that of having judged
     only ``n`` clips. It holds for models like the recorded ones; the benchmark's table says how
-    much further off others are.
-
-    Args:
-        column: ``visual``, ``audio``, ``details`` or ``average``.
-        mean: the estimate.
-        n: clips in it, at least one.
+    much further off others are. ``column``: ``visual``, ``audio``, ``details`` or ``average``.
     """
     spread = load_weights().spread[column]
     sampling = NormalDist().inv_cdf(0.975) * spread["clip"] / math.sqrt(n)
@@ -138,13 +118,8 @@ def interval(column: str, mean: float, n: int) -> tuple[float, float]:
 def difference_interval(column: str, mean: float, half: float) -> tuple[float, float]:
     """Return the 95 % interval around ``mean``, one model's estimated ``column`` minus another's.
 
-    Both estimates have an error. Models of one kind have similar errors, so for two checkpoints of
-    one model this is wider than necessary.
-
-    Args:
-        column: ``visual``, ``audio``, ``details`` or ``average``.
-        mean: the difference of the estimates.
-        half: half of the interval that the clips alone give.
+    ``half`` is half of the interval that the clips alone give. Both estimates have an error. Models
+    of one kind have similar errors, so for two checkpoints of one model this is wider than needed.
     """
     wide = math.hypot(half, math.sqrt(2) * load_weights().spread[column]["model"])
     return mean - wide, mean + wide
@@ -164,9 +139,7 @@ def unlike(prediction: str, reference: str) -> str:
 def doubts(reasons: Sequence[str], captions: Iterable[str]) -> list[str]:
     """Return what a reader of the estimate must know of the captions, a sentence each.
 
-    Args:
-        reasons: what ``unlike`` said of each caption.
-        captions: the captions.
+    ``reasons`` is what ``unlike`` said of each of them.
     """
     found = []
     counts = Counter(filter(None, reasons))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.reference import reference_dir
-from ugc_tasks.estimate.features import features, load_vocabulary
+from ugc_tasks.estimate.features import features, is_rare, weight
 from ugc_tasks.estimate.model import estimate, load_weights, unlike
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import Scores
@@ -99,9 +99,8 @@ def test_no_agreement_with_the_reference_lowers_a_score_by_much() -> None:
 
 
 def test_a_word_that_few_references_have_weighs_more() -> None:
-    vocabulary = load_vocabulary()
-    assert vocabulary.weight("music") < vocabulary.weight("kitchen") < vocabulary.weight("zither")
-    assert vocabulary.is_rare("zither")
+    assert weight("music") < weight("kitchen") < weight("zither")
+    assert is_rare("zither")
 
 
 def salad(rng: random.Random, _: str, references: list[str]) -> str:
