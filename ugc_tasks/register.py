@@ -22,7 +22,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # as typing.TYPE_CHECKING, whose import would double the cost of a bare start
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -35,11 +35,7 @@ _EXTENDED = "_ugc_videocap"
 
 
 def plugin() -> list[Any]:
-    """Entry point of the group ``lmms_eval.models``: arm the tasks, return the model manifests.
-
-    Returns:
-        A list of ``lmms_eval.models.registry_v2.ModelManifest``.
-    """
+    """Entry point of the group ``lmms_eval.models``: arm the tasks, return the manifests."""
     from ugc_models.manifest import manifests
 
     arm()
@@ -55,7 +51,8 @@ def arm() -> None:
         module = sys.modules.get(name)
         # A module that is still being executed (this call comes from within it) is not extended
         # now: it lacks what it defines further down.
-        if module is not None and not _is_initializing(module):
+        spec = getattr(module, "__spec__", None)
+        if module is not None and not getattr(spec, "_initializing", False):
             _extend(extend, module)
         elif not any(isinstance(f, _AfterImport) and f.name == name for f in sys.meta_path):
             sys.meta_path.insert(0, _AfterImport(name, extend))
@@ -109,10 +106,6 @@ _EXTENSIONS: dict[str, Callable[[ModuleType], None]] = {
 }
 
 
-def _is_initializing(module: ModuleType) -> bool:
-    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
-
-
 def _extend(extend: Callable[[ModuleType], None], module: ModuleType) -> None:
     try:
         extend(module)
@@ -143,14 +136,14 @@ class _AfterImport:
         self.callback = callback
         self._asking = False
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
         if fullname != self.name or self._asking:
             return None
-        self._asking = True  # a finder that asks the others in its turn comes back to this one
+        import importlib.util
+
+        self._asking = True  # all finders are asked, this one among them
         try:
-            spec = self._found_by_others(fullname, path, target)
+            spec = importlib.util.find_spec(fullname)
         finally:
             self._asking = False
         execute = getattr(spec.loader, "exec_module", None) if spec is not None else None
@@ -166,15 +159,3 @@ class _AfterImport:
         # On the instance: the loader keeps its type, its ``get_data`` and the rest.
         spec.loader.exec_module = exec_module  # type: ignore[union-attr, method-assign]
         return spec
-
-    def _found_by_others(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
-    ) -> ModuleSpec | None:
-        for finder in list(sys.meta_path):
-            find = getattr(finder, "find_spec", None)
-            if finder is self or find is None:
-                continue
-            spec: ModuleSpec | None = find(fullname, path, target)
-            if spec is not None:
-                return spec
-        return None

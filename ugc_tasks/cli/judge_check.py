@@ -39,11 +39,8 @@ def add_parsers(subparsers: Any) -> None:
         "and say whether it ranks them, can be read, is stable and withstands orders.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument(
-        "--profile",
-        choices=("paper", "rubric"),
-        help="the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)",
-    )
+    profile = "the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)"
+    parser.add_argument("--profile", choices=("paper", "rubric"), help=profile)
     parser.add_argument("--model", help="the judge's model (default: UGC_JUDGE_MODEL)")
 
 

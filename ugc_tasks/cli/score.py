@@ -1,8 +1,6 @@
 """``ugc-videocap score``: saved answers in, figures out.
 
-Text for a person, or with ``--json`` one object on stdout; everything else goes to stderr. Exit
-status 0 when every clip of the task was scored (``--allow-missing``: every clip of the file), 3
-when some were not, 2 for input that is unusable.
+Exit status 0 when every clip of the task was scored (``--allow-missing``: every clip of the file).
 """
 
 from __future__ import annotations
@@ -45,34 +43,20 @@ def add_parsers(subparsers: Any) -> None:
         "or any JSON, JSONL or CSV with a clip's id and an answer in each row.",
         epilog=_EXAMPLES,
     )
+    references = (
+        "folder of annotation files as published (default: UGC_VIDEOCAP_HOME, else the Hub)"
+    )
+    profile = "the judge, for judged tasks (default: UGC_JUDGE_PROFILE, else paper)"
+    mode = f"what OCR does with answers without a list of texts (default: {MODES[0]})"
+    text = "the field of a row that holds the model's text, where several could"
+    missing = "exit with 0 though the file lacks clips of the task"
     parser.add_argument("task", choices=SPECS, metavar="TASK", help=", ".join(SPECS))
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="file of answers")
-    parser.add_argument(
-        "--references",
-        type=Path,
-        metavar="DIR",
-        help="folder of annotation files as published (default: UGC_VIDEOCAP_HOME, else the Hub)",
-    )
-    parser.add_argument(
-        "--profile",
-        choices=("paper", "rubric", "offline"),
-        help="the judge, for judged tasks (default: UGC_JUDGE_PROFILE, else paper)",
-    )
-    parser.add_argument(
-        "--mode",
-        choices=MODES,
-        help=f"what OCR does with answers without a list of texts (default: {MODES[0]})",
-    )
-    parser.add_argument(
-        "--answer-field",
-        metavar="NAME",
-        help="the field of a row that holds the model's text, where several could",
-    )
-    parser.add_argument(
-        "--allow-missing",
-        action="store_true",
-        help="exit with 0 though the file lacks clips of the task",
-    )
+    parser.add_argument("--references", type=Path, metavar="DIR", help=references)
+    parser.add_argument("--profile", choices=("paper", "rubric", "offline"), help=profile)
+    parser.add_argument("--mode", choices=MODES, help=mode)
+    parser.add_argument("--answer-field", metavar="NAME", help=text)
+    parser.add_argument("--allow-missing", action="store_true", help=missing)
 
 
 def run(arguments: argparse.Namespace) -> int:

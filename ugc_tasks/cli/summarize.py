@@ -1,9 +1,7 @@
 """``ugc-videocap summarize``: score files in, one row each out.
 
-A table for a person, or with ``--json`` a list with one object a file on stdout; everything else
-goes to stderr. Exit status 0 when every clip of every file has a score, 3 when some have none (or a
-stored 0, which stands for none), 2 for input that is unusable. ``--allow-missing``: clips to which
-``ugc_replay`` found no answer may have none.
+Exit status 0 when every clip of every file has a score, 3 when some have none (or a stored 0, which
+stands for none). ``--allow-missing``: clips to which ``ugc_replay`` found no answer may have none.
 """
 
 from __future__ import annotations
@@ -37,25 +35,16 @@ def add_parsers(subparsers: Any) -> None:
         "  ugc-videocap summarize scores/*.json\n"
         "  ugc-videocap summarize new.json --baseline old.json --json\n",
     )
+    references = (
+        "folder of annotation files; tells which clips have a public reference "
+        "(default: UGC_VIDEOCAP_HOME, else what is known of the published files)"
+    )
+    baseline = "score file to compare each other one with, clip by clip"
+    missing = "exit with 0 though the scored files of answers lacked clips"
     parser.add_argument("scores", type=Path, nargs="+", metavar="SCORES", help="score file")
-    parser.add_argument(
-        "--references",
-        type=Path,
-        metavar="DIR",
-        help="folder of annotation files; tells which clips have a public reference "
-        "(default: UGC_VIDEOCAP_HOME, else what is known of the published files)",
-    )
-    parser.add_argument(
-        "--baseline",
-        type=Path,
-        metavar="SCORES",
-        help="score file to compare each other one with, clip by clip",
-    )
-    parser.add_argument(
-        "--allow-missing",
-        action="store_true",
-        help="exit with 0 though the scored files of answers lacked clips",
-    )
+    parser.add_argument("--references", type=Path, metavar="DIR", help=references)
+    parser.add_argument("--baseline", type=Path, metavar="SCORES", help=baseline)
+    parser.add_argument("--allow-missing", action="store_true", help=missing)
 
 
 def run(arguments: argparse.Namespace) -> int:

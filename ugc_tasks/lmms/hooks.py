@@ -38,7 +38,9 @@ def fields(*names: str) -> Callable[[str], Any]:
         if task not in names:
             raise AttributeError(name)
         if what == "dataset_kwargs":
-            return _dataset_kwargs(task)
+            run = new_run(task)
+            layout = {} if run.spec.kind == "ocr" else {"field": "samples"}
+            return {"data_files": {"test": str(run.annotation.path)}, **layout}
         if what == "metadata":
             return current_run(task).metadata()
         if what == "process_docs":
@@ -46,12 +48,6 @@ def fields(*names: str) -> Callable[[str], Any]:
         raise AttributeError(name)
 
     return attribute
-
-
-def _dataset_kwargs(task: str) -> dict[str, Any]:
-    run = new_run(task)
-    layout = {} if run.spec.kind == "ocr" else {"field": "samples"}
-    return {"data_files": {"test": str(run.annotation.path)}, **layout}
 
 
 def process_docs(task: str, dataset: Dataset) -> Dataset:
@@ -106,15 +102,13 @@ class Messages(list[dict[str, Any]]):
 
     lmms-eval shows a task its answers when all are there, and judging them takes minutes. A model
     that knows of ``answered`` has each answer judged meanwhile; to any other model this is a list.
-
-    Attributes:
-        answered: a function of the answer (a string, which may have ``generation``) and ``among``,
-            how many of the task's answers will be scored in all (``--limit`` is not known here).
-            It may be called from any thread, returns at once and never raises. It may cost money,
-            so it must only be called where the answer will be scored.
     """
 
     answered: Callable[..., None]
+    """A function of the answer (a string, which may have ``generation``) and ``among``, how many of
+    the task's answers will be scored in all (``--limit`` is not known here). It may be called from
+    any thread, returns at once and never raises. It may cost money, so it must only be called where
+    the answer will be scored."""
 
     def __init__(self, messages: Iterable[dict[str, Any]], document: dict[str, Any]) -> None:
         super().__init__(messages)
@@ -126,21 +120,16 @@ class Messages(list[dict[str, Any]]):
 
 
 def judge_early(document: dict[str, Any], answer: str, *, among: int) -> None:
-    """Start judging the answer of a document, if there is a judge who may begin early.
-
-    ``among`` is how many answers there will be in all.
-    """
+    """Start judging the answer of a document, if there is a judge who may begin early."""
     try:
         run = current_run(document["task"])
         if run.judge is None or not run.judge.early:
             return
-        read = model_answer(
-            answer, document["task"], generation=getattr(answer, "generation", None)
-        )
+        generation = getattr(answer, "generation", None)
+        read = model_answer(answer, document["task"], generation=generation)
         if not read.failure:
-            run.judge.submit_early(
-                item_of(document, read.text), partial(_all_like, run, read.text, among)
-            )
+            alike = partial(_all_like, run, read.text, among)
+            run.judge.submit_early(item_of(document, read.text), alike)
     except Exception as error:  # scoring will raise it again; generation must go on
         _log.warning("judging while captions are made failed (%s: %s)", type(error).__name__, error)
 

@@ -42,10 +42,7 @@ def count_heard(items: Sequence[str]) -> int | str:
 
 
 def count_flags(items: Sequence[Sequence[str] | None]) -> dict[str, Any] | None:
-    """Count the answers with flags (``answers``) and each flag (``flags``, the most common first).
-
-    An answer may have several. Returns None where no model reports flags.
-    """
+    """Count the answers with flags, and each flag, the commonest first; None without a report."""
     reported = [item for item in items if item is not None]
     if not reported:
         return None

@@ -12,7 +12,7 @@ the document's own id, reference and answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any
@@ -23,22 +23,15 @@ from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 
 
 class PlacedAnswer(str):
-    """A model's answer with its place among all answers of the task.
-
-    Its characters are those that are scored.
-
-    Attributes:
-        read: what is scored of it, or why there is nothing to score.
-        prefetch: all answers of the task on this rank.
-        place: index of this one among them.
-    """
+    """What is scored of a model's answer, with its place among all answers of the task."""
 
     read: ModelAnswer
+    """What is scored of it, or why there is nothing to score."""
     prefetch: Prefetch
+    """All answers of the task on this rank."""
     place: int
 
     def __new__(cls, text: str, read: ModelAnswer, prefetch: Prefetch, place: int) -> PlacedAnswer:
-        """Return ``text`` with its place."""
         answer = super().__new__(cls, text)
         answer.read, answer.prefetch, answer.place = read, prefetch, place
         return answer
@@ -64,24 +57,19 @@ class Prefetch:
     def __init__(
         self,
         answers: Sequence[ModelAnswer],
-        documents: Sequence[dict[str, Any]] = (),
+        documents: Iterable[dict[str, Any]] = (),
         *,
         stride: int = 1,
     ) -> None:
-        self._answers = answers
-        self._documents = list(documents)
+        self._answers, self._documents, self._stride = answers, list(documents), stride
         self._index = {doc["video_id"]: i for i, doc in enumerate(self._documents)}
-        self._stride = stride
         self._first: tuple[int, int] | None = None  # a place, and where place 0 is if it is right
         self._settled = False
         self._asked: dict[JudgeItem, Future[Judgment]] = {}
         self._lock = Lock()
 
     def judgment(self, document: dict[str, Any], answer: PlacedAnswer, judge: Judge) -> Judgment:
-        """Return the judgment of a document's answer, asking for the others' meanwhile.
-
-        A failed answer is not asked about.
-        """
+        """Return the judgment of a document's answer, asking for the others' meanwhile."""
         if answer.read.failure:
             return Judgment(document["video_id"], failure=answer.read.failure)
         mine = item_of(document, answer.read.text)
@@ -94,15 +82,13 @@ class Prefetch:
         return self._asked[mine].result()
 
     def _others(self, document: dict[str, Any], place: int, judge: Judge) -> list[JudgeItem]:
-        """Return all items once two documents agree where place 0 is, else nothing.
-
-        The first document is enough for the estimate of what judging will take, which comes before
-        any request: in another order the sum would be much the same.
-        """
+        """Return all items once two documents agree where place 0 is, else nothing."""
         if document["video_id"] not in self._index:
             return []
         origin = self._index[document["video_id"]] - place * self._stride
         if self._first is None:
+            # Enough for the estimate of what judging will take, which comes before any request: in
+            # another order the sum would be much the same.
             self._first = (place, origin)
             judge.announce(self._items(origin))
         elif place != self._first[0] and not self._settled:
@@ -144,7 +130,7 @@ class PrefetchFilter:
         """Take no options; lmms-eval may pass some."""
 
     def apply(
-        self, resps: Sequence[Sequence[Any]], docs: Sequence[dict[str, Any]]
+        self, resps: Sequence[Sequence[Any]], docs: Iterable[dict[str, Any]]
     ) -> list[PlacedAnswer]:
         """Return one :class:`PlacedAnswer` per list of responses, in order."""
         documents = list(docs)
