@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _STATES = ("present", "gone", "broken", "missing")
 _NAMED = 10
+_MOST_WORKERS = 64
 _CODES = """\
 exit code: 0 all is there; 2 bad input; 3 something is missing, and the report says what;
 130 stopped by Ctrl-C. The report goes to stdout, all else to stderr.
@@ -54,35 +55,32 @@ examples:
 
 def add_parsers(subparsers: Any) -> None:
     """Add ``prepare`` and ``status`` to the console script's ``subparsers``."""
-    get, tell = "get annotations, prompts and clips", "say what of the data is there"
-    parser = add_command(subparsers, "prepare", _run, summary=get, epilog=_PREPARE)
-    source = parser.add_mutually_exclusive_group()
     links = "take links from a CSV file with the columns video_id and url"
-    source.add_argument("--map", type=Path, metavar="FILE", help=links)
     clips = "take clips named <video_id>.mp4 from a zip or tar file instead of downloading them"
-    source.add_argument("--from-archive", type=Path, metavar="FILE", help=clips)
-    parser.add_argument("--retry", action="store_true", help="ask dead links again")
-    status = add_command(subparsers, "status", _run, summary=tell, epilog=_STATUS)
-    status.set_defaults(map=None, from_archive=None, retry=False)
     home = "folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)"
     videos = "folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)"
     first, at_once = "only the first N clips", "clips at once (default: 4)"
-    for each, name in ((parser, "prepare"), (status, "status")):
-        each.add_argument("--home", type=Path, metavar="DIR", help=home)
-        each.add_argument("--videos", type=Path, metavar="DIR", help=videos)
-        each.add_argument("--limit", type=_number(1, 1_000_000), metavar="N", help=first)
-        each.add_argument("--workers", type=_number(1, 64), default=4, metavar="N", help=at_once)
-        each.set_defaults(command=name)
+    for name, summary, epilog in (
+        ("prepare", "get annotations, prompts and clips", _PREPARE),
+        ("status", "say what of the data is there", _STATUS),
+    ):
+        parser = add_command(subparsers, name, _run, summary=summary, epilog=epilog)
+        parser.set_defaults(command=name, map=None, from_archive=None, retry=False)
+        if name == "prepare":
+            source = parser.add_mutually_exclusive_group()
+            source.add_argument("--map", type=Path, metavar="FILE", help=links)
+            source.add_argument("--from-archive", type=Path, metavar="FILE", help=clips)
+            parser.add_argument("--retry", action="store_true", help="ask dead links again")
+        parser.add_argument("--home", type=Path, metavar="DIR", help=home)
+        parser.add_argument("--videos", type=Path, metavar="DIR", help=videos)
+        parser.add_argument("--limit", type=_count, metavar="N", help=first)
+        parser.add_argument("--workers", type=_count, default=4, metavar="N", help=at_once)
 
 
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is not between {least} and {most}")
-        return value
-
-    return number
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -123,7 +121,7 @@ def _request(args: argparse.Namespace) -> Request:
         limit=args.limit,
         mapping=args.map,
         archive=args.from_archive,
-        workers=args.workers,
+        workers=min(args.workers, _MOST_WORKERS),
         retry=args.retry,
     )
 
@@ -180,7 +178,7 @@ def as_object(report: Report) -> dict[str, Any]:
             "taken": len(taken.done),
             "present": len(taken.there),
             "refused": [{"name": name, "reason": reason} for name, reason in taken.refused],
-            "refused_count": taken.refused_count,
+            "refused_count": len(taken.refused),
             "unknown": taken.unknown,
             "cut": taken.cut,
         },
@@ -192,7 +190,8 @@ def as_object(report: Report) -> dict[str, Any]:
 def as_lines(report: Report) -> list[str]:
     """Return the report in lines, the most important of what is wrong by name."""
     told = as_object(report)
-    counts, faults = told["coverage"], [file["fault"] for file in told["files"] if file["fault"]]
+    counts, links, taken = told["coverage"], told["links"], told["archive"]
+    faults = [file["fault"] for file in told["files"] if file["fault"]]
     lines = [
         f"home    {told['home']}",
         f"videos  {told['videos']}",
@@ -200,31 +199,32 @@ def as_lines(report: Report) -> list[str]:
         f"clips   {counts['present']} of {counts['wanted']} present, {counts['gone']} gone, "
         f"{counts['broken']} broken, {counts['missing']} missing",
     ]
-    if links := told["links"]:
+    if links:
         columns = f"column {links['link_column']!r}, by the ids in column {links['id_column']!r}"
         lines.append(f"links   {links['links']}: {columns}")
-    if taken := told["archive"]:
+    if taken:
         lines.append(
             f"archive {taken['taken']} clips taken, {taken['present']} were there, "
             f"{taken['refused_count']} members refused, {taken['unknown']} other files"
         )
-        lines += [f"  {shown(r['name'])}: {shown(r['reason'])}" for r in taken["refused"][:_NAMED]]
-        if taken["cut"]:
-            lines.append(f"  it was not read to its end: {taken['cut']}")
-    lines += ["", "tasks that can run in full:" if report.tasks else "no task can run"]
-    width = max(map(len, report.tasks), default=0)
-    for task, of in told["tasks"].items():
-        full = "yes" if of["complete"] else "no "
-        lines.append(f"  {task:{width}}  {full}  {of['present']}/{of['wanted']}")
-    lines += ["", *faults] if faults else []
+        lines += [f"        it was not read to its end: {taken['cut']}"] if taken["cut"] else []
+    refused = [(each["name"], each["reason"]) for each in taken["refused"]] if taken else []
+    sections = {
+        "tasks that can run in full": [
+            (task, f"{'yes' if of['complete'] else 'no'}, {of['present']}/{of['wanted']}")
+            for task, of in told["tasks"].items()
+        ],
+        "files": [(fault, "") for fault in faults],
+        "refused": refused,
+    }
     for state in _STATES[1:]:
-        found = [i for i, clip in told["clips"].items() if clip["state"] == state]
-        lines += ["", f"{state}:"] if found else []
-        for video_id in found[:_NAMED]:
-            reason = shown(told["clips"][video_id]["reason"])
-            lines.append(f"  {shown(video_id)}{': ' if reason else ''}{reason}")
-        if len(found) > _NAMED:
-            lines.append(f"  and {len(found) - _NAMED} more (--json names all)")
+        found = [(i, clip["reason"]) for i, clip in told["clips"].items() if clip["state"] == state]
+        sections[state] = found
+    for title, rows in sections.items():
+        lines += ["", f"{title}:"] if rows else []
+        lines += [f"  {shown(name)}{why and ': '}{shown(why)}" for name, why in rows[:_NAMED]]
+        if len(rows) > _NAMED:
+            lines.append(f"  and {len(rows) - _NAMED} more (--json names all)")
     return lines + [line for note in report.notes for line in ("", note)]
 
 

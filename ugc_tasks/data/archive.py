@@ -42,53 +42,40 @@ _MAX_MEMBERS = 200_000
 _MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: 50,000 of them and more
 _MAX_HEADER = 64 << 10  # bytes of a tar's header, with all that extends it
 _PIECE = 1 << 18
-_NAMED = 1000
-_LONGEST_NAME = 200
 _NO_END = "it is damaged or cut short (it ends without an end mark)"
+_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 @dataclass
 class Taken:
     """What came of an archive: ids that were put in place, and those that were there before.
 
-    ``refused`` has name and reason of the first thousand members not taken, ``unknown`` counts the
-    files that are no wanted clips, ``cut`` says why the archive was not read to its end, if so.
+    ``refused`` has name and reason of each member not taken, ``unknown`` counts the files that are
+    no wanted clips, ``cut`` says why the archive was not read to its end, if so.
     """
 
     done: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
-    refused_count: int = 0
     unknown: int = 0
     example: str = ""
     cut: str | None = None
-
-    def refuse(self, name: str, reason: str) -> None:
-        """Note a member that was not taken."""
-        self.refused_count += 1
-        if len(self.refused) < _NAMED:
-            self.refused.append((_brief(name), reason))
 
 
 class BadArchive(ValueError):
     """An archive, or a member of one, cannot be read on; the message is a clause."""
 
 
-class _Refused(ValueError):
+class _Refused(ClipFault):
     """A member must not be taken."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive, of ``size`` bytes as the archive claims.
-
-    ``fault`` says why it must not be taken, ``alone`` whether damage in it leaves the others whole.
-    """
-
     name: str
-    size: int
-    fault: str | None
-    alone: bool
+    size: int  # as the archive claims
+    fault: str | None  # why it must not be taken
+    alone: bool  # whether damage in it leaves the others whole
     open: Callable[[], IO[bytes]]
 
 
@@ -126,11 +113,12 @@ def take_from_archive(
                 if (count := count + 1) > _MAX_MEMBERS:
                     raise BadArchive(f"it has more than {_MAX_MEMBERS} members")
                 step(member.name)
+                name = ascii(member.name)[1:-1][:200]
                 try:
                     video_id = _clip_in(member, by_name, seen)
                     if video_id is None:
                         taken.unknown += 1
-                        taken.example = taken.example or _brief(member.name.rpartition("/")[2])
+                        taken.example = taken.example or name.rpartition("/")[2]
                     elif video_id in present:
                         taken.there.append(video_id)
                     else:
@@ -142,10 +130,11 @@ def take_from_archive(
                                     written.write(block)
                             admit(clip, video_path(folder, video_id), ledger)
                         taken.done.append(video_id)
-                except (_Refused, NotChecked) as reason:
-                    taken.refuse(member.name, str(reason))
                 except ClipFault as fault:
-                    taken.refuse(member.name, f"it is no clip: {fault}")
+                    of_clip = not isinstance(fault, _Refused | NotChecked)
+                    taken.refused.append(
+                        (name, f"it is no clip: {fault}" if of_clip else f"{fault}")
+                    )
                 if left <= 0:
                     raise BadArchive(f"more than {most_total} bytes come out of it")
         except BadArchive as error:
@@ -156,10 +145,6 @@ def take_from_archive(
         except OSError as error:
             raise DataError(f"{folder}: a clip cannot be written ({error.strerror})") from None
     return taken
-
-
-def _brief(name: str) -> str:
-    return ascii(name)[1:-1][:_LONGEST_NAME]
 
 
 def _clip_in(member: _Member, wanted: Mapping[str, str], seen: set[str]) -> str | None:
@@ -228,10 +213,8 @@ def _zip_members(file: io.BufferedReader) -> Iterator[_Member]:
 
 def _zip_fault(info: zipfile.ZipInfo) -> str | None:
     kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind == stat.S_IFLNK:
-        return "it is a link"
     if kind not in (0, stat.S_IFREG):
-        return "it is a device or a pipe"
+        return "it is a link" if kind == stat.S_IFLNK else "it is a device or a pipe"
     if info.flag_bits & 0x1:
         return "it is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -285,11 +268,9 @@ class _Unpacked:
     """
 
     def __init__(self, file: io.BufferedReader, most: int) -> None:
-        opened: Any = file
-        for magic, kind in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
-            if file.peek(8).startswith(magic):
-                opened = cast("Any", kind)(file)
-        self._plain: IO[bytes] = opened
+        start = file.peek(8)
+        pack = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), None)
+        self._plain: IO[bytes] = pack(file) if pack else file
         self._most, self._position = most, 0
         self.expect_header()
 

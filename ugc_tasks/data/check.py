@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,9 +60,7 @@ class ClipState:
 def admit(temporary: Path, target: Path, ledger: Ledger) -> None:
     """Check a clip, move it to its place in one step, and note both.
 
-    Raises:
-        ClipFault: it is no usable clip. The file at ``target``, if any, is as it was.
-        OSError: it could not be moved.
+    Raises ``ClipFault`` or ``OSError``; the file at ``target``, if any, is then as it was.
     """
     check_clip(temporary)
     with temporary.open("rb") as written:
@@ -111,28 +109,22 @@ def check_clip(path: Path) -> float:
 
 
 def survey(
-    video_ids: Iterable[str],
+    video_ids: Sequence[str],
     folder: Path,
     ledger: Ledger,
     *,
     workers: int,
     step: Callable[[str], None],
 ) -> dict[str, ClipState]:
-    """Return each clip's state; a file that was not checked before, as it is now, is checked.
+    """Return each clip's state; a file that was not checked before, as it is now, is checked."""
 
-    ``step`` is called with each id when it is through.
-    """
-
-    def look(video_id: str) -> tuple[str, ClipState]:
+    def look(video_id: str) -> ClipState:
         state = _state(video_id, clip_file(folder, video_id), ledger)
         step(video_id)
-        return video_id, state
+        return state
 
-    pool = ThreadPoolExecutor(workers)
-    try:
-        return dict(pool.map(look, video_ids))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(workers) as pool:
+        return dict(zip(video_ids, pool.map(look, video_ids), strict=True))
 
 
 def _state(video_id: str, path: Path, ledger: Ledger) -> ClipState:
@@ -158,8 +150,15 @@ def _check(container: InputContainer, give_up: float) -> float:
     picture = _picture(container)
     if max(picture.codec_context.width, picture.codec_context.height) > _MAX_SIDE:
         raise ClipFault(f"its picture is larger than {_MAX_SIDE} pixels a side")
-    own = picture.duration is not None  # the picture's own length, or else the whole file's
-    seconds, start = _length(container, picture)
+    # The picture's own length, or else the whole file's, if one is stated.
+    own = picture.duration is not None and picture.time_base is not None
+    seconds, start = None, (container.start_time or 0) / av.time_base
+    if picture.duration is not None and picture.time_base is not None:
+        seconds = _plausible(float(picture.duration * picture.time_base))
+        if picture.start_time is not None:
+            start = float(picture.start_time * picture.time_base)
+    elif container.duration is not None:
+        seconds = _plausible(container.duration / av.time_base)
     if next(_frames(container, picture, give_up), None) is None:
         raise ClipFault("its picture does not decode")
     if seconds is not None:
@@ -230,20 +229,6 @@ def _end(frame: VideoFrame) -> float:
     """Return when a picture is no longer shown, in seconds; the last may be shown for long."""
     shown = frame.duration * frame.time_base if frame.duration and frame.time_base else 0
     return (frame.time or 0.0) + float(shown)
-
-
-def _length(container: InputContainer, picture: VideoStream) -> tuple[float | None, float]:
-    """Return the length that the file states, None where it states none, and when it begins."""
-    import av
-
-    start = (container.start_time or 0) / av.time_base
-    if picture.duration is not None and picture.time_base is not None:
-        if picture.start_time is not None:
-            start = float(picture.start_time * picture.time_base)
-        return _plausible(float(picture.duration * picture.time_base)), start
-    if container.duration is not None:
-        return _plausible(container.duration / av.time_base), start
-    return None, start
 
 
 def _plausible(seconds: float) -> float:

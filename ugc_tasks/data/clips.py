@@ -62,18 +62,15 @@ def fetch_clips(
 
     Args:
         links: by ``video_id``.
-        extractors: what yt-dlp may use.
         workers: downloads at once.
         step: called with each id when it is through.
         controls: links to clips that came in earlier runs.
         pause_s: first pause in seconds before trying again; it doubles.
 
-    Raises:
-        DataError: nothing can be written to ``folder``.
-        KeyboardInterrupt: the user stopped it; what came so far is in place.
+    Raises ``DataError`` where nothing can be written to ``folder``. After a ``KeyboardInterrupt``,
+    what came so far is in place.
     """
     fetched, stop = Fetched(), threading.Event()
-
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:
         get = partial(_get, scratch=scratch, ledger=ledger, extractors=extractors, stop=stop)
         sites = {
@@ -125,7 +122,7 @@ def _get(
     extractors: tuple[str, ...],
     stop: threading.Event,
 ) -> NoClip | None:
-    """Get the clip of a link, to ``target`` if there is one; return why there is none."""
+    """Get the clip of a link, to ``target`` if one is given; return why there is no clip."""
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as own:
             found = download_clip(link, Path(own), extractors=extractors, stop=stop)
@@ -155,12 +152,9 @@ def _insist(
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """Give a folder beside the clips for files that are not yet known to be clips.
+    """Give a folder beside the clips for files that are not yet known to be; raises ``DataError``.
 
     One that a killed run left behind a day ago or more is removed.
-
-    Raises:
-        DataError: nothing can be written there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,13 +178,7 @@ def _site_of(link: str) -> str:
 
 
 class _Site:
-    """One site during one run, believed until it has refused too often.
-
-    Attributes:
-        closed: set when it is not to be asked any further; ``gave_up`` then says why.
-        controls: links that have given a clip.
-        verdicts: how many there were so far.
-    """
+    """One site during one run, believed until it has refused too often."""
 
     def __init__(
         self,
@@ -200,9 +188,9 @@ class _Site:
         ledger: Ledger,
         fetched: Fetched,
     ) -> None:
-        self.closed = threading.Event()
+        self.closed = threading.Event()  # it is not to be asked any further
         self.gave_up: str | None = None
-        self.controls: list[str] = []
+        self.controls: list[str] = []  # links that have given a clip
         self.verdicts = 0
         self._name, self._get, self._links = name, get, links
         self._ledger, self._fetched = ledger, fetched

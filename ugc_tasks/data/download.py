@@ -25,7 +25,7 @@ from ugc_tasks.data.check import MAX_CLIP_BYTES
 TIKTOK = ("tiktok", "vm.tiktok")
 ANY_HOST = (*TIKTOK, "generic", "html5")
 
-_MAX_PAGE_BYTES = 16 << 20
+_PAGES_BYTES = 16 << 20  # beside the clip itself
 _PARAMETERS: dict[str, Any] = {
     # One file with picture and sound: nothing has to be merged. H.264 is what every reader knows.
     "format": "b[ext=mp4][vcodec~='^(h264|avc)']/b[ext=mp4]/b",
@@ -36,18 +36,13 @@ _PARAMETERS: dict[str, Any] = {
     "fragment_retries": 0,
     "extractor_retries": 0,
     "skip_unavailable_fragments": False,
-    "continuedl": False,
     "nopart": True,
     "cachedir": False,
     "updatetime": False,
     "fixup": "never",
-    "postprocessors": [],
-    "external_downloader": {},
     "hls_prefer_native": True,
     "js_runtimes": {},
-    "usenetrc": False,
     "quiet": True,
-    "no_warnings": True,
     "noprogress": True,
     "color": "never",
     # What it logs comes as an exception, too.
@@ -60,19 +55,17 @@ Kind = Literal["gone", "refused", "broken", "failed"]
 ``broken``: what is there is no clip. ``failed``: this time."""
 
 _STATUS: dict[int, Kind] = {404: "gone", 410: "gone", 451: "refused"}
-_TOLD: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("gone", re.compile(r"do not have permission to view|(post|account|video) is private", re.I)),
-    ("gone", re.compile(r"video (has been|was) (removed|deleted)|no longer available", re.I)),
-    # What TikTok answers for a deleted video as well as for one that it keeps from a region or
-    # an address, or from whoever is not logged in.
-    ("refused", re.compile(r"IP address is blocked|video not available", re.I)),
-    ("refused", re.compile(r"not available (in|from) your|geo.?restrict", re.I)),
-    ("refused", re.compile(r"log ?in|comfortable for some audiences", re.I)),
-    # A site that limits requests answers so, too.
-    ("refused", re.compile(r"Did not get any data|No video formats found", re.I)),
-    ("broken", re.compile(r"format is not available|DRM protected", re.I)),
-    ("broken", re.compile(r"No suitable extractor|unusual and will be skipped", re.I)),
-)
+_TOLD: dict[Kind, str] = {
+    "gone": r"do not have permission to view|(post|account|video) is private"
+    r"|video (has been|was) (removed|deleted)|no longer available",
+    # What TikTok answers for a deleted video as well as for one that it keeps from a region or an
+    # address, or from whoever is not logged in; and what a site that limits requests answers.
+    "refused": r"IP address is blocked|video not available|not available (in|from) your"
+    r"|geo.?restrict|log ?in|comfortable for some audiences"
+    r"|Did not get any data|No video formats found",
+    "broken": r"format is not available|DRM protected"
+    r"|No suitable extractor|unusual and will be skipped",
+}
 """Failures by yt-dlp's messages; any other message counts as a failure of this time only."""
 
 
@@ -105,13 +98,11 @@ def download_clip(
         link: an http or https address: of a page that yt-dlp knows, or of a video file.
         folder: an empty folder for this clip alone.
         extractors: ``TIKTOK`` or ``ANY_HOST``.
-        stop: set by another thread to give up.
+        stop: set by another thread to give up; that raises ``Stopped``.
         most_bytes, total_s: more than that in all is refused.
         socket_s: how long the server may be silent.
 
-    Raises:
-        NoClip: there is no clip, or it could not be had.
-        Stopped: ``stop`` was set.
+    Raises ``NoClip`` where there is no clip, or it could not be had.
     """
     from yt_dlp.globals import plugin_dirs
 
@@ -146,7 +137,7 @@ class _Guard:
     def __init__(self, stop: threading.Event, most_bytes: int, give_up: float) -> None:
         self.status: int | None = None
         self._stop = stop
-        self._left = most_bytes + _MAX_PAGE_BYTES
+        self._left = most_bytes + _PAGES_BYTES
         self._give_up = give_up
 
     def around(self, urlopen: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -166,17 +157,11 @@ class _Guard:
         return guarded
 
     def _read(self, read: Callable[[int], bytes], size: int | None = None) -> bytes:
-        if size is not None and size >= 0:
-            block = read(size)
-            self._check(len(block))
-            return block
-        page = bytearray()
-        while block := read(1 << 16):
-            self._check(len(block))
-            page += block
-            if len(page) > _MAX_PAGE_BYTES:
-                raise NoClip("broken", "the page does not end")
-        return bytes(page)
+        if size is None or size < 0:  # a page, whole
+            return b"".join(iter(lambda: self._read(read, 1 << 16), b""))
+        block = read(size)
+        self._check(len(block))
+        return block
 
     def _check(self, read: int) -> None:
         if self._stop.is_set():
@@ -197,4 +182,5 @@ def _verdict(error: DownloadError, status: int | None) -> NoClip:
     # On one line, without its prefixes and its advice.
     said = re.sub(r"^(ERROR: )?(\[[^\]]*\] )?([\w?=&.-]+: )?", "", " ".join(str(error).split()))
     said = re.sub(r"(; please report|\(caused by| Use --| See +https?:).*", "", said)[:160].strip()
-    return NoClip(next((kind for kind, told in _TOLD if told.search(said)), "failed"), said)
+    kinds = (kind for kind, told in _TOLD.items() if re.search(told, said, re.I))
+    return NoClip(next(kinds, "failed"), said)

@@ -26,7 +26,6 @@ CONNECT_S = 2.4
 
 _SILENCE_S = 10.0
 _TOTAL_S = 60.0
-_TRIES = 4
 _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}
 
 
@@ -42,11 +41,8 @@ def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float
     """Return the body at ``url``. Redirects are followed, but not from https to http.
 
     ``token`` is sent as a bearer token, to this host only. 429, 5xx and broken connections are
-    tried again, four times in all, first after ``backoff`` seconds.
-
-    Raises:
-        NoConnection: the server cannot be reached, does not answer, or takes too long.
-        FetchError: the server refuses, or the body is larger than ``most_bytes``.
+    tried again, four times in all, first after ``backoff`` seconds. Raises ``FetchError``, also
+    where the body is larger than ``most_bytes``.
     """
     import httpx
     import tenacity
@@ -59,7 +55,7 @@ def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float
     give_up = time.monotonic() + _TOTAL_S
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worth_another_try),
-        stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_after_delay(_TOTAL_S),
+        stop=tenacity.stop_after_attempt(4) | tenacity.stop_after_delay(_TOTAL_S),
         wait=tenacity.wait_random_exponential(multiplier=backoff, max=10.0),
         reraise=True,
     )
@@ -126,8 +122,7 @@ def unreachable(urls: Iterable[str]) -> dict[str, str]:
     for thread in threads.values():
         thread.join(max(0.0, give_up - time.monotonic()))
     late = f"no answer within {CONNECT_S:g} s"
-    known = {url: found.get(url, late) for url in threads}
-    return {url: _no_connection(url, why) for url, why in known.items() if why is not None}
+    return {url: _no_connection(url, why) for url in threads if (why := found.get(url, late))}
 
 
 def _refusal(url: str) -> str | None:

@@ -84,21 +84,15 @@ def clip_file(folder: Path, video_id: str) -> Path:
 
 def find_videos(folder: Path, video_ids: Iterable[str]) -> Coverage:
     """Look for clips; an empty file counts as missing, as an interrupted copy leaves one."""
-    present: list[str] = []
-    missing: list[str] = []
+    there: dict[bool, list[str]] = {True: [], False: []}
     for video_id in video_ids:
         path = clip_file(folder, video_id)
-        there = path.is_file() and path.stat().st_size > 0
-        (present if there else missing).append(video_id)
-    return Coverage(folder, tuple(present), tuple(missing))
+        there[path.is_file() and path.stat().st_size > 0].append(video_id)
+    return Coverage(folder, tuple(there[True]), tuple(there[False]))
 
 
 def require_videos(coverage: Coverage, *, allow_partial: bool) -> None:
-    """Stop a run that lacks clips, before it costs anything.
-
-    Raises:
-        DataError: clips are missing and that is not allowed, or there is none at all.
-    """
+    """Raise ``DataError`` where clips are missing and may not be, or there is none at all."""
     if not coverage.missing or (allow_partial and coverage.present):
         return
     example = way_out = ""

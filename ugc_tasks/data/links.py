@@ -36,11 +36,8 @@ def links_from_map(path: Path, known: Collection[str]) -> Links:
     """Read a user's table: CSV, or JSON with the same names; further columns are ignored.
 
     Any http or https link counts. Clips that are not ``known`` are passed over, and so are those
-    without a link.
-
-    Raises:
-        DataError: the file is another kind of table, holds something else than links, has two links
-            for a clip, or none for a known clip.
+    without a link. ``DataError``: it is another kind of table, holds something else than links, has
+    two for a clip, or none for a known clip.
     """
     try:
         values = read_values(path)
@@ -74,10 +71,8 @@ def links_from_dataset(meta: Path, known: Collection[str]) -> Links:
 
     The names of its columns were not known when this was written, so the two are taken that have an
     id and a link side by side most often. The dataset's other file is a list of links without ids.
-    It is not read: nothing says that its order is that of the clips.
-
-    Raises:
-        DataError: the table does not say which link is which clip's.
+    It is not read: nothing says that its order is that of the clips. ``DataError``: the table does
+    not say which link is which clip's.
     """
     known = frozenset(known)
     found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -22,39 +21,30 @@ from ugc_tasks.data.questions import clip_ids
 Progress = Callable[[str, int | None], AbstractContextManager[Callable[[str], None]]]
 """Opens a progress bar, given what is done and how often; gives what to call at each step."""
 
-_MOST_FREE_BYTES = 8 << 30
 _HOSTS = 16
 """So many are tried before the downloads; where none can be reached, there is no network."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to prepare, and where."""
+    """What to prepare, and where; ``videos`` is the folder of clips."""
 
-    tasks: Mapping[str, str]
-    """The annotation file of each task, by the task's name."""
-    root: Path
-    """Folder of annotations, prompts and the ledger."""
+    tasks: Mapping[str, str]  # the annotation file of each task, by the task's name
+    root: Path  # folder of annotations, prompts and the ledger
     videos: Path
-    ours: bool
-    """Whether ``root`` is the cache folder, where wrong files may be replaced."""
-    limit: int | None = None
-    """So many clips, the first ones; None for all."""
-    mapping: Path | None = None
-    """The user's own table of links."""
-    archive: Path | None = None
-    """A file to take clips from instead of downloading them."""
+    ours: bool  # whether ``root`` is the cache folder, where wrong files may be replaced
+    limit: int | None = None  # so many clips, the first ones
+    mapping: Path | None = None  # the user's own table of links
+    archive: Path | None = None  # a file to take clips from instead of downloading them
     workers: int = 4
-    retry: bool = False
-    """Whether dead links are asked again."""
+    retry: bool = False  # whether dead links are asked again
 
 
 def prepare(request: Request, progress: Progress) -> Report:
     """Get what is missing: annotations and prompts, then clips. Run again, it goes on.
 
-    Raises:
-        DataError: not one annotation file could be had, or a file that the user named is unusable.
-        KeyboardInterrupt: the user stopped it; what came so far is in place.
+    ``DataError``: not one annotation file could be had, or a file that the user named is unusable.
+    After a ``KeyboardInterrupt``, what came so far is in place.
     """
     request.root.mkdir(parents=True, exist_ok=True)
     with progress("files", len(FILES)) as step:
@@ -78,11 +68,7 @@ def prepare(request: Request, progress: Progress) -> Report:
 
 
 def status(request: Request, progress: Progress) -> Report:
-    """Say what is there; nothing is asked of anybody. Files not checked before are checked.
-
-    Raises:
-        DataError: an annotation file is not one.
-    """
+    """Say what is there; nothing is asked of anybody. Files not checked before are checked."""
     files = [
         Collected(name, file.source, None if file.is_at(path) else _why_not(path))
         for name, file in FILES.items()
@@ -137,7 +123,7 @@ class Report:
         The dataset's table serves to find links, and is not missed where the clips are there.
         """
         clips = self.present().issuperset(self.wanted)
-        whole = self.taken is None or (self.taken.cut is None and not self.taken.refused_count)
+        whole = self.taken is None or (self.taken.cut is None and not self.taken.refused)
         faults = [file for file in self.files if file.fault and file.name != META]
         return clips and whole and bool(self.tasks) and not faults
 
@@ -197,20 +183,16 @@ class Report:
             self.notes.append(f"the downloads were given up: {self.fetched.gave_up}")
 
     def _can_download(self, links: Mapping[str, str]) -> bool:
-        """Note what stands in the way of downloads; False where none can be made."""
-        folder, notes = self.request.videos, self.notes
-        if offline():
-            notes.append(f"HF_HUB_OFFLINE is set: {len(links)} clips were not downloaded")
-            return False
+        """Tell whether the network can be asked; note what stands in the way."""
         hosts = sorted({urljoin(link, "/") for link in links.values()})[:_HOSTS]
-        if len(away := unreachable(hosts)) == len(hosts):
-            notes.append(f"{len(links)} clips were not downloaded: {away[hosts[0]]}")
-            return False
-        folder.mkdir(parents=True, exist_ok=True)
-        room = min(_MOST_FREE_BYTES, len(links) * (8 << 20))  # a clip has about 2 to 8 MB
-        if (free := shutil.disk_usage(folder).free) < room:
-            notes.append(f"{folder} has only {free >> 20} MiB left for {len(links)} clips")
-        return True
+        if offline():
+            why = "HF_HUB_OFFLINE is set"
+        elif len(away := unreachable(hosts)) == len(hosts):
+            why = away[hosts[0]]
+        else:
+            return True
+        self.notes.append(f"{len(links)} clips were not downloaded: {why}")
+        return False
 
     def explain(self) -> None:
         """Say of each missing clip why, as far as this run knows."""

@@ -13,6 +13,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -43,30 +44,21 @@ class PublishedFile:
 
     name: str
     origin: Literal["hub", "github"]
-    source: str
-    """Repository and commit, as ``repo@commit``."""
-    path: str
-    """On the server: its own, or that of the script it is a constant of."""
-    sha256: str
-    """Empty for the one file of which none is known."""
+    source: str  # ``repo@commit``
+    path: str  # on the server: its own, or that of the script it is a constant of
+    sha256: str  # empty for the one file of which none is known
     script_sha256: str = ""
 
     @property
     def server(self) -> str:
-        """Address of the server that has it."""
         variable, usual = _SERVERS[self.origin]
         return (os.environ.get(variable, "").strip() or usual).rstrip("/")
 
     def is_at(self, path: Path) -> bool:
-        """Tell whether a file is this one, byte for byte; False where it cannot be read.
-
-        Without a known digest, any file at that place is taken for it.
-        """
-        try:
-            with path.open("rb") as file:
-                return self.sha256 in ("", hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError:
-            return False
+        """Tell whether a file is this one, byte for byte; without a known digest, any file is."""
+        with suppress(OSError), path.open("rb") as file:
+            return self.sha256 in ("", hashlib.file_digest(file, "sha256").hexdigest())
+        return False
 
 
 @dataclass(frozen=True)
@@ -108,10 +100,7 @@ def annotation(name: str, home: Home) -> Annotation:
     """Return an annotation file: the user's own in ``home.root``, or else the published one.
 
     The published file is taken from ``home.cache`` if it is there with the right digest, else from
-    the cache of the Hub's own client, else downloaded into ``home.cache``.
-
-    Raises:
-        DataError: the file cannot be had.
+    the cache of the Hub's own client, else downloaded into ``home.cache``; raises ``DataError``.
     """
     if home.root is not None and (own := home.root / name).is_file():
         return Annotation(own, "local")
@@ -126,8 +115,7 @@ def annotation(name: str, home: Home) -> Annotation:
 def official_text(name: str, *, home: Path | None, cache: Path) -> str:
     """Return one of the authors' long prompts: from ``home/prompts``, else as an annotation is.
 
-    Raises:
-        DataError: there is no such prompt, it cannot be had, or the user's own copy is another.
+    ``DataError``: there is no such prompt, it cannot be had, or the user's own copy is another.
     """
     file = FILES.get(f"prompts/{name}.txt")
     if file is None:
@@ -155,15 +143,16 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[C
     for file in FILES.values():
         step(file.name)
         target, fault = root / file.name, None
-        try:
-            if target.exists() and not replace and not file.is_at(target):
-                raise DataError(
-                    f"{target} is not the published file (its SHA-256 is not {file.sha256}): move "
-                    "it away to have the published one fetched"
-                )
-            _obtain(file, root, away)
-        except DataError as error:
-            fault = str(error)
+        if target.exists() and not replace and not file.is_at(target):
+            fault = (
+                f"{target} is not the published file (its SHA-256 is not {file.sha256}): move it "
+                "away to have the published one fetched"
+            )
+        else:
+            try:
+                _obtain(file, root, away)
+            except DataError as error:
+                fault = str(error)
         done.append(Collected(file.name, file.source, fault))
     return done
 
@@ -176,7 +165,7 @@ def offline() -> bool:
 def _obtain(file: PublishedFile, folder: Path, away: dict[str, str] | None = None) -> Path:
     """Return the file in ``folder``, put there if need be; raises ``DataError``.
 
-    ``away`` has the servers that are not to be asked, and why. It gets one more if need be.
+    ``away`` has the servers that are not to be asked, and why; it may get one more.
     """
     target = folder / file.name
     if file.is_at(target):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ugc_tasks.common.display import storable
 from ugc_tasks.common.files import DataError, kind, read_values, rows_of
 
 MAX_OCR_CHARS = 4096
@@ -27,26 +28,20 @@ _MEDIA = frozenset(
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked of each clip of a task.
-
-    Attributes:
-        question: asked of every clip, without options.
-        references: what an answer is compared with, by ``video_id`` in the file's order: a text,
-            one of the clip's options, or a list of texts (OCR).
-        sha256: digest of question, ids and references as published, whatever the file's layout.
-        options: what a choice question offers, by ``video_id``, in the order of their letters.
-    """
+    """What is asked of each clip of a task."""
 
     question: str
+    """Asked of every clip, without options."""
     references: Mapping[str, Any]
+    """What an answer is compared with, by ``video_id`` in the file's order: a text, one of the
+    clip's options, or a list of texts (OCR)."""
     sha256: str
+    """Digest of question, ids and references as published, whatever the file's layout."""
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a choice question offers, by ``video_id``, in the order of their letters."""
 
     def document(self, video_id: str) -> dict[str, Any]:
-        """Return the part of lmms-eval's document that the annotations give.
-
-        The options stand lettered under the question, a line each.
-        """
+        """Return lmms-eval's document: the options stand lettered under the question."""
         options = self.options.get(video_id, ())
         lines = (f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
         return {
@@ -129,9 +124,9 @@ def clip_rows(path: Path, values: list[Any]) -> Iterator[tuple[str, str, dict[st
 
 
 def clip_id(value: object) -> str | None:
-    """Return the id that people write as ``ID``, ``ID.mp4``, ``/path/ID.MP4`` or ``C:\\ID.mp4``.
+    """Return the id that people write as ``ID``, ``ID.mp4`` or ``/path/ID.MP4``, else None.
 
-    None where the value is no such text. Only the last part is taken: no path gets past here.
+    Only the last part is taken: no path gets past here.
     """
     if not isinstance(value, str) or len(value) > _MAX_PATH:
         return None
@@ -179,13 +174,7 @@ def _is_text(value: Any) -> TypeGuard[str]:
 
     JSON can spell half of a surrogate pair, which no judge can be sent and no file can hold.
     """
-    if not isinstance(value, str) or not value.strip():
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and bool(value.strip()) and storable(value) == value
 
 
 def _options(where: str, sample: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -303,23 +301,6 @@ def test_of_each_clip_that_did_not_come_it_is_said_why(
     }
     assert report["links"]["conflicts"] == [IDS[2]]
     assert report["notes"] == ["the downloads were given up: 20 downloads in a row failed"]
-
-
-def test_a_disk_without_room_for_the_clips_is_told(
-    *,
-    run: Run,
-    downloads: list[dict[str, Any]],
-    links: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    usage = SimpleNamespace(free=39 << 20)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
-    notes = run("prepare", "--map", links, "--json")[1]["notes"]
-    assert f"{tmp_path / 'cache' / 'videos'} has only 39 MiB left for 5 clips" in notes
-    usage.free = 40 << 20
-    notes = run("prepare", "--map", links, "--json")[1]["notes"]
-    assert not any("has only" in note for note in notes)
 
 
 def test_an_archive_that_was_not_taken_whole_is_a_partial_result_though_every_clip_is_there(
