@@ -14,13 +14,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, cast
 
-from ugc_models.decoding.messages import BrokenMessage, receive
+from ugc_models.decoding.worker import BrokenMessage, receive
 from ugc_models.media.clip import Clip
 from ugc_models.media.limits import Limits, MediaError
 from ugc_models.media.sampling import Sampling
@@ -70,9 +71,8 @@ class DecodePool:
     ) -> Clip:
         """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
 
-        Raises:
-            MediaError: there is no clip in it, or its worker died of it.
-            OutOfMemoryError: it takes more memory than a worker has.
+        Raises ``MediaError`` where there is no clip in it, or its worker died of it, and
+        ``OutOfMemoryError`` where it takes more memory than a worker has.
         """
         question = {
             "path": str(path.absolute()),
@@ -97,22 +97,14 @@ class DecodePool:
         worker = self._idle.get()
         try:
             if worker is None or not worker.alive():
-                worker = self._start()
+                with self._lock:
+                    if self._closed:
+                        raise MediaError("reading was stopped")
+                    worker = _Worker(self._memory)
+                    self._all = {each for each in self._all if each.alive()} | {worker}
             yield worker
         finally:
-            if worker is not None and not worker.alive():
-                with self._lock:
-                    self._all.discard(worker)
-                worker = None
             self._idle.put(worker)
-
-    def _start(self) -> _Worker:
-        with self._lock:
-            if self._closed:
-                raise MediaError("reading was stopped")
-            worker = _Worker(self._memory)
-            self._all.add(worker)
-            return worker
 
 
 class _Worker:
@@ -136,13 +128,8 @@ class _Worker:
 
     def ask(self, question: dict[str, object], seconds: float) -> Clip:
         """Return the clip. A worker that died of it is not used again."""
-        too_slow = threading.Event()
-
-        def stop() -> None:
-            too_slow.set()
-            self._process.kill()
-
-        watch = threading.Timer(seconds, stop)
+        end = time.monotonic() + seconds
+        watch = threading.Timer(seconds, self._process.kill)
         watch.daemon = True
         watch.start()
         try:
@@ -153,10 +140,13 @@ class _Worker:
             raise
         except (BrokenMessage, OSError, ValueError) as error:
             self.stop()
-            if too_slow.is_set():
+            if time.monotonic() >= end:
                 raise MediaError(f"timed out: reading it took more than {seconds:g} s") from error
-            code = self._process.returncode
-            raise MediaError(f"damaged: its decoder {_end(code, error)}") from error
+            code, fate = self._process.returncode, f"gave no answer ({error})"
+            if code < 0:
+                # SIGKILL is also what the kernel ends a process with that takes too much memory.
+                fate = f"was ended by {signal.Signals(-code).name}"
+            raise MediaError(f"damaged: its decoder {fate}") from error
         except BaseException:  # what it still writes would be taken for the next clip
             self.stop()
             raise
@@ -169,11 +159,3 @@ class _Worker:
         for pipe in (self._in, self._out):
             with suppress(OSError, ValueError):
                 pipe.close()
-
-
-def _end(code: int | None, error: Exception) -> str:
-    if code is not None and code < 0:
-        # SIGKILL is also what the kernel ends a process with that takes too much memory.
-        name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
-        return f"was ended by {name}"
-    return f"gave no answer ({error})"

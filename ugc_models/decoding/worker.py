@@ -3,21 +3,36 @@
     python -m ugc_models.decoding.worker
 
 Started by :mod:`ugc_models.decoding.pool`. It imports the media code and nothing else, so that it
-is small and quick to replace.
+is small and quick to replace. It answers with a line of JSON and then a clip's arrays, byte for
+byte. Not pickled: it has read a stranger's file, and a pickle could run code in the main process.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import sys
-from typing import BinaryIO
+from dataclasses import fields
+from typing import Any, BinaryIO
 
-from ugc_models.decoding.messages import send, send_error
-from ugc_models.media.clip import read_clip
+import numpy as np
+from numpy.typing import NDArray
+
+from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.limits import Limits, MediaError, OutOfMemoryError
 from ugc_models.media.sampling import Sampling
+
+_ARRAYS = {"frames": "|u1", "times": "<f8", "sound": "<f4"}
+"""The fields that are arrays, and their type as numpy writes it."""
+_LONGEST_LINE = 1 << 16
+_LARGEST = 2 << 30
+"""Bytes of one array: more than any sampling of a clip gives."""
+
+
+class BrokenMessage(ValueError):
+    """What arrived is no message: the sender ended in the middle, or sent something else."""
 
 
 def main() -> None:
@@ -25,7 +40,8 @@ def main() -> None:
     # Whatever a library prints must not get among the clips.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=1 << 20)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _bound_memory(int(sys.argv[1]))
+    if memory := int(sys.argv[1]):  # bytes of address space; 0 for no bound
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     for line in sys.stdin.buffer:
         try:
             _answer(line, answers)
@@ -54,10 +70,69 @@ def _answer(line: bytes, answers: BinaryIO) -> None:
         send(clip, answers)
 
 
-def _bound_memory(size: int) -> None:
-    """Let this process have so many bytes of address space and no more; 0 for no bound."""
-    if size:
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+def send(clip: Clip, to: BinaryIO) -> None:
+    """Write a clip."""
+    values = {field.name: getattr(clip, field.name) for field in fields(Clip)}
+    arrays = [
+        np.ascontiguousarray(values[name], dtype=kind)
+        for name, kind in _ARRAYS.items()
+        if values[name] is not None
+    ]
+    shapes = {n: None if values[n] is None else list(values[n].shape) for n in _ARRAYS}
+    to.write(json.dumps({"clip": values | shapes}).encode() + b"\n")
+    for array in arrays:
+        to.write(_bytes(array))
+    to.flush()
+
+
+def send_error(error: MediaError, to: BinaryIO) -> None:
+    """Write why there is no clip."""
+    message = {"error": str(error), "memory": isinstance(error, OutOfMemoryError)}
+    to.write(json.dumps(message).encode() + b"\n")
+    to.flush()
+
+
+def receive(source: BinaryIO) -> Clip:
+    """Read a clip from a buffered file.
+
+    Raises:
+        MediaError: the sender has none, and this is why.
+        BrokenMessage: the sender ended, or what it sent is no message.
+    """
+    line = source.readline(_LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise BrokenMessage("the sender ended")
+    try:
+        message = json.loads(line)
+        if "error" not in message:
+            clip = dict(message["clip"])
+            for name, kind in _ARRAYS.items():
+                if clip[name] is not None:
+                    clip[name] = _array(clip[name], np.dtype(kind), source)
+            return Clip(**clip | {"source_size": tuple(clip["source_size"])})
+        kind_of_error = OutOfMemoryError if message["memory"] else MediaError
+        error = kind_of_error(str(message["error"]))
+    except BrokenMessage:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as wrong:
+        raise BrokenMessage(f"not a clip: {wrong}") from wrong
+    raise error
+
+
+def _array(shape: Any, dtype: np.dtype[Any], source: BinaryIO) -> NDArray[Any]:
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise BrokenMessage(f"not a shape: {shape}")
+    if math.prod(shape) * dtype.itemsize > _LARGEST:
+        raise BrokenMessage(f"too large: {shape}")
+    array = np.empty(shape, dtype)
+    if source.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
+        raise BrokenMessage("the sender ended")
+    return array
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    # A view of nothing cannot be cast.
+    return memoryview(array.data).cast("B") if array.size else memoryview(bytearray())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""What is in a tiny checkpoint: tokenizer, processor, configuration and weights of two families.
+"""What is in a tiny checkpoint: tokenizer, processor, configuration and weights.
 
 What decides a prompt's layout (patch and merge size, positions a second, chunks, mel bins, the
-order of special tokens) is as in the real models; only widths and depths are small.
+order of special tokens) is as in the real model; only widths and depths are small. Another family
+of models is another :class:`Family` (the tests have a tiny Qwen3-Omni).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -68,14 +68,18 @@ _TEXT: dict[str, Any] = {
     "max_position_embeddings": _MAX_POSITIONS,
     "tie_word_embeddings": False,
 }
-_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
+ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
+
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Family:
-    """One of the two models.
+    """A family of models, as far as it is not like the others.
 
     Attributes:
+        label: what the checkpoint calls it.
         name: transformers' classes begin with it.
         special_tokens: in the order of the real model.
         marks: the attribute under which the processors of transformers and vLLM look each mark up.
@@ -83,8 +87,10 @@ class Family:
         thinker: entries of the thinker's configuration.
         ids: further ones, whose values are the ids of these tokens.
         pictures: of the image and the video processor, where they are not the class's own.
+        split: splits a tensor of transformers' into those of the published checkpoints.
     """
 
+    label: str
     name: str
     special_tokens: tuple[str, ...]
     marks: Mapping[str, str]
@@ -94,9 +100,11 @@ class Family:
     thinker: Mapping[str, Any]
     ids: Mapping[str, str]
     pictures: Mapping[str, Any] = field(default_factory=dict)
+    split: Callable[[str, Shape], dict[str, Shape]] = lambda name, shape: {name: shape}
 
 
 QWEN2_5 = Family(
+    "qwen2.5-omni",
     "Qwen2_5Omni",
     special_tokens=(
         *(END_OF_TEXT, "<|im_start|>", END_OF_TURN, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"),
@@ -121,7 +129,7 @@ QWEN2_5 = Family(
         "tokens_per_second": 25,
     },
     # Time, height and width: the real [16, 24, 24] at a quarter of the width.
-    text={"rope_parameters": _ROPE | {"mrope_section": [4, 6, 6]}},
+    text={"rope_parameters": ROPE | {"mrope_section": [4, 6, 6]}},
     thinker={
         "architectures": ["Qwen2OmniNaViTThinkerForConditionalGeneration"],
         "position_id_per_seconds": 25,
@@ -133,55 +141,6 @@ QWEN2_5 = Family(
         "vision_token_id": "<|vision_pad|>",
         "pad_token_id": END_OF_TEXT,
     },
-)
-
-QWEN3 = Family(
-    "Qwen3OmniMoe",
-    special_tokens=(
-        *(END_OF_TEXT, "<|im_start|>", END_OF_TURN, "<|object_ref_start|>", "<|box_end|>"),
-        *("<|quad_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"),
-        *("<|image_pad|>", "<|video_pad|>", "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>"),
-    ),
-    marks={
-        "audio_token": "<|audio_pad|>",
-        "image_token": "<|image_pad|>",
-        "video_token": "<|video_pad|>",
-        "audio_bos_token": "<|audio_start|>",
-        "audio_eos_token": "<|audio_end|>",
-        "vision_bos_token": "<|vision_start|>",
-        "vision_eos_token": "<|vision_end|>",
-    },
-    audio={
-        "encoder_attention_heads": 1,
-        "n_window": 50,
-        "n_window_infer": 800,
-        "downsample_hidden_size": 16,
-    },
-    vision={
-        "num_heads": 1,
-        "patch_size": 16,
-        # Two that vLLM reads and transformers does not; 768 are 48 x 48 patches.
-        "image_size": 768,
-        "apply_vit_abs_pos_embed": True,
-        "num_position_embeddings": 2304,
-        "deepstack_visual_indexes": [0],  # pictures are fed to the first layers too
-    },
-    text={
-        "head_dim": 32,  # vLLM's CPU attention refuses 16
-        "moe_intermediate_size": 64,
-        "num_experts": 4,
-        "num_experts_per_tok": 2,
-        "norm_topk_prob": True,
-        # The real [24, 20, 20] at a quarter of the width.
-        "rope_parameters": _ROPE | {"mrope_interleaved": True, "mrope_section": [6, 5, 5]},
-    },
-    thinker={"position_id_per_seconds": 13},
-    ids={
-        "audio_token_id": "<|audio_pad|>",
-        "image_token_id": "<|image_pad|>",
-        "video_token_id": "<|video_pad|>",
-    },
-    pictures={"patch_size": 16, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
 )
 
 
@@ -291,7 +250,7 @@ def draw_weights(
     weights = {
         f"thinker.{name}": _draw(name, shape, seed)
         for joint, tensor in skeleton.state_dict().items()
-        for name, shape in _one_by_one(joint, tuple(tensor.shape)).items()
+        for name, shape in family.split(joint, tuple(tensor.shape)).items()
     }
     # Left to itself a random model writes stray bytes and placeholders, which no trained one does.
     # A logit of 0 never wins over 200 others.
@@ -306,21 +265,7 @@ def _is_speakable(tokenizer: Tokenizer, number: int) -> bool:
     return number in ends or (text != "" and text.isascii() and text.isprintable())
 
 
-def _one_by_one(name: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Split the joint tensor in which transformers keeps a layer's experts, as checkpoints do."""
-    joint = re.fullmatch(r"(.*\.experts)\.(gate_up|down)_proj", name)
-    if joint is None:
-        return {name: shape}
-    count, out, into = shape
-    parts = {"down": ["down_proj"], "gate_up": ["gate_proj", "up_proj"]}[joint[2]]
-    return {
-        f"{joint[1]}.{index}.{part}.weight": (out // len(parts), into)
-        for index in range(count)
-        for part in parts
-    }
-
-
-def _draw(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+def _draw(name: str, shape: Shape, seed: int) -> torch.Tensor:
     import torch
 
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.tiny_qwen3 import QWEN3
 from ugc_models.engine.interleave import (
     Clock,
     Grid,
@@ -22,7 +23,6 @@ from ugc_models.engine.interleave import (
     token_order,
 )
 from ugc_models.testing.tiny_model import (
-    QWEN3,
     make_processor,
     make_thinker_config,
     train_tokenizer,

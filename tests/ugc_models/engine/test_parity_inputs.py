@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from tests.support.parity import QUESTION, UNTOLD, Case, read_case, seen
+from tests.support.tiny_qwen3 import QWEN3
 from tests.support.transformers_reference import Reference
 from ugc_models.engine import positions
 from ugc_models.engine.family import Family, ProcessorInputs, family_of
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
-from ugc_models.testing.tiny_omni import FAMILIES, build_tiny_omni
+from ugc_models.testing.tiny_model import QWEN2_5
+from ugc_models.testing.tiny_omni import build_tiny_omni
 
 pytestmark = pytest.mark.engine
 
@@ -30,7 +32,7 @@ class Both:
     reference: Reference
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=[QWEN2_5, QWEN3], ids=lambda family: family.label)
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
     from vllm.config import ModelConfig
     from vllm.multimodal import MULTIMODAL_REGISTRY

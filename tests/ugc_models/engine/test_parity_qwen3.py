@@ -23,6 +23,7 @@ from tests.support.parity import (
     seen,
     write,
 )
+from tests.support.tiny_qwen3 import QWEN3 as QWEN3_TINY
 from tests.support.transformers_reference import Reference
 from ugc_models.config import Settings
 from ugc_models.engine.family import QWEN3, ProcessorInputs, family_of
@@ -69,7 +70,7 @@ CASES = {**WHOLE, **FRACTIONS}
 
 @pytest.fixture(scope="module")
 def qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_omni(tmp_path_factory.mktemp("qwen3") / "tiny", family="qwen3-omni")
+    return build_tiny_omni(tmp_path_factory.mktemp("qwen3") / "tiny", family=QWEN3_TINY)
 
 
 @pytest.fixture(scope="module")

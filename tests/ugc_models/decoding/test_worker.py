@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ugc_models.decoding.messages import BrokenMessage, receive, send, send_error
+from ugc_models.decoding.worker import BrokenMessage, receive, send, send_error
 from ugc_models.media.clip import Clip
 from ugc_models.media.limits import MediaError, OutOfMemoryError
 
@@ -97,24 +97,6 @@ def test_a_reason_that_ends_in_the_middle_is_none() -> None:
     for length in range(len(to.getvalue())):
         with pytest.raises(BrokenMessage):
             receive(BytesIO(to.getvalue()[:length]))
-
-
-class Bits:
-    """A source that gives a byte at a time, as a pipe may."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = BytesIO(data)
-
-    def readline(self, most: int) -> bytes:
-        return self._data.readline(most)
-
-    def readinto(self, view: memoryview) -> int:
-        return self._data.readinto(view[:1])
-
-
-def test_one_that_comes_in_bits_is_put_together() -> None:
-    came = receive(Bits(sent(clip())))  # type: ignore[arg-type]
-    assert np.array_equal(came.frames, clip().frames)
 
 
 @pytest.mark.parametrize(
