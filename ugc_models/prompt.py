@@ -32,6 +32,15 @@ class CheckpointError(RuntimeError):
     """A checkpoint whose processor cannot be loaded: no request can be asked."""
 
 
+def unloadable(what: str, model: str, error: Exception) -> CheckpointError:
+    """Return the error for a part of a checkpoint that transformers does not load."""
+    said = shown(str(error).strip().partition("\n")[0])
+    return CheckpointError(
+        f"the {what} of model={model!r} cannot be loaded: check the folder or the Hugging Face "
+        f"name ({type(error).__name__}: {said})"
+    )
+
+
 @dataclass(frozen=True)
 class Conversation:
     """A chat for the model's own template, and the one clip that it is about.
@@ -60,22 +69,20 @@ def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | Non
     if system_prompt and not any(message["role"] == "system" for message in messages):
         messages = [{"role": "system", "content": system_prompt}, *messages]
     videos: list[Path] = []
-    checked = [
-        {"role": _role(message), "content": [_part(p, videos) for p in _parts(message)]}
-        for message in messages
-    ]
+    checked: list[dict[str, Any]] = []
+    for message in messages:
+        role, content = message["role"], message["content"]
+        if role not in _ROLES:
+            raise PromptError(f"this model knows the roles {', '.join(_ROLES)}, not {role!r}")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        checked.append({"role": role, "content": [_part(part, videos) for part in parts]})
     if len(videos) > 1:
         raise PromptError(f"this model takes one video a request, not {len(videos)}")
     return Conversation(checked, videos[0] if videos else None)
 
 
 class ChatTemplate:
-    """The checkpoint's own chat template, loaded when the first prompt is rendered.
-
-    Args:
-        model: Hugging Face name or folder.
-        revision: of the Hugging Face repository; its main branch without one.
-    """
+    """The checkpoint's own chat template, loaded when the first prompt is rendered."""
 
     def __init__(self, model: str, revision: str | None = None) -> None:
         self._model = model
@@ -109,29 +116,10 @@ class ChatTemplate:
                 self._model, revision=self._revision or "main"
             )
         except Exception as error:
-            raise CheckpointError(
-                f"the processor of model={self._model!r} cannot be loaded: check the folder or the "
-                f"Hugging Face name ({type(error).__name__}: {_first_sentence(error)})"
-            ) from error
+            raise unloadable("processor", self._model, error) from error
         if not getattr(processor, "chat_template", None):
             raise CheckpointError(f"the checkpoint model={self._model!r} has no chat template")
         return processor
-
-
-def _first_sentence(error: Exception) -> str:
-    return shown(str(error).strip().partition("\n")[0])
-
-
-def _role(message: Mapping[str, Any]) -> str:
-    role = message["role"]
-    if role not in _ROLES:
-        raise PromptError(f"this model knows the roles {', '.join(_ROLES)}, not {role!r}")
-    return str(role)
-
-
-def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    content = message["content"]
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _part(part: Mapping[str, Any], videos: list[Path]) -> dict[str, Any]:
@@ -158,11 +146,8 @@ def generation_parameters(
     """Return arguments of ``vllm.SamplingParams``.
 
     What the task leaves open has vLLM's neutral value, never the checkpoint's own: the settings
-    that a number was made with stand in the task, for all to see.
-
-    Args:
-        gen_kwargs: a task's ``generation_kwargs``, ``--gen_kwargs`` merged in.
-        seed: seed of each request, so that an answer does not depend on its neighbours.
+    that a number was made with stand in the task, for all to see. Each request has a ``seed`` of
+    its own, so that an answer does not depend on its neighbours.
 
     Raises:
         ValueError: beam search, a limit below one token, or a name that no sampling parameter has.

@@ -1,9 +1,8 @@
 """What goes to an engine and what comes back, and how foreign text is made safe to show.
 
 Text from engines, servers, file names and libav can hold escape sequences, marks that turn the
-writing direction and line breaks, and so forge what a terminal shows. ``shown`` makes one harmless
-line of it; what is logged goes through ``logger`` or, for loguru, ``harmless_record``.
-(``ugc_tasks`` has the same for its own: neither package imports the other.)
+writing direction and line breaks, and so forge what a terminal shows. (``ugc_tasks`` has the same
+for its own: neither package imports the other.)
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Engine(Protocol):
     """Something that answers requests, many at once."""
 
     def submit(self, request: EngineRequest) -> Future[EngineOutput]:
-        """Begin to answer; the future's result carries what failed of this request alone.
+        """Begin to answer; what fails of this request alone is in the future's result.
 
         The future raises only when the engine itself is beyond use.
         """

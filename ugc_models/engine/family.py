@@ -6,19 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ugc_models.engine.base import shown
-from ugc_models.prompt import CheckpointError
+from ugc_models.prompt import CheckpointError, unloadable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HOP = 160
-"""Samples at 16 kHz to one frame of the mel spectrogram."""
-_WINDOW = 400
-"""Samples at 16 kHz under one frame's window."""
-_LONGEST = 300 * 16_000
-"""Samples that the feature extractor keeps at most."""
+# Samples at 16 kHz: to one frame of the mel spectrogram, under its window, and those that the
+# feature extractor keeps at most.
+HOP, _WINDOW, _LONGEST = 160, 400, 300 * 16_000
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,6 @@ FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (QWEN2
 def family_of(model: str, revision: str | None = None) -> Family:
     """Read a checkpoint's configuration: its family, with the size of its own tokens.
 
-    Args:
-        model: Hugging Face name or folder.
-        revision: of the Hugging Face repository; its main branch without one.
-
     Raises:
         CheckpointError: there is no such checkpoint, or it is another kind of model.
     """
@@ -70,11 +62,7 @@ def family_of(model: str, revision: str | None = None) -> Family:
     try:
         config = AutoConfig.from_pretrained(model, revision=revision or "main")
     except Exception as error:
-        reason = shown(str(error).strip().partition("\n")[0])
-        raise CheckpointError(
-            f"the configuration of model={model!r} cannot be loaded: check the folder or the "
-            f"Hugging Face name ({type(error).__name__}: {reason})"
-        ) from error
+        raise unloadable("configuration", model, error) from error
     family = FAMILIES.get(config.model_type)
     if family is None:
         raise CheckpointError(
@@ -85,56 +73,6 @@ def family_of(model: str, revision: str | None = None) -> Family:
     return replace(family, token_side=vision.patch_size * vision.spatial_merge_size)
 
 
-def processor_options(
-    fps: float | None,
-    shape: tuple[int, ...] | None,
-    *,
-    sound: bool,
-    family: Family = QWEN2_5,
-    tell_fps: bool = True,
-    resize: bool = False,
-) -> dict[str, Any]:
-    """Return the processor's options (vLLM's ``mm_processor_kwargs``).
-
-    Args:
-        fps: frames per second; a time step of the model is two frames.
-        shape: (T, H, W, 3), None without frames.
-        sound: whether sound is interleaved with the frames.
-        family: of the checkpoint.
-        tell_fps: say ``fps``; otherwise the processor assumes 2 (Qwen2.5) or 1 (Qwen3).
-        resize: let the processor scale frames once more, within its own bounds. Otherwise the
-            bounds are the frames' own, and nothing is scaled.
-    """
-    options: dict[str, Any] = {"use_audio_in_video": True} if sound else {}
-    if shape is None:
-        return options
-    options |= {"do_sample_frames": False, "cap_pixels_per_frame": False}
-    if not resize:
-        area = shape[1] * shape[2]
-        size = {"shortest_edge": area, "longest_edge": area * max(shape[0], 2)}
-        options |= {"do_resize": False, "size": size}
-    if tell_fps:
-        fps = fps or 2.0
-        options |= {"fps": fps}
-        if family.told_twice:
-            options |= {"second_per_grid_ts": [2.0 / fps]}
-    return options
-
-
-def padding_options(samples: int) -> dict[str, Any]:
-    """Return the options that pad sound to its own length and not to the 300 seconds of default.
-
-    Nine tenths of a processor's time for a clip go into the spectrogram of that silence. Half a
-    window (200 samples) at each side and whole hops give the same features for the sound, bit by
-    bit.
-
-    Args:
-        samples: of sound at 16 kHz.
-    """
-    padded = min(-(-(samples + _WINDOW) // HOP) * HOP, _LONGEST)
-    return {"audio_kwargs": {"padding": "max_length", "max_length": padded}}
-
-
 @dataclass(frozen=True)
 class ProcessorInputs:
     """How a clip's frames and sound are handed to a checkpoint's processor.
@@ -142,7 +80,9 @@ class ProcessorInputs:
     Attributes:
         family: of the checkpoint.
         channels: order of the colours that the model is to see, ``rgb`` or ``bgr``.
-        tell_fps, resize: as in :func:`processor_options`.
+        tell_fps: say the rate; otherwise the processor assumes 2 (Qwen2.5) or 1 (Qwen3).
+        resize: let the processor scale frames once more, within its own bounds. Otherwise the
+            bounds are the frames' own, and nothing is scaled.
     """
 
     family: Family = QWEN2_5
@@ -165,23 +105,31 @@ class ProcessorInputs:
     def options(
         self,
         fps: float | None,
-        shape: tuple[int, ...] | None,
+        shape: tuple[int, ...],
         *,
         sound: NDArray[np.float32] | None = None,
     ) -> dict[str, Any]:
-        """Return :func:`processor_options` for them, and :func:`padding_options` for the sound.
+        """Return the processor's options (vLLM's ``mm_processor_kwargs``) for a clip.
 
-        ``sound`` is as :meth:`sound` returned it: one-dimensional, at 16 kHz; None for none.
+        ``shape`` is (T, H, W, 3); a time step of the model is two frames. ``sound`` is as
+        :meth:`sound` returned it. It is padded to its own length and not to the 300 seconds of
+        default: nine tenths of a processor's time for a clip go into the spectrogram of that
+        silence. Half a window (200 samples) at each side and whole hops give the same features for
+        the sound, bit by bit.
         """
-        samples = 0 if sound is None else len(sound)
-        options = processor_options(
-            fps,
-            shape,
-            sound=samples > 0,
-            family=self.family,
-            tell_fps=self.tell_fps,
-            resize=self.resize,
-        )
-        if samples and self.family.short_padding:
-            options |= padding_options(samples)
+        options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
+        if not self.resize:
+            area = shape[1] * shape[2]
+            size = {"shortest_edge": area, "longest_edge": area * max(shape[0], 2)}
+            options |= {"do_resize": False, "size": size}
+        if self.tell_fps:
+            fps = fps or 2.0
+            options |= {"fps": fps}
+            if self.family.told_twice:
+                options |= {"second_per_grid_ts": [2.0 / fps]}
+        if sound is not None and len(sound):
+            options |= {"use_audio_in_video": True}
+            if self.family.short_padding:
+                padded = min(-(-(len(sound) + _WINDOW) // HOP) * HOP, _LONGEST)
+                options |= {"audio_kwargs": {"padding": "max_length", "max_length": padded}}
         return options

@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "limit_mm_per_prompt": {"video": 1, "audio": 1, "image": 0},
     # With the cache of processed media on, a video seen again without its sound stops the engine.
     "mm_processor_cache_gb": 0,
-    # The processor's work (patches, mel features) for the next clips, beside that for this one.
+    # Patches and mel features of the next clips are computed while this one is answered.
     "renderer_num_workers": 4,
 }
 """What this adapter sets where ``--model_args`` does not, as far as this vLLM knows the name."""
@@ -39,7 +39,7 @@ _RANK_VARIABLES = (
     *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
     *("MASTER_ADDR", "MASTER_PORT"),
 )
-"""What ``accelerate launch`` says of *its* ranks, and an engine would take for its own."""
+"""Set by ``accelerate launch`` for *its* ranks; an engine would read them as its own."""
 
 
 class EngineMissing(RuntimeError):
@@ -76,7 +76,7 @@ class LocalEngine:
     Args:
         model: Hugging Face name or folder.
         arguments: vLLM's engine arguments, over :data:`DEFAULTS`.
-        variables: of the environment, for the engine's processes alone, over this process's.
+        variables: of the environment, for the engine's processes alone.
         family: the checkpoint's ``model_type``.
 
     Raises:
@@ -139,10 +139,11 @@ class LocalEngine:
         """Return the engine's processes, children of theirs included (``psutil.Process``)."""
         import psutil
 
-        manager = getattr(getattr(self._llm, "engine_core", None), "resources", None)
-        manager = getattr(manager, "engine_manager", None)
+        owner = self._llm
+        for name in ("engine_core", "resources", "engine_manager"):
+            owner = getattr(owner, name, None)
         found: list[Any] = []
-        for started in getattr(manager, "processes", ()):
+        for started in getattr(owner, "processes", ()):
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(started.pid)
                 found += [*process.children(recursive=True), process]
@@ -153,13 +154,13 @@ class LocalEngine:
         llm, self._llm = self._llm, None
         if llm is None:
             return
-        with suppress(Exception):  # it may be dead already; there is nothing else to be done
+        with suppress(Exception):  # it may be dead already
             self._loop.run(_stop(llm), timeout=60)
         self._loop.close()
         del llm
         gc.collect()
 
-    def _done(self, future: Future[EngineOutput]) -> None:
+    def _done(self, _: Future[EngineOutput]) -> None:
         self._asked -= 1
         self._moved = time.monotonic()
 
@@ -177,10 +178,20 @@ class LocalEngine:
         except EngineDeadError as error:
             raise EngineDied("the engine's process ended") from error
         except Exception as error:
-            return _refused(request.index, error)
+            # vLLM wraps what it did not expect in an error that says nothing.
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            said = f"the engine refused it: {_short(cause)}"
+            return EngineOutput(request.index, error=said, overflow=_is_overflow(cause))
         if last is None or not last.finished:
             return EngineOutput(request.index, error="the engine lost the request")
-        return _answer(request.index, last)
+        [best] = last.outputs
+        return EngineOutput(
+            request.index,
+            text=best.text,
+            finish_reason=best.finish_reason,
+            prompt_tokens=len(last.prompt_token_ids or ()),
+            output_ids=tuple(best.token_ids),
+        )
 
 
 async def _start(model: str, arguments: dict[str, Any], variables: Mapping[str, str]) -> Any:
@@ -190,19 +201,19 @@ async def _start(model: str, arguments: dict[str, Any], variables: Mapping[str, 
     from vllm.v1.engine.async_llm import AsyncLLM
 
     if current_platform.is_cpu():
-        # A prompt prefilled in pieces rewinds its request's random generator, which a CPU's
-        # generator cannot do: the engine would die of the first seeded request.
+        # For a seeded request that is prefilled in pieces vLLM rewinds a random generator, which
+        # PyTorch cannot do on a CPU: the engine would die.
         arguments.setdefault("enable_chunked_prefill", False)
-    # The first process that is spawned brings a tracker of shared memory along, the start of which
-    # lets Ctrl-C through in the thread that it is started from: see LoopThread.
+    # The first process that is spawned starts a tracker of shared memory, which unblocks Ctrl-C in
+    # the thread that starts it (LoopThread blocks it): started here, and blocked again.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with ExitStack() as around:
         around.enter_context(owned())
         around.enter_context(environment({**dict.fromkeys(_RANK_VARIABLES), **variables}))
-        # A fork of a process with threads may copy a lock that nobody will open.
+        # A fork of a process with threads may copy a lock that is held, and stays held.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-        # The defaults of batch size are those of vLLM's offline class: nobody waits for a token.
+        # As vLLM's class for offline use, whose default batches are larger: throughput counts here.
         return AsyncLLM.from_engine_args(
             AsyncEngineArgs(model=model, **arguments), usage_context=UsageContext.LLM_CLASS
         )
@@ -224,25 +235,6 @@ def _prompt(request: EngineRequest) -> dict[str, Any]:
     if request.cache_salt:
         prompt["cache_salt"] = request.cache_salt
     return prompt
-
-
-def _answer(index: int, output: Any) -> EngineOutput:
-    [best] = output.outputs
-    return EngineOutput(
-        index,
-        text=best.text,
-        finish_reason=best.finish_reason,
-        prompt_tokens=len(output.prompt_token_ids or ()),
-        output_ids=tuple(best.token_ids),
-    )
-
-
-def _refused(index: int, error: Exception) -> EngineOutput:
-    # vLLM wraps what it did not expect in an error that says nothing.
-    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    return EngineOutput(
-        index, error=f"the engine refused it: {_short(cause)}", overflow=_is_overflow(cause)
-    )
 
 
 def _is_overflow(error: Exception) -> bool:

@@ -16,9 +16,9 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
-from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, logger
+from ugc_models.engine.base import EngineOutput, EngineRequest, logger
+from ugc_models.engine.local import LocalEngine
 
 _log = logger(__name__)
 
@@ -28,16 +28,6 @@ DEATHS_IN_A_ROW = 6
 """How many deaths without an answer in between it takes to give the engine up."""
 STARTS = 3
 """How often a restart is tried: memory of a dead engine is not always free at once."""
-
-
-class Watched(Engine, Protocol):
-    """An engine that can be watched from outside."""
-
-    def stalled(self) -> float:
-        """Return the seconds since something came out, 0.0 while nothing is owed."""
-
-    def kill(self) -> None:
-        """End it at once; what was asked raises."""
 
 
 class EngineGivenUp(RuntimeError):
@@ -69,11 +59,9 @@ class Supervisor:
     """
 
     def __init__(
-        self, start: Callable[[], Watched], *, patience: float = 300.0, wait: float = 5.0
+        self, start: Callable[[], LocalEngine], *, patience: float = 300.0, wait: float = 5.0
     ) -> None:
-        self._start = start
-        self._patience = patience
-        self._wait = wait
+        self._start, self._patience, self._wait = start, patience, wait
         self.restarts = 0
         self._deaths_in_a_row = 0
         self._dead = False
@@ -106,23 +94,26 @@ class Supervisor:
     def _main(self) -> None:
         try:
             while not self._closed.is_set():
-                self._handle()
+                self._handle_event()
                 if self._dead and self._is_asked():
                     self._restart()
                 if not self._dead:
                     self._submit_what_may_run()
                     self._watch()
         except Exception as error:
-            # Otherwise the requests would never get an answer.
-            self._fail_all(error)
+            # Otherwise requests, those that come later too, would never get an answer.
+            while not self._closed.is_set():
+                for case in self._take_all():
+                    _settle(case, error)
+                self._handle_event()
         while not self._events.empty():  # what came last was not looked at any more
             event = self._events.get()
             if isinstance(event, _Case):
                 self._new.append(event)
-        for case in self._all():
+        for case in self._take_all():
             case.future.cancel()
 
-    def _handle(self) -> None:
+    def _handle_event(self) -> None:
         try:
             event = self._events.get(timeout=min(1.0, self._patience / 4))
         except queue.Empty:
@@ -167,20 +158,19 @@ class Supervisor:
         self._deaths_in_a_row += 1
         for case in victims:
             case.deaths += 1
-        guilty = [case for case in victims if case.deaths >= DEATHS]
-        for case in guilty:
-            reason = f"the engine died of it {case.deaths} times ({error}); it was set aside"
-            _settle(case, EngineOutput(case.request.index, error=reason))
-        suspects = [case for case in victims if case.deaths < DEATHS]
-        self._suspects.extend(suspects)
+            if case.deaths < DEATHS:
+                self._suspects.append(case)
+            else:
+                reason = f"the engine died of it {case.deaths} times ({error}); it was set aside"
+                _settle(case, EngineOutput(case.request.index, error=reason))
         if self._deaths_in_a_row >= DEATHS_IN_A_ROW:
             raise EngineGivenUp(
                 f"the engine died {self._deaths_in_a_row} times without answering once in between "
                 f"({error}): its log says more. Run the same command again to go on"
             )
         _log.warning(
-            "The engine died (%s) with %d requests in it; %d of them are tried again, one by one.",
-            *(error, len(victims), len(suspects)),
+            "The engine died (%s) with %d requests in it; %d are tried again, one by one.",
+            *(error, len(victims), len(self._suspects)),
         )
         self._engine.kill()
         self._engine.close()
@@ -210,19 +200,11 @@ class Supervisor:
             first = self._running.pop(next(iter(self._running)))
             self._died(first, f"it said nothing for {self._patience:g} s")
 
-    def _all(self) -> list[_Case]:
-        return [*self._running.values(), *self._suspects, *self._new]
-
-    def _fail_all(self, error: Exception) -> None:
-        for case in self._all():
-            _settle(case, error)
-        self._running.clear()
-        self._suspects.clear()
-        self._new.clear()
-        while not self._closed.is_set():
-            event = self._events.get()
-            if isinstance(event, _Case):
-                _settle(event, error)
+    def _take_all(self) -> list[_Case]:
+        cases = [*self._running.values(), *self._suspects, *self._new]
+        for kept in (self._running, self._suspects, self._new):
+            kept.clear()
+        return cases
 
 
 def _cancel_too(inner: Future[EngineOutput], outer: Future[EngineOutput]) -> None:

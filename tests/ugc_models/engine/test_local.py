@@ -18,7 +18,7 @@ from tests.support.asking import ask
 from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
 from ugc_models.engine.base import EngineOutput, EngineRequest
-from ugc_models.engine.family import processor_options
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.local import (
     DEFAULTS,
     EngineDied,
@@ -120,7 +120,7 @@ class TestRefusals:
     def test_so_is_sound_without_a_place_in_the_prompt(self, engine: LocalEngine) -> None:
         frames = np.zeros((2, 56, 56, 3), np.uint8)
         sound = np.zeros(16_000, np.float32)
-        options = processor_options(2.0, frames.shape, sound=True)
+        options = ProcessorInputs().options(2.0, frames.shape, sound=sound)
         stray = EngineRequest(0, TURN.format("?"), frames, 2.0, sound, {}, options)
         answers = run(engine, [stray, question(1)])
         assert answers[0].error is not None

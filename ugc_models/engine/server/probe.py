@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ugc_models.engine.base import EngineRequest
-from ugc_models.engine.family import QWEN2_5, Family, processor_options
+from ugc_models.engine.family import QWEN2_5, Family, ProcessorInputs
 from ugc_models.engine.interleave import Clock, Grid, token_order
 from ugc_models.engine.server import protocol
 from ugc_models.engine.server.client import Client, RemoteError, RetryableError
@@ -116,6 +116,7 @@ def _card(server: str, model: str | None, cards: list[Any]) -> dict[str, Any]:
 def clip_request(family: Family) -> EngineRequest:
     """Return the question about the small clip: black frames with silence, one token to answer."""
     frames = np.zeros((_FRAMES, _SIDE, _SIDE, 3), np.uint8)
+    sound = np.zeros(16_000 * _SOUND_SECONDS, np.float32)
     fps = 1 / _SECONDS_PER_FRAME
     content = [{"type": "video"}, {"type": "text", "text": "?"}]
     return EngineRequest(
@@ -123,9 +124,9 @@ def clip_request(family: Family) -> EngineRequest:
         "",
         frames=frames,
         fps=fps,
-        sound=np.zeros(16_000 * _SOUND_SECONDS, np.float32),
+        sound=sound,
         parameters={"temperature": 0.0, "max_tokens": 1},
-        processor=processor_options(fps, frames.shape, sound=True, family=family),
+        processor=ProcessorInputs(family).options(fps, frames.shape, sound=sound),
         messages=[{"role": "user", "content": content}],
     )
 

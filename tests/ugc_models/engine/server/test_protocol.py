@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ugc_models.engine.base import EngineOutput, EngineRequest
-from ugc_models.engine.family import processor_options
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.server.packing import pack
 from ugc_models.engine.server.protocol import (
     NEUTRAL,
@@ -38,7 +38,7 @@ SOUND = np.linspace(-1, 1, 4000, dtype=np.float32)
 
 
 def clip_request(**more: Any) -> EngineRequest:
-    options = processor_options(0.7, FRAMES.shape, sound=True)
+    options = ProcessorInputs().options(0.7, FRAMES.shape, sound=SOUND)
     values = {"frames": FRAMES, "fps": 0.7, "sound": SOUND, "messages": CONVERSATION}
     return EngineRequest(3, "", parameters={}, processor=options, **{**values, **more})
 
@@ -64,7 +64,9 @@ class TestBody:
 
     def test_tells_the_processor_the_true_rate_and_the_loader_to_keep_all(self) -> None:
         body = sent(clip_request())
-        assert body["mm_processor_kwargs"] == processor_options(0.7, FRAMES.shape, sound=True)
+        assert body["mm_processor_kwargs"] == ProcessorInputs().options(
+            0.7, FRAMES.shape, sound=SOUND
+        )
         every_frame = {"video_backend": "opencv", "num_frames": -1, "fps": -1}
         assert body["media_io_kwargs"] == {"video": every_frame}
 
