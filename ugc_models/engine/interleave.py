@@ -1,10 +1,9 @@
 """Where Qwen-Omni puts the sound of a video among its frames: token order and positions.
 
 Qwen2.5: the arithmetic is that of transformers 5.19, the reference implementation of the model,
-down to its rounding: the processor computes in double precision
-(``Qwen2_5OmniProcessor.replace_multimodal_special_tokens``, the order), the model in single
-(``Qwen2_5OmniPreTrainedModelForConditionalGeneration.get_rope_index``, the positions). Pure numpy,
-no engine.
+down to its rounding: the processor computes the order in double precision
+(``Qwen2_5OmniProcessor.replace_multimodal_special_tokens``), the model the positions in single
+(``Qwen2_5OmniPreTrainedModelForConditionalGeneration.get_rope_index``).
 
 Time is counted in positions, ``per_second`` (25) to the second. Picture and sound are cut into
 chunks of ``per_chunk`` (50) positions and alternate, picture first.
@@ -52,12 +51,8 @@ def chunk_bounds(times: npt.NDArray[np.generic], per_chunk: int) -> list[tuple[i
     where frames are more than a chunk apart (fewer than one frame in two seconds), the tokens of a
     frame are cut one by one until the count has caught up. That is the reference; it is kept.
 
-    Args:
-        times: (n,) time of each token in positions, not decreasing, the first below ``per_chunk``.
-        per_chunk: positions in a chunk.
-
-    Returns:
-        Half-open index ranges that cover ``0..n`` in order.
+    ``times`` are (n,), the time of each token in positions, not decreasing, the first below
+    ``per_chunk``. Returns half-open index ranges that cover ``0..n`` in order.
     """
     bounds: list[tuple[int, int]] = []
     start, last = 0, -1
@@ -73,11 +68,8 @@ def chunk_bounds(times: npt.NDArray[np.generic], per_chunk: int) -> list[tuple[i
 def token_order(grid: Grid, sound: int, seconds_per_step: float, clock: Clock) -> list[bool]:
     """Return for each token of picture and sound, in order, whether it is one of the picture's.
 
-    Args:
-        grid: the video's token grid.
-        sound: how many tokens the sound has.
-        seconds_per_step: seconds from one time step of the grid to the next.
-        clock: positions per second and per chunk.
+    ``sound`` is how many tokens the sound has, ``seconds_per_step`` the seconds from one time step
+    of the grid to the next.
     """
     steps = np.arange(grid.t) * seconds_per_step * clock.per_second
     picture = chunk_bounds(np.repeat(steps, grid.frame), clock.per_chunk)
@@ -93,16 +85,10 @@ def positions(
 ) -> tuple[IntArray, int]:
     """Compute the positions of an interleaved span, its begin and end marks not included.
 
-    Args:
-        grid: the video's token grid.
-        sound: how many tokens the sound has.
-        seconds_per_step: as in :func:`token_order`; used in single precision, as the model does.
-        clock: positions per second and per chunk.
-        start: position of the span's first token.
-
-    Returns:
-        ``(3, n)`` positions in time, height and width, and the position of what follows. That
-        continues after the *last chunk*, not after the highest position of the span.
+    Arguments are as in :func:`token_order` (seconds are used in single precision, as the model
+    does) and ``start``, the position of the span's first token. Returns ``(3, n)`` positions in
+    time, height and width, and the position of what follows: it continues after the *last chunk*,
+    not after the highest position of the span.
     """
     # int * float32 tensor * int in torch stays float32, and so in numpy with these casts.
     steps = np.arange(grid.t).astype(np.float32) * np.float32(seconds_per_step)
@@ -128,24 +114,14 @@ def positions(
 def merged_positions(
     grid: Grid, sound: int, seconds_per_step: float, per_second: int, start: int
 ) -> IntArray:
-    """Compute Qwen3-Omni's positions of an interleaved span, its marks not included.
+    """Compute Qwen3-Omni's ``(3, n)`` positions of an interleaved span, its marks not included.
 
-    Tokens are merged by time, of picture and sound at the same time the picture's first. Times are
-    those of transformers 5.19 (``Qwen3OmniMoePreTrainedModelForConditionalGeneration.
-    get_rope_index``), in single precision. There they stay fractions; an engine whose positions are
-    whole numbers has them rounded down *after* the merge, so that each token still has its own
-    position. (vLLM rounds before it merges, and then hands patches of the picture the positions of
-    sound wherever a step is no whole number of positions.)
-
-    Args:
-        grid: the video's token grid.
-        sound: how many tokens the sound has.
-        seconds_per_step: seconds from one time step of the grid to the next.
-        per_second: positions in a second.
-        start: position of the span's first token.
-
-    Returns:
-        ``(3, n)`` positions in time, height and width.
+    Tokens are merged by time; where picture and sound have the same time, the picture comes first.
+    Times are those of transformers 5.19 (``Qwen3OmniMoePreTrainedModelForConditionalGeneration.
+    get_rope_index``), in single precision. There they stay fractions. An engine whose positions are
+    whole numbers gets them rounded down *after* the merge, so that each token keeps its place.
+    (vLLM rounds before it merges, and then gives patches of the picture the positions of sound
+    wherever a step is not a whole number of positions.)
     """
     steps = np.arange(grid.t).astype(np.float32) * np.float32(seconds_per_step)
     times = np.repeat(steps * np.float32(per_second) + np.float32(start), grid.frame)

@@ -1,25 +1,25 @@
 """Give vLLM's Qwen-Omni models transformers' token order and positions for a video with sound.
 
-vLLM (read in 0.26 to 0.33) differs from the reference in two places when Qwen2.5-Omni interleaves
-sound:
+Where Qwen2.5-Omni interleaves sound, vLLM (read in 0.26 to 0.33) differs from the reference in two
+places:
 
-* positions: it takes ``<|audio_bos|>`` for the first token of the picture, and does not let the two
-  begin marks, nor the two end marks, share a position;
+* positions: it counts ``<|audio_bos|>`` as the first token of the picture. In the reference the two
+  begin marks share a position, and so do the two end marks;
 * token order: where frames are more than a chunk (two seconds) apart it skips the empty chunks, the
   reference does not (:func:`ugc_models.engine.interleave.chunk_bounds`). Thirty-two frames over a
   clip longer than 31 seconds are such a case.
 
-and (read in 0.32) in three where Qwen3-Omni does:
+With Qwen3-Omni it differs (read in 0.32) in three:
 
-* token order: it computes in single precision, the reference in double, and they part where frame
-  and sound fall on the same position (at 13 frames a second, say);
+* token order: it computes in single precision, the reference in double. The results differ where
+  frame and sound fall on the same position (at 13 frames a second, say);
 * positions: it rounds them down before it merges picture and sound, so that a patch of the picture
   may get a position of the sound (:func:`ugc_models.engine.interleave.merged_positions`);
-* positions are whole numbers, those of the reference are not. This one cannot be corrected here:
-  unless 26 / fps is a whole number (1, 2, 6.5, 13 or 26 frames a second), a frame lies up to 1/13
-  second earlier than in transformers, and that is all that differs.
+* positions are whole numbers, those of the reference are not. This cannot be corrected here: unless
+  26 / fps is a whole number (1, 2, 6.5, 13 or 26 frames a second), a frame lies up to 1/13 second
+  earlier than in transformers. Nothing else differs then.
 
-All change what the model writes. :func:`install` replaces the methods. It is registered in
+All of these change what the model writes. :func:`install` replaces the methods. It is registered in
 vLLM's own entry-point group ``vllm.general_plugins``, which every process of an engine loads: the
 caller's, the engine core's, each worker's, and ``vllm serve``. ``UGC_OMNI_POSITIONS=native`` keeps
 vLLM's own for comparison.
@@ -52,10 +52,8 @@ Status = Literal["corrected", "native", "unverified"]
 
 _KNOWN = {"qwen2_5_omni": ">=0.26,<0.34", "qwen3_omni_moe": ">=0.32,<0.33"}
 """vLLM releases whose model was read and found to differ. Others keep their own, with a warning."""
-
 SWITCH = "UGC_OMNI_POSITIONS"
 """Environment variable: ``native`` keeps vLLM's own."""
-
 PLUGIN = "ugc_omni_positions"
 """Name of :func:`install` among vLLM's plugins."""
 
@@ -69,8 +67,8 @@ def install() -> None:
             if status(family) == "corrected":
                 correct()
             elif status(family) == "unverified":
-                # Which model will run is not known here; fewer releases were read for Qwen3-Omni,
-                # and its state is in the results.
+                # It is not known here which model will run. For Qwen3-Omni few releases were read:
+                # no warning for those who do not use it; the results say which positions it had.
                 _log.log(
                     logging.WARNING if family == "qwen2_5_omni" else logging.INFO,
                     "vLLM %s is outside %s, for which the positions of sound in video were "
@@ -80,25 +78,21 @@ def install() -> None:
                     family,
                 )
         except Exception:
-            # An engine that does not know Qwen-Omni at all must start all the same.
+            # vLLM loads this for every model, also where it has no Qwen-Omni.
             _log.exception("The positions of sound in video could not be corrected in this vLLM.")
 
 
 def require() -> None:
-    """Correct this process, and let ``VLLM_PLUGINS`` not keep the others from doing so.
+    """Correct this process, and see that the engine's processes will; call it before they start.
 
-    vLLM loads only the plugins that this variable names where it is set, and the processes that it
-    starts inherit it. To be called before an engine starts.
+    Where ``VLLM_PLUGINS`` is set, vLLM loads only the plugins that it names.
     """
     install()
     allow_plugin(PLUGIN)
 
 
 def status(family: str = "qwen2_5_omni") -> Status:
-    """Tell which positions an engine started here uses, for the results of a run.
-
-    ``family`` is the checkpoint's ``model_type``.
-    """
+    """Return which positions an engine started here uses; ``family`` is a ``model_type``."""
     from packaging.specifiers import SpecifierSet
 
     if os.environ.get(SWITCH, "").lower() == "native":
@@ -123,7 +117,7 @@ def _vllm_version() -> str:
 
 
 def _replace(owner: Any, name: str, method: Callable[[Any], Any], kind: Any = None) -> None:
-    """Put what ``method`` makes of the original in its place, once; ``kind`` may be classmethod."""
+    """Replace a method by what ``method`` returns for it, once; ``kind`` may be ``classmethod``."""
     original = getattr(owner, name)
     if getattr(original, "corrected", False):
         return
@@ -169,15 +163,15 @@ def _sequence(
         seconds = data["t_factor"] / clock.per_second
         if data.get("use_audio_in_video"):
             sound = model._compute_audio_token_count(data["audio_feature_length"])
-            # The offset is that of <|audio_bos|>, which shares the position of <|vision_bos|>.
+            # The item begins with <|audio_bos|>, at the position of <|vision_bos|> before it.
             pieces.append(np.full((3, 1), following - 1))
             span, end = positions(grid, sound, seconds, clock, following)
-            # So do <|audio_eos|> and <|vision_eos|>, of which the latter is behind the item.
+            # <|audio_eos|>, its last token, shares a position with <|vision_eos|> behind it.
             pieces += [span, np.full((3, 2), end)]
             done, following = offset + span.shape[1] + 3, end + 1
         else:
             span, following = positions(grid, 0, seconds, clock, following)
-            # Without sound nothing is interleaved: what follows continues after the highest.
+            # Without sound, what follows continues after the highest position.
             following = int(span.max()) + 1
             pieces.append(span)
             done += span.shape[1]

@@ -24,12 +24,9 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-PLUGIN = "ugc_engine_owner"
-"""Name of :func:`install` among vLLM's plugins."""
-_OWNER = "UGC_ENGINE_OWNER"
-"""Environment variable: process id and start time of the run that owns the engines."""
-_ENGINES = ("EngineCore", "VLLM_")
-"""How the names begin that vLLM gives to the processes it starts."""
+PLUGIN = "ugc_engine_owner"  # name of :func:`install` among vLLM's plugins
+_OWNER = "UGC_ENGINE_OWNER"  # variable: process id and start time of the run that owns the engines
+_ENGINES = ("EngineCore", "VLLM_")  # how the names of vLLM's processes begin
 _POLL_S = 0.5
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -37,20 +34,18 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 @contextmanager
 def environment(values: Mapping[str, str | None]) -> Iterator[None]:
     """Set variables, or unset those that are None, for the processes started in the ``with``."""
-    before = {name: os.environ.get(name) for name in values}
-    _set(values)
+    before = dict(os.environ)
     try:
+        for name, value in values.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         yield
     finally:
-        _set(before)
-
-
-def _set(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
+        for name in values:
             os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+            if name in before:
+                os.environ[name] = before[name]
 
 
 def allow_plugin(name: str) -> None:
@@ -65,9 +60,6 @@ class LoopThread:
 
     Ctrl-C is for the main thread alone. It is blocked in this one, and so in every process that is
     started from here: a signal mask is inherited, and the terminal sends the signal to all of them.
-
-    Attributes:
-        loop: for ``asyncio.run_coroutine_threadsafe``.
     """
 
     def __init__(self, name: str) -> None:
@@ -113,12 +105,9 @@ def owned() -> Iterator[None]:
 def install() -> None:
     """Watch the owner named in the environment, if there is one and it is another process."""
     pid, _, started = os.environ.get(_OWNER, "").partition(" ")
-    if not pid.isdigit() or int(pid) == os.getpid():
-        return
-    watch = threading.Thread(
-        target=_end_with, args=(int(pid), started), name="ugc-owner", daemon=True
-    )
-    watch.start()
+    if pid.isdigit() and int(pid) != os.getpid():
+        watched = (int(pid), started)
+        threading.Thread(target=_end_with, args=watched, name="ugc-owner", daemon=True).start()
 
 
 def _end_owned() -> None:
@@ -159,16 +148,10 @@ def gpus_of_rank(
 ) -> dict[str, str]:
     """Return the variable that gives this rank's engine its GPUs and no others.
 
-    Args:
-        environ: as ``accelerate launch`` or ``torchrun`` sets it.
-        gpus: how many this process sees.
-        arguments: vLLM's; one engine takes as many GPUs as its parallel sizes multiply to.
-
-    Returns:
-        Nothing for the only process on a machine, and where there are no GPUs.
-
-    Raises:
-        ValueError: there are not enough of them.
+    ``environ`` is as ``accelerate launch`` or ``torchrun`` sets it, ``gpus`` how many this process
+    sees. One engine takes as many as the parallel sizes in vLLM's ``arguments`` multiply to. There
+    is nothing to set for the only process on a machine, and where there are no GPUs. Raises
+    ``ValueError`` where there are not enough of them.
     """
     ranks = int(environ.get("LOCAL_WORLD_SIZE") or 1)
     if ranks < 2 or not gpus:
