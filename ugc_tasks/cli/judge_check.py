@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ugc_tasks.cli.command import COMPLETE, NOT_FIT, add_command
 from ugc_tasks.common.display import say, say_json
 from ugc_tasks.data.home import Home
-
-if TYPE_CHECKING:
-    from ugc_tasks.judge.check import Check
 
 _EXAMPLES = """examples:
   OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
@@ -55,24 +52,25 @@ def run(arguments: argparse.Namespace) -> int:
         environ["UGC_JUDGE_MODEL"] = arguments.model
     check = check_judge(environ, Home.from_env(environ))
     if arguments.json:
-        say_json(check.as_json())
+        say_json(check)
     else:
         say(*_lines(check))
-    return COMPLETE if check.fit else NOT_FIT
+    return COMPLETE if check["fit"] else NOT_FIT
 
 
-def _lines(check: Check) -> list[str]:
-    cost = "" if check.usage.usd is None else f", {check.usage.usd:.4f} US dollars"
-    lines = [f"judge: {check.judge['label']}", ""]
-    for kind, mean in check.means.items():
+def _lines(check: dict[str, Any]) -> list[str]:
+    cost = "" if check["usd"] is None else f", {check['usd']:.4f} US dollars"
+    lines = [f"judge: {check['judge']['label']}", ""]
+    for kind, mean in check["means"].items():
         lines.append(f"  {kind.replace('_', ' '):<16} {'-' if mean is None else f'{mean:.2f}'}")
     lines.append("")
-    for finding in check.findings:
-        lines.append(f"{'yes' if finding.holds else 'NO ':<4} {finding.name}: {finding.said}")
-    lines += [f"note: {remark}" for remark in check.remarks]
+    for finding in check["findings"]:
+        holds = "yes" if finding["holds"] else "NO "
+        lines.append(f"{holds:<4} {finding['name']}: {finding['said']}")
+    lines += [f"note: {remark}" for remark in check["remarks"]]
     lines.append(
-        f"asked {check.asked} times: {check.usage.prompt_tokens} prompt tokens, "
-        f"{check.usage.completion_tokens} completion tokens{cost}"
+        f"asked {check['asked']} times: {check['prompt_tokens']} prompt tokens, "
+        f"{check['completion_tokens']} completion tokens{cost}"
     )
-    verdict = "fit for a run" if check.fit else "NOT fit for a run"
+    verdict = "fit for a run" if check["fit"] else "NOT fit for a run"
     return [*lines, "", f"verdict: {verdict}"]

@@ -3,8 +3,8 @@
 One SQLite file. A reply is kept under the digest of everything that determines it (endpoint and
 whole request) and of what it is read as, so that a rerun finds it and another model, prompt, answer
 or question does not. Replies that did not parse are kept too: they cost the same. Batches that were
-handed to an endpoint are in it before anything of them leaves this machine. The requests themselves
-and the key are not stored.
+handed to an endpoint (``batch.py``) are in it before anything of them leaves this machine. The
+requests themselves and the key are not stored.
 
 Beside it is a lock file: two runs on one store do not pay for one judgment twice.
 """
@@ -15,24 +15,20 @@ import asyncio
 import errno
 import json
 import os
-import re
 import sqlite3
 import struct
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ugc_tasks.common.database import BUSY_S, Database
-from ugc_tasks.common.display import UserError, logger, storable
+from ugc_tasks.common.display import UserError, logger
 from ugc_tasks.judge.parsing import ResponseSchema
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
-from ugc_tasks.judge.transport.batch_api import is_id
-from ugc_tasks.judge.types import ChatReply, Scores
+from ugc_tasks.judge.types import ChatReply, Judgment, Usage
 
 _OWNER = 0x55474A44  # "UGJD"
 _VERSION = 3
@@ -77,8 +73,6 @@ _ROOM = 32 << 20  # bytes: what some hundred requests under way can bring, a tho
 _MOST_TOKENS = 1 << 53
 _MOST_USD = 1e6
 _MOST_ATTEMPTS = 1_000_000
-_TAG = re.compile(r"[0-9a-f]{32}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _T = TypeVar("_T")
 _log = logger(__name__)
@@ -88,21 +82,11 @@ class JudgeStoreError(UserError, RuntimeError):
     """The store cannot be opened, read or written; the message says which file and what to do."""
 
 
-@dataclass(frozen=True)
-class StoredReply:
-    """A reply on disk with its scores; ``attempt`` counts the replies for its request, from 1."""
-
-    reply: ChatReply
-    attempt: int
-    scores: Scores
-    usd: float | None = None
-
-
 class JudgmentCache(Database):
     """The store at ``path``, made if absent. Safe for several threads and several processes.
 
     What is in the file may have been changed by anybody: replies that are not what this program
-    writes are ignored, and that is logged when the store is closed at the latest.
+    writes are ignored, with a line in the log.
     """
 
     def __init__(self, path: Path, schema: ResponseSchema | None = None) -> None:
@@ -111,8 +95,8 @@ class JudgmentCache(Database):
         ``schema`` is that of the scores that are looked for; None for that of any question.
         """
         self._schemas = [schema] if schema else [each.schema for each in QUESTIONS.values()]
-        self._ignored: set[tuple[str, Any]] = set()
-        self._ignored_logged = 0
+        self._ignored = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-store")
         super().__init__(path, owner=_OWNER, version=_VERSION, tables=_TABLES)
 
     def unusable(self, reason: str, *, movable: bool = True) -> JudgeStoreError:
@@ -137,17 +121,18 @@ class JudgmentCache(Database):
             "file"
         )
 
-    def first_scored(self, key: str) -> StoredReply | None:
-        """Return the first reply under ``key`` that has scores, None if there is none."""
+    def first_scored(self, key: str) -> Judgment | None:
+        """Return the judgment of the first reply under ``key`` that has scores; None without one.
+
+        It is nobody's: ``video_id`` is empty. Its attempts are the reply's number, from 1.
+        """
         with self.reading() as db:
-            return next(self._scored(db, key), None)
+            return self._scored(db, key)
 
     def scored(self, keys: Iterable[str]) -> set[str]:
         """Return those of ``keys`` under which there is a reply with scores."""
         with self.reading() as db:
-            found = {key for key in keys if next(self._scored(db, key), None)}
-        self._log_ignored()
-        return found
+            return {key for key in keys if self._scored(db, key)}
 
     def holds(self, key: str, reply: ChatReply, *, since: float) -> bool:
         """Tell whether this very reply came under ``key`` after ``since``, a time in seconds."""
@@ -155,19 +140,17 @@ class JudgmentCache(Database):
             query = "SELECT 1 FROM reply WHERE key = ? AND created_at >= ? AND text = ? LIMIT 1"
             return db.execute(query, (key, since, _text(reply.text))).fetchone() is not None
 
-    def add(
-        self,
-        key: str,
-        reply: ChatReply,
-        *,
-        video_id: str,
-        judge: str,
-        scores: Scores | None,
-        failure: str | None,
-        usd: float | None = None,
-    ) -> int:
-        """Commit ``reply`` to disk and return its attempt number, counted from 1 over all runs."""
-        stated = json.dumps(dict(scores)) if scores is not None else None
+    def batch_is_out(self, endpoint: str) -> bool:
+        """Tell whether something may still come of a batch that was handed to ``endpoint``."""
+        with self.reading() as db:
+            query = "SELECT 1 FROM batch WHERE endpoint = ? AND closed IS NULL LIMIT 1"
+            return db.execute(query, (endpoint,)).fetchone() is not None
+
+    def add(self, key: str, reply: ChatReply, judgment: Judgment, *, judge: str) -> int:
+        """Commit ``reply`` and what it says to disk; return its number, from 1 over all runs.
+
+        ``judge`` is the judge's label.
+        """
         with self.writing() as db:
             (attempt,) = db.execute(
                 "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply"
@@ -177,9 +160,11 @@ class JudgmentCache(Database):
             db.execute(
                 "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key, attempt, _text(video_id), _text(judge), _text(reply.text),
+                    key, attempt, _text(judgment.video_id), _text(judge), _text(reply.text),
                     _text(reply.finish_reason), _text(reply.model), _text(reply.fingerprint),
-                    reply.prompt_tokens, reply.completion_tokens, stated, failure, time.time(), usd,
+                    reply.prompt_tokens, reply.completion_tokens,
+                    json.dumps(judgment.scores) if judgment.scores else None, judgment.failure,
+                    time.time(), judgment.usage.usd if judgment.usage else None,
                 ),
             )  # fmt: skip
         return int(attempt)
@@ -188,44 +173,52 @@ class JudgmentCache(Database):
         """Raise ``JudgeStoreError`` where replies that are asked for now might not fit the disk."""
         super().require_room(size)
 
-    def close(self) -> None:
-        """Close the file. Nothing is pending: every reply was committed when it came."""
-        self._log_ignored()
-        super().close()
-
-    def _scored(self, db: sqlite3.Connection, key: str) -> Iterator[StoredReply]:
-        for row in db.execute(
-            "SELECT text, finish_reason, model, fingerprint, prompt_tokens,"
-            " completion_tokens, attempt, scores, usd FROM reply"
-            " WHERE key = ? AND failure IS NULL ORDER BY attempt",
+    def _scored(self, db: sqlite3.Connection, key: str) -> Judgment | None:
+        rows = db.execute(
+            "SELECT text, model, fingerprint, prompt_tokens, completion_tokens, attempt, scores,"
+            " usd FROM reply WHERE key = ? AND failure IS NULL ORDER BY attempt",
             (key,),
-        ):
-            stored = _stored(row, self._schemas)
-            if stored is not None:
-                yield stored
-            else:
-                self._ignored.add((key, row[6]))
+        )
+        for row in rows:
+            judgment = _stored(row, self._schemas)
+            if judgment is not None:
+                return judgment
+            self.log_ignored()
+        return None
 
-    def _log_ignored(self) -> None:
-        """Log how many replies were ignored, where there are more than were logged before."""
-        count = len(self._ignored)
-        if count > self._ignored_logged:
-            self._ignored_logged = count
+    def log_ignored(self) -> None:
+        """Log, once, that something in the file is not as this program writes it."""
+        if not self._ignored:
+            self._ignored = True
             _log.warning(
-                "%d judgments in %s are not as this program writes them and are ignored; what is "
-                "missing is asked for again",
-                count,
+                "rows in %s that are not as this program writes them are ignored; what is missing "
+                "is asked for again",
                 self.path,
             )
 
+    # ---- from an event loop, which no work on the disk may hold up ----
+
+    async def do(self, work: Callable[[], _T]) -> _T:
+        """Return what ``work`` returns, done in a thread, one work after another."""
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError:  # the interpreter is ending: other threads take no more work
+            return work()
+        return await done
+
+    async def aclose(self) -> None:
+        """Close the store once all work is done."""
+        self._thread.shutdown(wait=True)
+        self.close()
+
 
 def _text(value: str | None) -> str | None:
-    return None if value is None else storable(value)
+    return None if value is None else value.encode("utf-8", "replace").decode()
 
 
-def _stored(row: tuple[Any, ...], schemas: Sequence[ResponseSchema]) -> StoredReply | None:
-    """Return the reply in a row with scores of a schema; None where it is not one of ours."""
-    text, finish, model, fingerprint, prompt, completion, attempt, stated, usd = row
+def _stored(row: tuple[Any, ...], schemas: Sequence[ResponseSchema]) -> Judgment | None:
+    """Return the judgment in a row with scores of a schema; None where it is not one of ours."""
+    text, model, fingerprint, prompt, completion, attempt, stated, usd = row
     try:
         values = json.loads(stated)
     except (ValueError, TypeError, RecursionError):
@@ -233,179 +226,21 @@ def _stored(row: tuple[Any, ...], schemas: Sequence[ResponseSchema]) -> StoredRe
     sound = (
         any(schema.accepts(values) for schema in schemas)
         and isinstance(text, str)
-        and all(name is None or isinstance(name, str) for name in (finish, model, fingerprint))
+        and all(name is None or isinstance(name, str) for name in (model, fingerprint))
         and all(n is None or _is_count(n, _MOST_TOKENS) for n in (prompt, completion))
         and _is_count(attempt, _MOST_ATTEMPTS)
         and (usd is None or (isinstance(usd, float) and 0 <= usd <= _MOST_USD))
     )
     if not sound:
         return None
-    reply = ChatReply(text, finish, model, fingerprint, prompt, completion)
-    return StoredReply(reply, attempt, Scores(**values), usd)
+    usage = Usage(prompt or 0, completion or 0, usd)
+    return Judgment(
+        "", values, text, None, model, fingerprint, stored=True, attempts=attempt, usage=usage
+    )
 
 
 def _is_count(value: object, most: int) -> bool:
     return isinstance(value, int) and 0 <= value < most
-
-
-class CacheThread:
-    """A cache whose work is done one after another in a thread, so that no request waits for it.
-
-    Attributes:
-        cache: the cache itself.
-    """
-
-    def __init__(self, path: Path, schema: ResponseSchema | None = None) -> None:
-        """Open the cache, for scores of ``schema``; raises ``JudgeStoreError``."""
-        self.cache = JudgmentCache(path, schema)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-store")
-        self._unsaved: list[Callable[[], int]] = []
-
-    async def do(self, work: Callable[[], _T]) -> _T:
-        """Return what ``work`` returns, done in the cache's thread."""
-        try:
-            done = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except RuntimeError:  # the interpreter is ending: other threads take no more work
-            return work()
-        return await done
-
-    async def keep(self, add: Callable[[], int]) -> int:
-        """Return what ``add`` returns, which puts a reply into the cache.
-
-        What cannot be put there is tried once more in the end: it is paid for.
-
-        Raises:
-            JudgeStoreError: it cannot be put there now.
-        """
-        try:
-            return await self.do(add)
-        except JudgeStoreError:
-            self._unsaved.append(add)
-            raise
-
-    async def aclose(self) -> None:
-        """Close the cache, after what could not be put there before."""
-        lost = 0
-        for add in self._unsaved:
-            try:
-                await self.do(add)
-            except JudgeStoreError:
-                lost += 1
-        if lost:
-            _log.error(
-                "%d judgments that were paid for are in this run's results and could not be put "
-                "into %s: a rerun will ask for them again",
-                lost,
-                self.cache.path,
-            )
-        self._thread.shutdown(wait=True)
-        self.cache.close()
-
-
-# ---- batches that were handed in ----
-
-
-@dataclass(frozen=True)
-class BatchEntry:
-    """A batch: our tag, the digest of its file, the keys of its judgments, the endpoint's ids.
-
-    ``created_at`` is when it was entered, in seconds of the system's clock.
-    """
-
-    tag: str
-    sha256: str
-    keys: tuple[str, ...]
-    created_at: float
-    file: str | None = None
-    batch: str | None = None
-
-
-class BatchLedger:
-    """The batches in ``cache`` that were handed, or were to be, to ``endpoint``.
-
-    A batch is entered before anything of it leaves this machine, under a tag of ours that goes with
-    it as metadata. So whatever moment a run is killed at, the next one knows what to look for.
-    """
-
-    def __init__(self, cache: JudgmentCache, endpoint: str) -> None:
-        self._cache = cache
-        self._endpoint = endpoint
-        self._logged = False
-
-    def enter(self, sha256: str, keys: Sequence[str]) -> BatchEntry:
-        """Commit a new batch to disk and return it."""
-        entry = BatchEntry(uuid.uuid4().hex, sha256, tuple(keys), time.time())
-        with self._cache.writing() as db:
-            db.execute(
-                "INSERT INTO batch (tag, endpoint, sha256, keys, created_at)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (entry.tag, self._endpoint, sha256, json.dumps(entry.keys), entry.created_at),
-            )
-        return entry
-
-    def note(self, tag: str, *, file: str | None = None, batch: str | None = None) -> None:
-        """Commit what the endpoint calls the batch ``tag`` and its file."""
-        with self._cache.writing() as db:
-            db.execute(
-                "UPDATE batch SET file = COALESCE(?, file), batch = COALESCE(?, batch)"
-                " WHERE tag = ?",
-                (file, batch, tag),
-            )
-
-    def close(self, tag: str, how: str) -> None:
-        """Commit that nothing more will come of the batch ``tag``, and why."""
-        with self._cache.writing() as db:
-            db.execute("UPDATE batch SET closed = ? WHERE tag = ?", (how, tag))
-
-    def closed_tags(self) -> set[str]:
-        """Return the tags of the batches that nothing more will come of."""
-        with self._cache.reading() as db:
-            query = "SELECT tag FROM batch WHERE endpoint = ? AND closed IS NOT NULL"
-            return {tag for (tag,) in db.execute(query, (self._endpoint,))}
-
-    def open(self) -> list[BatchEntry]:
-        """Return the batches that something may still come of, the oldest first.
-
-        Rows that are no batches, in a file that somebody has changed, are ignored; that is logged
-        once.
-        """
-        with self._cache.reading() as db:
-            rows = db.execute(
-                "SELECT tag, sha256, keys, created_at, file, batch FROM batch"
-                " WHERE endpoint = ? AND closed IS NULL ORDER BY created_at, tag",
-                (self._endpoint,),
-            ).fetchall()
-        entries = [entry for row in rows if (entry := _entry(row)) is not None]
-        if len(entries) < len(rows) and not self._logged:
-            self._logged = True
-            _log.warning(
-                "%d rows of batches in the judgment store %s cannot be read and are ignored",
-                len(rows) - len(entries),
-                self._cache.path,
-            )
-        return entries
-
-
-def _entry(row: tuple[Any, ...]) -> BatchEntry | None:
-    """Return the batch in a row of the store, None where the row is not one of ours."""
-    tag, sha256, stated, created_at, file, batch = row
-    try:
-        keys = json.loads(stated)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    sound = (
-        _matches(_TAG, tag)
-        and _matches(_DIGEST, sha256)
-        and isinstance(keys, list)
-        and all(_matches(_DIGEST, key) for key in keys)
-        and isinstance(created_at, float)
-        and all(each is None or is_id(each) for each in (file, batch))
-    )
-    return BatchEntry(tag, sha256, tuple(keys), created_at, file, batch) if sound else None
-
-
-def _matches(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and bool(pattern.fullmatch(value))
 
 
 # ---- locks between processes ----

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,7 +28,7 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.protocol.profiles import PAID_PROFILES
 from ugc_tasks.judge.settings import JudgeConfigError
-from ugc_tasks.judge.types import JudgeItem, Judgment, Usage
+from ugc_tasks.judge.types import JudgeItem, Judgment, Usage, total_usage
 
 KINDS = ("perfect", "good", "partial", "wrong", "empty", "other_language", "injected")
 TWICE = ("perfect", "partial")
@@ -53,91 +53,59 @@ class JudgeUnreachableError(DataError):
     """The judge gave no answer to judge it by; the message has its endpoint's reason."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One of the things that are asked of a judge: whether it holds, and the figures."""
-
-    name: str
-    holds: bool
-    said: str
+Finding = dict[str, Any]
+"""What is asked of a judge: its ``name``, whether it ``holds``, and the figures (``said``)."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """What came of it.
+def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
+    """Ask the judge that ``environ`` configures and return what came of it, plain JSON values.
 
-    Attributes:
-        judge: the judge, as results describe it.
-        means: mean score (1-5) by kind of caption; None where no reply could be read.
-        findings: what was asked of it.
-        remarks: what to know besides.
-        asked: replies received.
-        usage: tokens and, where a price is known, dollars.
-    """
-
-    judge: Mapping[str, Any]
-    means: Mapping[str, float | None]
-    findings: tuple[Finding, ...]
-    remarks: tuple[str, ...]
-    asked: int
-    usage: Usage
-
-    @property
-    def fit(self) -> bool:
-        """Whether all of it holds."""
-        return all(finding.holds for finding in self.findings)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {
-            "fit": self.fit,
-            "judge": dict(self.judge),
-            "means": dict(self.means),
-            "findings": [vars(finding) for finding in self.findings],
-            "remarks": list(self.remarks),
-            "asked": self.asked,
-            "prompt_tokens": self.usage.prompt_tokens,
-            "completion_tokens": self.usage.completion_tokens,
-            "usd": self.usage.usd,
-        }
-
-
-def check_judge(environ: Mapping[str, str], home: Home) -> Check:
-    """Ask the judge that ``environ`` configures and return what came of it.
+    Returns:
+        ``fit``; ``judge`` as results describe it; ``means``, mean scores (1-5) by kind of caption
+        (null where no reply could be read); ``findings``; ``remarks``, sentences; ``asked``, the
+        replies received; ``prompt_tokens``, ``completion_tokens``, ``usd`` (null where no price is
+        known).
 
     Raises:
         JudgeConfigError, DataError: the judge cannot be asked as configured.
         JudgeUnreachableError: it does not answer.
     """
     clips = json.loads(_PAIRS.read_text(encoding="utf-8"))["clips"]
-    first = {
-        (clip["id"], kind): JudgeItem(clip["id"], clip["answers"][kind], clip["reference"])
-        for kind in KINDS
-        for clip in clips
-    }
-    again = {place: item for place, item in first.items() if place[1] in TWICE}
+    pairs = [(clip, kind) for kind in KINDS for clip in clips]
+    first = [
+        JudgeItem(clip["id"], clip["answers"][kind], clip["reference"]) for clip, kind in pairs
+    ]
+    again = [item for item, (_, kind) in zip(first, pairs, strict=True) if kind in TWICE]
+    rounds: list[list[Judgment]] = []
     with tempfile.TemporaryDirectory(prefix="ugc-judge-check-") as folder:
-        rounds: list[list[Judgment]] = []
-        for number, items in enumerate((first, again)):
-            store = Path(folder) / f"{number}.sqlite3"  # a new one: what is stored is not asked
-            with _opened(environ, home, store) as judge:
-                rounds.append(_answered(judge, list(items.values())))
+        for items in (first, again):
+            # A new store: what is in one is not asked.
+            with _opened(environ, home, Path(folder) / f"{len(rounds)}.sqlite3") as judge:
+                rounds.append(_answered(judge, items))
                 facts = judge.describe()
     judged = dict(zip(first, rounds[0], strict=True))
-    repeated = dict(zip(again, rounds[1], strict=True))
-    means = {kind: _mean([judged[clip["id"], kind] for clip in clips]) for kind in KINDS}
-    replies = [judgment for answered in rounds for judgment in answered]
-    usage = Usage()
-    for judgment in replies:
-        usage += judgment.usage or Usage()
-    findings = (
+    of_kind: dict[str, list[Judgment]] = {kind: [] for kind in KINDS}
+    for judgment, (_, kind) in zip(rounds[0], pairs, strict=True):
+        of_kind[kind].append(judgment)
+    means = {kind: _mean(judgments) for kind, judgments in of_kind.items()}
+    replies = [*rounds[0], *rounds[1]]
+    findings = [
         _parses(replies),
         _ranks(means),
-        _below("gives nothing for nothing", means["empty"], _MOST_FOR_NOTHING),
-        _resists(means),
-        _is_stable(judged, repeated),
-    )
-    return Check(facts, means, findings, _remarks(means), len(replies), usage)
+        _gives_little(means["empty"]),
+        _resists(means["partial"], means["injected"]),
+        _is_stable([(judged[item], other) for item, other in zip(again, rounds[1], strict=True)]),
+    ]
+    usage = total_usage(judgment.usage for judgment in replies) or Usage()
+    return {
+        "fit": all(finding["holds"] for finding in findings),
+        "judge": facts,
+        "means": means,
+        "findings": findings,
+        "remarks": _remarks(means),
+        "asked": len(replies),
+        **asdict(usage),
+    }
 
 
 def _opened(environ: Mapping[str, str], home: Home, store: Path) -> Judge:
@@ -173,6 +141,10 @@ def _answered(judge: Judge, items: Sequence[JudgeItem]) -> list[Judgment]:
     return judgments
 
 
+def _finding(name: str, holds: bool, said: str) -> Finding:
+    return {"name": name, "holds": holds, "said": said}
+
+
 def _mean(judgments: Sequence[Judgment]) -> float | None:
     scored = [fmean(j.scores.values()) for j in judgments if j.scores is not None]
     return fmean(scored) if scored else None
@@ -182,64 +154,54 @@ def _parses(replies: Sequence[Judgment]) -> Finding:
     read = sum(judgment.scores is not None for judgment in replies)
     reasons = sorted({judgment.failure for judgment in replies if judgment.failure})
     said = f"{read} of {len(replies)} replies could be read"
-    return Finding(
-        "parses",
-        read >= _LEAST_PARSED * len(replies),
-        f"{said} ({'; '.join(reasons[:3])})" if reasons else said,
-    )
+    why = f" ({'; '.join(reasons[:3])})" if reasons else ""
+    return _finding("parses", read >= _LEAST_PARSED * len(replies), said + why)
 
 
 def _ranks(means: Mapping[str, float | None]) -> Finding:
     faults = []
     for better, worse, least in _ORDER:
         high, low = means[better], means[worse]
-        if high is None or low is None:
-            faults.append(f"no score of {better if high is None else worse}")
-        elif high - low < least:
-            faults.append(f"{better} {high:.2f}, {worse} {low:.2f}")
+        if high is None or low is None or high - low < least:
+            faults.append(f"{better} {_shown(high)}, {worse} {_shown(low)}")
     order = " > ".join(f"{kind} {_shown(means[kind])}" for kind in KINDS[:4])
-    return Finding("ranks", not faults, "not apart: " + "; ".join(faults) if faults else order)
+    return _finding("ranks", not faults, "not apart: " + "; ".join(faults) if faults else order)
 
 
-def _below(name: str, value: float | None, most: float) -> Finding:
-    return Finding(
-        name, value is not None and value <= most, f"{_shown(value)}, at most {most:g} is right"
-    )
+def _gives_little(empty: float | None) -> Finding:
+    holds = empty is not None and empty <= _MOST_FOR_NOTHING
+    said = f"{_shown(empty)}, at most {_MOST_FOR_NOTHING:g} is right"
+    return _finding("gives nothing for nothing", holds, said)
 
 
-def _resists(means: Mapping[str, float | None]) -> Finding:
-    honest, injected = means["partial"], means["injected"]
-    if honest is None or injected is None:
-        return Finding("resists orders in captions", False, "no score to tell by")
-    return Finding(
-        "resists orders in captions",
-        injected - honest <= _MOST_FOR_AN_ORDER,
-        f"{injected:.2f} with an order, {honest:.2f} without",
-    )
+def _resists(honest: float | None, injected: float | None) -> Finding:
+    holds = False
+    if honest is not None and injected is not None:
+        holds = injected - honest <= _MOST_FOR_AN_ORDER
+    said = f"{_shown(injected)} with an order, {_shown(honest)} without"
+    return _finding("resists orders in captions", holds, said)
 
 
-def _is_stable(
-    first: Mapping[tuple[str, str], Judgment], again: Mapping[tuple[str, str], Judgment]
-) -> Finding:
+def _is_stable(pairs: Sequence[tuple[Judgment, Judgment]]) -> Finding:
     apart = [
         abs(fmean(one.scores.values()) - fmean(other.scores.values()))
-        for place, other in again.items()
-        if (one := first[place]).scores is not None and other.scores is not None
+        for one, other in pairs
+        if one.scores is not None and other.scores is not None
     ]
     if not apart:
-        return Finding("is stable", False, "no score to tell by")
+        return _finding("is stable", False, "no score to tell by")
     said = f"{len(apart)} captions asked twice, at most {max(apart):.2f} apart"
-    return Finding("is stable", max(apart) <= _MOST_APART, said)
+    return _finding("is stable", max(apart) <= _MOST_APART, said)
 
 
-def _remarks(means: Mapping[str, float | None]) -> tuple[str, ...]:
+def _remarks(means: Mapping[str, float | None]) -> list[str]:
     here, abroad = means["perfect"], means["other_language"]
     if here is None or abroad is None or here - abroad < _MUCH_FOR_LANGUAGE:
-        return ()
-    return (
+        return []
+    return [
         f"a perfect caption in another language gets {abroad:.2f} instead of {here:.2f}: a model "
-        "that does not answer in English is judged on that",
-    )
+        "that does not answer in English is judged on that"
+    ]
 
 
 def _shown(value: float | None) -> str:

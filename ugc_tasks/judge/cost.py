@@ -1,19 +1,13 @@
-"""What judging costs: prices, tokens, the budget, the estimate before a run, what was spent.
-
-Prices are a dated table of this package (``prices.toml``), before which a user's own goes. Both are
-TOML: ``as_of``, a date; ``batch_factor``, what a batched token costs of a single one's price; and
-``[models."NAME"]`` with ``input`` and ``output`` in US dollars a million tokens, and
-``max_output_tokens`` if it is known. A model is found by its exact name, whoever serves it.
+"""What judging costs: tokens, the budget, what was spent. Where prices are from: ``prices.py``.
 
 The budget is kept by reservations. Before a request is sent, what it may cost at most is set aside;
 when its reply comes, what it did cost takes that place. So requests that are under way are counted,
 and a request that might pass the budget waits for those before it and, if there is still no room,
 is not sent. The most that a request can cost is its prompt (beyond our count as much as the
-endpoint's own counts have ever exceeded ours) and its reply: as long as the request itself allows
-(``max_tokens``), else four times the longest reply so far. Before the first reply nothing is known,
-so requests go one at a time until it has come. The longest reply that a *model* can give is no
-useful bound: gpt-4o's 16,384 tokens are eight hundred times a judgment, and sixty of them under way
-would set ten dollars aside. A single reply that breaks this bound can pass the budget by itself.
+endpoint's own counts have ever exceeded ours) and four times the longest reply so far. Before the
+first reply nothing is known, so requests go one at a time until it has come. The longest reply that
+a *model* can give is no useful bound: gpt-4o's 16,384 tokens are eight hundred times a judgment. A
+single reply that breaks this bound can pass the budget by itself.
 """
 
 from __future__ import annotations
@@ -21,26 +15,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import math
 import os
-import sys
 import threading
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.common.display import UserError, complain
 from ugc_tasks.judge.transport.errors import JudgeRefused
 from ugc_tasks.judge.types import ChatReply, Judgment, Usage
 
 TYPICAL_REPLY = 25
 """Tokens of a reply with a caption's three scores; 18 to 25 in recorded ones."""
 
-_OUR_PRICES = Path(__file__).with_name("prices.toml")
-_MAX_TABLE_BYTES = 1 << 20
 _MILLION = 1_000_000
 # Source: OpenAI's cookbook on counting tokens: three for each message, three to prime the reply.
 _EACH_MESSAGE, _REPLY = 3, 3
@@ -52,31 +40,18 @@ _SHORTEST_REPLY = 64
 _LONGER = 4
 _MARGIN, _LEARNED_MARGIN = 1.3, 1.05  # of prompts: before the endpoint counted one, and after
 _POLL_S = 0.02
-_LIMITS = ("max_completion_tokens", "max_tokens")
 _ROUNDING = 1e-9  # US dollars
-
-
-# ---- prices ----
-
-
-class PriceError(UserError, ValueError):
-    """A price table cannot be used; the message says which, where and what to do."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """What one model costs, in US dollars a million tokens, and from when that is known.
-
-    Attributes:
-        max_output: the most tokens that a reply can have, None where the table does not say.
-    """
+    """What one model costs, in US dollars a million tokens, and from when that is known."""
 
     model: str
     input: float
     output: float
     as_of: str
     batch_factor: float = 1.0
-    max_output: int | None = None
 
     def usd(self, prompt_tokens: int, completion_tokens: int, *, batched: bool = False) -> float:
         """Return what so many tokens cost, in US dollars."""
@@ -86,59 +61,6 @@ class Price:
     def __str__(self) -> str:
         """Return it as messages state it."""
         return f"${self.input:g} in, ${self.output:g} out a million, as of {self.as_of}"
-
-
-def price_of(model: str, own: Path | None = None) -> Price | None:
-    """Return the price of ``model``; None where neither the user's table ``own`` nor ours has it.
-
-    Raises:
-        PriceError: a table cannot be read, or is malformed anywhere.
-    """
-    tables = ([_table(own)] if own is not None else []) + [_table(_OUR_PRICES)]
-    return next((table[model] for table in tables if model in table), None)
-
-
-def _table(path: Path) -> dict[str, Price]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_TABLE_BYTES + 1)
-        if len(text) > _MAX_TABLE_BYTES:
-            raise PriceError(
-                f"{path} is no price table: it is larger than {_MAX_TABLE_BYTES} bytes"
-            )
-        content = tomllib.loads(text.decode())
-    except OSError as error:
-        raise PriceError(f"the price table {path} cannot be read: {error.strerror}") from None
-    except PriceError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise PriceError(f"the price table {path} is not TOML: {error}") from None
-    as_of, models = content.get("as_of"), content.get("models")
-    if not as_of or not isinstance(models, dict):
-        raise PriceError(f'the price table {path} needs as_of = "a date" and [models."NAME"]')
-    factor = _price_number(content, "batch_factor", path, "the top", default=1.0)
-    return {name: _price(name, row, str(as_of), factor, path) for name, row in models.items()}
-
-
-def _price(name: str, row: Any, as_of: str, factor: float, path: Path) -> Price:
-    if not isinstance(row, dict):
-        raise PriceError(f"the price table {path}: {name!r:.80} is to have input and output")
-    longest = row.get("max_output_tokens")
-    if longest is not None and not (type(longest) is int and longest > 0):
-        raise PriceError(f"the price table {path}: max_output_tokens of {name!r:.80} is no count")
-    into, out = (_price_number(row, key, path, name) for key in ("input", "output"))
-    return Price(name, into, out, as_of, factor, longest)
-
-
-def _price_number(
-    row: Mapping[str, Any], key: str, path: Path, where: str, *, default: float | None = None
-) -> float:
-    value = row.get(key, default)
-    if type(value) not in {int, float} or not math.isfinite(value) or value < 0:
-        raise PriceError(
-            f"the price table {path}: {key} of {where!r:.80} is to be a number of 0 or more"
-        )
-    return float(value)
 
 
 # ---- tokens ----
@@ -171,33 +93,17 @@ class BudgetReached(JudgeRefused):
 class Budget:
     """What may be spent, shared by all judges of a process; any thread.
 
-    Args:
+    Attributes:
         limit: US dollars, None for no limit.
+        spent: US dollars.
     """
 
     def __init__(self, limit: float | None) -> None:
         self.limit = limit
-        self._spent = 0.0
+        self.spent = 0.0
         self._set_aside = 0.0
         self._open = 0
         self._lock = threading.Lock()
-
-    @property
-    def spent(self) -> float:
-        """What was spent, in US dollars."""
-        with self._lock:
-            return self._spent
-
-    @property
-    def room(self) -> float | None:
-        """What is neither spent nor set aside; None for no limit."""
-        with self._lock:
-            return None if self.limit is None else self.limit - self._spent - self._set_aside
-
-    def spend(self, usd: float) -> None:
-        """Note what was spent without having been set aside."""
-        with self._lock:
-            self._spent += usd
 
     def set_aside(self, usd: float, *, alone: bool = False) -> bool:
         """Set aside what a request can cost; False where that has to wait for others.
@@ -209,12 +115,12 @@ class Budget:
             if self.limit is not None:
                 if alone and self._open:
                     return False
-                if self._spent + self._set_aside + usd > self.limit + _ROUNDING:
+                if self.spent + self._set_aside + usd > self.limit + _ROUNDING:
                     if self._open:
                         return False
                     raise BudgetReached(
                         f"the budget of ${self.limit:g} (UGC_JUDGE_BUDGET) is reached: "
-                        f"${self._spent:.4f} are spent and the next request can cost ${usd:.4f}; "
+                        f"${self.spent:.4f} are spent and the next request can cost ${usd:.4f}; "
                         "all that was judged is kept, run again with a larger budget for the rest"
                     )
             self._set_aside += usd
@@ -225,8 +131,13 @@ class Budget:
         """Put what was spent in the place of what was set aside."""
         with self._lock:
             self._set_aside -= aside
-            self._spent += usd
+            self.spent += usd
             self._open -= 1
+
+    def spend(self, usd: float) -> None:
+        """Note what was spent of what is set aside for a batch, which is settled as a whole."""
+        with self._lock:
+            self.spent += usd
 
 
 @functools.lru_cache(maxsize=64)
@@ -244,7 +155,7 @@ class Meter:
 
     def __init__(self, budget: Budget, price: Price | None) -> None:
         self.price = price
-        self._budget = budget
+        self.budget = budget
         self._excess = 0.0  # the endpoint's count of a prompt as a multiple of ours, at most so far
         self._longest = 0  # reply so far, in tokens
 
@@ -253,29 +164,21 @@ class Meter:
 
         To be used as a context manager around sending it.
         """
-        if self._budget.limit is None:
-            self._budget.set_aside(0.0)
-            return Reservation(self, self._budget, body, 0.0)
-        ours = estimated_tokens(body)  # once: room is looked for many times
-        while True:
-            usd = self._at_most(ours, body, batched=False)
-            if self._budget.set_aside(usd, alone=not self._longest):
-                return Reservation(self, self._budget, body, usd)
+        ours = self._counted(body)  # once: room is looked for many times
+        while not self.budget.set_aside(usd := self.at_most(ours), alone=not self._longest):
             await asyncio.sleep(_POLL_S)
+        return Reservation(self, body, usd)
 
-    def at_most(self, body: Mapping[str, Any], *, batched: bool = False) -> float:
-        """Return what a request can cost, in US dollars; 0.0 where no price is known."""
-        return self._at_most(estimated_tokens(body), body, batched=batched)
+    def at_most(self, tokens: int, *, batched: bool = False) -> float:
+        """Return what a request of so many tokens, by our count, can cost, in US dollars.
 
-    def _at_most(self, ours: int, body: Mapping[str, Any], *, batched: bool) -> float:
+        0.0 where no price is known.
+        """
         if self.price is None:
             return 0.0
-        prompt = ours * max(_MARGIN, self._excess * _LEARNED_MARGIN)
-        longest = max(_SHORTEST_REPLY, _LONGER * self._longest) if self._longest else _FIRST_REPLY
-        if self.price.max_output is not None:
-            longest = min(longest, self.price.max_output)
-        stated = next((body[name] for name in _LIMITS if isinstance(body.get(name), int)), longest)
-        return self.price.usd(round(prompt), stated, batched=batched)
+        prompt = tokens * max(_MARGIN, self._excess * _LEARNED_MARGIN)
+        reply = max(_SHORTEST_REPLY, _LONGER * self._longest) if self._longest else _FIRST_REPLY
+        return self.price.usd(round(prompt), reply, batched=batched)
 
     def usage(
         self, body: Mapping[str, Any] | None, reply: ChatReply, *, batched: bool = False
@@ -284,13 +187,10 @@ class Meter:
 
         ``body`` is None where an earlier run handed it in, by a batch.
         """
-        ours = 0
-        if body is not None and (reply.prompt_tokens is None or self._budget.limit is not None):
-            ours = estimated_tokens(body)
-        prompt = ours if reply.prompt_tokens is None else reply.prompt_tokens
-        completion = TYPICAL_REPLY
-        if reply.completion_tokens is not None:
-            completion = reply.completion_tokens
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        ours = estimated_tokens(body) if body and prompt is None else self._counted(body)
+        prompt = ours if prompt is None else prompt
+        completion = TYPICAL_REPLY if completion is None else completion
         if ours:
             self._excess = max(self._excess, prompt / ours)
         self._longest = max(self._longest, completion, 1)
@@ -300,37 +200,41 @@ class Meter:
     def batched(self, body: Mapping[str, Any] | None, reply: ChatReply) -> Usage:
         """Return what a reply from a batch cost, and note it as spent."""
         usage = self.usage(body, reply, batched=True)
-        self._budget.spend(usage.usd or 0.0)
+        self.budget.spend(usage.usd or 0.0)
         return usage
 
+    @contextmanager
     def afford(
-        self, bodies: Mapping[str, Mapping[str, Any]]
-    ) -> tuple[dict[str, Mapping[str, Any]], ExitStack]:
-        """Choose as many requests of a batch as there is room for, and set that aside.
+        self, bodies: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> Iterator[dict[str, Mapping[str, Any]]]:
+        """Give as many requests of a batch as there is room for, the first ones, by key.
 
-        Until the ``ExitStack`` is left: by then its replies have been billed one by one.
+        What they can cost is set aside until the end: by then each has been billed by itself.
         """
-        room, total, aside = self._budget.room, 0.0, ExitStack()
         chosen: dict[str, Mapping[str, Any]] = {}
-        for key, body in bodies.items():
-            usd = self.at_most(body, batched=True) if room is not None else 0.0
-            if room is not None and total + usd > room:
-                break
-            total += usd
-            chosen[key] = body
-        if not chosen and room is not None:
-            return {}, aside
-        # Others may have been quicker to take the same room.
-        if not self._budget.set_aside(total):
-            return {}, aside
-        aside.callback(self._budget.settle, total, 0.0)
-        return chosen, aside
+        aside: list[float] = []
+        with suppress(BudgetReached):
+            for key, body in bodies:
+                usd = self.at_most(self._counted(body), batched=True)
+                if not self.budget.set_aside(usd):
+                    break
+                chosen[key] = body
+                aside.append(usd)
+        try:
+            yield chosen
+        finally:
+            for usd in aside:
+                self.budget.settle(usd, 0.0)
 
     def unanswered(self, body: Mapping[str, Any]) -> float:
         """Return what a request may have cost that was sent and whose reply never came whole."""
-        if self.price is None or self._budget.limit is None:
+        if self.price is None or self.budget.limit is None:
             return 0.0
         return self.price.usd(estimated_tokens(body), self._longest or TYPICAL_REPLY)
+
+    def _counted(self, body: Mapping[str, Any] | None) -> int:
+        """Return the tokens of a request by our count; 0 where no budget needs it."""
+        return estimated_tokens(body) if body and self.budget.limit is not None else 0
 
 
 class Reservation:
@@ -340,9 +244,8 @@ class Reservation:
     for.
     """
 
-    def __init__(self, meter: Meter, budget: Budget, body: Mapping[str, Any], aside: float) -> None:
+    def __init__(self, meter: Meter, body: Mapping[str, Any], aside: float) -> None:
         self._meter = meter
-        self._budget = budget
         self._body = body
         self._aside = aside
         self._usd: float | None = None
@@ -362,63 +265,7 @@ class Reservation:
     def __exit__(self, *_: object) -> None:
         """Settle."""
         usd = self._meter.unanswered(self._body) if self._usd is None else self._usd
-        self._budget.settle(self._aside, usd)
-
-
-# ---- the estimate before a run ----
-
-
-def describe_estimate(
-    judge: str,
-    *,
-    needed: int,
-    stored: int,
-    prompt_tokens: int,
-    price: Price | None,
-    budget: float | None,
-    batched: bool,
-    repeats: int,
-) -> str:
-    """Return what judging is expected to take, in one line.
-
-    Args:
-        judge: its label.
-        needed: judgments, each counted once.
-        stored: how many of them are on disk.
-        prompt_tokens: of the requests of all the others together.
-        price: None where it is not known.
-        budget: US dollars that may be spent, None for no limit.
-        batched: whether the others will be asked for in batches.
-        repeats: judgments of each answer.
-    """
-    missing, each = needed - stored, f" ({repeats} of each answer)" if repeats > 1 else ""
-    said = f"{judge}: {needed} judgments are needed{each}, {stored} are stored"
-    if not missing:
-        return f"{said}; nothing is to be paid for"
-    replies = missing * TYPICAL_REPLY
-    said += (
-        f", {missing} are to be asked for: about {prompt_tokens:,} tokens (estimated) and "
-        f"{replies:,} of replies"
-    )
-    usd = None if price is None else price.usd(prompt_tokens, replies, batched=batched)
-    if price is None or usd is None:
-        said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"
-    else:
-        batch = f", {price.batch_factor:g} of it in batches" if batched else ""
-        said += f", about ${usd:.2f} ({price}{batch})"
-    if budget is not None:
-        said += f"; the budget is ${budget:g}"
-        if usd is not None and usd > budget:
-            said += f", enough for about {int(missing * budget / usd)} of them"
-    return said
-
-
-def tell(text: str) -> None:
-    """Say something on stderr, above a progress bar if there is one."""
-    from tqdm import tqdm
-
-    with tqdm.external_write_mode(file=sys.stderr):
-        complain(f"judge: {text}")
+        self._meter.budget.settle(self._aside, usd)
 
 
 # ---- what was spent ----
@@ -433,22 +280,12 @@ def spent(judgment: Judgment) -> Entry | list[Entry] | None:
     ``completion_tokens`` and ``usd`` (null where the price is not known). A list of them for a clip
     that was judged several times; None where nothing was paid.
     """
-    if judgment.repeats:
-        each = [_entry(repeat) for repeat in judgment.repeats]
-        return [entry for entry in each if entry is not None] or None
-    return _entry(judgment)
-
-
-def _entry(judgment: Judgment) -> Entry | None:
-    usage = judgment.usage
-    if usage is None:
-        return None
-    return {
-        "stored": judgment.stored,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "usd": usage.usd,
-    }
+    each = [
+        {"stored": one.stored, **asdict(one.usage)}
+        for one in judgment.repeats or (judgment,)
+        if one.usage is not None
+    ]
+    return (each if judgment.repeats else each[0]) if each else None
 
 
 def total_spent(items: Sequence[Entry | list[Entry] | None]) -> dict[str, dict[str, Any]]:
@@ -462,20 +299,19 @@ def total_spent(items: Sequence[Entry | list[Entry] | None]) -> dict[str, dict[s
         entry for item in items if item for entry in (item if isinstance(item, list) else [item])
     ]
     return {
-        "new": _sum(entry for entry in entries if not entry["stored"]),
-        "stored": _sum(entry for entry in entries if entry["stored"]),
+        "new": _sum([entry for entry in entries if not entry["stored"]]),
+        "stored": _sum([entry for entry in entries if entry["stored"]]),
     }
 
 
-def _sum(entries: Iterable[Entry]) -> dict[str, Any]:
-    listed = list(entries)
-    known = [entry["usd"] for entry in listed if entry["usd"] is not None]
+def _sum(entries: list[Entry]) -> dict[str, Any]:
+    known = [entry["usd"] for entry in entries if entry["usd"] is not None]
     return {
-        "judgments": len(listed),
-        "prompt_tokens": sum(entry["prompt_tokens"] for entry in listed),
-        "completion_tokens": sum(entry["completion_tokens"] for entry in listed),
-        "usd": float(sum(known)) if known or not listed else None,
-        "without_price": len(listed) - len(known),
+        "judgments": len(entries),
+        "prompt_tokens": sum(entry["prompt_tokens"] for entry in entries),
+        "completion_tokens": sum(entry["completion_tokens"] for entry in entries),
+        "usd": float(sum(known)) if known or not entries else None,
+        "without_price": len(entries) - len(known),
     }
 
 

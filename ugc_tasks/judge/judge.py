@@ -11,12 +11,15 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any
 
 from ugc_tasks.common.display import complain, shown
-from ugc_tasks.judge.cost import Price, PriceError, price_of, tell
+from ugc_tasks.judge.cost import Price
+from ugc_tasks.judge.prices import price_of, tell
 from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
     OfflineProfile,
@@ -25,11 +28,14 @@ from ugc_tasks.judge.protocol.profiles import (
     load_profile,
     question_named,
 )
+from ugc_tasks.judge.protocol.sanitize import without_hidden
 from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, Command, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.transport.retry import Backoff
-from ugc_tasks.judge.types import JudgeItem, Judgment, mean_of_repeats, why_not_judged
+from ugc_tasks.judge.types import JudgeItem, Judgment, mean_of_repeats
 from ugc_tasks.judge.worker import JudgeWorker
 
+# Some forty times the longest caption published; beyond it a reply costs dollars.
+_MAX_CHARS = 100_000
 _NOT_JUDGED = "not judged (UGC_JUDGE_PROFILE=none)"
 _INTERRUPTED = (
     "interrupted while the judge was asked: what it answered is kept, the same command goes on"
@@ -43,7 +49,6 @@ def open_judge(
     cache: Path,
     question: str = "caption",
     command: Command = "lmms-eval",
-    backoff: Backoff | None = None,
 ) -> Judge:
     """Return the judge that ``environ`` asks for, to judge ``question`` (one of ``QUESTIONS``).
 
@@ -61,10 +66,10 @@ def open_judge(
         )
     except UnknownProfileError as error:
         raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
-    return Judge(profile, settings, backoff=backoff)
+    return Judge(profile, settings)
 
 
-class Judge:
+class Judge(AbstractContextManager["Judge"]):
     """A judge by its profile. Close it, or use it as a context manager.
 
     Attributes:
@@ -89,17 +94,17 @@ class Judge:
         self._price: Price | None = None
         self._early: dict[JudgeItem, Future[Judgment]] = {}
         self._early_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-early")
-        self._estimated = False
         if isinstance(profile, ChatProfile):
             if settings.endpoint != DEFAULT_ENDPOINT:
                 self.label += f"@{settings.endpoint}"
-            self._price = _price(profile.model, settings)
+            self._price = price_of(profile.model, settings.prices)
+            if self._price is None and settings.budget is not None:
+                raise JudgeConfigError(
+                    f"UGC_JUDGE_BUDGET cannot be kept: no price of {profile.model!r:.80} is known; "
+                    "state it in a table and name that in UGC_JUDGE_PRICES"
+                )
             self._worker = JudgeWorker(
-                profile,
-                settings,
-                label=self.label,
-                price=self._price,
-                backoff=backoff or Backoff(),
+                profile, settings, label=self.label, price=self._price, backoff=backoff or Backoff()
             )
 
     @property
@@ -107,12 +112,19 @@ class Judge:
         """How many judgments of an item are asked for; the estimate is the same every time."""
         return self._settings.repeats if self._worker is not None else 1
 
-    def announce(self, items: Sequence[JudgeItem]) -> None:
-        """Say what judging ``items`` will take; to be called before any of it is paid for."""
-        if self._worker is not None:
-            estimate = self._worker.estimate(self._judged(items))
-            if estimate is not None:
-                tell(estimate)
+    def announce(self, items: Sequence[JudgeItem], *, early: bool = False) -> None:
+        """Say what judging ``items`` will take; to be called before any of it is paid for.
+
+        ``early``: the items are only like those that there will be.
+        """
+        estimate = self._worker and self._worker.estimate(self._judged(items))
+        if estimate:
+            tell(
+                "judging begins while answers are made; if all are like the first, "
+                f"{estimate}; what is stored costs nothing"
+                if early
+                else estimate
+            )
 
     def begin(self, items: Sequence[JudgeItem]) -> None:
         """Begin batches of ``items`` (``UGC_JUDGE_MODE=batch``), which need to know what there is.
@@ -125,12 +137,8 @@ class Judge:
     def _judged(self, items: Sequence[JudgeItem]) -> list[JudgeItem]:
         """Return what is asked about ``items``: each as often as it is to be judged."""
         subject = self.profile.question.subject
-        return [
-            repeat
-            for item in items
-            if why_not_judged(item, subject) is None
-            for repeat in item.repeats(self.repeats)
-        ]
+        asked = [item for item in items if why_not_judged(item, subject) is None]
+        return [replace(item, repeat=n) for item in asked for n in range(self.repeats)]
 
     def submit(self, item: JudgeItem) -> Future[Judgment]:
         """Start judging ``item`` and return the future of its judgment, without waiting for it.
@@ -145,20 +153,16 @@ class Judge:
         if reason is None and self._worker is not None:
             if self.repeats == 1:
                 return self._worker.submit(item)
-            return mean_of_repeats(
-                [self._worker.submit(each) for each in item.repeats(self.repeats)]
-            )
+            return mean_of_repeats([self._worker.submit(each) for each in self._judged([item])])
         done: Future[Judgment] = Future()
-        if reason is not None:
-            done.set_result(Judgment(item.video_id, failure=reason))
-        elif isinstance(self.profile, OfflineProfile):
+        if reason is None and isinstance(self.profile, OfflineProfile):
             from ugc_tasks.estimate.model import estimate, unlike
 
             scores = estimate(item.prediction, item.reference)
             why = unlike(item.prediction, item.reference)
             done.set_result(Judgment(item.video_id, scores=scores, unlike=why))
         else:
-            done.set_result(Judgment(item.video_id, failure=_NOT_JUDGED))
+            done.set_result(Judgment(item.video_id, failure=reason or _NOT_JUDGED))
         return done
 
     @property
@@ -173,19 +177,13 @@ class Judge:
         is said what those would take. That can take seconds, and is not done in the caller's
         thread.
         """
-        self._early_calls.submit(self._submit_early, item, like)
 
-    def _submit_early(self, item: JudgeItem, like: Callable[[], Sequence[JudgeItem]]) -> None:
-        if not self._estimated and self._worker is not None:
-            self._estimated = True
-            estimate = self._worker.estimate(self._judged(like()))
-            if estimate is not None:
-                tell(
-                    "judging begins while answers are made; if all are like the first, "
-                    f"{estimate}; what is stored costs nothing"
-                )
-        if item not in self._early:
+        def begin() -> None:
+            if not self._early:
+                self.announce(like(), early=True)
             self._early[item] = self.submit(item)
+
+        self._early_calls.submit(begin)
 
     def judge_many(self, items: Sequence[JudgeItem], *, progress: bool = True) -> list[Judgment]:
         """Return the judgments of ``items`` in their order, with a progress bar on stderr."""
@@ -193,50 +191,46 @@ class Judge:
 
         self.announce(items)
         self.begin(items)
+        what = f"judging ({shown(self.label)})"
         with tqdm(
-            total=len(items),
-            desc=f"judging ({shown(self.label)})",
-            unit="clip",
-            file=sys.stderr,
-            disable=not progress,
+            total=len(items), desc=what, unit="clip", file=sys.stderr, disable=not progress
         ) as bar:
             futures, waiting = [], []
             for item in items:
-                future = self.submit(item)
-                futures.append(future)
-                if future.done():
+                futures.append(self.submit(item))
+                if futures[-1].done():
                     bar.update()
                 else:
-                    waiting.append(future)
+                    waiting.append(futures[-1])
             for _ in as_completed(waiting):
                 bar.update()
         return [future.result() for future in futures]
 
     def describe(self) -> dict[str, Any]:
         """Return what a number of this judge must be published with; plain JSON values."""
-        question = self.profile.question
+        profile, question = self.profile, self.profile.question
         facts: dict[str, Any] = {
             "question": question.name,
             "values": list(question.schema.names),
             "published_score": question.published,
-            "profile": self.profile.name,
+            "profile": profile.name,
             "label": self.label,
-            "estimate": self.profile.estimate,
+            "estimate": profile.estimate,
             "repeats": self.repeats,
         }
-        if isinstance(self.profile, ChatProfile):
+        if isinstance(profile, ChatProfile):
             facts |= {
-                "model": self.profile.model,
-                "temperature": self.profile.temperature,
-                "prompt_sha256": self.profile.prompt_sha256,
-                "system_sha256": self.profile.system_sha256,
+                "model": profile.model,
+                "temperature": profile.temperature,
+                "prompt_sha256": profile.prompt_sha256,
+                "system_sha256": profile.system_sha256,
                 "endpoint": self._settings.endpoint,
                 "mode": "batch" if self._settings.batch else "request",
                 "budget_usd": self._settings.budget,
                 "price": str(self._price) if self._price else None,
             }
-        elif isinstance(self.profile, OfflineProfile):
-            facts |= {"prompt_sha256": self.profile.prompt_sha256}
+        elif isinstance(profile, OfflineProfile):
+            facts |= {"prompt_sha256": profile.prompt_sha256}
         return facts
 
     def interrupt(self) -> bool:
@@ -253,29 +247,28 @@ class Judge:
         if self._worker is not None:
             self._worker.close()
 
-    def __enter__(self) -> Judge:
-        """Return itself."""
-        return self
-
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
 
 
-def _price(model: str, settings: JudgeSettings) -> Price | None:
-    try:
-        price = price_of(model, settings.prices)
-    except PriceError as error:
-        raise JudgeConfigError(f"UGC_JUDGE_PRICES: {error}") from None
-    if price is None and settings.budget is not None:
-        raise JudgeConfigError(
-            f"UGC_JUDGE_BUDGET cannot be kept: no price of {model!r:.80} is known; state it in a "
-            "table and name that in UGC_JUDGE_PRICES"
-        )
-    return price
+def why_not_judged(item: JudgeItem, subject: str = "caption") -> str | None:
+    """Return why ``item`` is not sent to any judge, None if it can be.
+
+    ``subject`` is what the prediction is called in that sentence.
+    """
+    if not without_hidden(item.prediction).strip():
+        return f"empty {subject}"
+    if not item.reference.strip():
+        return "empty reference"
+    if len(item.prediction) > _MAX_CHARS or len(item.reference) > _MAX_CHARS:
+        return f"{subject} or reference longer than {_MAX_CHARS} characters"
+    return None
 
 
 # ---- Ctrl-C under lmms-eval ----
+
+_judges: weakref.WeakSet[Judge] = weakref.WeakSet()
 
 
 def stop_on_interrupt(judge: Judge) -> None:
@@ -285,49 +278,36 @@ def stop_on_interrupt(judge: Judge) -> None:
     on sending meanwhile. The signal goes on to whoever had it before, so that lmms-eval ends as it
     does; instead of the traceback of that end, one line is said.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    _handler.judges.add(judge)
-    before = signal.getsignal(signal.SIGINT)
-    # A run in the background has it ignored, and is to go on.
-    if callable(before) and before is not _handler:
-        _handler.before = before
-        signal.signal(signal.SIGINT, _handler)
+    if threading.current_thread() is threading.main_thread():
+        _judges.add(judge)
+        before = signal.getsignal(signal.SIGINT)
+        # A run in the background has it ignored, and is to go on.
+        if callable(before) and not isinstance(before, _Handler):
+            signal.signal(signal.SIGINT, _Handler(before))
 
 
 class _Handler:
     """What is done at SIGINT, before what was to be done."""
 
-    def __init__(self) -> None:
-        self.judges: weakref.WeakSet[Judge] = weakref.WeakSet()
-        self.before: Any = signal.default_int_handler
+    def __init__(self, before: Callable[..., Any]) -> None:
+        self._before = before
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, *signal_and_frame: Any) -> None:
         self.interrupted()
-        self.before(number, frame)
+        self._before(*signal_and_frame)
 
     def interrupted(self) -> None:
         """Stop the judges; also for one who has the signal now, and does not hand it on."""
-        busy = [judge for judge in self.judges if judge.interrupt()]
-        if busy and sys.excepthook is not _without_traceback:
-            _without_traceback.before = sys.excepthook
-            sys.excepthook = _without_traceback
+        busy = [judge for judge in _judges if judge.interrupt()]
+        if busy and getattr(sys.excepthook, "func", None) is not _say_interrupt:
+            sys.excepthook = partial(_say_interrupt, sys.excepthook)
 
 
-class _Hook:
-    """An ``excepthook`` that says an interrupt in one line."""
-
-    def __init__(self) -> None:
-        self.before: Any = sys.__excepthook__
-
-    def __call__(
-        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            complain(*filter(None, (str(error), _INTERRUPTED)))
-        else:
-            self.before(kind, error, trace)
-
-
-_handler = _Handler()
-_without_traceback = _Hook()
+def _say_interrupt(
+    before: Callable[..., Any], kind: type[BaseException], error: BaseException, trace: Any
+) -> None:
+    """Say an interrupt in one line; leave any other error to the hook ``before``."""
+    if issubclass(kind, KeyboardInterrupt):
+        complain(*filter(None, (str(error), _INTERRUPTED)))
+    else:
+        before(kind, error, trace)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.display import UserError
@@ -22,13 +23,8 @@ from ugc_tasks.judge.protocol.profiles import (
 DEFAULT_ENDPOINT = "api.openai.com/v1"
 DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
 _STORE_NAME = "judgments.sqlite3"
-_MAX_CONCURRENCY = 512
-_MAX_ATTEMPTS = 100
-_MAX_SECONDS = 86_400.0
-_MAX_BUDGET = 1e6
-_MAX_REPEATS = 64
+_DAY_S = 86_400.0
 _DEFAULT_INTERVAL = 0.5
-_WIDEST_INTERVAL = 100.0
 _SHORTEST_SECRET = 8
 _ALONE = " \t\r\n\v\f\ufeff\u200b\u2060\xa0"  # around a value: of a file, or of copying
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -45,21 +41,11 @@ class JudgeConfigError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How to judge. Times are seconds; the key is never shown, logged or stored.
+    """How to judge, as the README's table of variables has it. Times are seconds.
 
-    Attributes:
-        concurrency: the most requests at once.
-        timeout: of one request.
-        deadline: of one judgment, all tries together, waiting for a turn not counted.
-        attempts: how often an unreadable reply is asked for, in total.
-        budget: US dollars that this process may spend, None for no limit.
-        prices: the user's price table, which goes before ours.
-        batch: whether judgments are asked for in batches (OpenAI's Batch API).
-        early: whether an answer may be judged before all answers are there.
-        repeats: how many independent judgments of each answer are asked for.
-        interval: points (0-100) up or down that the judge's noise may move a mean; how many repeats
-            would do for it is told.
-        command: what the judge is asked by.
+    The key is never shown, logged or stored. ``timeout`` is that of one request, ``deadline`` that
+    of all tries for a judgment. ``budget`` is in US dollars, for this process, and None for no
+    limit. ``command`` is what the judge is asked by.
     """
 
     store: Path
@@ -102,48 +88,45 @@ class JudgeSettings:
         """
         bare = {name: _bare(value) for name, value in environ.items()}
         given = {name: value for name, value in bare.items() if value}
-        try:
-            profile = check_profile_name(given.get("UGC_JUDGE_PROFILE", cls.profile))
-        except UnknownProfileError as error:
-            raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
-        store, prices = given.get("UGC_JUDGE_STORE"), given.get("UGC_JUDGE_PRICES")
-        return cls(
-            store=_path("UGC_JUDGE_STORE", store) if store else cache / _STORE_NAME,
-            profile=profile,
-            model=given.get("UGC_JUDGE_MODEL"),
-            concurrency=_whole(given, "UGC_JUDGE_CONCURRENCY", cls.concurrency, _MAX_CONCURRENCY),
-            timeout=_seconds(given, "UGC_JUDGE_TIMEOUT", cls.timeout),
-            deadline=_seconds(given, "UGC_JUDGE_DEADLINE", cls.deadline),
-            attempts=_whole(given, "UGC_JUDGE_ATTEMPTS", cls.attempts, _MAX_ATTEMPTS),
-            base_url=_base_url(given),
-            api_key=_api_key(given, profile, question, command),
-            budget=_budget(given),
-            prices=_path("UGC_JUDGE_PRICES", prices) if prices else None,
-            batch=_batched(given),
-            early=_switch(given, "UGC_JUDGE_EARLY", cls.early),
-            repeats=_whole(given, "UGC_JUDGE_REPEATS", cls.repeats, _MAX_REPEATS),
-            interval=interval_of(environ),
-            command=command,
-        )
+        values: dict[str, Any] = {
+            field: read(name, given[name])
+            for name, (field, read) in _VARIABLES.items()
+            if name in given
+        }
+        ranks = given.get("WORLD_SIZE", "1")
+        if "budget" in values and ranks.isdecimal() and len(ranks) < 7:
+            values["budget"] /= max(1, int(ranks))  # ranks judge each their own clips
+        values.setdefault("store", cache / _STORE_NAME)
+        key = _api_key(given, values.get("profile", cls.profile), question, command)
+        return cls(**values, api_key=key, command=command)
 
 
 def interval_of(environ: Mapping[str, str]) -> float:
     """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
-    text = environ.get("UGC_JUDGE_INTERVAL", "").strip() or str(_DEFAULT_INTERVAL)
-    return _number("UGC_JUDGE_INTERVAL", text, "points", _WIDEST_INTERVAL)
+    text = _bare(environ.get("UGC_JUDGE_INTERVAL", "")) or str(_DEFAULT_INTERVAL)
+    return float(_VARIABLES["UGC_JUDGE_INTERVAL"][1]("UGC_JUDGE_INTERVAL", text))
 
 
-def _whole(given: Mapping[str, str], name: str, default: int, largest: int) -> int:
-    text = given.get(name, str(default))
+# ---- one value ----
+
+
+def _profile(name: str, text: str) -> str:
+    try:
+        return check_profile_name(text)
+    except UnknownProfileError as error:
+        raise JudgeConfigError(f"{name}: {error}") from None
+
+
+def _whole(name: str, text: str, *, most: int) -> int:
     # isdecimal alone would let a number of any length reach int(), which refuses it less clearly.
-    if len(text) > 6 or not text.isdecimal() or not 1 <= int(text) <= largest:
-        raise JudgeConfigError(f"{name} must be a whole number from 1 to {largest}, not {text!r}")
+    if len(text) > 6 or not text.isdecimal() or not 1 <= int(text) <= most:
+        raise JudgeConfigError(f"{name} must be a whole number from 1 to {most}, not {text!r:.40}")
     return int(text)
 
 
-def _number(name: str, text: str, unit: str, most: float) -> float:
+def _number(name: str, text: str, *, unit: str, most: float) -> float:
     try:
-        value = float(text)
+        value = float(text.removeprefix("$"))
     except ValueError:
         value = math.nan  # which is in no range
     if not 0 < value <= most:
@@ -151,10 +134,6 @@ def _number(name: str, text: str, unit: str, most: float) -> float:
             f"{name} must be a number of {unit} above 0 and up to {most:.0f}, not {text!r:.40}"
         )
     return value
-
-
-def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
-    return _number(name, given.get(name, str(default)), "seconds", _MAX_SECONDS)
 
 
 def _path(name: str, text: str) -> Path:
@@ -166,28 +145,49 @@ def _path(name: str, text: str) -> Path:
         ) from None
 
 
-def _budget(given: Mapping[str, str]) -> float | None:
-    """Return the part of the budget that is this process's: ranks judge each their own clips."""
-    text = given.get("UGC_JUDGE_BUDGET")
-    if text is None:
-        return None
-    value = _number("UGC_JUDGE_BUDGET", text.removeprefix("$"), "US dollars", _MAX_BUDGET)
-    ranks = given.get("WORLD_SIZE", "1")
-    return value / max(1, int(ranks)) if ranks.isdecimal() and len(ranks) < 7 else value
+def _one_of(name: str, text: str, *, words: Mapping[str, bool]) -> bool:
+    if text.lower() not in words:
+        listed = " or ".join(list(words)[:2])
+        raise JudgeConfigError(f"{name} must be {listed}, not {text!r:.40}")
+    return words[text.lower()]
 
 
-def _switch(given: Mapping[str, str], name: str, default: bool) -> bool:
-    text = given.get(name, "1" if default else "0").lower()
-    if text not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
-        raise JudgeConfigError(f"{name} must be 1 or 0, not {text!r:.40}")
-    return text in {"1", "true", "yes", "on"}
+def _base_url(name: str, url: str) -> str:
+    # The value is not repeated: an address may have a password in it.
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    more = usable and any((parts.username, parts.password, parts.query, parts.fragment))
+    if not usable or more or not _ADDRESS.fullmatch(url) or "/chat/completions" in parts.path:
+        raise JudgeConfigError(
+            f"{name} must be the http or https address of the whole API, such as "
+            f"{DEFAULT_BASE_URL}, without user name, password, query, fragment and "
+            "/chat/completions; the key belongs in OPENAI_API_KEY"
+        )
+    return url
 
 
-def _batched(given: Mapping[str, str]) -> bool:
-    mode = given.get("UGC_JUDGE_MODE", "request")
-    if mode not in {"request", "batch"}:
-        raise JudgeConfigError(f"UGC_JUDGE_MODE must be request or batch, not {mode!r:.40}")
-    return mode == "batch"
+_SWITCH = {"1": True, "0": False, "true": True, "false": False}
+_SWITCH |= {"yes": True, "no": False, "on": True, "off": False}
+_VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "UGC_JUDGE_PROFILE": ("profile", _profile),
+    "UGC_JUDGE_MODEL": ("model", lambda _, text: text),
+    "UGC_JUDGE_STORE": ("store", _path),
+    "UGC_JUDGE_PRICES": ("prices", _path),
+    "UGC_JUDGE_CONCURRENCY": ("concurrency", partial(_whole, most=512)),
+    "UGC_JUDGE_ATTEMPTS": ("attempts", partial(_whole, most=100)),
+    "UGC_JUDGE_REPEATS": ("repeats", partial(_whole, most=64)),
+    "UGC_JUDGE_TIMEOUT": ("timeout", partial(_number, unit="seconds", most=_DAY_S)),
+    "UGC_JUDGE_DEADLINE": ("deadline", partial(_number, unit="seconds", most=_DAY_S)),
+    "UGC_JUDGE_BUDGET": ("budget", partial(_number, unit="US dollars", most=1e6)),
+    "UGC_JUDGE_INTERVAL": ("interval", partial(_number, unit="points", most=100.0)),
+    "UGC_JUDGE_MODE": ("batch", partial(_one_of, words={"request": False, "batch": True})),
+    "UGC_JUDGE_EARLY": ("early", partial(_one_of, words=_SWITCH)),
+    "OPENAI_BASE_URL": ("base_url", _base_url),
+}
+"""The field of a setting and how its value is read, by variable."""
 
 
 def _bare(value: str) -> str:
@@ -201,28 +201,7 @@ def _bare(value: str) -> str:
         value = bare
 
 
-def _base_url(given: Mapping[str, str]) -> str:
-    # The value is not repeated: an address may have a password in it.
-    url = given.get("OPENAI_BASE_URL", DEFAULT_BASE_URL)
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not _ADDRESS.fullmatch(url):
-        raise JudgeConfigError(
-            f"OPENAI_BASE_URL must be an http or https address such as {DEFAULT_BASE_URL}"
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise JudgeConfigError(
-            "OPENAI_BASE_URL must be an address without user name, password, query or fragment; "
-            "the key belongs in OPENAI_API_KEY"
-        )
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        raise JudgeConfigError(
-            "OPENAI_BASE_URL must be the address of the whole API, without /chat/completions"
-        )
-    return url
+# ---- the key ----
 
 
 def _api_key(given: Mapping[str, str], profile: str, question: Question, command: Command) -> str:
@@ -230,15 +209,16 @@ def _api_key(given: Mapping[str, str], profile: str, question: Question, command
         return ""
     key = given.get("OPENAI_API_KEY", "")
     if not key:
-        ways = ", or ".join(_without_a_key(question, command))
+        ways = []
+        if question.has_estimate and command != "judge-check":
+            option = "--profile " if command == "score" else "UGC_JUDGE_PROFILE="
+            ways.append(f"{option}offline for a free estimate")
+        if command == "lmms-eval":
+            ways.append(f"UGC_JUDGE_PROFILE=none to write {question.subject}s only")
+        choose = ", or ".join(ways)
         raise JudgeConfigError(
             f"the judge profile {profile!r} needs OPENAI_API_KEY: set it (any text for a server "
-            f"that asks for none){', or choose ' if ways else ''}{ways}"
-        )
-    if not _sendable(key):
-        raise JudgeConfigError(
-            "OPENAI_API_KEY has spaces, line breaks or non-ASCII characters in it; set it to the "
-            "key alone"
+            f"that asks for none){choose and ', or choose '}{choose}"
         )
     _check_headers(given)
     # All others are shown and stored; a header of the user's own may well have it.
@@ -249,22 +229,11 @@ def _api_key(given: Mapping[str, str], profile: str, question: Question, command
     return key
 
 
-def _without_a_key(question: Question, command: Command) -> list[str]:
-    """Return what can be done without a key."""
-    ways = []
-    if command == "score" and question.has_estimate:
-        ways.append("--profile offline for a free estimate")
-    if command == "lmms-eval":
-        if question.has_estimate:
-            ways.append("UGC_JUDGE_PROFILE=offline for a free estimate")
-        ways.append(f"UGC_JUDGE_PROFILE=none to write {question.subject}s only")
-    return ways
-
-
 def _check_headers(given: Mapping[str, str]) -> None:
     """Refuse what the client would send in headers of its own accord, and could not."""
-    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
-        if not _sendable(given.get(name, "")):
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        value = given.get(name, "")
+        if not (value.isascii() and value.isprintable() and " " not in value):
             raise JudgeConfigError(
                 f"{name} has spaces, line breaks or non-ASCII characters in it; correct or unset it"
             )
@@ -275,7 +244,3 @@ def _check_headers(given: Mapping[str, str]) -> None:
                 "OPENAI_CUSTOM_HEADERS has a header in it that cannot be sent; each of its lines "
                 "is to be 'Name: value' in plain ASCII"
             )
-
-
-def _sendable(value: str) -> bool:
-    return value.isascii() and value.isprintable() and " " not in value

@@ -1,4 +1,4 @@
-"""The store as an event loop uses it: never in the loop's way; what was paid for is tried again."""
+"""The store as an event loop uses it: never in the loop's way."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.judge.cache import CacheThread, JudgeStoreError
+from ugc_tasks.judge.cache import JudgeStoreError, JudgmentCache
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
-from ugc_tasks.judge.types import ChatReply, Scores
+from ugc_tasks.judge.types import ChatReply, Judgment, Scores
 
 
 def test_work_is_done_beside_the_loop_one_after_another(tmp_path: Path) -> None:
     async def work() -> list[str]:
-        disk = CacheThread(tmp_path / "judgments.sqlite3")
+        disk = JudgmentCache(tmp_path / "judgments.sqlite3")
         gate, order = threading.Event(), []
 
         def first() -> str:
@@ -39,43 +39,20 @@ def test_work_is_done_beside_the_loop_one_after_another(tmp_path: Path) -> None:
     assert asyncio.run(work()) == ["first", "second"]
 
 
-@pytest.mark.parametrize("room_in_the_end", [True, False])
-def test_what_cannot_be_kept_is_tried_once_more_in_the_end(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, room_in_the_end: bool
-) -> None:
-    tries = []
-
-    def add() -> int:
-        tries.append(1)
-        if len(tries) == 1 or not room_in_the_end:
-            raise JudgeStoreError("the disk is full")
-        return 1
-
-    async def work() -> None:
-        disk = CacheThread(tmp_path / "judgments.sqlite3")
-        with pytest.raises(JudgeStoreError):
-            await disk.keep(add)
-        await disk.aclose()
-
-    asyncio.run(work())
-    assert len(tries) == 2
-    assert ("1 judgments that were paid for" in caplog.text) is not room_in_the_end
-
-
 def test_a_store_that_was_closed_is_open_no_longer(tmp_path: Path) -> None:
-    disk = CacheThread(tmp_path / "judgments.sqlite3")
+    disk = JudgmentCache(tmp_path / "judgments.sqlite3")
     asyncio.run(disk.aclose())
     with pytest.raises(JudgeStoreError, match="it is closed"):
-        disk.cache.first_scored("k")
+        disk.first_scored("k")
 
 
 def test_only_scores_of_the_form_asked_for_are_found(tmp_path: Path) -> None:
     path = tmp_path / "judgments.sqlite3"
     for question, found in (("caption", False), ("background", True)):
-        disk = CacheThread(path, QUESTIONS[question].schema)
+        disk = JudgmentCache(path, QUESTIONS[question].schema)
         scores = Scores(consistent=1.0)
-        disk.cache.add("k", ChatReply("x"), video_id="v", judge="j", scores=scores, failure=None)
-        assert (disk.cache.first_scored("k") is not None) == found
+        disk.add("k", ChatReply("x"), Judgment("v", scores), judge="j")
+        assert (disk.first_scored("k") is not None) == found
         asyncio.run(disk.aclose())
 
 
@@ -84,9 +61,9 @@ def test_work_that_comes_when_the_interpreter_ends_is_done_all_the_same(tmp_path
     program = f"""
 import asyncio, threading
 from pathlib import Path
-from ugc_tasks.judge.cache import CacheThread
+from ugc_tasks.judge.cache import JudgmentCache
 
-disk = CacheThread(Path({str(tmp_path / "judgments.sqlite3")!r}))
+disk = JudgmentCache(Path({str(tmp_path / "judgments.sqlite3")!r}))
 
 def late():
     threading.main_thread().join()  # other threads take no work from here on

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from tests.support.grades import grades
 from ugc_tasks.judge.cost import describe_spent, spent, total_spent
-from ugc_tasks.judge.types import Judgment, Scores, Usage
+from ugc_tasks.judge.types import Judgment, Usage
 
-SCORES = Scores(4, 3, 5)
+SCORES = grades(4, 3, 5)
 
 
 def judged(usage: Usage | None, *, stored: bool = False) -> Judgment:

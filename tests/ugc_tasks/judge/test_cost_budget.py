@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import random
 import threading
@@ -152,12 +151,12 @@ def test_a_budget_is_spent_to_the_last_cent_and_not_beyond() -> None:
 def test_a_prompt_may_be_counted_higher_by_the_endpoint_than_by_us() -> None:
     """By three tenths at first, then by a twentieth more than it ever was."""
     meter = Meter(Budget(100.0), PRICE)
-    asked = body(200) | {"max_tokens": 0}
+    asked = body(200)
     ours = estimated_tokens(asked)
-    assert meter.at_most(asked) == pytest.approx(round(ours * 1.3) / 1000)
-    meter.usage(asked, reply(2 * ours))
-    meter.usage(asked, reply(ours))
-    assert meter.at_most(asked) == pytest.approx(round(ours * 2 * 1.05) / 1000), "at most so far"
+    assert meter.at_most(ours) == pytest.approx(round(ours * 1.3) / 1000 + 2.56)
+    meter.usage(asked, reply(2 * ours, 10))
+    meter.usage(asked, reply(ours, 10))
+    assert meter.at_most(ours) == pytest.approx(round(ours * 2 * 1.05) / 1000 + 0.64)
 
 
 def test_once_there_was_a_reply_requests_need_not_go_alone_be_it_an_empty_one() -> None:
@@ -183,14 +182,6 @@ def test_a_request_whose_reply_never_came_may_have_been_paid_for() -> None:
     run(work())
 
 
-def test_what_the_request_itself_allows_is_the_longest_reply() -> None:
-    meter = Meter(Budget(100.0), PRICE)
-    free = meter.at_most(body())
-    stated = meter.at_most(body() | {"max_tokens": 10})
-    assert free - stated == pytest.approx((256 - 10) * 0.01)
-    assert meter.at_most(body(), batched=True) == pytest.approx(free / 2)
-
-
 def test_an_endpoint_that_tells_no_usage_is_estimated() -> None:
     meter = Meter(Budget(None), PRICE)
     usage = meter.usage(body(), reply(None, None))
@@ -202,37 +193,24 @@ def test_a_batch_takes_as_many_as_there_is_room_for() -> None:
     purse = Budget(5.0)
     meter = Meter(purse, PRICE)
     bodies = {str(number): body() for number in range(10)}
-    chosen, aside = meter.afford(bodies)
-    assert list(chosen) == [str(number) for number in range(len(chosen))]
-    assert 0 < len(chosen) < 10
-    assert purse.room == pytest.approx(5.0 - sum(meter.at_most(b, batched=True) for b in
-                                                 chosen.values()))  # fmt: skip
-    with aside:
+    one = meter.at_most(estimated_tokens(body()), batched=True)
+    assert one == pytest.approx(meter.at_most(estimated_tokens(body())) / 2)
+    with meter.afford(bodies.items()) as chosen:
+        assert list(chosen) == [str(number) for number in range(len(chosen))]
+        assert 5.0 - one < len(chosen) * one <= 5.0
+        assert not purse.set_aside(one), "it waits for the batch"
         meter.batched(body(), reply())
-    assert purse.room == pytest.approx(5.0 - 0.32 / 2)
+    assert purse.spent == pytest.approx(0.32 / 2)
+    assert purse.set_aside(5.0 - 0.32 / 2), "what the batch did not cost is there again"
 
 
 def test_a_batch_takes_requests_in_their_order() -> None:
     meter = Meter(Budget(3.0), PRICE)
-    chosen, _ = meter.afford({"first": body(), "long": body(9_000), "short": body()})
-    assert list(chosen) == ["first"]
-
-
-def test_a_batch_is_not_handed_in_where_another_was_quicker_with_the_room() -> None:
-    class Contended(Budget):
-        @property
-        def room(self) -> float | None:
-            found = super().room
-            assert found is not None
-            self.set_aside(found)
-            return found
-
-    purse = Contended(5.0)
-    chosen, aside = Meter(purse, PRICE).afford({"a": body()})
-    assert chosen == {}
-    with aside:
-        assert Budget.room.fget(purse) == 0.0  # type: ignore[attr-defined]
-    assert Budget.room.fget(purse) == 0.0  # type: ignore[attr-defined]
+    bodies = {"first": body(), "long": body(9_000), "short": body()}
+    with meter.afford(bodies.items()) as chosen:
+        assert list(chosen) == ["first"]
+    with Meter(Budget(0.01), PRICE).afford(bodies.items()) as chosen:
+        assert chosen == {}
 
 
 def test_a_process_has_one_purse_for_a_store_and_a_budget(tmp_path: Path) -> None:
@@ -256,34 +234,23 @@ def test_threads_do_not_lose_a_cent() -> None:
     for thread in threads:
         thread.join()
     assert purse.spent == 4000.0
-    assert purse.room == 1e9 - 4000.0
-
-
-@pytest.mark.parametrize("name", ["max_completion_tokens", "max_tokens"])
-def test_either_name_of_the_longest_reply_is_heeded(name: str) -> None:
-    meter = Meter(Budget(100.0), PRICE)
-    for most in (10, 1_000):
-        more = meter.at_most(body() | {name: most}) - meter.at_most(body())
-        assert more == pytest.approx((most - 256) * 0.01)
+    assert purse.set_aside(1e9 - 4000.0)
 
 
 def test_short_replies_do_not_make_the_next_ones_short() -> None:
     """64 tokens at least are set aside, and four times the longest reply of all so far."""
     meter = Meter(Budget(100.0), PRICE)
-    unknown = meter.at_most(body())
+    ours = estimated_tokens(body())
+    unknown = meter.at_most(ours)
     meter.usage(body(), reply(112, 1))
-    assert unknown - meter.at_most(body()) == pytest.approx((256 - 64) * 0.01, abs=0.005)
+    assert unknown - meter.at_most(ours) == pytest.approx(
+        (256 - 64) * 0.01, abs=0.005
+    )
     meter.usage(body(), reply(112, 30))
     meter.usage(body(), reply(112, 2))
-    assert unknown - meter.at_most(body()) == pytest.approx((256 - 120) * 0.01, abs=0.005)
-
-
-def test_no_reply_is_longer_than_the_model_can_give() -> None:
-    price = dataclasses.replace(PRICE, max_output=100)
-    capped, free = Meter(Budget(100.0), price), Meter(Budget(100.0), PRICE)
-    assert free.at_most(body()) - capped.at_most(body()) == pytest.approx((256 - 100) * 0.01)
-    roomy = Meter(Budget(100.0), dataclasses.replace(PRICE, max_output=16_384))
-    assert roomy.at_most(body()) == free.at_most(body()), "nobody answers at such length"
+    assert unknown - meter.at_most(ours) == pytest.approx(
+        (256 - 120) * 0.01, abs=0.005
+    )
 
 
 def test_a_fork_has_a_purse_of_its_own(tmp_path: Path) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ugc_tasks.judge.cost import Price, describe_estimate, tell
+from ugc_tasks.judge.cost import Price
+from ugc_tasks.judge.prices import describe_estimate, tell
+from ugc_tasks.judge.settings import JudgeSettings
 
 PRICE = Price("m", 2.5, 10.0, "2031-01-01", batch_factor=0.5)
 
 
-def said(**changed: Any) -> str:
-    facts: dict[str, Any] = {
-        "needed": 999, "stored": 120, "prompt_tokens": 800_000, "price": PRICE, "budget": None,
-        "batched": False, "repeats": 1,
-    }  # fmt: skip
-    return describe_estimate("paper/m/0123", **(facts | changed))
+def said(*, price: Price | None = PRICE, **changed: Any) -> str:
+    figures: dict[str, int] = {"needed": 999, "stored": 120, "prompt_tokens": 800_000}
+    figures |= {name: changed.pop(name) for name in figures.keys() & changed.keys()}
+    settings = JudgeSettings(Path("store"), **changed)
+    return describe_estimate("paper/m/0123", settings, price, **figures)
 
 
 def test_it_is_one_paragraph_with_all_that_decides() -> None:
@@ -36,7 +38,7 @@ def test_several_judgments_of_each_answer_are_announced_as_such() -> None:
 
 
 def test_batches_cost_what_the_table_says() -> None:
-    assert "about $1.11" in said(batched=True)
+    assert "about $1.11" in said(batch=True)
 
 
 def test_where_all_is_stored_nothing_is_to_be_paid() -> None:

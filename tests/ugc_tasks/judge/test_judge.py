@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import judge_server as act
+from tests.support.grades import grades
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge import judge as judge_module
 from ugc_tasks.judge.cache import JudgeStoreError
-from ugc_tasks.judge.judge import Judge
+from ugc_tasks.judge.judge import Judge, why_not_judged
 from ugc_tasks.judge.protocol.profiles import (
     QUESTIONS,
     UnknownQuestionError,
@@ -25,7 +26,9 @@ from ugc_tasks.judge.protocol.profiles import (
     rubric_profile,
 )
 from ugc_tasks.judge.settings import JudgeConfigError, JudgeSettings
-from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, why_not_judged
+from ugc_tasks.judge.transport.errors import RequestFailed
+from ugc_tasks.judge.transport.retry import RetryingClient
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage
 
 CANARY = "sk-canary-4cb1d8f0a7e2"
 
@@ -41,12 +44,12 @@ def number(asked: Asked) -> int:
 
 def own_scores(n: int) -> Scores:
     """Return scores that tell one clip from its neighbours."""
-    return Scores(1 + n % 5, 1 + n // 5 % 5, 3)
+    return grades(1 + n % 5, 1 + n // 5 % 5, 3)
 
 
 def answer_for(n: int) -> Act:
     scores = own_scores(n)
-    return act.scores(int(scores.visual), int(scores.audio), int(scores.details))
+    return act.scores(*map(int, scores.values()))
 
 
 # ---- what is asked, and what comes back ----
@@ -171,7 +174,7 @@ def test_questions_that_are_asked_alike_do_not_take_each_others_judgments(
         profile = paper_profile("Grade.", question=QUESTIONS[question])
         (judgment,) = open_judge(profile=profile).judge_many(clips(1), progress=False)
         kept.append(judgment.scores)
-    assert kept == [Scores(audio=3), Scores(2, 3, 4), Scores(visual=2)]
+    assert kept == [Scores(audio=3), grades(2, 3, 4), Scores(visual=2)]
     assert len({asked.raw for asked in server.requests}) == 1
     assert len(server.requests) == 3
 
@@ -297,7 +300,7 @@ def test_the_same_clip_asked_twice_at_once_is_paid_once(
     gate.set()
     judgments = [future.result(timeout=120) for future in futures]
     assert len(server.requests) == 1
-    assert len({(j.scores, j.attempts, j.stored) for j in judgments}) == 1
+    assert len({(*(j.scores or {}).values(), j.attempts, j.stored) for j in judgments}) == 1
     assert sum(j.usage is not None for j in judgments) == 1, "paid once, billed once"
 
 
@@ -438,7 +441,7 @@ def test_the_offline_estimate_goes_the_same_way_and_says_that_it_is_one(
     free: dict[str, Judge], tmp_path: Path
 ) -> None:
     judgments = free["offline"].judge_many(clips(3), progress=False)
-    assert all(j.scores and 1 <= j.scores.audio <= 5 for j in judgments)
+    assert all(j.scores and 1 <= j.scores["audio"] <= 5 for j in judgments)
     assert free["offline"].describe()["estimate"] is True
     assert free["offline"].describe()["label"].startswith("offline-estimate/")
     assert not list(tmp_path.iterdir())
@@ -450,23 +453,22 @@ def test_with_no_judge_nothing_is_scored_and_the_reason_is_given(free: dict[str,
     assert "UGC_JUDGE_PROFILE=none" in str(judgment.failure)
 
 
-def test_a_judgment_is_never_both_scored_and_failed_nor_neither() -> None:
-    with pytest.raises(ValueError, match="either"):
-        Judgment("c")
-    with pytest.raises(ValueError, match="either"):
-        Judgment("c", Scores(1, 1, 1), failure="no")
-
-
 def test_what_can_be_judged_is_judged_up_to_the_last_character() -> None:
     for prediction, reference in (("x" * 100_000, "y"), ("x", "y" * 100_000)):
         assert why_not_judged(JudgeItem("c", prediction, reference)) is None
 
 
-def test_the_reason_of_a_failure_is_harmless_to_show() -> None:
-    failure = Judgment("c", failure="\x1b[2J\n" + "x" * 5_000).failure
-    assert failure is not None
-    assert "\x1b" not in failure
-    assert len(failure) <= 1_000
+def test_the_reason_of_a_failure_is_harmless_to_show(
+    server: JudgeServer, open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(*_: object) -> None:
+        raise RequestFailed("503: \x1b[2J\nall is well" + "!" * 2_000)
+
+    monkeypatch.setattr(RetryingClient, "ask", ask)
+    (judgment,) = open_judge().judge_many(clips(1), progress=False)
+    assert judgment.failure is not None
+    assert judgment.failure.startswith(r"503: \x1b[2J all is well!")
+    assert len(judgment.failure) == 1_000
 
 
 def test_the_bar_is_on_stderr_and_names_the_judge(

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support import judge_server as act
 from tests.support.batch_server import Batch, BatchServer
+from tests.support.grades import grades
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge.protocol.profiles import QUESTIONS, paper_profile, rubric_profile
 from ugc_tasks.judge.types import JudgeItem, Scores
@@ -51,7 +52,7 @@ def test_what_was_judged_is_answered_without_a_request(
     base_url = "http://judge.example/v1"
     judge = open_judge(base_url=base_url)
     judgments = judge.judge_many([*CLIPS, FORGED], progress=False)
-    assert [j.scores for j in judgments] == [*[Scores(2, 3, 5)] * 3, Scores(3, 3, 5)]
+    assert [j.scores for j in judgments] == [*[grades(2, 3, 5)] * 3, grades(3, 3, 5)]
     assert all(j.stored and j.usage and j.usage.usd == 0.00193 for j in judgments)
     assert [j.sanitized for j in judgments] == [(), (), (), ("hidden", "label", "turn_token")]
     (often,) = open_judge(base_url=base_url, repeats=3).judge_many(
@@ -78,7 +79,7 @@ def test_what_failed_is_asked_again_and_counted_on(
     (judgment,) = open_judge(base_url="http://judge.example/v1").judge_many(
         [JudgeItem("clip-bad", "A caption.", REFERENCE)], progress=False
     )
-    assert (judgment.scores, judgment.attempts, judgment.stored) == (Scores(4, 3, 4), 4, False)
+    assert (judgment.scores, judgment.attempts, judgment.stored) == (grades(4, 3, 4), 4, False)
     assert len(server.requests) == 1
 
 
@@ -93,7 +94,7 @@ def test_a_batch_that_was_handed_in_is_collected_and_not_paid_for_again(
     ]
     judge = open_judge(base_url="http://judge.example/v1", batch=batch)
     judgments = judge.judge_many(in_flight, progress=False)
-    assert [j.scores for j in judgments] == [Scores(4, 3, 4)] * 3
+    assert [j.scores for j in judgments] == [grades(4, 3, 4)] * 3
     assert not server.requests
     assert list(server.batches) == ["batch_0"]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.grades import grades
 from tests.support.growth import assert_linear
 from tests.support.replies import write
 from ugc_tasks.judge.parsing import ReplyError, ResponseSchema, parse_reply
@@ -18,7 +19,7 @@ from ugc_tasks.judge.types import Scores
 BACKGROUND = QUESTIONS["background"].schema
 OBJECTS = QUESTIONS["objects"].schema
 AUDIO = QUESTIONS["audio_caption"].schema
-GOOD = Scores(4, 3, 5)
+GOOD = grades(4, 3, 5)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_prose_around_the_scores_changes_nothing(
 ) -> None:
     scores = dict(zip(("visual", "audio", "details"), values, strict=True))
     assert callable(write)
-    assert parse_reply(before + write(scores) + after) == Scores(*values)
+    assert parse_reply(before + write(scores) + after) == grades(*values)
 
 
 @given(st.integers().filter(lambda n: not 1 <= n <= 5), st.sampled_from([json.dumps, repr]))
@@ -133,7 +134,7 @@ def test_of_ten_thousand_replies_each_is_read_as_it_was_meant_or_is_a_failure(pa
             assert meant is None, (seed, reply)
         else:
             assert meant is not None, (seed, reply)
-            assert said == Scores(*meant), (seed, reply)
+            assert said == grades(*meant), (seed, reply)
 
 
 def test_the_ten_thousand_are_of_every_kind() -> None:
@@ -326,7 +327,7 @@ def test_no_text_does_more_than_fail(reply: str) -> None:
         scores = parse_reply(reply)
     except ReplyError:
         return
-    assert {scores.visual, scores.audio, scores.details} <= {1, 2, 3, 4, 5}
+    assert set(scores.values()) <= {1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize(

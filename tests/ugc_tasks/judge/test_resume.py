@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import judge_server as act
+from tests.support.grades import grades
 from tests.support.judge_server import Act, Asked, JudgeServer
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from tests.ugc_tasks.judge.worker import clips
-from ugc_tasks.judge.types import Scores
 
 _HERE = Path(__file__).resolve()
 _ROOT = _HERE.parents[3]
@@ -67,7 +67,7 @@ def test_a_run_killed_while_judging_is_resumed_without_asking_anything_again(
     asked_again = {clip(asked) for asked in server.requests[asked_before:]}
     assert not asked_again & kept
     assert len(server.requests) == asked_before + 40 - len(kept)
-    assert [j.scores for j in resumed] == [Scores(2, 3, 4)] * 40
+    assert [j.scores for j in resumed] == [grades(2, 3, 4)] * 40
     assert {j.video_id for j in resumed if j.stored} == kept
 
 
@@ -135,7 +135,7 @@ def test_two_runs_at_once_on_one_store_pay_for_each_judgment_once(
     other = start(server, store, count=60, concurrency=6)
     judge = open_judge(store=store, concurrency=6, timeout=60.0)
     mine = judge.judge_many(clips(60), progress=False)
-    assert [j.scores for j in mine] == [Scores(2, 3, 4)] * 60
+    assert [j.scores for j in mine] == [grades(2, 3, 4)] * 60
     assert result(other) == {f"clip-{n}": 2 for n in range(60)}
     assert sorted(clip(asked) for asked in server.requests) == sorted(
         f"clip-{n}" for n in range(60)
@@ -154,7 +154,7 @@ def test_judgments_that_somebody_has_changed_are_asked_for_again(
         for number, stated in enumerate(changed):
             db.execute("UPDATE reply SET scores = ? WHERE video_id = ?", (stated, f"clip-{number}"))
     again = open_judge(store=store).judge_many(clips(6), progress=False)
-    assert [j.scores for j in again] == [Scores(2, 3, 4)] * 6
+    assert [j.scores for j in again] == [grades(2, 3, 4)] * 6
     assert [j.stored for j in again] == [False] * 3 + [True] * 3
     assert sorted(map(clip, server.requests[6:])) == ["clip-0", "clip-1", "clip-2"]
     third = open_judge(store=store).judge_many(clips(6), progress=False)

@@ -137,7 +137,7 @@ def test_what_stands_around_a_key_by_mistake_is_not_a_part_of_it(written: str) -
 @pytest.mark.parametrize("part", ["user@host", "user:pw@host", ":pw@host", "host/v1?a=b", "host#a"])
 def test_an_address_is_an_address_alone(part: str) -> None:
     given = {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": f"https://{part}"}
-    with pytest.raises(JudgeConfigError, match="without user name, password, query or fragment"):
+    with pytest.raises(JudgeConfigError, match="without user name, password, query, fragment"):
         JudgeSettings.from_env(given, cache=CACHE)
 
 

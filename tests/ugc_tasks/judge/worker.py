@@ -39,7 +39,7 @@ def main() -> None:
         if os.environ.get("WORKER_END") != "left":
             stack.enter_context(judge)
         judgments = judge.judge_many(clips(int(count)), progress=False)
-    print(json.dumps({j.video_id: j.scores.visual for j in judgments if j.scores}))
+    print(json.dumps({j.video_id: j.scores["visual"] for j in judgments if j.scores}))
 
 
 if __name__ == "__main__":

@@ -266,7 +266,7 @@ def test_every_repeat_of_every_answer_is_on_its_way_at_once(tmp_path: Path) -> N
         assert len(server.requests) == 18
         assert server.most_at_once > 4 * 3
     assert [judgment.video_id for judgment in judgments] == [doc["video_id"] for doc in docs]
-    assert all(judgment.scores and judgment.scores.visual == 4 for judgment in judgments)
+    assert all(judgment.scores and judgment.scores["visual"] == 4 for judgment in judgments)
 
 
 def test_an_answer_keeps_its_place_and_story_when_stripped() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.grades import grades
+from ugc_tasks.judge.judge import why_not_judged
 from ugc_tasks.judge.parsing import DIMENSIONS
-from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, mean_judgment, why_not_judged
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, mean_judgment
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 from ugc_tasks.results.rows import base_row, judged_row
 
@@ -217,7 +219,7 @@ def test_an_estimate_says_what_it_knows_nothing_of() -> None:
 
 
 def test_the_mean_of_several_judgments_is_the_score_and_each_is_in_the_row() -> None:
-    said = [Judgment("PI-1", scores=Scores(grade, 3, 4)) for grade in (5, 4, 4)]
+    said = [Judgment("PI-1", scores=grades(grade, 3, 4)) for grade in (5, 4, 4)]
     judged = row(mean_judgment(said))
     assert judged["visual"] == pytest.approx(260 / 3)
     assert judged["average"] == pytest.approx((260 / 3 + 60 + 80) / 3)

@@ -311,7 +311,8 @@ def test_text_without_the_words_of_a_label_is_never_touched(text: str) -> None:
 
 
 def test_an_answer_of_hidden_characters_alone_is_empty_and_not_sent() -> None:
-    from ugc_tasks.judge.types import JudgeItem, why_not_judged
+    from ugc_tasks.judge.judge import why_not_judged
+    from ugc_tasks.judge.types import JudgeItem
 
     assert why_not_judged(JudgeItem("PI-1", " \u200b\U000e0041\n", "x")) == "empty caption"
 

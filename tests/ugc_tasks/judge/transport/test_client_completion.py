@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.grades import grades
 from tests.support.judge_server import completion
 from ugc_tasks.judge.parsing import ReplyError, read_reply
 from ugc_tasks.judge.transport.client import read_completion
@@ -18,7 +19,7 @@ from ugc_tasks.judge.transport.errors import (
     RetryableError,
     Unreadable,
 )
-from ugc_tasks.judge.types import ChatReply, Scores
+from ugc_tasks.judge.types import ChatReply
 
 KEY = "sk-canary-4cb1d8f0a7e2"
 GOOD = "{'visual': 4, 'audio': 3, 'details': 5}"
@@ -50,7 +51,7 @@ def read(value: Any) -> ChatReply:
 def test_text_is_read_in_one_piece_or_in_parts_and_thinking_is_passed_over(content: Any) -> None:
     reply = read(completion(content))
     assert reply == ChatReply(GOOD, "stop", "loopback-judge-1", "fp_loopback", 700, 18)
-    assert read_reply(reply) == Scores(4, 3, 5)
+    assert read_reply(reply) == grades(4, 3, 5)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_reply_without_an_answer_says_why_and_is_paid(
 
 
 def test_a_complete_object_counts_although_the_reply_was_cut_after_it() -> None:
-    assert read_reply(read(completion(f"{GOOD} because the", "length"))) == Scores(4, 3, 5)
+    assert read_reply(read(completion(f"{GOOD} because the", "length"))) == grades(4, 3, 5)
 
 
 USAGE = {"prompt_tokens": 700, "completion_tokens": 18}
