@@ -69,12 +69,13 @@ class JudgeWorker:
         self._profile = profile
         self._settings = settings
         self._label = label
+        self._endpoint = settings.endpoint
         self._backoff = backoff
-        self._requests = JudgeRequests(profile, settings.endpoint)
+        self._requests = JudgeRequests(profile, self._endpoint)
         self._connection = Connection(
             settings.base_url,
             settings.api_key,
-            endpoint=settings.endpoint,
+            endpoint=self._endpoint,
             timeout=settings.timeout,
         )
         self._cache = JudgmentCache(settings.store, profile.question.schema)
@@ -150,7 +151,7 @@ class JudgeWorker:
     def _find_batches(self) -> Batches | None:
         """Return the batches where some are wanted, or an earlier run has left one."""
         at = self._settings
-        if not (at.batch or self._cache.batch_is_out(at.endpoint)):
+        if not (at.batch or self._cache.batch_is_out(self._endpoint)):
             return None
         api = BatchApi(at, self._breaker, self._backoff)
         return Batches(api, self._cache, self._locks, self._keep, self._meter)
