@@ -243,14 +243,10 @@ def test_short_replies_do_not_make_the_next_ones_short() -> None:
     ours = estimated_tokens(body())
     unknown = meter.at_most(ours)
     meter.usage(body(), reply(112, 1))
-    assert unknown - meter.at_most(ours) == pytest.approx(
-        (256 - 64) * 0.01, abs=0.005
-    )
+    assert unknown - meter.at_most(ours) == pytest.approx((256 - 64) * 0.01, abs=0.005)
     meter.usage(body(), reply(112, 30))
     meter.usage(body(), reply(112, 2))
-    assert unknown - meter.at_most(ours) == pytest.approx(
-        (256 - 120) * 0.01, abs=0.005
-    )
+    assert unknown - meter.at_most(ours) == pytest.approx((256 - 120) * 0.01, abs=0.005)
 
 
 def test_a_fork_has_a_purse_of_its_own(tmp_path: Path) -> None:
