@@ -8,8 +8,7 @@ from typing import Any
 
 from ugc_tasks.choice.accuracy import accuracy
 from ugc_tasks.choice.matching import match_option
-from ugc_tasks.lmms.hooks import fields
-from ugc_tasks.lmms.prefetch import received
+from ugc_tasks.lmms.hooks import fields, received
 from ugc_tasks.results.rows import base_row, columns
 from ugc_tasks.run import current_run
 

@@ -1,1 +1,35 @@
-"""The command ``ugc-videocap``: begin with ``main.py``; each command has a module."""
+"""The command ``ugc-videocap``: begin with ``main.py``; each command has a module.
+
+Here is what they share: exit statuses, and how a command is added to the parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
+"""All was done; the judge is not fit; input or environment is unusable; a part was done; Ctrl-C."""
+
+
+def add_command(
+    subparsers: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    epilog: str,
+    description: str = "",
+) -> argparse.ArgumentParser:
+    """Add a command with the option ``--json``; ``run`` returns the exit status."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary.capitalize()}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+    parser.set_defaults(run=run)
+    return parser

@@ -9,7 +9,7 @@ import argparse
 import os
 from typing import Any
 
-from ugc_tasks.cli.command import COMPLETE, NOT_FIT, add_command
+from ugc_tasks.cli import COMPLETE, NOT_FIT, add_command
 from ugc_tasks.common.display import say, say_json
 from ugc_tasks.data.home import Home
 

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
-from ugc_tasks.cli import judge_check, prepare, score, summarize
-from ugc_tasks.cli.command import BAD_INPUT, INTERRUPTED
+from ugc_tasks.cli import BAD_INPUT, INTERRUPTED, judge_check, prepare, score, summarize
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

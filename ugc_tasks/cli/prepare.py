@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli.command import COMPLETE, INTERRUPTED, PARTIAL, add_command
+from ugc_tasks.cli import COMPLETE, INTERRUPTED, PARTIAL, add_command
 from ugc_tasks.common.display import complain, say, say_json, shown
 from ugc_tasks.data.home import Home, folder_named
 

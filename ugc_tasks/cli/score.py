@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli.command import COMPLETE, PARTIAL, add_command
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_command
 from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ugc_tasks.common.files import DataError
-from ugc_tasks.lmms.hooks import fields
-from ugc_tasks.lmms.prefetch import received
+from ugc_tasks.lmms.hooks import fields, received
 from ugc_tasks.ocr.overlap import ocr_overlap
 from ugc_tasks.results.rows import base_row, columns
 from ugc_tasks.results.scoring import MODES, Mode

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.reference import reference_dir
-from ugc_tasks.estimate.features import features, is_rare, weight
-from ugc_tasks.estimate.model import estimate, load_weights, unlike
+from ugc_tasks.estimate.model import estimate, features, is_rare, load_weights, unlike, weight
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import Scores
 

@@ -15,7 +15,7 @@ import pytest
 import ugc_tasks
 from tests.support.judge_server import JudgeServer
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
-from ugc_tasks.lmms.prefetch import PrefetchFilter
+from ugc_tasks.lmms.hooks import PrefetchFilter
 
 PACKAGE = str(Path(ugc_tasks.__file__).parent)
 MOST = 9

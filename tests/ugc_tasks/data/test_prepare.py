@@ -11,8 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from ugc_tasks.common.files import DataError
-from ugc_tasks.data import links as module
-from ugc_tasks.data.links import links_from_dataset, links_from_map, tiktok_link, web_link
+from ugc_tasks.data import prepare as module
+from ugc_tasks.data.prepare import links_from_dataset, links_from_map, tiktok_link, web_link
 
 IDS = [f"PI-{uuid.UUID(int=(i + 1) << 64)}" for i in range(12)]
 NUMBERS = [str(7479179770182552878 + 1000 * i) for i in range(12)]

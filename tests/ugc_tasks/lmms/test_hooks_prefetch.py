@@ -20,7 +20,7 @@ from ugc_tasks.judge.judge import Judge, open_judge
 from ugc_tasks.judge.protocol.profiles import load_profile
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.types import JudgeItem, Judgment, Scores
-from ugc_tasks.lmms.prefetch import PlacedAnswer, PrefetchFilter, received
+from ugc_tasks.lmms.hooks import PlacedAnswer, PrefetchFilter, received
 
 Document = dict[str, str]
 
