@@ -14,20 +14,18 @@ COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def add_command(
-    subparsers: Any,
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    *,
-    summary: str,
-    epilog: str,
-    description: str = "",
+    subparsers: Any, name: str, run: Callable[[argparse.Namespace], int], text: str | None
 ) -> argparse.ArgumentParser:
-    """Add a command with the option ``--json``; ``run`` returns the exit status."""
+    """Add a command with the option ``--json``; ``run`` returns the exit status.
+
+    ``text`` is its help: a line, what there is to know, and examples.
+    """
+    about, _, examples = (text or "").partition("examples:\n")
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,
-        help=summary,
-        description=description or f"{summary.capitalize()}.",
-        epilog=epilog,
+        help=about.partition(".\n")[0],
+        description=about,
+        epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")

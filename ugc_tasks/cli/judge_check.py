@@ -1,6 +1,16 @@
-"""``ugc-videocap judge-check``: is the configured judge fit for a long run?
+"""Find out whether the configured judge is fit before a long run.
 
-Exit status 0 for yes, 1 for no, 2 where it could not be asked (settings, key, endpoint).
+18 captions of known quality are judged, as a run would: perfect, good, partial, of another clip,
+saying nothing, in another language, and with an order to the judge in it. Nothing is stored. The
+answer says whether the judge ranks them, can be read, is stable and withstands orders.
+
+examples:
+  OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
+  ugc-videocap judge-check --profile rubric --model gpt-4o-mini
+  OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none \\
+    ugc-videocap judge-check --profile rubric --model my-model --json
+
+exit status: 0 the judge is fit, 1 it is not, 2 it could not be asked
 """
 
 from __future__ import annotations
@@ -13,29 +23,10 @@ from ugc_tasks.cli import COMPLETE, NOT_FIT, add_command
 from ugc_tasks.common.display import say, say_json
 from ugc_tasks.data.home import Home
 
-_EXAMPLES = """examples:
-  OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
-  ugc-videocap judge-check --profile rubric --model gpt-4o-mini
-  OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none \\
-    ugc-videocap judge-check --profile rubric --model my-model --json
-
-18 captions of known quality are judged, as a run would: perfect, good, partial, of another clip,
-saying nothing, in another language, and with an order to the judge in it. Nothing is stored.
-exit status: 0 the judge is fit, 1 it is not, 2 it could not be asked
-"""
-
 
 def add_parsers(subparsers: Any) -> None:
     """Add the command to the console script's ``subparsers``."""
-    parser = add_command(
-        subparsers,
-        "judge-check",
-        run,
-        summary="find out whether the judge is fit before a long run",
-        description="Send captions of known quality to the judge that the environment configures, "
-        "and say whether it ranks them, can be read, is stable and withstands orders.",
-        epilog=_EXAMPLES,
-    )
+    parser = add_command(subparsers, "judge-check", run, __doc__)
     profile = "the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)"
     parser.add_argument("--profile", choices=("paper", "rubric"), help=profile)
     parser.add_argument("--model", help="the judge's model (default: UGC_JUDGE_MODEL)")

@@ -12,15 +12,12 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from ugc_tasks.cli import BAD_INPUT, INTERRUPTED, judge_check, prepare, score, summarize
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
-
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if cast("TextIO | None", sys.stdout) is None:
             raise UserError("stdout is closed: give the output a place, such as > FILE")
-        arguments = _parser().parse_args(argv)
+        parser = _Parser(
+            prog="ugc-videocap",
+            description="The UGC-VideoCap benchmark without lmms-eval's start-up.",
+        )
+        subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+        for command in (score, summarize, prepare, judge_check):
+            command.add_parsers(subparsers)
+        arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
         complain("interrupted")
@@ -39,39 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         complain(f"ugc-videocap: {error}")
         return BAD_INPUT
-    except Exception as error:
-        sentence = _environment_fault(error, os.environ)
-        if sentence is None:
-            # What an error says may be foreign, too.
-            sys.excepthook = lambda _kind, error, _trace: complain(*traceback_lines(error))
-            raise
-        complain(f"ugc-videocap: {sentence}")
+    except OSError as error:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        said = error.strerror or str(error) or type(error).__name__
+        complain(f"ugc-videocap: {where}{said}: correct that and run again")
         return BAD_INPUT
+    except Exception:
+        # What an error says may be foreign, too.
+        sys.excepthook = lambda _kind, error, _trace: complain(*traceback_lines(error))
+        raise
     finally:
         for stream in (sys.stdout, sys.stderr):
             _let_go(stream)
-
-
-def _environment_fault(error: Exception, environ: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the machine or its settings; None for any other error."""
-    if not isinstance(error, OSError | ValueError | ImportError):
-        return None
-    if "proxy" in str(error).lower() or "socks" in str(error).lower():
-        named = [n for name in _PROXIES for n in (name, name.lower()) if environ.get(n)]
-        if named:
-            return (
-                f"the proxy in {' or '.join(named)} cannot be used here: name one that begins with "
-                "http:// or https://, or unset it"
-            )
-    if not isinstance(error, OSError):
-        return None
-    if error.filename is None:
-        for name in _CERTIFICATES:
-            path = environ.get(name, "")
-            if path and not Path(path).exists():
-                return f"{name} names {path!r}, which is not there: correct or unset it"
-    where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
-    return f"{where}{error.strerror or error or type(error).__name__}: correct that and run again"
 
 
 def _make_streams_usable() -> None:
@@ -97,20 +80,17 @@ def _make_streams_usable() -> None:
 
 
 def _let_go(stream: TextIO | None) -> None:
-    """Flush ``stream``; where that fails, point it at the null device.
+    """Flush ``stream``, to the null device where that fails.
 
     Python would complain again of what is left in its buffer, with a status of its own.
     """
-    if stream is None:
-        return
-    with contextlib.suppress(OSError, ValueError):
-        stream.flush()
-        return
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
-        stream.flush()
+    if stream is not None:
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as null:
+                os.dup2(null.fileno(), stream.fileno())
+                stream.flush()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -123,16 +103,6 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         complain(f"{self.prog}: error: {message}")
         self.exit(BAD_INPUT)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="ugc-videocap", description="The UGC-VideoCap benchmark without lmms-eval's start-up."
-    )
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (score, summarize, prepare, judge_check):
-        command.add_parsers(subparsers)
-    return parser
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ _CODES = """\
 exit code: 0 all is there; 2 bad input; 3 something is missing, and the report says what;
 130 stopped by Ctrl-C. The report goes to stdout, all else to stderr.
 """
-_PREPARE = f"""\
+_PREPARE = f"""Get annotations, prompts and clips.
+
 Annotations and the official prompts come from the dataset and the authors' repository at pinned
 commits and are checked by digest; clips come from the links in the dataset, by yt-dlp, and are
 checked by decoding. Run it again to go on where it stopped: what is there is not asked for, nor
@@ -42,9 +43,10 @@ examples:
   HF_ENDPOINT=https://hub.example ugc-videocap prepare   another Hub
 
 {_CODES}"""
-_STATUS = f"""\
-Says what of the annotations, prompts and clips is there, and which tasks can run in full.
-Nothing is asked of the network.
+_STATUS = f"""Say what of the data is there.
+
+Which annotations, prompts and clips, and which tasks can run in full. Nothing is asked of the
+network.
 
 examples:
   ugc-videocap status
@@ -60,11 +62,8 @@ def add_parsers(subparsers: Any) -> None:
     home = "folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)"
     videos = "folder of clips (default: UGC_VIDEOCAP_VIDEOS, else `videos` in the home)"
     first, at_once = "only the first N clips", "clips at once (default: 4)"
-    for name, summary, epilog in (
-        ("prepare", "get annotations, prompts and clips", _PREPARE),
-        ("status", "say what of the data is there", _STATUS),
-    ):
-        parser = add_command(subparsers, name, _run, summary=summary, epilog=epilog)
+    for name, text in (("prepare", _PREPARE), ("status", _STATUS)):
+        parser = add_command(subparsers, name, _run, text)
         parser.set_defaults(command=name, map=None, from_archive=None, retry=False)
         if name == "prepare":
             source = parser.add_mutually_exclusive_group()
@@ -127,28 +126,19 @@ def _request(args: argparse.Namespace) -> Request:
 
 
 @contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[str], None]]:
+def _bar(what: str, total: int | None) -> Iterator[Callable[[str], object]]:
     """Show a progress bar on stderr, if that is a terminal."""
     from tqdm import tqdm
 
     with tqdm(total=total, desc=what, unit="", disable=None, file=sys.stderr) as bar:
-
-        def step(_: str) -> None:
-            bar.update()
-
-        yield step
+        yield lambda _: bar.update()
 
 
 def as_object(report: Report) -> dict[str, Any]:
     """Return the object that ``--json`` prints.
 
-    Keys: ``complete``; ``home`` and ``videos`` (folders); ``files`` (a list of ``name``,
-    ``source``, ``fault``: null, or a sentence); ``coverage`` (``wanted``, ``present``, ``gone``,
-    ``broken``, ``missing``: numbers of clips); ``clips`` (by id, those that are not present:
-    ``state``, ``reason``); ``tasks`` (by name: ``wanted``, ``present``, ``complete``); ``links``
-    (null, or ``id_column``, ``link_column``, ``links``, ``conflicts``); ``archive`` (null, or
-    ``taken``, ``present``, ``refused``: a list of ``name``, ``reason``; ``refused_count``,
-    ``unknown``, ``cut``); ``downloaded`` (number of clips); ``notes`` (sentences).
+    ``coverage`` counts the clips that were asked for, ``clips`` has those that are not present, and
+    ``links`` and ``archive`` are null where none were read; a ``fault`` is null or a sentence.
     """
     links, taken, present = report.links, report.taken, report.present()
     counts = Counter[str](report.states[video_id].state for video_id in report.wanted)

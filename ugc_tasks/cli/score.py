@@ -1,6 +1,17 @@
-"""``ugc-videocap score``: saved answers in, figures out.
+"""Score a file of saved answers.
 
-Exit status 0 when every clip of the task was scored (``--allow-missing``: every clip of the file).
+The authors' files, lmms-eval's samples files, or any JSON, JSONL or CSV with a clip's id and an
+answer in each row.
+
+examples:
+  ugc-videocap score caption captions.jsonl --profile offline   a free estimate
+  ugc-videocap score caption captions.jsonl --json              GPT-4o; needs OPENAI_API_KEY
+  ugc-videocap score tone answers.jsonl --references questions/
+  ugc-videocap score ocr answers.jsonl --mode skip
+  ugc-videocap score tone answers.csv --answer-field prediction
+
+exit status: 0 every clip of the task was scored (with --allow-missing: every clip of the file), 3
+some were not, 2 the input cannot be used
 """
 
 from __future__ import annotations
@@ -23,29 +34,12 @@ from ugc_tasks.results.reliability import describe_repeats, table
 from ugc_tasks.results.scoring import MODES, Report, SavedRun, score
 
 _MOST_REASONS = 5
-_EXAMPLES = """examples:
-  ugc-videocap score caption captions.jsonl --profile offline   a free estimate
-  ugc-videocap score caption captions.jsonl --json              GPT-4o; needs OPENAI_API_KEY
-  ugc-videocap score tone answers.jsonl --references questions/
-  ugc-videocap score ocr answers.jsonl --mode skip
-  ugc-videocap score tone answers.csv --answer-field prediction
-"""
 
 
 def add_parsers(subparsers: Any) -> None:
     """Add the command to the console script's ``subparsers``."""
-    parser = add_command(
-        subparsers,
-        "score",
-        run,
-        summary="score a file of saved answers",
-        description="Score a file of saved answers: the authors' files, lmms-eval's samples files, "
-        "or any JSON, JSONL or CSV with a clip's id and an answer in each row.",
-        epilog=_EXAMPLES,
-    )
-    references = (
-        "folder of annotation files as published (default: UGC_VIDEOCAP_HOME, else the Hub)"
-    )
+    parser = add_command(subparsers, "score", run, __doc__)
+    references = "folder of annotation files (default: UGC_VIDEOCAP_HOME, else as published)"
     profile = "the judge, for judged tasks (default: UGC_JUDGE_PROFILE, else paper)"
     mode = f"what OCR does with answers without a list of texts (default: {MODES[0]})"
     text = "the field of a row that holds the model's text, where several could"

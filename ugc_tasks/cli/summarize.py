@@ -1,7 +1,14 @@
-"""``ugc-videocap summarize``: score files in, one row each out.
+"""Show the columns of files of caption scores.
 
-Exit status 0 when every clip of every file has a score, 3 when some have none (or a stored 0, which
-stands for none). ``--allow-missing``: clips to which ``ugc_replay`` found no answer may have none.
+The authors' score files, samples files of ugc_videocap, and what `score caption --json` prints.
+
+examples:
+  ugc-videocap summarize scores/*.json
+  ugc-videocap summarize new.json --baseline old.json --json
+
+exit status: 0 every clip of every file has a score (with --allow-missing, clips to which ugc_replay
+found no answer may have none), 3 some have none, or a stored 0, which stands for none, 2 a file
+cannot be used
 """
 
 from __future__ import annotations
@@ -18,23 +25,13 @@ from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_questions
-from ugc_tasks.results.scores import ScoreFile, read_scores
+from ugc_tasks.results.scores import read_scores
 from ugc_tasks.results.summary import compare, doubts, summarize, table
 
 
 def add_parsers(subparsers: Any) -> None:
     """Add the command to the console script's ``subparsers``."""
-    parser = add_command(
-        subparsers,
-        "summarize",
-        run,
-        summary="show the columns of files of caption scores",
-        description="Show the columns of files of caption scores: the authors' score files, "
-        "samples files of ugc_videocap, and what `score caption --json` prints.",
-        epilog="examples:\n"
-        "  ugc-videocap summarize scores/*.json\n"
-        "  ugc-videocap summarize new.json --baseline old.json --json\n",
-    )
+    parser = add_command(subparsers, "summarize", run, __doc__)
     references = (
         "folder of annotation files; tells which clips have a public reference "
         "(default: UGC_VIDEOCAP_HOME, else what is known of the published files)"
@@ -65,13 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(rows)
     else:
         say(*table(rows))
-    whole = all(_is_whole(scores, arguments.allow_missing) for scores in files)
-    return COMPLETE if whole else PARTIAL
-
-
-def _is_whole(scores: ScoreFile, allow_missing: bool) -> bool:
-    failed = len(scores.failed) - (len(scores.unanswered) if allow_missing else 0)
-    return bool(scores.clips) and not failed and not scores.zeros
+    for scores in files:
+        failed = len(scores.failed) - (len(scores.unanswered) if arguments.allow_missing else 0)
+        if failed or scores.zeros or not scores.clips:
+            return PARTIAL
+    return COMPLETE
 
 
 def _references(folder: Path | None) -> Collection[str] | None:

@@ -23,6 +23,8 @@ BUSY_S = 30.0
 """Seconds for which another program may hold a file."""
 
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
+# The write lock is held from the first read on, so that two processes cannot both decide.
+_BEGIN = "BEGIN IMMEDIATE"
 
 
 def why_no_place(path: Path) -> str | None:
@@ -81,13 +83,10 @@ class Database:
     def __init__(
         self, path: Path | None, *, owner: int, version: int, tables: tuple[str, ...]
     ) -> None:
-        """Open the file.
+        """Open the file; without a path, all is kept in memory.
 
-        Args:
-            path: of the file; None keeps all in memory.
-            owner: its application id, which tells it from another program's database.
-            version: of its schema; files of another one are refused.
-            tables: the statements that make a new file's tables.
+        ``owner`` is its application id, which tells it from another program's database. A file of
+        another ``version`` is refused. ``tables`` are the statements that make a new file's tables.
         """
         self.path = path or Path(":memory:")
         self._lock = threading.Lock()
@@ -128,7 +127,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Hold the open file in a write transaction, committed to the disk at the end."""
-        with self.reading() as db, _transaction(db):
+        with self.reading() as db, db:
+            db.execute(_BEGIN)
             yield db
 
     def require_room(self, size: int) -> None:
@@ -150,7 +150,8 @@ class Database:
     def _prepare(
         self, db: sqlite3.Connection, owner: int, version: int, tables: tuple[str, ...]
     ) -> None:
-        with _transaction(db):  # also finds out now whether the file can be written
+        with db:
+            db.execute(_BEGIN)  # also finds out now whether the file can be written
             found_owner = _one(db, "PRAGMA application_id")
             found_version = _one(db, "PRAGMA user_version")
             if not (found_owner or found_version or _one(db, "SELECT COUNT(*) FROM sqlite_master")):
@@ -169,7 +170,16 @@ class Database:
                 raise self.unusable(f"its schema {found_version} is not known")
             elif _one(db, "SELECT COUNT(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"):
                 raise self.unusable("it has triggers or views in it, which can change what is kept")
-        _use_write_ahead_log(db)
+        # Two processes that open a new file at once collide here; the timeout does not help.
+        give_up = time.monotonic() + BUSY_S
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
         db.execute("PRAGMA synchronous = FULL")
 
     @contextmanager
@@ -179,35 +189,10 @@ class Database:
         except sqlite3.Error as error:
             # Extended codes have the kind in their last eight bits.
             kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-            busy = {sqlite3.SQLITE_BUSY: self.held, sqlite3.SQLITE_LOCKED: self.held}
-            fault = {sqlite3.SQLITE_FULL: self.full, **busy}.get(kind, self.unusable)
-            raise fault(str(error)) from None
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Hold the write lock from the first read on, so that two processes cannot both decide."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-
-
-def _use_write_ahead_log(db: sqlite3.Connection) -> None:
-    # Two processes that open a new file at once collide here without the busy timeout helping.
-    give_up = time.monotonic() + BUSY_S
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.02)
+            if kind == sqlite3.SQLITE_FULL:
+                raise self.full(str(error)) from None
+            busy = kind in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            raise (self.held if busy else self.unusable)(str(error)) from None
 
 
 def _one(db: sqlite3.Connection, query: str) -> int:

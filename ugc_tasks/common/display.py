@@ -14,12 +14,9 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO
-
-LIMIT = 500
-"""Characters of a text that ``shown`` keeps by default."""
 
 _LINE_LIMIT = 4_000  # of a whole printed line or sentence, which may name several texts
 _NAME_LIMIT = 80
@@ -31,25 +28,21 @@ _BLANK = re.compile(
 )
 
 
-def shown(text: object, limit: int = LIMIT) -> str:
+def shown(text: object, limit: int = 500) -> str:
     """Return ``str(text)`` as one line of at most ``limit`` characters that is safe to show.
 
     White space of any kind and length becomes one space. What is not printable or has no width is
     written as its escape (``\\x1b``, ``\\u202e``); a longer text ends in ``…``.
     """
-    return _harmless(str(text).strip(), limit, lambda spaces: " ")
+    return shown_line(_SPACES.sub(" ", str(text).strip()), limit)
 
 
 def shown_line(text: str, limit: int = _LINE_LIMIT) -> str:
     """Return a line of ours as ``shown`` does, but with the spaces that align its columns."""
-    return _harmless(text, limit, lambda run: run.group() if run.group().isprintable() else " ")
-
-
-def _harmless(text: str, limit: int, spaces: Callable[[re.Match[str]], str]) -> str:
-    line = _SPACES.sub(spaces, text[:limit])
+    line = _SPACES.sub(lambda run: run[0] if run[0].isprintable() else " ", text[:limit])
     if not line.isprintable():
         line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    line = _BLANK.sub(lambda blank: ascii(blank.group())[1:-1], line)
+    line = _BLANK.sub(lambda blank: ascii(blank[0])[1:-1], line)
     return line if len(line) <= limit and len(text) <= limit else line[: limit - 1] + "…"
 
 

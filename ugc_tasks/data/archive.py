@@ -86,7 +86,7 @@ def take_from_archive(
     ledger: Ledger,
     *,
     present: Collection[str],
-    step: Callable[[str], None],
+    step: Callable[[str], object],
     most_bytes: int = MAX_CLIP_BYTES,
     most_total: int = MAX_TOTAL_BYTES,
 ) -> Taken:

@@ -114,7 +114,7 @@ def survey(
     ledger: Ledger,
     *,
     workers: int,
-    step: Callable[[str], None],
+    step: Callable[[str], object],
 ) -> dict[str, ClipState]:
     """Return each clip's state; a file that was not checked before, as it is now, is checked."""
 

@@ -51,7 +51,7 @@ def fetch_clips(
     *,
     extractors: tuple[str, ...],
     workers: int,
-    step: Callable[[str], None],
+    step: Callable[[str], object],
     controls: Iterable[str] = (),
     pause_s: float = 2.0,
 ) -> Fetched:

@@ -20,7 +20,7 @@ from ugc_tasks.data.ledger import LEDGER, Ledger
 from ugc_tasks.data.published import FILES, META, Collected, collect, offline
 from ugc_tasks.data.questions import clip_id, clip_ids
 
-Progress = Callable[[str, int | None], AbstractContextManager[Callable[[str], None]]]
+Progress = Callable[[str, int | None], AbstractContextManager[Callable[[str], object]]]
 """Opens a progress bar, given what is done and how often; gives what to call at each step."""
 
 _HOSTS = 16

@@ -131,7 +131,7 @@ def official_text(name: str, *, home: Path | None, cache: Path) -> str:
     return path.read_bytes().decode()
 
 
-def collect(root: Path, *, replace: bool, step: Callable[[str], None]) -> list[Collected]:
+def collect(root: Path, *, replace: bool, step: Callable[[str], object]) -> list[Collected]:
     """Bring every published file into ``root``; a file that fails does not stop the others.
 
     ``replace``: whether a file that is not the published one may be written over. It may in the

@@ -231,34 +231,20 @@ def _log(share: float) -> float:
     return math.log(share + _SMALL)
 
 
-@dataclass(frozen=True)
-class Weights:
-    """All figures; an ``intercept`` and ``coefficients`` by measure, where several are added up."""
-
-    version: str
-    sha256: str
-    """Digest of every figure that an estimate depends on."""
-    agreement: Mapping[str, Mapping[str, Any]]
-    """By dimension: what agreement with the reference adds, and what style does (``above``)."""
-    style: Mapping[str, Any]
-    """How much a caption is written like those of the better models."""
-    spread: Mapping[str, Mapping[str, float]]
-    """By column, how far off estimates are, in points of 100: ``model``, half of the 95 % interval
-    of a mean over very many clips, from the models left out; ``clip``, the standard deviation of a
-    clip's judged score."""
-    usual: Mapping[str, tuple[float, float]]
-    """Lowest and highest value, in captions fitted to, of what tells captions from other texts."""
-
-
 @functools.cache
-def load_weights() -> Weights:
-    """Return the figures that the package was built with."""
+def load_weights() -> Mapping[str, Any]:
+    """Return the figures that the package was built with, and their digest, ``sha256``.
+
+    By dimension, what agreement with the reference adds (``intercept``, and ``coefficients`` by
+    measure), and what style does (``above``); ``style``, how much a caption is written like those
+    of the better models. ``spread``, by column, how far off estimates are, in points of 100:
+    ``model``, half of the 95 % interval of a mean over very many clips, from the models left out;
+    ``clip``, the standard deviation of a clip's judged score. ``usual``, the lowest and highest
+    value, in captions fitted to, of the measures that tell captions from other texts.
+    """
     raw = WEIGHTS.read_bytes()
-    data = json.loads(raw)
-    digest = hashlib.sha256(raw + VOCABULARY.read_bytes()).hexdigest()
-    agreement = {name: data[name] for name in DIMENSIONS}
-    usual = {name: (low, high) for name, (low, high) in data["usual"].items()}
-    return Weights(data["version"], digest, agreement, data["style"], data["spread"], usual)
+    weights: dict[str, Any] = json.loads(raw)
+    return weights | {"sha256": hashlib.sha256(raw + VOCABULARY.read_bytes()).hexdigest()}
 
 
 def estimate(prediction: str, reference: str) -> Scores:
@@ -273,13 +259,12 @@ def estimate(prediction: str, reference: str) -> Scores:
         terms = (weight * measured[name] for name, weight in figures["coefficients"].items())
         return float(figures["intercept"] + sum(terms))
 
-    looks = _logistic(weighted(weights.style))
-    return Scores(
-        **{
-            name: 1 + 4 * _logistic(weighted(figures) + figures["above"] * looks)
-            for name, figures in weights.agreement.items()
-        }
-    )
+    looks = _logistic(weighted(weights["style"]))
+    scores = {
+        name: 1 + 4 * _logistic(weighted(weights[name]) + weights[name]["above"] * looks)
+        for name in DIMENSIONS
+    }
+    return Scores(**scores)
 
 
 def _logistic(z: float) -> float:
@@ -294,7 +279,7 @@ def interval(column: str, mean: float, n: int) -> tuple[float, float]:
     only ``n`` clips. It holds for models like the recorded ones; the benchmark's table says how
     much further off others are. ``column``: ``visual``, ``audio``, ``details`` or ``average``.
     """
-    spread = load_weights().spread[column]
+    spread = load_weights()["spread"][column]
     sampling = NormalDist().inv_cdf(0.975) * spread["clip"] / math.sqrt(n)
     half = math.hypot(spread["model"], sampling)
     return max(_LOWEST, mean - half), min(_HIGHEST, mean + half)
@@ -306,14 +291,14 @@ def difference_interval(column: str, mean: float, half: float) -> tuple[float, f
     ``half`` is half of the interval that the clips alone give. Both estimates have an error. Models
     of one kind have similar errors, so for two checkpoints of one model this is wider than needed.
     """
-    wide = math.hypot(half, math.sqrt(2) * load_weights().spread[column]["model"])
+    wide = math.hypot(half, math.sqrt(2) * load_weights()["spread"][column]["model"])
     return mean - wide, mean + wide
 
 
 def unlike(prediction: str, reference: str) -> str:
     """Return why a caption is unlike those fitted on, a key of ``REASONS``; empty if it is not."""
     measured = features(prediction, reference)
-    usual = load_weights().usual
+    usual = load_weights()["usual"]
     for reason, (name, side, _) in REASONS.items():
         low, high = usual[name]
         if measured[name] < low if side < 0 else measured[name] > high:
@@ -322,10 +307,7 @@ def unlike(prediction: str, reference: str) -> str:
 
 
 def doubts(reasons: Sequence[str], captions: Iterable[str]) -> list[str]:
-    """Return what a reader of the estimate must know of the captions, a sentence each.
-
-    ``reasons`` is what ``unlike`` said of each of them.
-    """
+    """Return what a reader must know of captions, of which ``unlike`` gave these reasons."""
     found = []
     counts = Counter(filter(None, reasons))
     if counts.total() > _WORTH_TELLING * len(reasons):

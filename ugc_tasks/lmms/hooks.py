@@ -29,7 +29,7 @@ from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 from ugc_tasks.results.rows import judged_row
-from ugc_tasks.run import Run, current_run, new_run
+from ugc_tasks.run import current_run, new_run
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -135,21 +135,16 @@ def judge_early(document: dict[str, Any], answer: str, *, among: int) -> None:
         run = current_run(document["task"])
         if run.judge is None or not run.judge.early:
             return
-        generation = getattr(answer, "generation", None)
-        read = model_answer(answer, document["task"], generation=generation)
+        read = _read([answer], document["task"])
+        references, present = run.questions.references, run.coverage.present[:among]
         if not read.failure:
-            alike = partial(_all_like, run, read.text, among)
-            run.judge.submit_early(item_of(document, read.text), alike)
+            run.judge.submit_early(
+                item_of(document, read.text),
+                # As if all answers were like this one: enough to say what judging them will cost.
+                lambda: [JudgeItem(i, read.text, str(references[i])) for i in present],
+            )
     except Exception as error:  # scoring will raise it again; generation must go on
         _log.warning("judging while captions are made failed (%s: %s)", type(error).__name__, error)
-
-
-def _all_like(run: Run, answer: str, among: int) -> list[JudgeItem]:
-    """Return what will be judged if all answers are like this one: enough to say what it costs."""
-    return [
-        JudgeItem(video_id, answer, str(run.questions.references[video_id]))
-        for video_id in run.coverage.present[:among]
-    ]
 
 
 class PlacedAnswer(str):

@@ -28,7 +28,7 @@ def authors(path: Path, grades: dict[str, int]) -> Path:
 
 
 def ours(path: Path, *rows: dict[str, Any]) -> Path:
-    whole = [{"judge": "a judge", "coverage": "1/2", **row} for row in rows]
+    whole = [{"judge": "a judge", "coverage": {"scored": 1, "of": 2}, **row} for row in rows]
     path.write_text("\n".join(map(json.dumps, whole)))
     return path
 

@@ -85,15 +85,15 @@ def test_endless_text_is_cut_before_it_is_measured(text: str) -> None:
 def test_the_figures_are_for_the_measures_there_are() -> None:
     weights = load_weights()
     measured = features(VAGUE, REFERENCE)
-    agreement = {tuple(weights.agreement[name]["coefficients"]) for name in DIMENSIONS}
+    agreement = {tuple(weights[name]["coefficients"]) for name in DIMENSIONS}
     assert len(agreement) == 1
-    assert {*agreement.pop(), *weights.style["coefficients"], *weights.usual} == set(measured)
+    assert {*agreement.pop(), *weights["style"]["coefficients"], *weights["usual"]} == set(measured)
 
 
 def test_no_agreement_with_the_reference_lowers_a_score_by_much() -> None:
     """A measure of what both share that counts against a caption would be noise that was fitted."""
     weights = load_weights()
-    lowest = min(min(weights.agreement[name]["coefficients"].values()) for name in DIMENSIONS)
+    lowest = min(min(weights[name]["coefficients"].values()) for name in DIMENSIONS)
     assert lowest > -0.05
 
 

@@ -44,7 +44,7 @@ RACE = (
 def test_more_clips_narrow_an_interval_down_to_the_error_of_the_fit(column: str) -> None:
     few, many, endless = (interval(column, 60.0, n) for n in (5, 1000, 10**9))
     assert few[0] < many[0] < endless[0] < 60 < endless[1] < many[1] < few[1]
-    assert (endless[1] - endless[0]) / 2 == pytest.approx(load_weights().spread[column]["model"])
+    assert (endless[1] - endless[0]) / 2 == pytest.approx(load_weights()["spread"][column]["model"])
 
 
 def test_an_interval_stays_on_the_scale() -> None:
@@ -55,7 +55,7 @@ def test_an_interval_stays_on_the_scale() -> None:
 def test_the_difference_of_two_estimates_is_less_certain_than_either() -> None:
     low, high = difference_interval("average", 2.0, 0.5)
     assert (low + high) / 2 == pytest.approx(2.0)
-    assert (high - low) / 2 > load_weights().spread["average"]["model"]
+    assert (high - low) / 2 > load_weights()["spread"]["average"]["model"]
 
 
 def test_prose_about_the_clip_is_as_usual() -> None:

@@ -205,8 +205,8 @@ def load_profile(
     from ugc_tasks.estimate.model import load_weights
 
     weights = load_weights()
-    label = f"offline-estimate/{weights.version}/{weights.sha256[:12]}"
-    return OfflineProfile(label, weights.sha256)
+    label = f"offline-estimate/{weights['version']}/{weights['sha256'][:12]}"
+    return OfflineProfile(label, weights["sha256"])
 
 
 def _chat_profile(
