@@ -12,11 +12,10 @@ import ast
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
@@ -78,22 +77,25 @@ class Collected:
     fault: str | None
 
 
-def _listed() -> Iterator[PublishedFile]:
-    listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    for each in listed["source"]:
-        for name, about in each["files"].items():
-            path = f"{each['folder']}/{about.pop('script', name)}"
-            yield PublishedFile(name, each["origin"], each["source"], path, **about)
-
-
-FILES: Mapping[str, PublishedFile] = MappingProxyType({file.name: file for file in _listed()})
+_listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["source"]
+FILES: Mapping[str, PublishedFile] = {
+    name: PublishedFile(
+        name,
+        each["origin"],
+        each["source"],
+        f"{each['folder']}/{about.get('script', name)}",
+        about["sha256"],
+        about.get("script_sha256", ""),
+    )
+    for each in _listed
+    for name, about in each["files"].items()
+}
 """By name; prompts are ``prompts/NAME.txt``."""
 
 
 def is_published(path: Path) -> bool:
     """Tell whether an annotation file is the published one of its name, byte for byte."""
-    file = FILES.get(path.name)
-    return file is not None and file.is_at(path)
+    return path.name in FILES and FILES[path.name].is_at(path)
 
 
 def annotation(name: str, home: Home) -> Annotation:
@@ -135,7 +137,7 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], object]) -> list
     """Bring every published file into ``root``; a file that fails does not stop the others.
 
     ``replace``: whether a file that is not the published one may be written over. It may in the
-    cache, which is ours; in a user's own folder it is a fault. ``step`` is called for each file.
+    cache, which is ours; in a user's own folder it is a fault.
     """
     wanted = {file.server for file in FILES.values() if not file.is_at(root / file.name)}
     away = {} if offline() else unreachable(wanted)
@@ -193,11 +195,10 @@ def _from_hub_cache(file: PublishedFile) -> bytes | None:
     """Return the file if the Hub's own client has downloaded it, at whatever commit."""
     from huggingface_hub import constants
 
-    if file.origin == "hub" and file.sha256:
-        folder = "datasets--" + file.source.partition("@")[0].replace("/", "--")
-        for path in Path(constants.HF_HUB_CACHE, folder, "snapshots").glob(f"*/{file.name}"):
-            if file.is_at(path):
-                return path.read_bytes()
+    folder = "datasets--" + file.source.partition("@")[0].replace("/", "--")
+    for path in Path(constants.HF_HUB_CACHE, folder, "snapshots").glob(f"*/{file.name}"):
+        if file.sha256 and file.is_at(path):
+            return path.read_bytes()
     return None
 
 
@@ -212,15 +213,12 @@ def _download(file: PublishedFile) -> bytes:
     expected = file.script_sha256 or file.sha256
     if expected not in ("", hashlib.sha256(content).hexdigest()):
         raise FetchError(f"what came is another file (its SHA-256 is not {expected})")
-    return _text_in(content, file.sha256) if file.script_sha256 else content
-
-
-def _text_in(script: bytes, sha256: str) -> bytes:
-    """Return the text with this digest that a script spells out, in one literal or several."""
-    for node in ast.walk(ast.parse(script)):
+    if not file.script_sha256:
+        return content
+    for node in ast.walk(ast.parse(content)):  # for the text, in one literal or several
         literals = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
         literals.sort(key=lambda each: (each.lineno, each.col_offset))
         text = "".join(each.value for each in literals if isinstance(each.value, str))
-        if hashlib.sha256(found := text.encode("utf-8", "replace")).hexdigest() == sha256:
+        if hashlib.sha256(found := text.encode("utf-8", "replace")).hexdigest() == file.sha256:
             return found
-    raise FetchError(f"the script has no text whose SHA-256 is {sha256}")
+    raise FetchError(f"the script has no text whose SHA-256 is {file.sha256}")
