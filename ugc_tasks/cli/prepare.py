@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +85,7 @@ def _run(args: argparse.Namespace) -> int:
 
     work = {"prepare": prepare.prepare, "status": prepare.status}[args.command]
     try:
-        report = work(_request(args), _bar)
+        report = work(_request(args))
     except KeyboardInterrupt:
         complain("stopped: run the same command again to go on")
         return INTERRUPTED
@@ -123,15 +121,6 @@ def _request(args: argparse.Namespace) -> Request:
         workers=min(args.workers, _MOST_WORKERS),
         retry=args.retry,
     )
-
-
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[str], object]]:
-    """Show a progress bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, unit="", disable=None, file=sys.stderr) as bar:
-        yield lambda _: bar.update()
 
 
 def as_object(report: Report) -> dict[str, Any]:

@@ -19,11 +19,10 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from ugc_tasks.common.files import DataError, open_file
 from ugc_tasks.data.check import MAX_CLIP_BYTES, ClipFault, NotChecked, admit
@@ -43,6 +42,7 @@ _MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: 50,000 of them and
 _MAX_HEADER = 64 << 10  # bytes of a tar's header, with all that extends it
 _PIECE = 1 << 18
 _NO_END = "it is damaged or cut short (it ends without an end mark)"
+_T = TypeVar("_T")
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
@@ -80,39 +80,24 @@ class _Member:
 
 
 def take_from_archive(
-    path: Path,
-    wanted: Collection[str],
-    folder: Path,
-    ledger: Ledger,
-    *,
-    present: Collection[str],
-    step: Callable[[str], object],
-    most_bytes: int = MAX_CLIP_BYTES,
-    most_total: int = MAX_TOTAL_BYTES,
+    path: Path, wanted: Collection[str], folder: Path, ledger: Ledger, *, present: Collection[str]
 ) -> Taken:
-    """Put the wanted clips of an archive into ``folder``.
+    """Put the wanted clips of an archive into ``folder``, but those that are ``present``.
 
-    Args:
-        path: zip, or tar, plain or compressed by gzip, bzip2 or xz; its name does not matter.
-        wanted: ids of clips; those ``present`` are left as they are.
-        step: called with each member's name.
-        most_bytes: a larger member is refused.
-        most_total: when more has come out of the archive, the rest is not read.
-
-    Raises:
-        DataError: the file cannot be read or is no archive, or ``folder`` cannot be written to.
+    It is a zip, or a tar, plain or compressed by gzip, bzip2 or xz, whatever its name. Raises
+    ``DataError`` where it cannot be read or is no archive, or ``folder`` cannot be written to.
     """
+    from tqdm import tqdm
+
     taken, seen, count = Taken(), set[str](), 0
     by_name = {f"{video_id}.mp4".casefold(): video_id for video_id in wanted}
     with open_file(path) as file, staging(folder) as scratch:
-        left = most_total = min(most_total, SLACK + MAX_RATIO * os.fstat(file.fileno()).st_size)
-        is_zip = file.peek(2)[:2] == b"PK"
-        members = _zip_members(file) if is_zip else _tar_members(file, most_total)
+        left = most = min(MAX_TOTAL_BYTES, SLACK + MAX_RATIO * os.fstat(file.fileno()).st_size)
+        members = _zip_members(file) if file.peek(2)[:2] == b"PK" else _tar_members(file, most)
         try:
-            while (member := _next(members)) is not None:
+            for member in tqdm(_guarded(members), desc="archive", unit="", disable=None):
                 if (count := count + 1) > _MAX_MEMBERS:
                     raise BadArchive(f"it has more than {_MAX_MEMBERS} members")
-                step(member.name)
                 name = ascii(member.name)[1:-1][:200]
                 try:
                     video_id = _clip_in(member, by_name, seen)
@@ -125,18 +110,16 @@ def take_from_archive(
                         with tempfile.TemporaryDirectory(dir=scratch) as own:
                             clip = Path(own, "clip.mp4")
                             with clip.open("wb") as written:
-                                for block in _blocks(member, min(left, most_bytes)):
+                                for block in _blocks(member, min(left, MAX_CLIP_BYTES)):
                                     left -= len(block)
                                     written.write(block)
                             admit(clip, video_path(folder, video_id), ledger)
                         taken.done.append(video_id)
                 except ClipFault as fault:
                     of_clip = not isinstance(fault, _Refused | NotChecked)
-                    taken.refused.append(
-                        (name, f"it is no clip: {fault}" if of_clip else f"{fault}")
-                    )
+                    taken.refused.append((name, f"{'it is no clip: ' if of_clip else ''}{fault}"))
                 if left <= 0:
-                    raise BadArchive(f"more than {most_total} bytes come out of it")
+                    raise BadArchive(f"more than {most} bytes come out of it")
         except BadArchive as error:
             if not count:
                 sentence = f"{path}: not a zip or tar archive that can be read: {error}"
@@ -170,31 +153,30 @@ def _blocks(member: _Member, most: int) -> Iterator[bytes]:
         raise _Refused(f"it says that it has {member.size} bytes, more than {most}")
     left = most
     try:
-        with _reading(), member.open() as content:
-            while block := content.read(_PIECE):
-                yield block
-                if (left := left - len(block)) < 0:
-                    raise BadArchive(f"more than {most} bytes come out of it, whatever it says")
+        for block in _guarded(_content(member)):
+            yield block
+            if (left := left - len(block)) < 0:
+                raise BadArchive(f"more than {most} bytes come out of it, whatever it says")
     except BadArchive as error:
         if not member.alone:
             raise
         raise _Refused(f"it cannot be unpacked: {error}") from None
 
 
-def _next(members: Iterator[_Member]) -> _Member | None:
-    with _reading():
-        return next(members, None)
+def _content(member: _Member) -> Iterator[bytes]:
+    with member.open() as content:
+        while block := content.read(_PIECE):
+            yield block
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
+def _guarded(items: Iterator[_T]) -> Iterator[_T]:
     """Turn whatever a reader raises into ``BadArchive``.
 
     On damaged input the standard library's readers raise nearly anything: ``MemoryError``,
     ``RecursionError``, ``struct.error``, ``NotImplementedError`` and others.
     """
     try:
-        yield
+        yield from items
     except BadArchive:
         raise
     except Exception as error:

@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,10 +73,8 @@ def admit(temporary: Path, target: Path, ledger: Ledger) -> None:
 def check_clip(path: Path) -> float:
     """Return a clip's length in seconds, as its container says, or else as its picture lasts.
 
-    Raises:
-        ClipFault: it is no video file, has no picture that decodes at its beginning or in its last
-            seconds, or has no plausible length.
-        NotChecked: there is not enough memory.
+    ``ClipFault``: it is no video file, has no picture that decodes at its beginning or in its last
+    seconds, or has no plausible length. ``NotChecked``: there is not enough memory.
     """
     import av.error
 
@@ -109,22 +107,18 @@ def check_clip(path: Path) -> float:
 
 
 def survey(
-    video_ids: Sequence[str],
-    folder: Path,
-    ledger: Ledger,
-    *,
-    workers: int,
-    step: Callable[[str], object],
+    video_ids: Sequence[str], folder: Path, ledger: Ledger, *, workers: int
 ) -> dict[str, ClipState]:
     """Return each clip's state; a file that was not checked before, as it is now, is checked."""
+    from tqdm import tqdm
 
     def look(video_id: str) -> ClipState:
-        state = _state(video_id, clip_file(folder, video_id), ledger)
-        step(video_id)
-        return state
+        return _state(video_id, clip_file(folder, video_id), ledger)
 
     with ThreadPoolExecutor(workers) as pool:
-        return dict(zip(video_ids, pool.map(look, video_ids), strict=True))
+        states = pool.map(look, video_ids)
+        shown = tqdm(states, desc="checks", total=len(video_ids), unit="", disable=None)
+        return dict(zip(video_ids, shown, strict=True))
 
 
 def _state(video_id: str, path: Path, ledger: Ledger) -> ClipState:

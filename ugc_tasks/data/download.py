@@ -26,9 +26,11 @@ TIKTOK = ("tiktok", "vm.tiktok")
 ANY_HOST = (*TIKTOK, "generic", "html5")
 
 _PAGES_BYTES = 16 << 20  # beside the clip itself
+_TOTAL_S = 300.0
 _PARAMETERS: dict[str, Any] = {
     # One file with picture and sound: nothing has to be merged. H.264 is what every reader knows.
     "format": "b[ext=mp4][vcodec~='^(h264|avc)']/b[ext=mp4]/b",
+    "socket_timeout": 20.0,
     "noplaylist": True,
     "playlist_items": "1",
     # Whoever calls tries again, with pauses that yt-dlp would not make.
@@ -78,19 +80,8 @@ class NoClip(Exception):
         self.reason = reason
 
 
-class Stopped(Exception):
-    """The user stopped the run."""
-
-
 def download_clip(
-    link: str,
-    folder: Path,
-    *,
-    extractors: tuple[str, ...],
-    stop: threading.Event,
-    most_bytes: int = MAX_CLIP_BYTES,
-    total_s: float = 300.0,
-    socket_s: float = 20.0,
+    link: str, folder: Path, *, extractors: tuple[str, ...], stop: threading.Event
 ) -> Path:
     """Download the clip behind a link into an empty folder and return its path, unchecked.
 
@@ -98,28 +89,25 @@ def download_clip(
         link: an http or https address: of a page that yt-dlp knows, or of a video file.
         folder: an empty folder for this clip alone.
         extractors: ``TIKTOK`` or ``ANY_HOST``.
-        stop: set by another thread to give up; that raises ``Stopped``.
-        most_bytes, total_s: more than that in all is refused.
-        socket_s: how long the server may be silent.
+        stop: set by another thread to give up.
 
     Raises ``NoClip`` where there is no clip, or it could not be had.
     """
     from yt_dlp.globals import plugin_dirs
 
     plugin_dirs.value = []
-    guard = _Guard(stop, most_bytes, time.monotonic() + total_s)
+    guard = _Guard(stop)
     parameters = {
         **_PARAMETERS,
         "allowed_extractors": list(extractors),
         "outtmpl": {"default": str(folder / "clip.%(ext)s")},
-        "max_filesize": most_bytes,
-        "socket_timeout": socket_s,
+        "max_filesize": MAX_CLIP_BYTES,
     }
     try:
         with yt_dlp.YoutubeDL(parameters) as downloader:
             downloader.urlopen = guard.around(downloader.urlopen)
             downloader.extract_info(link, download=True)
-    except (NoClip, Stopped):
+    except NoClip:
         raise
     except DownloadError as error:
         raise _verdict(error, guard.status) from None
@@ -134,11 +122,11 @@ def download_clip(
 class _Guard:
     """Counts what yt-dlp reads, and remembers the last status that a server refused with."""
 
-    def __init__(self, stop: threading.Event, most_bytes: int, give_up: float) -> None:
+    def __init__(self, stop: threading.Event) -> None:
         self.status: int | None = None
         self._stop = stop
-        self._left = most_bytes + _PAGES_BYTES
-        self._give_up = give_up
+        self._left = MAX_CLIP_BYTES + _PAGES_BYTES
+        self._give_up = time.monotonic() + _TOTAL_S
 
     def around(self, urlopen: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return ``urlopen`` with every answer's ``read`` counted."""
@@ -165,7 +153,7 @@ class _Guard:
 
     def _check(self, read: int) -> None:
         if self._stop.is_set():
-            raise Stopped
+            raise NoClip("failed", "the run was stopped")
         self._left -= read
         if self._left < 0:
             raise NoClip("broken", "what is there is too large for a clip")

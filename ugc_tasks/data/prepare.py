@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -19,9 +18,6 @@ from ugc_tasks.data.fetch import unreachable
 from ugc_tasks.data.ledger import LEDGER, Ledger
 from ugc_tasks.data.published import FILES, META, Collected, collect, offline
 from ugc_tasks.data.questions import clip_id, clip_ids
-
-Progress = Callable[[str, int | None], AbstractContextManager[Callable[[str], object]]]
-"""Opens a progress bar, given what is done and how often; gives what to call at each step."""
 
 _HOSTS = 16
 """So many are tried before the downloads; where none can be reached, there is no network."""
@@ -50,16 +46,15 @@ class Request:
     retry: bool = False  # whether dead links are asked again
 
 
-def prepare(request: Request, progress: Progress) -> Report:
+def prepare(request: Request) -> Report:
     """Get what is missing: annotations and prompts, then clips. Run again, it goes on.
 
     ``DataError``: not one annotation file could be had, or a file that the user named is unusable.
     After a ``KeyboardInterrupt``, what came so far is in place.
     """
     request.root.mkdir(parents=True, exist_ok=True)
-    with progress("files", len(FILES)) as step:
-        files = collect(request.root, replace=request.ours, step=step)
-    report = Report(request, progress, files)
+    files = collect(request.root, replace=request.ours)
+    report = Report(request, files)
     if not report.ids:
         faults = [file.fault for file in files if file.fault]
         raise DataError(f"no annotation file is there: {faults[0] if faults else request.root}")
@@ -77,14 +72,16 @@ def prepare(request: Request, progress: Progress) -> Report:
     return report
 
 
-def status(request: Request, progress: Progress) -> Report:
+def status(request: Request) -> Report:
     """Say what is there; nothing is asked of anybody. Files not checked before are checked."""
-    files = [
-        Collected(name, file.source, None if file.is_at(path) else _why_not(path))
-        for name, file in FILES.items()
-        for path in [request.root / name]
-    ]
-    report = Report(request, progress, files)
+    files = []
+    for name, file in FILES.items():
+        path, fault = request.root / name, None
+        if not file.is_at(path):
+            fault = f"{path} is not the published file: its SHA-256 is another"
+            fault = fault if path.exists() else f"{name} is absent: run `ugc-videocap prepare`"
+        files.append(Collected(name, file.source, fault))
+    report = Report(request, files)
     try:
         ledger = Ledger(request.root / LEDGER if request.root.is_dir() else None)
     except DataError:
@@ -94,18 +91,11 @@ def status(request: Request, progress: Progress) -> Report:
     return report
 
 
-def _why_not(path: Path) -> str:
-    if not path.exists():
-        return f"{path.name} is absent: run `ugc-videocap prepare`"
-    return f"{path} is not the published file: its SHA-256 is another"
-
-
 @dataclass
 class Report:
     """What is there, and what was done. ``states`` has every clip; ``wanted`` those asked for."""
 
     request: Request
-    progress: Progress
     files: list[Collected]
     tasks: dict[str, tuple[str, ...]] = field(init=False)
     ids: tuple[str, ...] = field(init=False)
@@ -143,18 +133,14 @@ class Report:
 
     def look(self, ledger: Ledger) -> None:
         """Find out the state of each clip."""
-        with self.progress("checks", len(self.ids)) as step:
-            self.states = survey(
-                self.ids, self.request.videos, ledger, workers=self.request.workers, step=step
-            )
+        request = self.request
+        self.states = survey(self.ids, request.videos, ledger, workers=request.workers)
 
     def unpack(self, archive: Path, ledger: Ledger) -> None:
         """Take clips from an archive."""
-        ids, present = frozenset(self.ids), self.present()
-        with self.progress("archive", None) as step:
-            self.taken = taken = take_from_archive(
-                archive, ids, self.request.videos, ledger, present=present, step=step
-            )
+        ids, videos = frozenset(self.ids), self.request.videos
+        taken = take_from_archive(archive, ids, videos, ledger, present=self.present())
+        self.taken = taken
         if taken.example and not (taken.done or taken.there):
             self.notes.append(
                 f"{archive}: no file in it is a clip of this benchmark: it has for example "
@@ -163,6 +149,8 @@ class Report:
 
     def download(self, absent: list[str], ledger: Ledger) -> None:
         """Download the clips that are absent, as far as their links are known and not dead."""
+        from tqdm import tqdm
+
         from ugc_tasks.data.download import ANY_HOST, TIKTOK
 
         request = self.request
@@ -179,14 +167,14 @@ class Report:
         if not asked or not self._can_download(asked):
             return
         present = self.present()
-        with self.progress("clips", len(asked)) as step:
+        with tqdm(total=len(asked), desc="clips", unit="", disable=None) as bar:
             self.fetched = fetch_clips(
                 asked,
                 request.videos,
                 ledger,
                 extractors=TIKTOK if request.mapping is None else ANY_HOST,
                 workers=request.workers,
-                step=step,
+                step=lambda _: bar.update(),
                 controls=[link for i, link in self.links.by_id.items() if i in present],
             )
         if self.fetched.gave_up:
@@ -274,16 +262,28 @@ def links_from_dataset(meta: Path, known: Collection[str]) -> Links:
     It is not read: nothing says that its order is that of the clips. ``DataError``: the table does
     not say which link is which clip's.
     """
+    import pyarrow
+    from pyarrow import parquet
+
     known = frozenset(known)
     found: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     counts: Counter[tuple[str, str]] = Counter()
-    for row in _parquet_rows(meta):
-        links = {column: link for column, value in row.items() if (link := tiktok_link(value))}
-        for id_column, value in row.items():
-            if links and (video_id := clip_id(value)) in known:
-                for link_column, link in links.items():
-                    counts[id_column, link_column] += 1
-                    found[id_column, link_column][video_id].add(link)
+    count = 0
+    try:
+        with parquet.ParquetFile(meta) as table:
+            for row in (row for each in table.iter_batches(1024) for row in each.to_pylist()):
+                if (count := count + 1) > _MAX_ROWS:
+                    raise DataError(f"{meta}: more than {_MAX_ROWS} rows are too many")
+                links = {name: link for name, value in row.items() if (link := tiktok_link(value))}
+                for id_column, value in row.items() if links else ():
+                    if (video_id := clip_id(value)) in known:
+                        for link_column, link in links.items():
+                            counts[id_column, link_column] += 1
+                            found[id_column, link_column][str(video_id)].add(link)
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{meta}: not a readable Parquet file ({shown(error, 200)})") from None
     if not found:
         raise DataError(
             f"{meta.name} does not say which link is which clip's, and video_urls.txt names no "
@@ -318,20 +318,3 @@ def web_link(value: object) -> str | None:
         return None
     plain = value.isprintable() and " " not in value and "@" not in parts.netloc
     return value if plain and parts.scheme in {"http", "https"} and parts.hostname else None
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, object]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    left = _MAX_ROWS
-    try:
-        with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=1024):
-                if (left := left - len(batch)) < 0:
-                    raise DataError(f"{path}: more than {_MAX_ROWS} rows are too many")
-                yield from batch.to_pylist()
-    except DataError:
-        raise
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({shown(error, 200)})") from None

@@ -12,7 +12,7 @@ import ast
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +133,7 @@ def official_text(name: str, *, home: Path | None, cache: Path) -> str:
     return path.read_bytes().decode()
 
 
-def collect(root: Path, *, replace: bool, step: Callable[[str], object]) -> list[Collected]:
+def collect(root: Path, *, replace: bool) -> list[Collected]:
     """Bring every published file into ``root``; a file that fails does not stop the others.
 
     ``replace``: whether a file that is not the published one may be written over. It may in the
@@ -143,7 +143,6 @@ def collect(root: Path, *, replace: bool, step: Callable[[str], object]) -> list
     away = {} if offline() else unreachable(wanted)
     done: list[Collected] = []
     for file in FILES.values():
-        step(file.name)
         target, fault = root / file.name, None
         if target.exists() and not replace and not file.is_at(target):
             fault = (

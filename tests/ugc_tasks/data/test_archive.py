@@ -48,8 +48,11 @@ def take(tmp_path: Path, videos: Path, ledger: Ledger) -> Iterator[Take]:
     """Take clips; afterwards nothing is anywhere but the clips in their folder."""
 
     def run(archive: Path, **options: object) -> Taken:
-        chosen = {"present": (), "step": lambda _: None, **options}
-        return take_from_archive(archive, WANTED, videos, ledger, **chosen)  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as patch:
+            for name in options.keys() - {"present"}:
+                patch.setattr(module, name, options[name])
+            present = options.get("present", ())
+            return take_from_archive(archive, WANTED, videos, ledger, present=present)  # type: ignore[arg-type]
 
     before = set(tmp_path.rglob("*"))
     yield run
@@ -199,7 +202,7 @@ def test_a_member_that_says_it_is_too_large_is_not_unpacked(
     take: Take, made: Path, clip_bytes: bytes, make: Make
 ) -> None:
     files = [("PI-1.mp4", b"x" * 90_000), ("PI-2.mp4", clip_bytes)]
-    taken = take(make(made / "a", files), most_bytes=80_000)
+    taken = take(make(made / "a", files), MAX_CLIP_BYTES=80_000)
     assert taken.done == ["PI-2"]
     assert taken.refused == [("PI-1.mp4", "it says that it has 90000 bytes, more than 80000")]
 
@@ -209,7 +212,7 @@ def test_no_more_comes_out_than_is_allowed_in_all(
     take: Take, made: Path, clip_bytes: bytes, make: Make
 ) -> None:
     files = [(f"PI-{n}.mp4", clip_bytes) for n in range(1, 6)]
-    taken = take(make(made / "a", files), most_total=int(2.5 * len(clip_bytes)))
+    taken = take(make(made / "a", files), MAX_TOTAL_BYTES=int(2.5 * len(clip_bytes)))
     assert taken.done == ["PI-1", "PI-2"]
     assert taken.cut or taken.refused
 
@@ -529,7 +532,7 @@ out = []
 for name in sys.argv[2:]:
     try:
         taken = take_from_archive(
-            Path(name), ["PI-1"], Path(sys.argv[1]), Ledger(None), present=(), step=lambda _: None
+            Path(name), ["PI-1"], Path(sys.argv[1]), Ledger(None), present=()
         )
         out.append([*(reason for _, reason in taken.refused), taken.cut])
     except DataError as error:

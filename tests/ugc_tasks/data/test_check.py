@@ -158,7 +158,7 @@ def test_a_lack_of_memory_is_not_taken_for_damage_and_is_not_remembered(
         raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
     def look() -> ClipState:
-        return survey(["clip"], tmp_path, ledger, workers=1, step=lambda _: None)["clip"]
+        return survey(["clip"], tmp_path, ledger, workers=1)["clip"]
 
     (tmp_path / "clip.mp4").write_bytes(clip_bytes)
     with Ledger(None) as ledger:

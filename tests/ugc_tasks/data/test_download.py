@@ -15,7 +15,8 @@ from yt_dlp.extractor.tiktok import TikTokBaseIE
 from yt_dlp.utils import ExtractorError
 
 from tests.support.web_host import HTML, MP4, Answer, WebHost
-from ugc_tasks.data.download import ANY_HOST, TIKTOK, NoClip, Stopped, download_clip
+from ugc_tasks.data import download
+from ugc_tasks.data.download import ANY_HOST, TIKTOK, NoClip, download_clip
 
 Get = Callable[..., Path]
 
@@ -27,8 +28,11 @@ def get(tmp_path: Path) -> Get:
     def follow(link: str, **options: object) -> Path:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
-        chosen = {"extractors": ANY_HOST, "stop": threading.Event(), "socket_s": 5.0, **options}
-        return download_clip(link, folder, **chosen)  # type: ignore[arg-type]
+        chosen = {"extractors": ANY_HOST, "stop": threading.Event(), **options}
+        with pytest.MonkeyPatch.context() as patch:
+            for name in options.keys() - {"extractors", "stop"}:
+                patch.setattr(download, name, chosen.pop(name))
+            return download_clip(link, folder, **chosen)  # type: ignore[arg-type]
 
     return follow
 
@@ -99,20 +103,20 @@ def test_a_page_without_a_video_is_no_clip(get: Get, host: WebHost) -> None:
 def test_an_endless_answer_is_cut_short(get: Get, host: WebHost, headers: dict[str, str]) -> None:
     block = b"<html>" + b"x" * (1 << 20)
     link = host.add("/clip.mp4", Answer(block, headers=headers, endless=True))
-    kind, reason = failure(get, link, most_bytes=4 << 20)
+    kind, reason = failure(get, link, MAX_CLIP_BYTES=4 << 20)
     assert kind == "broken"
     assert "too large for a clip" in reason or "does not end" in reason
 
 
 def test_a_file_that_says_it_is_too_large_is_not_fetched(get: Get, host: WebHost) -> None:
     link = host.add("/clip.mp4", Answer(b"x" * 5000, headers=MP4))
-    assert failure(get, link, most_bytes=4000)[0] == "broken"
+    assert failure(get, link, MAX_CLIP_BYTES=4000)[0] == "broken"
 
 
 def test_a_download_may_take_only_so_long(get: Get, host: WebHost) -> None:
     link = host.add("/clip.mp4", Answer(b"x" * 1000, headers=MP4, endless=True))
     # However fast this machine is: the size is not what ends it.
-    fate = failure(get, link, total_s=0.5, most_bytes=1 << 50)
+    fate = failure(get, link, _TOTAL_S=0.5, MAX_CLIP_BYTES=1 << 50)
     assert fate == ("failed", "the download takes too long")
 
 
@@ -120,8 +124,8 @@ def test_a_run_that_is_stopped_reads_no_further(get: Get, host: WebHost) -> None
     stop = threading.Event()
     link = host.add("/clip.mp4", Answer(b"x" * 1000, headers=MP4, endless=True))
     threading.Timer(0.5, stop.set).start()
-    with pytest.raises(Stopped):
-        get(link, stop=stop, most_bytes=1 << 50)
+    with pytest.raises(NoClip, match="the run was stopped"):
+        get(link, stop=stop, MAX_CLIP_BYTES=1 << 50)
 
 
 def test_a_page_cannot_name_a_file_on_this_machine(
@@ -141,6 +145,7 @@ def test_a_plugin_of_the_users_yt_dlp_is_not_run(tmp_path: Path) -> None:
     program = """
 import sys, threading
 from pathlib import Path
+from ugc_tasks.data import download
 from ugc_tasks.data.download import ANY_HOST, NoClip, download_clip
 try:
     download_clip("nowhere", Path(sys.argv[1]), extractors=ANY_HOST, stop=threading.Event())

@@ -256,7 +256,7 @@ def faults(done: list[Collected]) -> dict[str, str]:
 
 
 def collected(cache: Path) -> dict[str, str]:
-    return faults(collect(cache, replace=True, step=lambda _: None))
+    return faults(collect(cache, replace=True))
 
 
 def test_servers_out_of_reach_are_tried_once_and_every_file_says_so(
