@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -104,10 +104,6 @@ def _read_grade(value: object) -> float | None:
     return int(value) if _is_number(value) and value in _GRADES else None
 
 
-def _read_yes_no(value: object) -> float | None:
-    return _YES_NO.get(value.strip().casefold()) if isinstance(value, str) else None
-
-
 def _read_fraction(value: object) -> float | None:
     if isinstance(value, str):
         text = value.strip()
@@ -124,7 +120,11 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 GRADE = ValueKind("a whole number from 1 to 5", _read_grade, _GRADES.__contains__)
-YES_NO = ValueKind('"yes" or "no"', _read_yes_no, {0.0, 1.0}.__contains__)
+YES_NO = ValueKind(
+    '"yes" or "no"',
+    lambda value: _YES_NO.get(str(value).strip().casefold()),
+    {0.0, 1.0}.__contains__,
+)
 FRACTION = ValueKind("a fraction from 0 to 1", _read_fraction, lambda value: 0 <= value <= 1)
 
 DIMENSIONS = ("visual", "audio", "details")
@@ -202,12 +202,15 @@ def _objects(text: str, schema: ResponseSchema) -> Iterator[Object]:
             raise ReplyError(f"the reply has more than {_MAX_OBJECTS} opening braces")
         # Where there is none, it is prose in braces: an object may be inside it.
         outermost, end = read_object(text, start) or (None, start + 1)
-        left = [] if outermost is None else [outermost]
+        left: list[object] = [outermost]
         while left:
-            candidate = left.pop(0)
-            yield candidate
-            if not set(schema.names) <= {name for name, _ in candidate}:
-                left += objects_in(value for _, value in candidate)
+            value = left.pop(0)
+            if isinstance(value, tuple):
+                yield value
+                if not set(schema.names) <= {name for name, _ in value}:
+                    left += [inner for _, inner in value]
+            elif isinstance(value, list):
+                left += value
         start = text.find("{", end)
 
 
@@ -246,15 +249,6 @@ _ESCAPE = re.compile(
     r"""\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])|\\x(?P<code>[0-9a-fA-F]{2})|\\(?P<odd>.)|(?P<bare>")""",
     re.DOTALL,
 )
-
-
-def objects_in(values: Iterable[object]) -> Iterator[Object]:
-    """Yield the objects among ``values``, lists looked through, in order; none inside another."""
-    for value in values:
-        if isinstance(value, tuple):
-            yield value
-        elif isinstance(value, list):
-            yield from objects_in(value)
 
 
 _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=tuple)

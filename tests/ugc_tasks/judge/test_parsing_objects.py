@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.growth import assert_linear
-from ugc_tasks.judge.parsing import objects_in, read_object
+from ugc_tasks.judge.parsing import read_object
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(
@@ -107,13 +107,6 @@ def test_keys_that_occur_twice_are_both_told() -> None:
     found = read_object('{"a": 1, "b": 2, "a": 3}', 0)
     assert found is not None
     assert found[0] == (("a", 1), ("b", 2), ("a", 3))
-
-
-def test_the_objects_inside_are_told_in_order() -> None:
-    found = read_object("{'a': [{'x': 1}, [{'y': 2}]], 'b': {'z': 3}}", 0)
-    assert found is not None
-    inside = objects_in(value for _, value in found[0])
-    assert [inner[0][0] for inner in inside] == ["x", "y", "z"]
 
 
 PIECES = [

@@ -98,7 +98,7 @@ class ChatProfile:
 
         What of the prediction would pass for a part of the message is broken up (``sanitize.py``).
         """
-        prediction = sanitize(prediction, self.labels).text.strip()
+        prediction = sanitize(prediction, self.labels)[0].strip()
         reference = reference.strip()
         user = self.user_template.format(
             video_id=video_id,
@@ -121,7 +121,7 @@ class ChatProfile:
 
     def changed(self, prediction: str) -> tuple[str, ...]:
         """Return why ``prediction`` is not sent as it is (``sanitize.REASONS``); often empty."""
-        return sanitize(prediction, self.labels).changed
+        return sanitize(prediction, self.labels)[1]
 
     @property
     def prompt_sha256(self) -> str:

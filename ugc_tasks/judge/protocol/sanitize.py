@@ -19,7 +19,6 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 REASONS = ("hidden", "label", "turn_token")
 
@@ -60,16 +59,11 @@ _OPENED = r"\[(?:[^\S\n]|[_*`~\"'#-])*"
 _GAP = " [...] "
 
 
-@dataclass(frozen=True)
-class Sanitized:
-    """A text to be sent, and which of ``REASONS`` it was changed for; none if it is as it was."""
+def sanitize(answer: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return ``answer`` without what passes for a part of a message with ``labels``.
 
-    text: str
-    changed: tuple[str, ...]
-
-
-def sanitize(answer: str, labels: Sequence[str]) -> Sanitized:
-    """Return ``answer`` without what passes for a part of a message with ``labels``."""
+    And which of ``REASONS`` it was changed for; none if it is as it was.
+    """
     text = without_hidden(answer)
     found = {"hidden"} if text != answer else set()
     parts: list[str] = []
@@ -78,8 +72,7 @@ def sanitize(answer: str, labels: Sequence[str]) -> Sanitized:
         parts += [text[done:start], instead]
         done = end
         found.add(reason)
-    changed = tuple(reason for reason in REASONS if reason in found)
-    return Sanitized("".join([*parts, text[done:]]), changed)
+    return "".join([*parts, text[done:]]), tuple(each for each in REASONS if each in found)
 
 
 def without_hidden(text: str) -> str:

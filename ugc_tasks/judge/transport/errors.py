@@ -32,7 +32,6 @@ _SHORTEST_SECRET = 8  # a shorter "key" is a placeholder for a local server, and
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _NO_CREDIT = re.compile(r"credit balance|insufficient (?:credit|balance|funds)", re.IGNORECASE)
 _SHARED_PARAMETERS = {"model", "temperature", "response_format"}  # the same in every request
-_LONGEST_WAIT_S = 1e9
 # In the words of OpenAI, Azure, OpenRouter, Gemini, Bedrock, Mistral, DashScope.
 MODERATED = re.compile(
     r"moderat|flagged|content[ _-]?(?:policy|filter|management|safety|block)|responsible[ _-]?ai"
@@ -88,10 +87,7 @@ class Declined(RequestFailed):
 
 
 class Unreadable(RequestFailed):
-    """The endpoint answered, and not with a chat completion; asked again it would do the same.
-
-    Only where a model has answered before, and this cost nothing, it may be a proxy's bad moment.
-    """
+    """The endpoint answered, and not with a chat completion; asked again it would do the same."""
 
 
 @dataclass(eq=False)
@@ -189,7 +185,7 @@ def error_details(body: bytes) -> tuple[str, str, str]:
     inner = content.get("error", content) if isinstance(content, dict) else content
     if not isinstance(inner, dict):
         return "", "", inner if isinstance(inner, str) else ""
-    named = [inner.get(name) for name in ("code", "type", "status")]
+    named = map(inner.get, ("code", "type", "status"))
     codes = [code for code in named if isinstance(code, str) and code]
     code = next((code for code in codes if code in _QUOTA_CODES), codes[0] if codes else "")
     said = next((inner[n] for n in ("message", "msg", "detail", "error") if inner.get(n)), "")
@@ -210,7 +206,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
             seconds = float(asked)
     except (ValueError, TypeError, OverflowError):
         return 0.0
-    return seconds if 0 < seconds < _LONGEST_WAIT_S else 0.0
+    return seconds if 0 < seconds < 1e9 else 0.0
 
 
 # ---- why an endpoint is not reached ----

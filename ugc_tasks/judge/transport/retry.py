@@ -46,7 +46,7 @@ _IN_A_ROW = 3
 # are under way come on top of the first number. Once there was a reply, the key and the address are
 # right, and only a long row tells of something new.
 _DECLINED_AT_FIRST, _DECLINED_LATER = 3, 40
-_BAD_MOMENT_TRIES = 6  # of an unreadable answer that cost nothing, once a model has answered
+_BAD_MOMENT_TRIES = 6  # of an unreadable answer that cost nothing: a proxy's, once a model answered
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ class RateLimiter:
         """Note a request without an answer: an error, a reset, silence, an unreadable body."""
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= max(_SICK_AFTER, int(self.size)):
-            self._failed_in_a_row = 0
             self._cut(sent)
 
     def _cut(self, sent: float) -> None:
         # What was sent before the last cut was sent into the window that was cut for it: one burst
         # of refusals cuts it once.
+        self._failed_in_a_row = 0
         if sent >= self._cut_at:
             cut = _FIRST_CUT if self._cut_at == -math.inf else _LATER_CUT
             self.size = max(1.0, self.size * cut)
