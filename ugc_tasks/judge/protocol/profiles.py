@@ -143,27 +143,25 @@ class ChatProfile:
 
 
 @dataclass(frozen=True)
-class OfflineProfile:
-    """No judge but an estimate from the texts alone (``ugc_tasks.estimate``), which is free."""
-
-    label: str
-    prompt_sha256: str
-    name: str = "offline"
-    question: Question = _CAPTION
-    estimate: bool = True
-
-
-@dataclass(frozen=True)
 class NoProfile:
     """No judging: the answers are written and nothing is scored."""
 
-    question: Question
     name: str = "none"
     label: str = "none"
+    question: Question = _CAPTION
     estimate: bool = False
 
 
-Profile = ChatProfile | OfflineProfile | NoProfile
+@dataclass(frozen=True, kw_only=True)
+class OfflineProfile(NoProfile):
+    """No judge but an estimate from the texts alone (``ugc_tasks.estimate``), which is free."""
+
+    name: str = "offline"
+    prompt_sha256: str
+    estimate: bool = True
+
+
+Profile = ChatProfile | NoProfile
 
 
 def check_profile_name(name: str) -> str:
@@ -196,7 +194,7 @@ def load_profile(
         case "rubric":
             return rubric_profile(model, asked)
         case "none":
-            return NoProfile(asked)
+            return NoProfile(question=asked)
     if not asked.has_estimate:
         raise UnknownProfileError(
             f"there is no free estimate for the question {question!r}, only for captions; "
@@ -206,7 +204,7 @@ def load_profile(
 
     weights = load_weights()
     label = f"offline-estimate/{weights['version']}/{weights['sha256'][:12]}"
-    return OfflineProfile(label, weights["sha256"])
+    return OfflineProfile(label=label, prompt_sha256=weights["sha256"])
 
 
 def _chat_profile(
@@ -254,14 +252,12 @@ def judgment_key(
 ) -> str:
     """Return the SHA-256 under which the reply to ``request`` at ``endpoint`` is kept.
 
-    The question counts: two that are asked alike (a caption, an audio caption) keep different
-    values. Captions and the first of several judgments have none stated, as before there were more.
+    Captions and the first of several judgments are not stated, as when there was nothing else.
     """
     determining: dict[str, Any] = {"endpoint": endpoint, "request": request}
-    if question != "caption":
-        determining["question"] = question
-    if repeat:
-        determining["repeat"] = repeat
+    # Two questions that are asked alike (a caption, an audio caption) keep different values.
+    determining |= {"question": question} if question != "caption" else {}
+    determining |= {"repeat": repeat} if repeat else {}
     canonical = json.dumps(determining, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -60,10 +60,7 @@ _GAP = " [...] "
 
 
 def sanitize(answer: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return ``answer`` without what passes for a part of a message with ``labels``.
-
-    And which of ``REASONS`` it was changed for; none if it is as it was.
-    """
+    """Return ``answer`` as it is sent beside ``labels``, and which of ``REASONS`` changed it."""
     text = without_hidden(answer)
     found = {"hidden"} if text != answer else set()
     parts: list[str] = []

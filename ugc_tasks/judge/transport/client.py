@@ -174,11 +174,10 @@ def chat_call(body: Mapping[str, Any]) -> Call:
 
 
 def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatReply:
-    """Return the reply in a chat completion, without ``key``.
+    """Return the reply in a chat completion, without ``key``, or raise what it is instead.
 
     What a model said is a reply, also where it has no text (a refusal, reasoning alone, a call of a
-    tool). What no model said is a failure: ``Unreadable`` where it is no chat completion, else what
-    the error in it means. Either way the tokens that were billed are with it.
+    tool). Whatever was billed is with the reply or the failure.
     """
     if not body.strip():
         raise RetryableError("the answer is empty")
@@ -215,10 +214,7 @@ def read_completion(body: bytes, key: str, endpoint: str = "the judge") -> ChatR
 
 
 def _text(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return a message's text, and why no scores can be read in it.
-
-    There is no text at all (None) where the content is of a kind that is not known.
-    """
+    """Return a message's text (None: its content is of no known kind), and why it is no answer."""
     content = message.get("content")
     texts, refusals, others = list[str](), list[Any]([message.get("refusal")]), set[str]()
     for part in content if isinstance(content, list) else [content or ""]:

@@ -211,11 +211,7 @@ class CircuitBreaker:
 async def retried(
     call: Callable[[], Awaitable[_T]], *, backoff: Backoff, breaker: CircuitBreaker, within: float
 ) -> _T:
-    """Return what ``call`` returns, called again while what is wrong may pass.
-
-    Raises the last ``RetryableError`` after ``within`` seconds of waiting, and ``JudgeRefused``
-    where the breaker was tripped meanwhile.
-    """
+    """Return what ``call`` returns, called again while its failure may pass, ``within`` seconds."""
     waited, tries = 0.0, 0
     while True:
         tries += 1
