@@ -109,28 +109,30 @@ def main(arguments: list[str] | None = None) -> Report:
                 loop = ask(model, files[: options.loop], options.tokens, 1).rate
         finally:
             model.clean()
+    import torch
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    busy_mean, loop_mean = (
+        statistics.fmean(each) if each else "no GPU was seen" for each in (busy, loop_busy)
+    )
     what = "a tiny model on the processor" if options.tiny else "Qwen2.5-Omni-3B's shape"
     one = "loop: read a clip, caption it, read the next"
     return Report(
         title=f"{options.clips} clips, {FRAMES} frames, {options.tokens} tokens: {what}",
         rows=[
             Row("ours: all clips at once", "rate", ours, "clips/s", ours / loop),
-            Row("ours: all clips at once", "GPU busy", _mean(busy), "%"),
+            Row("ours: all clips at once", "GPU busy", busy_mean, "%"),
             Row(one, "rate", loop, "clips/s", 1.0),
-            Row(one, "GPU busy", _mean(loop_busy), "%"),
+            Row(one, "GPU busy", loop_mean, "%"),
             Row(f"decoding alone, {options.workers} workers", "rate", decoding, "clips/s"),
         ],
-        machine=machine(PACKAGES) | {"GPU": _gpu_name()},
+        machine=machine(PACKAGES) | {"GPU": gpu},
         notes=[
             f"The loop ran over {options.loop} clips: each takes as long as the other.",
             "The bottleneck is a GPU that is busy for 90 %; else decoding, if no faster than ours "
             "(more cores, decode_workers); else preparing requests (renderer_num_workers).",
         ],
     ).publish("gpu-tiny" if options.tiny else "gpu", options.out)
-
-
-def _mean(busy: list[float]) -> float | str:
-    return statistics.fmean(busy) if busy else "no GPU was seen"
 
 
 def decode_rate(files: list[Path], workers: int) -> float:
@@ -202,12 +204,6 @@ def gpu_busy() -> Iterator[list[float]]:
         finally:
             watch.terminate()
             seen += [float(line) for line in watch.communicate()[0].split()]
-
-
-def _gpu_name() -> str:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
 
 
 if __name__ == "__main__":

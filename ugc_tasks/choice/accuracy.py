@@ -30,12 +30,7 @@ def accuracy(labels: Sequence[str], chosen: Sequence[str | None]) -> dict[str, A
         ``constant_answer``, the most frequent label (of equals the first by name); ``macro_f1``,
         the mean of the F1 of each label that occurs. And how many are ``correct``, and how many
         ``unanswered``: those choose no option, or several, and are wrong.
-
-    Raises:
-        ValueError: there is nothing to compare, or the lengths differ.
     """
-    if not labels or len(labels) != len(chosen):
-        raise ValueError("as many answers as labels are needed, and at least one")
     n, counts = len(labels), Counter(labels)
     constant = min(counts, key=lambda label: (-counts[label], label))
     right = Counter(a for a, b in zip(labels, chosen, strict=True) if a == b)

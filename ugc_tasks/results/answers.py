@@ -109,14 +109,9 @@ class SavedAnswers:
 
 
 def read_answers(path: Path, answer_field: str | None = None) -> SavedAnswers:
-    """Read a file of answers.
+    """Read a file of answers; ``answer_field`` holds the model's text, else the only one that can.
 
-    Args:
-        path: the file.
-        answer_field: the field of a row that holds the model's text; None: the only one that can.
-
-    Raises:
-        DataError: the file cannot be read, has none of the layouts above, or answers a clip twice.
+    Raises ``DataError`` where it has none of the layouts above, or answers a clip twice.
     """
     named: list[tuple[str, SavedAnswer]] = []
     unnamed: list[UnnamedAnswer] = []
@@ -194,9 +189,10 @@ def _by_id(
             raise DataError(f"{path}: its answers have no fields: leave out --answer-field")
         fields = _fields_of(objects, field)
     for key, value in content.items():
-        row = fields is not None and isinstance(value, dict)
-        answer = SavedAnswer(value, NO_ANSWER if value is None else "")
-        yield str(path), ids[key], {}, _answer(value, fields) if row and fields else answer
+        if fields and isinstance(value, dict):
+            yield str(path), ids[key], {}, _answer(value, fields)
+        else:
+            yield str(path), ids[key], {}, SavedAnswer(value, NO_ANSWER if value is None else "")
 
 
 def _fields_of(rows: _Rows, chosen: str | None = None) -> _Fields:

@@ -63,8 +63,8 @@ def pair(
         options: what its questions offer, if anything.
 
     Raises:
-        DataError: a clip is answered twice, the clip of an answer cannot be found, none is one of
-            the task's, or the answers look like those to another task.
+        DataError: a clip is answered twice, cannot be found, or none is one of the task's; or the
+            answers look like those to another task.
     """
     if task in SPECS and SPECS[task].judged:
         _refuse_options(saved)

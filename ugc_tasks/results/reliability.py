@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
@@ -35,10 +36,7 @@ _COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of th
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, Interval | None]:
-    """Return the mean of ``values`` and Student's 95 % interval, None below two values.
-
-    Raises ``ValueError`` where there is no value, or one that is not finite.
-    """
+    """Return the mean of ``values``, at least one, and Student's 95 % interval, None below two."""
     if not values or not all(map(math.isfinite, values)):
         raise ValueError("a mean needs at least one value, and finite ones")
     mean, n = fmean(values), len(values)
@@ -51,10 +49,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, Interval | None]:
 
 
 def share_interval(count: int, n: int) -> Interval:
-    """Return Wilson's 95 % interval of the share ``count`` of ``n``, on 0-1.
-
-    Raises ``ValueError`` where ``count`` is no number from 0 to ``n``, or ``n`` is 0.
-    """
+    """Return Wilson's 95 % interval of the share ``count`` of ``n``, on 0-1."""
     if not 0 <= count <= n or n == 0:
         raise ValueError(f"{count} of {n} is no share")
     share, z = count / n, _Z
@@ -73,8 +68,7 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> dict[str,
 
     Returns:
         The figures below, variances in squared points and shares on 0-1. One that cannot be
-        computed is None: most where no clip has two judgments, ``clip_variance`` and
-        ``share_of_mean`` also where there is only one clip.
+        computed is None, as most are where no clip has two judgments.
 
         * ``clips``, ``judgments``: how many of them.
         * ``judge_variance``: of the judgments of one clip about that clip's own level.
@@ -146,15 +140,11 @@ def _alpha(table: Table) -> float | None:
 
 def _agreeing(table: Table, point: float | None) -> tuple[float | None, float | None]:
     """Return the shares of pairs that are equal, and at most ``point`` apart."""
-    import numpy as np
-
-    apart = np.concatenate(
-        [np.abs(np.subtract.outer(row, row)[np.triu_indices(len(row), 1)]) for row in table]
-    )
-    if not apart.size:
+    apart = [abs(a - b) for row in table for a, b in combinations(row, 2)]
+    if not apart:
         return None, None
-    near = None if point is None else float(np.mean(apart <= point + _SAME))
-    return float(np.mean(apart <= _SAME)), near
+    near = None if point is None else fmean(each <= point + _SAME for each in apart)
+    return fmean(each <= _SAME for each in apart), near
 
 
 def _squares(values: Sequence[float]) -> float:

@@ -20,7 +20,7 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import harmless_record, listed, shown
 from ugc_tasks.common.files import DataError
 from ugc_tasks.register import bypass_cache
-from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, SavedAnswers, read_answers
+from ugc_tasks.results.answers import NOT_SAVED, SavedAnswer, read_answers
 from ugc_tasks.results.pairing import pair
 from ugc_tasks.run import answer_from_files
 
@@ -50,8 +50,6 @@ class Replayed(str):
 
 class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     """Gives saved answers, by ``video_id``; clips that have one come first (for ``--limit``).
-
-    Requests of other suites' tasks in the same run get an empty answer and one warning.
 
     Args:
         answers: a file of answers, for every task of the run; or a folder with one file a task,
@@ -143,31 +141,27 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
         A file that does not fit is reported once, and costs this task alone.
         """
-        if task not in self._matched:
-            saved = self._saved.get(task) or self._saved.get("")
+        if task in self._matched:
+            return self._matched[task]
+        documents = list(documents)
+        references = {each["video_id"]: each.get("answer", "") for each in documents}
+        options = dict.fromkeys(o for each in documents for o in each.get("options") or ())
+        saved = self._saved.get(task) or self._saved.get("")
+        try:
             if saved is None:
-                self._matched[task] = {}, "no file of answers was given for this task"
-            else:
-                self._matched[task] = _matched(task, saved, list(documents))
-            if refused := self._matched[task][1]:
-                logger.warning(f"{task}: {refused}")
+                raise DataError("no file of answers was given for this task")
+            pairing = pair(saved, references, _SHORT_NAMES.get(task, ""), list(options))
+        except DataError as error:
+            self._matched[task], remarks = ({}, shown(error)), [shown(error)]
+        else:
+            self._matched[task], remarks = (pairing.saved, ""), list(pairing.notes)
+            if unknown := pairing.unknown:
+                remarks.append(
+                    f"{len(unknown)} answers are to no clip that it asks about: {listed(unknown)}"
+                )
+        for remark in remarks:
+            logger.warning(f"{task}: {remark}")
         return self._matched[task]
-
-
-def _matched(task: str, saved: SavedAnswers, documents: list[Any]) -> _Answers:
-    """Return the answers to a task's documents; warn of those that do not belong to it."""
-    references = {each["video_id"]: each.get("answer", "") for each in documents}
-    options = dict.fromkeys(o for each in documents for o in each.get("options") or ())
-    try:
-        pairing = pair(saved, references, _SHORT_NAMES.get(task, ""), list(options))
-    except DataError as error:
-        return {}, shown(error)
-    if pairing.unknown:
-        count, ids = len(pairing.unknown), listed(pairing.unknown)
-        logger.warning(f"{task}: {count} answers are to no clip that it asks about: {ids}")
-    for note in pairing.notes:
-        logger.warning(f"{task}: {note}")
-    return pairing.saved, ""
 
 
 def _replayed(saved: SavedAnswer, task: str) -> Replayed:

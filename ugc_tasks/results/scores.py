@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +73,7 @@ def clip_scores(visual: float, audio: float, details: float) -> ClipScores:
 def read_scores(path: Path) -> ScoreFile:
     """Read a score file.
 
-    Raises:
-        DataError: the file cannot be read, has none of the layouts above, has a clip twice, or a
-            score off its scale.
+    Raises ``DataError`` where it cannot be, has a clip twice, or a score off its scale.
     """
     content = read_values(path)
     if isinstance(content, dict) and "evaluations" in content:
@@ -164,11 +161,5 @@ def _wanted(coverage: Any) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a JSON number that is finite; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    """Return a JSON number that is finite and not absurd; None for anything else."""
+    return float(value) if type(value) in (int, float) and abs(value) < 10**9 else None

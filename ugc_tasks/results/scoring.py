@@ -48,8 +48,7 @@ class SavedRun:
         answers: the model's.
         home: where annotations, prompts and judgments are.
         environ: the judge's settings; holds the key, and is therefore not shown.
-        references: folder of annotation files that goes before ``home``; None: ``home``'s, else
-            as published.
+        references: folder of annotation files that goes before ``home``, if any.
         mode: one of ``MODES``; OCR alone has them.
     """
 
@@ -156,21 +155,14 @@ def score(run: SavedRun) -> Report:
 def means(
     values: Mapping[str, Sequence[float]],
 ) -> tuple[dict[str, float | None], dict[str, Interval | None]]:
-    """Return ``metrics`` and ``ci95`` of a report whose figures are means over clips.
-
-    A figure without a clip is None, and has no interval.
-    """
+    """Return ``metrics`` and ``ci95`` of figures that are means over clips; None of no clip."""
     found = {name: mean_interval(column) for name, column in values.items() if column}
     metrics = {name: found[name][0] if name in found else None for name in values}
     return metrics, {name: pair for name, (_, pair) in found.items()}
 
 
 def _judged(run: SavedRun) -> Report:
-    """Return the figures of a judged task on 0-100.
-
-    Captions: visual, audio, details and average, ``..._estimate`` from profile offline. All others:
-    one figure of the task's name. Items are rows as in the task's samples file.
-    """
+    """Return the figures of a judged task on 0-100; items are rows as in its samples file."""
     spec = SPECS[run.task]
     path, source = run.annotation(spec.annotations)
     references = read_questions(path).references

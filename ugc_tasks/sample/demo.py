@@ -38,8 +38,7 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-MAX_NEW_TOKENS = 64
-"""The benchmark's own 1024 would be a quarter of an hour of noise."""
+MAX_NEW_TOKENS = 64  # the benchmark's own 1024 would be a quarter of an hour of noise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,28 +84,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _conclude(output: Path, started: float) -> int:
     """Read the results file of this run and say what it is worth."""
     wanted = len(json.loads((sample_home() / "final_caption_qa.json").read_text())["samples"])
-    fresh = [p for p in output.glob("*/*_results.json") if p.stat().st_mtime >= started - 1]
-    if not fresh:
+    files = sorted(output.glob("*/*_results.json"), key=lambda path: path.stat().st_mtime)
+    if not files or files[-1].stat().st_mtime < started - 1:
         _say("FAILED: lmms-eval wrote no results file; its messages are above.")
         return 1
-    results = max(fresh, key=lambda path: path.stat().st_mtime)
-    row: dict[str, Any] = json.loads(results.read_text())["results"]["ugc_videocap"]
+    row: dict[str, Any] = json.loads(files[-1].read_text())["results"]["ugc_videocap"]
     scored = row.get("n,none")
-    _say(f"Results:  {results}")
-    for samples in sorted(results.parent.glob("*_samples_ugc_videocap.jsonl"))[-1:]:
+    _say(f"Results:  {files[-1]}")
+    for samples in sorted(files[-1].parent.glob("*_samples_ugc_videocap.jsonl"))[-1:]:
         _say(f"Captions: {samples}")
     _say(
         f"{scored} of {wanted} clips captioned and scored, {row.get('clips_heard,none')} of them "
         f"heard (one has no sound), in {time.time() - started:.0f} s."
     )
+    if scored != wanted:
+        _say(f"FAILED: {wanted} clips were to be scored; the captions' file says what went wrong.")
+        return 1
     _say(
         "The weights are random: the captions are noise, and the scores above are the offline\n"
         "estimate for them. They mean nothing but that every part works. The README says how to\n"
         "get a number: a GPU, the real checkpoint, and GPT-4o as the judge."
     )
-    if scored != wanted:
-        _say(f"FAILED: {wanted} clips were to be scored; the captions' file says what went wrong.")
-        return 1
     return 0
 
 
