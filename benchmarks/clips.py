@@ -1,4 +1,7 @@
-"""Clips of TikTok's shape for measurements: portrait, 30 frames a second, textured, moving."""
+"""Clips of TikTok's shape for measurements: portrait, 30 frames a second, textured, moving.
+
+Short, because the tests' generator draws them.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +10,26 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tests.support.clips import write_clip
 
 LENGTHS = 15  # how many lengths the clips of a run have, a second apart
+_AS_X264 = {"width": 1080, "height": 1920, "gop": 250, "b_frames": 3, "seed": 0}
 
 
-def clip_of(
-    seconds: float,
-    width: int = 1080,
-    height: int = 1920,
-    *,
-    gop: int = 250,
-    b_frames: int = 3,
-    seed: int = 0,
-) -> Path:
-    """Return such a clip, written on the first call into the system's temporary folder.
+def clip_of(seconds: float, **options: Any) -> Path:
+    """Return a clip, written on the first call into the system's temporary folder.
 
-    ``gop`` is the most frames from one keyframe to the next; it and ``b_frames`` are x264's own.
+    ``options`` are those of ``write_clip``; x264's own ``gop`` and ``b_frames`` unless given.
     """
+    wanted = {"seconds": seconds, **_AS_X264, **options}
     folder = Path(tempfile.gettempdir()) / "ugc-videocap-clips"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{seconds:g}s-{width}x{height}-{gop}-{b_frames}-{seed}.mp4"
+    path = folder / ("-".join(f"{value:g}" for value in wanted.values()) + ".mp4")
     if not path.exists():
         part = path.with_name(f"part-{os.getpid()}-{path.name}")
-        write_clip(
-            part,
-            width=width,
-            height=height,
-            fps=30,
-            seconds=seconds,
-            gop=gop,
-            b_frames=b_frames,
-            seed=seed,
-            filmed=True,
-            faststart=True,
-        )
+        write_clip(part, fps=30, filmed=True, faststart=True, **wanted)
         part.replace(path)
     return path
 
@@ -53,13 +40,13 @@ def clips_for_a_run(count: int, mean_seconds: float, *, small: bool = False) -> 
     They come again where there are not enough: with no store of captions, and none of processed
     media, nothing is spared by that. ``small`` ones are few, short and of 360x640.
     """
-    width, height = (360, 640) if small else (1080, 1920)
     lengths = [mean_seconds + at * 7 % LENGTHS - LENGTHS // 2 for at in range(LENGTHS)]
+    size = {}
     if small:
-        lengths = [1.0, 2.0, 3.0]
+        lengths, size = [1.0, 2.0, 3.0], {"width": 360, "height": 640}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
         made = [
-            processes.submit(clip_of, seconds, width, height, seed=seed)
+            processes.submit(clip_of, seconds, seed=seed, **size)
             for seed, seconds in enumerate(lengths[:count])
         ]
         files = [each.result() for each in made]

@@ -35,11 +35,7 @@ ENGINE: dict[str, Any] = {
     "enable_prefix_caching": False,
     "disable_log_stats": True,
 }
-_EPILOG = """examples:
-  python -m benchmarks.gpu                        on a GPU machine; minutes with 16 cores
-  python -m benchmarks.gpu --clips 400 --engine '{"renderer_num_workers": 8}'
-  python -m benchmarks.gpu --tiny                 the same in little, on the processor: does it run?
-"""
+# Widths and depths of the thinker in Qwen/Qwen2.5-Omni-3B's config.json.
 VOCABULARY = 151_936
 TRUE_SIZE: dict[str, dict[str, Any]] = {
     "text_config": {
@@ -67,18 +63,12 @@ TRUE_SIZE: dict[str, dict[str, Any]] = {
         "output_dim": 2048,
     },
 }
-"""Widths and depths of the thinker in ``Qwen/Qwen2.5-Omni-3B``'s ``config.json``."""
 MROPE_SECTION = [16, 24, 24]
 
 
 def main(arguments: list[str] | None = None) -> Report:
     """Measure, print the table and write it into the folder ``--out``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu",
-        description=__doc__,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     cores = os.cpu_count() or 1
     parser.add_argument("--tiny", action="store_true", help="in little, on the processor")
     for name, standard, what in (

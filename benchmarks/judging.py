@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,23 +38,16 @@ _FAULTS: dict[str, Callable[[], Act]] = {
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is asked of judge and endpoint; ``faulty`` is the share of requests that fail."""
-
-    what: str
-    faulty: float = 0.0
-    concurrency: int = JudgeSettings.concurrency
+CASES: dict[str, dict[str, float]] = {
+    "as it comes: at most 64 at once": {},
+    "told to ask up to 256 at once": {"concurrency": 256},
+    "a fifth of all requests fails": {"faulty": 0.2},
+}
 
 
-CASES = (
-    Case("as it comes: at most 64 at once"),
-    Case("told to ask up to 256 at once", concurrency=256),
-    Case("a fifth of all requests fails", faulty=0.2),
-)
-
-
-def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
+def measure(
+    what: str, count: int, latency: float, *, faulty: float = 0.0, concurrency: float = 64
+) -> Iterator[Row]:
     """Judge ``count`` clips; yield what that took; raises ``RuntimeError`` if one was lost."""
     chance = random.Random(7)  # noqa: S311
     faults: Counter[str] = Counter()
@@ -62,7 +55,7 @@ def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
     def script(_: Asked) -> Act:
         if server.at_once > ALLOWED:
             fault = "429"
-        elif chance.random() < case.faulty:
+        elif chance.random() < faulty:
             fault = chance.choice([*_FAULTS])
         else:
             return judge_server.text(_REPLY, delay=latency)
@@ -78,7 +71,7 @@ def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
             base_url=server.base_url,
             api_key="none-needed",
             timeout=5 * latency,
-            concurrency=case.concurrency,
+            concurrency=int(concurrency),
         )
         with Judge(rubric_profile(), settings) as judge:
             judge.announce(items)
@@ -87,12 +80,12 @@ def measure(case: Case, *, count: int, latency: float) -> Iterator[Row]:
             took, cpu = time.perf_counter() - started, time.process_time() - cpu
     scored = sum(judgment.scores is not None for judgment in judgments)
     if scored < count:
-        raise RuntimeError(f"{case.what}: {count - scored} of {count} judgments were lost")
-    yield Row(case.what, "clock", took, "s", took / (count / ALLOWED * latency))
-    yield Row(case.what, "CPU, the endpoint's included", cpu, "s")
-    yield Row(case.what, "judgments with scores", scored)
+        raise RuntimeError(f"{what}: {count - scored} of {count} judgments were lost")
+    yield Row(what, "clock", took, "s", took / (count / ALLOWED * latency))
+    yield Row(what, "CPU, the endpoint's included", cpu, "s")
+    yield Row(what, "judgments with scores", scored)
     failed = ", ".join(f"{name}: {n}" for name, n in sorted(faults.items())) or "none"
-    yield Row(case.what, "requests that failed", failed)
+    yield Row(what, "requests that failed", failed)
 
 
 def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
@@ -103,7 +96,7 @@ def main(arguments: list[str] | None = None, results: Path = RESULTS) -> Report:
     count, latency = (64, 0.1) if quick else (999, 1.0)
     return Report(
         title=f"{count} judgments by an endpoint that takes {latency:g} s and allows {ALLOWED}",
-        rows=[row for case in CASES for row in measure(case, count=count, latency=latency)],
+        rows=[row for what, how in CASES.items() for row in measure(what, count, latency, **how)],
         machine=machine(("openai", "httpx")),
         notes=[f"Ratios to {count}/{ALLOWED} x {latency:g} s, the least that it can take."],
     ).publish("judging-quick" if quick else "judging", results)

@@ -1,7 +1,4 @@
-"""The benchmark's tasks: what each asks, and which columns of the published table it fills.
-
-With the system prompt that the published captions of Qwen2.5-Omni were made with.
-"""
+"""The benchmark's tasks: what each asks, and which columns of the published table it fills."""
 
 from __future__ import annotations
 
@@ -74,10 +71,7 @@ _TASKS = (
     Spec("bgm", "BGM.json", "choice", note="every label is No: this measures nothing"),
 )
 SPECS: Mapping[str, Spec] = MappingProxyType({spec.name: spec for spec in _TASKS})
-"""By short name."""
-
 COLUMNS = tuple(column for spec in _TASKS for column in spec.columns)
-"""The eight columns of the published table."""
 
 
 def questions_of(spec: Spec, path: Path) -> Questions:
@@ -90,7 +84,7 @@ def questions_of(spec: Spec, path: Path) -> Questions:
 
 
 def published_system_prompt() -> str:
-    """Return the system prompt of the published captions: the first turn of their whole prompt.
+    """Return the system prompt of Qwen2.5-Omni's published captions: their prompt's first turn.
 
     Raises ``DataError`` where the prompt, which is known by its digest, cannot be had.
     """

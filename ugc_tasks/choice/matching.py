@@ -99,28 +99,24 @@ _ONE_SPELLING = str.maketrans("‐‑‒–—―−“”„«»‘’。", '--
 _TAGS = ("b", "strong", "em", "i", "u", "p", "div", "span", "li", "ul", "ol", "code", "pre", "mark")
 
 
-def match_option(text: str, options: Sequence[str]) -> str | None:
+def match_option(text: str, options: Sequence[str], nesting: int = _NESTING) -> str | None:
     """Return the one of ``options`` that ``text`` chooses, None where it chooses none or several.
 
     ``options`` are in the order that the letters A, B, C... stand for, and come back as they are
     spelled there.
     """
-    return _match(text, options, _NESTING)
-
-
-def _match(text: str, options: Sequence[str], nesting: int) -> str | None:
     if nesting == 0 or len(text) > MAX_CHARS:
         return None
     marked = _marked_answers(text)
     if marked:
-        return _only({_match(answer, options, nesting - 1) for answer in marked})
+        return _only({match_option(answer, options, nesting - 1) for answer in marked})
     text = _plain(text)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return _exact(text, options) or _said(text, options)
     inner = _only_text(value)
-    return None if inner is None else _match(inner, options, nesting - 1)
+    return None if inner is None else match_option(inner, options, nesting - 1)
 
 
 def _only(found: set[str | None]) -> str | None:

@@ -26,7 +26,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from statistics import fmean
 from typing import Any
@@ -46,34 +45,18 @@ _DEPTH = 4
 _WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """The four measures of one clip, each on 0-1."""
-
-    unigram_precision: float
-    rouge1: float
-    rouge2: float
-    rougeL: float
-
-    @property
-    def score(self) -> float:
-        """Mean of the four."""
-        return fmean(astuple(self))
-
-
-def ocr_overlap(prediction: Any, reference: list[str], mode: Mode) -> Overlap | None:
+def ocr_overlap(prediction: Any, reference: list[str], mode: Mode) -> dict[str, float] | None:
     """Return how an OCR answer overlaps with the reference; None where ``skip`` leaves it out."""
     text = prediction_text(prediction, mode)
     return None if text is None else overlap(text, reference_text(reference, mode))
 
 
-def overlap(prediction: str, reference: str) -> Overlap:
-    """Return the overlap of two texts that were prepared for comparison."""
+def overlap(prediction: str, reference: str) -> dict[str, float]:
+    """Return ``score``, the mean of the four measures of prepared texts, and these, on 0-1."""
     rouge = _scorer().score(reference, prediction)
-    return Overlap(
-        unigram_precision(prediction, reference),
-        *(float(rouge[name].fmeasure) for name in MEASURES[1:]),
-    )
+    found = {name: float(rouge[name].fmeasure) for name in MEASURES[1:]}
+    found = {MEASURES[0]: unigram_precision(prediction, reference), **found}
+    return {"score": fmean(found.values()), **found}
 
 
 def unigram_precision(prediction: str, reference: str) -> float:
@@ -114,7 +97,7 @@ def score(run: SavedRun) -> Report:
         if answer.failure:
             items.append({"video_id": video_id, "failure": answer.failure})
         elif found := ocr_overlap(answer.text, references[video_id], run.mode):
-            items.append({"video_id": video_id, "score": found.score, **asdict(found)})
+            items.append({"video_id": video_id, **found})
         else:
             items.append({"video_id": video_id, "skipped": True})
     scored = [item for item in items if "score" in item]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.lmms.hooks import fields, received
-from ugc_tasks.ocr.overlap import ocr_overlap
+from ugc_tasks.ocr.overlap import MEASURES, ocr_overlap
 from ugc_tasks.results.rows import base_row, columns
 from ugc_tasks.results.scoring import MODES, Mode
 from ugc_tasks.run import current_run
@@ -23,11 +22,7 @@ def __getattr__(name: str) -> Any:
 
 
 def mode() -> Mode:
-    """Return ``UGC_OCR_MODE``: ``score`` (default) or ``skip``, by which published scripts differ.
-
-    Raises:
-        DataError: it is neither.
-    """
+    """Return ``UGC_OCR_MODE``, by which published scripts differ; raises ``DataError``."""
     value = os.environ.get("UGC_OCR_MODE", "").strip() or MODES[0]
     if value not in MODES:
         raise DataError(f"UGC_OCR_MODE={value}: it is one of {', '.join(MODES)}")
@@ -45,4 +40,5 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
         if not answer.failure:
             row["skipped"] = "no list of texts in the answer"
         return row
-    return {**row, **asdict(overlap), **columns({"ocr": 100 * overlap.score})}
+    measures = {name: overlap[name] for name in MEASURES}
+    return {**row, **measures, **columns({"ocr": 100 * overlap["score"]})}

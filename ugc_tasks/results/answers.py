@@ -58,8 +58,8 @@ _CHOOSE = "say which with --answer-field (ugc_replay: answer_field=)"
 _MOST_NAMES = 12
 
 _Rows = Sequence[tuple[str, Mapping[str, Any]]]  # each with where it stands
+# The fields of which the first that a row has is the model's text; and the reference's.
 _Fields = tuple[tuple[str, ...], str | None]
-"""The fields of which the first that a row has is the model's text; and the reference's."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,6 @@ class SavedAnswers:
     path: Path
     answers: Mapping[str, SavedAnswer]
     unnamed: tuple[UnnamedAnswer, ...] = ()
-
-    @property
-    def values(self) -> list[Any]:
-        """The answers' values, those without an id included."""
-        answers = [*self.answers.values(), *(each.answer for each in self.unnamed)]
-        return [answer.value for answer in answers]
 
 
 def read_answers(path: Path, answer_field: str | None = None) -> SavedAnswers:

@@ -25,8 +25,7 @@ _CHOICE = re.compile(
     r"\W*(?:[a-h]\W+)?(?:positive|neutral|negative|in-video voice|out-video voice|narration)\W*"
     r"|\W*(?:(?:answer|option)\W+)?[a-h]\W*",
     re.IGNORECASE,
-)
-"""An option of the benchmark, its letter, or both; "No" may also answer other questions."""
+)  # an option of the benchmark, its letter, or both; "No" may also answer other questions
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,8 @@ def _as_text(value: Any) -> str:
 
 def _refuse_options(saved: SavedAnswers) -> None:
     """Raise ``DataError`` if answers to be judged as texts are options of a choice question."""
-    texts = [text for value in saved.values if isinstance(value, str) and (text := value.strip())]
+    answers = [*saved.answers.values(), *(each.answer for each in saved.unnamed)]
+    texts = [a.value.strip() for a in answers if isinstance(a.value, str) and a.value.strip()]
     options = [t for t in texts if len(t) < _LONG_ANSWER and _CHOICE.fullmatch(t)]
     if len(texts) >= _FEWEST and len(options) > _MAJORITY * len(texts):
         raise DataError(

@@ -81,9 +81,6 @@ def noise_of(table: Table, *, point: float | None, interval: float) -> dict[str,
           95 of 100 runs (the variance is taken for known, which it is not for a few clips).
         * ``share_of_mean``: the judge's share of the mean's variance, the clips being a sample.
         * ``enough``: judgments a clip at which ``half_width`` is at most ``interval``.
-
-    Raises:
-        ValueError: no clip, a clip without a judgment, or a value that is not finite.
     """
     if not table or not all(table) or not all(math.isfinite(x) for row in table for x in row):
         raise ValueError("noise is computed from at least one clip, each with finite judgments")

@@ -30,22 +30,13 @@ _SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
 _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
 
-_Answers = tuple[Mapping[str, SavedAnswer], str]
-"""Answers by ``video_id``, and why a file gives none; else empty."""
+_Answers = tuple[Mapping[str, SavedAnswer], str]  # by ``video_id``; why a file gives none
 
 
 class Replayed(str):
-    """A saved answer with what was saved about it, also where lmms-eval pickles it for a rank."""
+    """A saved answer with what was saved about it; both are pickled, for other ranks."""
 
-    generation: Mapping[str, Any] | None
-
-    def __new__(cls, text: str, generation: Mapping[str, Any] | None) -> Replayed:
-        answer = super().__new__(cls, text)
-        answer.generation = generation
-        return answer
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Replayed, (str(self), self.generation)
+    generation: Mapping[str, Any] | None = None
 
 
 class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
@@ -89,7 +80,6 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     @property
     def device(self) -> str:
-        """Where lmms-eval gathers its counts across ranks."""
         return "cpu"
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
@@ -105,14 +95,14 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         for request in requests:
             doc_id, task, split = request.arguments[-3:]
             if task in others:
-                results.append(GenerationResult(Replayed("", {"error": _OTHER_SUITE})))
+                results.append(_result("", {"error": _OTHER_SUITE}))
                 continue
             documents = self.task_dict[task][split]
             video_id = documents[doc_id]["video_id"]
             asked.setdefault(task, set()).add(video_id)
             answers, refused = self._answers_to(task, documents)
             answer = answers.get(video_id, SavedAnswer(None, error=refused or NOT_SAVED))
-            results.append(GenerationResult(_replayed(answer, task)))
+            results.append(_replayed(answer, task))
         _warn_of_others(others)
         for task, ids in asked.items():
             answers, refused = self._answers_to(task, ())
@@ -123,12 +113,10 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         return results
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Return nothing: no task of this benchmark asks so."""
         _warn_of_others({request.arguments[-2] for request in requests})
         return [""] * len(requests)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Return zeros: no task of this benchmark asks so."""
         _warn_of_others({request.arguments[-2] for request in requests})
         return [(0.0, False)] * len(requests)
 
@@ -164,7 +152,7 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         return self._matched[task]
 
 
-def _replayed(saved: SavedAnswer, task: str) -> Replayed:
+def _replayed(saved: SavedAnswer, task: str) -> GenerationResult:
     """Return a saved answer as it was given, or why there is none."""
     value, error, generation = saved.value, saved.error, saved.generation
     if task in _SHORT_NAMES:  # of another suite's tasks, only the file can say what failed
@@ -175,7 +163,13 @@ def _replayed(saved: SavedAnswer, task: str) -> Replayed:
     if value is None:
         value = ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return Replayed(text, generation)
+    return _result(text, generation)
+
+
+def _result(text: str, generation: Mapping[str, Any] | None) -> GenerationResult:
+    answer = Replayed(text)
+    answer.generation = generation
+    return GenerationResult(answer)
 
 
 def _warn_of_others(tasks: set[str]) -> None:
@@ -189,8 +183,7 @@ def _warn_of_others(tasks: set[str]) -> None:
 def _name_results(latest: weakref.ref[UgcReplay]) -> None:
     """Have lmms-eval save the results of this model under its name.
 
-    It finds a name only under argument names of its own. Without one it writes into the bare output
-    folder, where ``lmms-eval serve`` does not look.
+    Without a name it writes into the bare output folder, where ``lmms-eval serve`` does not look.
     """
     from lmms_eval.loggers.evaluation_tracker import GeneralConfigTracker
     from lmms_eval.utils import sanitize_model_name

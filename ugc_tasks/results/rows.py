@@ -20,15 +20,14 @@ from ugc_tasks.results.answer_text import ModelAnswer, plain_json, subject_of
 SCALE = 20  # points on the published scale (20-100) for one of a caption's judge (1-5)
 PERCENT = 100  # points on the published scale (0-100) for a judgment of background or objects (0-1)
 
+REPEATS, NOISE = "judge_repeats", "judge_noise"  # keys of a clip that was judged more than once
+
 ESTIMATE = "_estimate"
 """Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
 
-REPEATS, NOISE = "judge_repeats", "judge_noise"
-"""Keys of a row whose clip was judged more than once."""
-
+# How far off the estimate may be, and why a caption is unlike those that it was fitted on.
+# lmms-eval's group would take names with ``average`` for its own.
 ESTIMATE_INTERVAL, ESTIMATE_UNLIKE = "interval_of_estimate", "unlike_of_estimate"
-"""Keys of the offline profile's rows: how far off the estimate may be, and why a caption is unlike
-those that it was fitted on. lmms-eval's group would take names with ``average`` for its own."""
 
 
 def base_row(

@@ -23,9 +23,7 @@ from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.rows import ESTIMATE, SCALE
 
-ClipScores = Mapping[str, float]
-"""The scores of a clip on 0-100: ``visual``, ``audio``, ``details``, and their ``average``."""
-
+ClipScores = Mapping[str, float]  # on 0-100: visual, audio, details, and their average
 _HIGHEST = 5
 _SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
 
@@ -65,7 +63,6 @@ class ScoreFile:
 
 
 def clip_scores(visual: float, audio: float, details: float) -> ClipScores:
-    """Return the scores of a clip with their average."""
     scores = dict(zip(DIMENSIONS, (visual, audio, details), strict=True))
     return {**scores, "average": fmean(scores.values())}
 

@@ -34,9 +34,8 @@ from ugc_tasks.results.reliability import (
     total_repeats,
 )
 
-Mode = Literal["score", "skip"]
-MODES: tuple[Mode, ...] = get_args(Mode)
-"""What OCR does with answers without a list of texts; the first is the default."""
+Mode = Literal["score", "skip"]  # what OCR does with answers without a list of texts
+MODES: tuple[Mode, ...] = get_args(Mode)  # the first is the default
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class SavedRun:
         home: where annotations, prompts and judgments are.
         environ: the judge's settings; holds the key, and is therefore not shown.
         references: folder of annotation files that goes before ``home``, if any.
-        mode: one of ``MODES``; OCR alone has them.
+        mode: of OCR.
     """
 
     task: str

@@ -95,23 +95,15 @@ def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
 
 def as_published(clips: Sequence[ClipScores]) -> dict[str, float]:
     """Return the columns rounded as the published table has them: see the module."""
-    rounded = {}
-    for name in DIMENSIONS:
-        mean = _exact_mean([clip[name] for clip in clips])
-        rounded[name] = float(_half_up(mean / SCALE) * SCALE)
-    all_scores = [clip[name] for clip in clips for name in DIMENSIONS]
-    rounded["average"] = float(_half_up(_exact_mean(all_scores)))
-    return rounded
+    columns = {name: _rounded([clip[name] for clip in clips], SCALE) for name in DIMENSIONS}
+    return {**columns, "average": _rounded([clip[name] for clip in clips for name in DIMENSIONS])}
 
 
-def _exact_mean(values: Sequence[float]) -> Fraction:
+def _rounded(values: Sequence[float], unit: int = 1) -> float:
+    """Return the mean in units of so many points, at two decimals, a half upwards, in points."""
     # Exact, because a mean may lie on the edge between two roundings, as MiniCPM-o's does.
-    return sum(map(Fraction, values), Fraction(0)) / len(values)
-
-
-def _half_up(value: Fraction) -> Fraction:
-    """Round to two decimals, a half upwards: 3.515 is printed as 3.52."""
-    return Fraction((value * 100 + Fraction(1, 2)).__floor__(), 100)
+    mean = sum(map(Fraction, values), Fraction(0)) / len(values) / unit
+    return float(Fraction((mean * 100 + Fraction(1, 2)).__floor__(), 100) * unit)
 
 
 def doubts(files: Sequence[ScoreFile]) -> list[str]:

@@ -128,7 +128,9 @@ def test_what_was_saved_of_how_an_answer_came_about_is_given_again(tmp_path: Pat
 
 
 def test_an_answer_crosses_to_other_ranks_with_its_story() -> None:
-    copied = pickle.loads(pickle.dumps(Replayed("one", {"heard": True})))  # noqa: S301
+    answer = Replayed("one")
+    answer.generation = {"heard": True}
+    copied = pickle.loads(pickle.dumps(answer))  # noqa: S301
     assert (copied, copied.generation) == ("one", {"heard": True})
 
 
