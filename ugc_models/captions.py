@@ -38,46 +38,28 @@ WHERE_IT_RUNS = frozenset(
 class Generation:
     """How one request was answered; what the samples file and the result's counts are made of.
 
-    Attributes:
-        error: why there is no caption, in one sentence; None when there is one.
-        finish_reason: vLLM's word: ``stop``, or ``length`` when the token limit cut the caption.
-        prompt_tokens, output_tokens: counts, picture and sound tokens included in the prompt's.
-        frames: how many frames the model saw.
-        fps: their rate in frames per second of the clip.
-        size: (width, height) of a frame as the checkpoint's processor got it, in pixels.
-        seconds: duration of the clip.
-        sound_seconds: seconds of sound that the model got among the frames, 0.0 for none.
-        sound_missing: why it got none, None when it did.
-        sound_offset: seconds from the first frame to the start of the clip's sound track, below 0
-            where the track starts first: the silence put before the sound, or what was cut of it,
-            unless ``align_sound=False`` left it where it was. None without sound.
-        sound_gaps: seconds for which the sound track pauses: silence, or left out like the offset.
-        picture_track, sound_track: which track of the file was read; None where there is only one.
-        frames_dropped: how many of the frames asked for were left out to fit the longest prompt.
-        flags: what is suspicious of the caption: ``token_limit`` for one that the limit cut,
-            ``repetition`` for one that says the same thing again and again, ``fewer_frames``.
-        decoding: how the model was run, in a few words that two comparable runs have in common.
-        stored: whether it was made by an earlier run and found on disk.
+    ``sound_offset`` is the silence put before the sound, or (below 0) what was cut of it, unless
+    ``align_sound=False`` left it where it was; ``sound_gaps`` likewise.
     """
 
-    error: str | None = None
-    finish_reason: str | None = None
-    prompt_tokens: int | None = None
+    error: str | None = None  # why there is no caption, in one sentence
+    finish_reason: str | None = None  # vLLM's word: ``stop``, or ``length`` for the token limit
+    prompt_tokens: int | None = None  # picture and sound included
     output_tokens: int | None = None
-    frames: int | None = None
-    fps: float | None = None
-    size: tuple[int, int] | None = None
-    seconds: float | None = None
-    sound_seconds: float = 0.0
-    sound_missing: str | None = None
-    sound_offset: float | None = None
-    sound_gaps: float = 0.0
-    picture_track: int | None = None
+    frames: int | None = None  # that the model saw
+    fps: float | None = None  # their rate in frames per second of the clip
+    size: tuple[int, int] | None = None  # (width, height) that the processor got, in pixels
+    seconds: float | None = None  # duration of the clip
+    sound_seconds: float = 0.0  # that the model got among the frames
+    sound_missing: str | None = None  # why it got none
+    sound_offset: float | None = None  # seconds from the first frame to the start of the track
+    sound_gaps: float = 0.0  # seconds for which the track pauses
+    picture_track: int | None = None  # index in the file, None where there is only one
     sound_track: int | None = None
-    frames_dropped: int = 0
-    flags: tuple[str, ...] = ()
-    decoding: str | None = None
-    stored: bool = False
+    frames_dropped: int = 0  # left out to fit the longest prompt
+    flags: tuple[str, ...] = ()  # ``token_limit``, ``repetition``, ``fewer_frames``
+    decoding: str | None = None  # how the model was run, alike in runs that can be compared
+    stored: bool = False  # made by an earlier run and found on disk
 
     def __post_init__(self) -> None:
         """Make what others said of a failure harmless to show."""

@@ -25,19 +25,13 @@ DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
 
 @dataclass(frozen=True)
 class Preset:
-    """Values that hold where no argument says otherwise.
+    """Values that hold where no argument says otherwise."""
 
-    Attributes:
-        settings: arguments of :class:`Settings`.
-        engine: arguments of vLLM's engine.
-        generation: generation arguments, where the task states none.
-        system_prompt: ``module:function`` that returns the text, None for the checkpoint's own. A
-            name, because the text is data of the benchmark, which is asked for when it is needed.
-    """
-
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    generation: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # arguments of :class:`Settings`
+    engine: Mapping[str, Any] = field(default_factory=dict)  # of vLLM's engine
+    generation: Mapping[str, Any] = field(default_factory=dict)  # where the task states none
+    # ``module:function`` that returns the text, None for the checkpoint's own. A name, because the
+    # text is data of the benchmark, which is asked for when it is needed.
     system_prompt: str | None = None
 
 

@@ -32,41 +32,23 @@ _LOOK_S = 1.0  # seconds after which the main thread looks whether it was stoppe
 
 @dataclass(frozen=True)
 class CaptionRequest:
-    """What was asked, and what is known of it so far.
+    """What was asked, and what is known of it so far."""
 
-    Attributes:
-        index: the caller's own number for it.
-        chat: the conversation, None where ``error`` says why there is none.
-        prompt: the conversation as the chat template renders it.
-        parameters: arguments of ``vllm.SamplingParams``.
-        clip: what was read from the conversation's video.
-        key: under which its caption is stored, None where captions are not.
-        made_of: what ``key`` is the digest of.
-        found: the caption that an earlier run made of the same.
-        error: why the engine will not be asked, in one sentence.
-    """
-
-    index: int
-    chat: Conversation | None
-    prompt: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    index: int  # the caller's own number for it
+    chat: Conversation | None  # None where ``error`` says why
+    prompt: str = ""  # as the chat template renders it
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # of ``vllm.SamplingParams``
     clip: Clip | None = None
-    key: str | None = None
-    made_of: Mapping[str, Any] = field(default_factory=dict)
-    found: Caption | None = None
-    error: str | None = None
+    key: str | None = None  # under which its caption is stored, None where captions are not
+    made_of: Mapping[str, Any] = field(default_factory=dict)  # what ``key`` is the digest of
+    found: Caption | None = None  # that an earlier run made of the same
+    error: str | None = None  # why the engine will not be asked, in one sentence
 
 
 class Reader:
     """Prepares requests: finds the stored caption, or reads the clip. For several threads.
 
-    Args:
-        pool: reads clips.
-        sampling: which frames, and how large.
-        sound: whether sound is read.
-        align_sound: whether it is put on the clock of the frames.
-        store: of captions, None for none.
-        made_of: what a caption depends on besides its clip, prompt and parameters.
+    ``made_of`` is what a caption depends on besides its clip, prompt and parameters.
     """
 
     def __init__(
@@ -144,14 +126,11 @@ def _digest(store: CaptionStore, video: Path) -> str:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request that is with the engine, or about to be.
-
-    ``again`` is what the engine got, kept where it may be asked with fewer frames.
-    """
+    """A request that is with the engine, or about to be."""
 
     request: CaptionRequest
     generation: Generation
-    again: EngineRequest | None
+    again: EngineRequest | None  # what the engine got, kept where it may be asked for less
 
 
 class Pipeline:
@@ -161,10 +140,7 @@ class Pipeline:
         requests: taken one by one, a bounded number ahead of the engine.
         prepare: done with each ahead of the engine; called from ``workers`` threads at once.
         start: returns the running engine; called when the first request needs one.
-        inputs: how a clip is handed to the checkpoint's processor.
         setup: how media are set up, in a few words for the record.
-        store: where captions are kept, None for nowhere.
-        workers: how many requests are prepared at once.
         window: how many are prepared and not yet asked, and how many are with the engine.
         fewer_frames: ask again with half of the frames where a prompt is too long.
     """

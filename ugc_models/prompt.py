@@ -43,15 +43,11 @@ def unloadable(what: str, model: str, error: Exception) -> CheckpointError:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A chat for the model's own template, and the one clip that it is about.
+    """A chat for the model's own template, and the one clip that it is about."""
 
-    Attributes:
-        messages: ``[{"role": ..., "content": [{"type": "text" | "video", ...}]}]``.
-        video: the clip's file, None for a question without one.
-    """
-
+    # [{"role": ..., "content": [{"type": "text" | "video", ...}]}]
     messages: list[dict[str, Any]]
-    video: Path | None
+    video: Path | None  # the clip's file, None for a question without one
 
 
 def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | None) -> Conversation:

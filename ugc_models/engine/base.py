@@ -21,27 +21,16 @@ _RECORD = 2_000  # characters of a logged line
 
 @dataclass(frozen=True, eq=False)
 class EngineRequest:
-    """One prompt with its media.
+    """One prompt with its media."""
 
-    Attributes:
-        index: the caller's own number for it.
-        prompt: text with the model's media marks, unexpanded, as the chat template rendered it.
-        frames: (T, H, W, 3) uint8 in the channel order that the model is to see, or None.
-        fps: frames per second of the clip that ``frames`` were taken at, or None.
-        sound: (N,) float32 at 16 kHz to be interleaved with the frames, or None.
-        parameters: arguments of ``vllm.SamplingParams``.
-        processor: options of the checkpoint's processor (vLLM's ``mm_processor_kwargs``).
-        messages: the conversation that ``prompt`` was rendered from, for engines that render.
-    """
-
-    index: int
-    prompt: str
-    frames: npt.NDArray[Any] | None
-    fps: float | None
-    sound: npt.NDArray[Any] | None
-    parameters: Mapping[str, Any]
-    processor: Mapping[str, Any] = field(default_factory=dict)
-    messages: Sequence[Mapping[str, Any]] = ()
+    index: int  # the caller's own number for it
+    prompt: str  # with the model's media marks, unexpanded, as the chat template rendered it
+    frames: npt.NDArray[Any] | None  # (T, H, W, 3) uint8 in the model's channel order
+    fps: float | None  # frames per second of the clip that ``frames`` were taken at
+    sound: npt.NDArray[Any] | None  # (N,) float32 at 16 kHz to be interleaved with the frames
+    parameters: Mapping[str, Any]  # of ``vllm.SamplingParams``
+    processor: Mapping[str, Any] = field(default_factory=dict)  # vLLM's ``mm_processor_kwargs``
+    messages: Sequence[Mapping[str, Any]] = ()  # what ``prompt`` was rendered from
 
     @property
     def cache_salt(self) -> str | None:
@@ -58,24 +47,14 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class EngineOutput:
-    """What became of a request: text, or an error in one sentence.
+    """What became of a request: text, or an error in one sentence."""
 
-    Attributes:
-        index: the request's.
-        text: the model's words, empty where there is an error.
-        error: why there are none.
-        overflow: True where the error is that the prompt is longer than the model takes.
-        finish_reason: vLLM's word: ``stop``, or ``length`` for the token limit.
-        prompt_tokens: media included.
-        output_ids: the tokens of the text.
-    """
-
-    index: int
-    text: str = ""
+    index: int  # the request's
+    text: str = ""  # the model's words, empty where there is an error
     error: str | None = None
-    overflow: bool = False
-    finish_reason: str | None = None
-    prompt_tokens: int | None = None
+    overflow: bool = False  # the error is that the prompt is longer than the model takes
+    finish_reason: str | None = None  # vLLM's word: ``stop``, or ``length`` for the token limit
+    prompt_tokens: int | None = None  # media included
     output_ids: tuple[int, ...] = ()
 
 

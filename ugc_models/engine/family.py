@@ -22,22 +22,18 @@ class Family:
     """A line of models, as far as its processor differs from the others'.
 
     The names of these fields are part of every caption's key on disk.
-
-    Attributes:
-        model_type: the name in the checkpoint's ``config.json``.
-        token_side: pixels of a token's side: the vision encoder's patch, and how many are merged.
-        told_twice: whether vLLM needs the rate under two names, ``fps`` for the processor's token
-            order and ``second_per_grid_ts`` for the engine's; either alone gives a wrong layout.
-        whole_hops: whether sound must be whole mel frames. Of a rest vLLM makes one more frame than
-            transformers does, and then one more token.
-        short_padding: whether sound that is padded to little more than its own length gives the
-            same features. Qwen3-Omni's differ in some bits; its sound is padded as by default.
     """
 
-    model_type: str
-    token_side: int
+    model_type: str  # the name in the checkpoint's ``config.json``
+    token_side: int  # pixels: the vision encoder's patch, and how many of them are merged
+    # vLLM needs the rate under two names, ``fps`` for the processor's token order and
+    # ``second_per_grid_ts`` for the engine's; either alone gives a wrong layout.
     told_twice: bool
+    # Sound must be whole mel frames: of a rest vLLM makes one more frame than transformers does,
+    # and then one more token.
     whole_hops: bool
+    # Sound that is padded to little more than its own length gives the same features. Qwen3-Omni's
+    # differ in some bits; its sound is padded as by default.
     short_padding: bool
 
 
@@ -75,19 +71,13 @@ def family_of(model: str, revision: str | None = None) -> Family:
 
 @dataclass(frozen=True)
 class ProcessorInputs:
-    """How a clip's frames and sound are handed to a checkpoint's processor.
-
-    Attributes:
-        family: of the checkpoint.
-        channels: order of the colours that the model is to see, ``rgb`` or ``bgr``.
-        tell_fps: say the rate; otherwise the processor assumes 2 (Qwen2.5) or 1 (Qwen3).
-        resize: let the processor scale frames once more, within its own bounds. Otherwise the
-            bounds are the frames' own, and nothing is scaled.
-    """
+    """How a clip's frames and sound are handed to a checkpoint's processor."""
 
     family: Family = QWEN2_5
-    channels: Literal["rgb", "bgr"] = "rgb"
-    tell_fps: bool = True
+    channels: Literal["rgb", "bgr"] = "rgb"  # order of the colours that the model is to see
+    tell_fps: bool = True  # otherwise the processor assumes a rate of 2 (Qwen2.5) or 1 (Qwen3)
+    # The processor scales frames once more, within its own bounds. Otherwise the bounds are the
+    # frames' own, and nothing is scaled.
     resize: bool = False
 
     def frames(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

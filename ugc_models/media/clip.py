@@ -36,40 +36,25 @@ _STRICT = {"err_detect": "explode"}
 class Clip:
     """What was read from a video file.
 
-    Attributes:
-        frames: (T, H, W, 3), RGB, upright as displayed, C-contiguous.
-        times: (T,), seconds from the first displayed frame to the one taken, ascending.
-        fps: frames per second of the grid that they were taken on.
-        sound: (N,), 16 kHz, mono; from the first displayed frame, or the start of the audio track
-            where it was not aligned.
-        sound_missing: why there is no sound; None where there is.
-        duration: seconds of picture, the time of the last frame included.
-        source_size: (width, height) as displayed, in square pixels, before scaling.
-        capped: True when ``Sampling.max_frames`` made ``fps`` lower than was asked for.
-        decode_errors: packets and frames of the picture that were found damaged, as far as it was
-            decoded.
-        lost_seconds: of picture that the file announces and does not hold: above 0 when cut off.
-        sound_offset: seconds from the first displayed frame to the start of the audio track, below
-            0 where the track starts first: what was put before the sound, or cut from it, where it
-            was aligned. None without sound.
-        sound_gaps: seconds for which the audio track pauses: silence, where it was aligned.
-        picture_track, sound_track: indices of the tracks; None where there is only one of a kind.
+    Where the sound was aligned, ``sound_offset`` is what was put before it or (below 0) cut from
+    it, and ``sound_gaps`` is silence.
     """
 
-    frames: NDArray[np.uint8]
-    times: NDArray[np.float64]
-    fps: float
+    frames: NDArray[np.uint8]  # (T, H, W, 3), RGB, upright as displayed, C-contiguous
+    times: NDArray[np.float64]  # (T,), seconds from the first displayed frame, ascending
+    fps: float  # frames per second of the grid that they were taken on
+    # (N,), 16 kHz, mono; from the first displayed frame, or from the track's start if not aligned.
     sound: NDArray[np.float32] | None
-    sound_missing: str | None
-    duration: float
-    source_size: tuple[int, int]
-    capped: bool
-    decode_errors: int
-    lost_seconds: float
-    sound_offset: float | None = None
-    sound_gaps: float = 0.0
-    picture_track: int | None = None
-    sound_track: int | None = None
+    sound_missing: str | None  # why there is no sound; None where there is
+    duration: float  # seconds of picture, the time of the last frame included
+    source_size: tuple[int, int]  # (width, height) as displayed, in square pixels, before scaling
+    capped: bool  # ``Sampling.max_frames`` made ``fps`` lower than was asked for
+    decode_errors: int  # damaged packets and frames of the picture, as far as it was decoded
+    lost_seconds: float  # of picture that the file announces and does not hold: it is cut off
+    sound_offset: float | None = None  # seconds from the first frame to the start of the track
+    sound_gaps: float = 0.0  # seconds for which the track pauses
+    picture_track: int | None = None  # index; None where the file has one of picture only
+    sound_track: int | None = None  # likewise
 
     def __repr__(self) -> str:
         sound = self.sound_missing if self.sound is None else f"{len(self.sound) / 16_000:.2f} s"

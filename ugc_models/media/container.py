@@ -47,17 +47,17 @@ _SIGNATURES = (b"\x1aE\xdf\xa3", b"FLV", b"OggS")
 
 @dataclass
 class Damage:
-    """What was wrong in a file that could be read all the same."""
+    """What was wrong in a file that could be read all the same: packets and frames."""
 
     count: int = 0
-    """Packets and frames that the demuxer or the decoder found damaged."""
-    first: str = ""
-    """libav's words for the first of them."""
+    first: str = ""  # libav's words for the first of them
 
     def note(self, error: av.error.FFmpegError | None = None) -> None:
         self.count += 1
         if not self.first:
-            self.first = "damaged data" if error is None else _words(error)
+            words = str(error.strerror or "")[:80] if error is not None else ""
+            # Where libav has no words for an error, PyAV gives its number.
+            self.first = words if words and not words.startswith("Error number") else "damaged data"
 
 
 class MediaFile:
@@ -93,8 +93,7 @@ class MediaFile:
     def decode(self, stream: Stream, steps: bytes | None = None) -> Iterator[Any]:
         """Yield the stream's ``VideoFrame`` or ``AudioFrame`` in the order of the decoder.
 
-        What the decoder refuses is stepped over. ``steps`` has a ``sparse.Step`` for each packet;
-        without, all are decoded.
+        What the decoder refuses is left out. ``steps`` has a ``sparse.Step`` for each packet.
         """
         # The last "packet" makes the decoder give out what it still holds.
         packets = chain(self.packets(stream), [None])
@@ -157,8 +156,12 @@ def decodable(tracks: Sequence[Track], best: object) -> list[Track]:
     come tracks marked as default, those of more bits a second, those that the file names first.
     Their decoders are open afterwards.
     """
-    able = [track for track in tracks if _opens(track)]
-    return sorted(able, key=lambda track: (track is not best, *_rank(track)))
+
+    def rank(track: Track) -> tuple[bool, bool, int, int]:
+        default = bool(track.disposition & Disposition.default)
+        return track is not best, not default, -(track.codec_context.bit_rate or 0), track.index
+
+    return sorted((track for track in tracks if _opens(track)), key=rank)
 
 
 def _opens(track: Stream) -> bool:
@@ -172,11 +175,6 @@ def _opens(track: Stream) -> bool:
     except (av.error.FFmpegError, ValueError):
         return False
     return True
-
-
-def _rank(track: Stream) -> tuple[bool, int, int]:
-    default = bool(track.disposition & Disposition.default)
-    return not default, -(track.codec_context.bit_rate or 0), track.index
 
 
 def _regular_file(path: Path) -> Path:
@@ -209,9 +207,3 @@ def _unreadable(path: Path, error: OSError | av.error.FFmpegError) -> str:
     if known:
         return "truncated or damaged: its headers cannot be read"
     return "not a video: no video container that is read here"
-
-
-def _words(error: av.error.FFmpegError) -> str:
-    words = str(error.strerror or "")[:80]
-    # Where libav has no words for an error, PyAV gives its number.
-    return words if words and not words.startswith("Error number") else "damaged data"

@@ -1,9 +1,12 @@
-"""How much of the machine one file may use, and the errors of files that cannot be read."""
+"""How much of the machine one file may use, and the errors of files that cannot be read.
+
+(A module of its own, though short: all others of the package need it.)
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 TRACKS_TRIED = 4
 """How many tracks of a kind are read before it is given up that one of them can be decoded."""
@@ -35,11 +38,6 @@ class Limits:
     """Seconds of sound that are kept: transformers' feature extractor hears no more of it."""
     packets: int = 500_000
     """Packets read from one track."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ValueError(f"the limit {field.name} must be above 0")
 
 
 class Deadline:

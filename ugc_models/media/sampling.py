@@ -46,31 +46,18 @@ class Sampling:
     max_pixels: int = 128 * 28 * 28
     factor: int = 28
 
-    def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError(f"frames must be at least 1, not {self.frames}")
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise ValueError(f"fps must be a number above 0, not {self.fps}")
-        if self.max_frames < 2:
-            raise ValueError(f"max_frames must be at least 2, not {self.max_frames}")
-        if self.factor < 1:
-            raise ValueError(f"factor must be at least 1, not {self.factor}")
-        if self.factor**2 > self.max_pixels:
-            raise ValueError(f"max_pixels must be at least {self.factor**2}, not {self.max_pixels}")
-        if not 0 <= self.min_pixels <= self.max_pixels:
-            raise ValueError(f"min_pixels must lie in 0..{self.max_pixels}, not {self.min_pixels}")
-
 
 @dataclass(frozen=True)
 class Selection:
-    """The frames to take."""
+    """The frames to take; ``fps`` and ``capped`` as in ``Clip``.
+
+    ``indices`` are positions in the list of times, ascending; one frame may be taken twice while it
+    is held.
+    """
 
     indices: tuple[int, ...]
-    """Positions in the list of times, ascending; one frame may be taken twice while it is held."""
     fps: float
-    """Frames per second of the grid they were taken on."""
     capped: bool = False
-    """True when ``max_frames`` made the grid coarser than ``fps`` asked for."""
 
 
 def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> Selection:
@@ -78,62 +65,47 @@ def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> S
 
     ``times`` are seconds, (T,), ascending, distinct, the first 0; ``duration`` is in seconds. At a
     time of the grid the frame *shown* is taken, the last one that is not later. A clip gives at
-    most the frames it has, each once when it has no more of them than are wanted. Frames that end
-    up on an even grid have the rate ``(count - 1) / (last - first)``; a single frame has
-    ``1 / duration``, and 1.0 if it has no duration.
+    most the frames it has, each once when it has no more of them than are wanted.
     """
     available = len(times)
+    span = float(times[-1])
+    count, capped = min(sampling.frames, available), False
     if sampling.fps is None and sampling.spread == "count":
-        return _by_count(times, sampling.frames, duration)
-    if sampling.fps is None or available == 1:
-        return _evenly(times, min(sampling.frames, available), duration)
-    span = float(times[-1])
-    wanted = math.floor((span + ROUNDING) * sampling.fps) + 1
-    wanted -= wanted % 2
-    count = max(2, min(wanted, sampling.max_frames, available) // 2 * 2)
-    if count != wanted:
-        return _evenly(times, count, duration, capped=count < min(wanted, available // 2 * 2))
-    return Selection(_shown(times, np.arange(count) / sampling.fps), sampling.fps)
+        # Numbered evenly from the first to the last, rounded down, as OpenCV users do.
+        count = sampling.frames
+        numbers = np.linspace(0, available - 1, count, dtype=int)
+        return Selection(tuple(numbers.tolist()), _rate(count, span, duration))
+    if sampling.fps is not None and available > 1:
+        wanted = math.floor((span + ROUNDING) * sampling.fps) + 1
+        wanted -= wanted % 2
+        count = max(2, min(wanted, sampling.max_frames, available) // 2 * 2)
+        if count == wanted:
+            return Selection(_shown(times, np.arange(count) / sampling.fps), sampling.fps)
+        capped = count < min(wanted, available // 2 * 2)
+    all_or_first = count in {1, available}
+    taken = range(count) if all_or_first else _shown(times, np.linspace(0.0, span, count))
+    return Selection(tuple(taken), _rate(count, span, duration), capped)
 
 
-def _by_count(times: NDArray[np.float64], count: int, duration: float) -> Selection:
-    """Number frames evenly from the first to the last, rounded down, as OpenCV users do."""
-    numbers = np.linspace(0, len(times) - 1, count, dtype=int)
-    span = float(times[-1])
-    rate = (count - 1) / span if count > 1 and span > 0 else _rate_of_one(duration)
-    return Selection(tuple(int(number) for number in numbers), rate)
-
-
-def _rate_of_one(duration: float) -> float:
+def _rate(count: int, span: float, duration: float) -> float:
+    """Return frames per second of frames spread evenly over ``span`` seconds."""
+    if count > 1 and span > 0:
+        return (count - 1) / span
     return 1.0 / duration if duration > 0 else 1.0
-
-
-def _evenly(
-    times: NDArray[np.float64], count: int, duration: float, *, capped: bool = False
-) -> Selection:
-    if count == 1:
-        return Selection((0,), _rate_of_one(duration))
-    span = float(times[-1])
-    rate = (count - 1) / span
-    if count == len(times):
-        return Selection(tuple(range(count)), rate, capped)
-    return Selection(_shown(times, np.linspace(0.0, span, count)), rate, capped)
 
 
 def _shown(times: NDArray[np.float64], grid: NDArray[np.float64]) -> tuple[int, ...]:
     found = np.searchsorted(times, grid + ROUNDING, side="right") - 1
-    return tuple(int(index) for index in found)
+    return tuple(found.tolist())
 
 
 def target_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     """Return the (width, height) that a picture of this displayed size is scaled to.
 
     The rule is the ``smart_resize`` of Qwen2-VL (``qwen_vl_utils.vision_process`` and transformers'
-    ``models/qwen2_vl/video_processing_qwen2_vl.py``): each side to the nearest multiple of
-    ``factor``; where that has too many pixels, both sides shrunk by one ratio and rounded down;
-    where it has too few, grown and rounded up. Following it to the letter makes a second
-    application, by the model's own processor under the same deadline, change nothing (save for a
-    picture so narrow that ``factor`` alone puts it over the deadline).
+    ``models/qwen2_vl/video_processing_qwen2_vl.py``), to the letter, so that the model's own
+    processor changes nothing under the same bounds (but for a picture so narrow that ``factor``
+    alone puts it over them).
     """
     if max(width, height) > WIDEST * min(width, height):
         raise MediaError(f"its picture of {width}x{height} is too narrow to be used")

@@ -37,6 +37,21 @@ class Orientation:
     mirror_x: bool = False
     mirror_y: bool = False
 
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Orientation:
+        """Read the frame's display matrix, rounded to the nearest quarter turn, mirrored or not.
+
+        The matrix is ISO/IEC 14496-12's {a b u, c d v, x y w}: a point (p, q) is shown at
+        (ap + cq + x, bp + dq + y).
+        """
+        data = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
+        if data is None:
+            return cls()
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, mirror_x=a < 0, mirror_y=d < 0)
+        return cls(True, mirror_x=c < 0, mirror_y=b < 0)
+
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return (width, height) after turning; it is its own inverse."""
         return (height, width) if self.transpose else (width, height)
@@ -52,27 +67,8 @@ class Orientation:
         return np.ascontiguousarray(picture)
 
 
-def orientation(frame: VideoFrame) -> Orientation:
-    """Read the frame's display matrix, rounded to the nearest quarter turn, mirrored or not.
-
-    The matrix is ISO/IEC 14496-12's {a b u, c d v, x y w}: a point (p, q) is shown at
-    (ap + cq + x, bp + dq + y).
-    """
-    data = cast("Buffer | None", frame.side_data.get("DISPLAYMATRIX"))
-    if data is None:
-        return Orientation()
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return Orientation(False, mirror_x=a < 0, mirror_y=d < 0)
-    return Orientation(True, mirror_x=c < 0, mirror_y=b < 0)
-
-
 class Scaler:
-    """Scales a clip's frames to the one size that its first frame decides.
-
-    A frame goes from the decoder's format to small RGB in one step of libswscale. Only OpenCV's
-    scaling needs it in RGB at full size.
-    """
+    """Scales a clip's frames to the one size that its first frame decides."""
 
     def __init__(self, sampling: Sampling, pixel_aspect: Fraction | None) -> None:
         self._sampling = sampling
@@ -84,9 +80,17 @@ class Scaler:
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Return the frame as uint8 (H, W, 3), RGB, upright, C-contiguous."""
-        turn = orientation(frame)
+        turn = Orientation.of(frame)
         if self._target is None:
-            self.source_size = turn.size(*self._square(frame.width, frame.height))
+            width, height, aspect = frame.width, frame.height, self._pixel_aspect
+            if width < 1 or height < 1:
+                raise MediaError("no picture: its frames have no size")
+            # In square pixels: one side is widened, so that no pixel is thrown away.
+            if aspect >= 1:
+                width = round(width * aspect)
+            else:
+                height = round(height / aspect)
+            self.source_size = turn.size(width, height)
             self._target = target_size(*self.source_size, self._sampling)
         width, height = turn.size(*self._target)
         if self._sampling.scaling == "opencv":
@@ -96,23 +100,15 @@ class Scaler:
             return turn.apply(np.asarray(cv2.resize(whole, (width, height)), dtype=np.uint8))
         return turn.apply(self._rgb(frame, width, height, _QUALITY))
 
-    def _square(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size in square pixels: one side is widened, so that none is thrown away."""
-        if width < 1 or height < 1:
-            raise MediaError("no picture: its frames have no size")
-        aspect = self._pixel_aspect
-        if aspect >= 1:
-            return round(width * aspect), height
-        return width, round(height / aspect)
-
     def _rgb(self, frame: VideoFrame, width: int, height: int, quality: int) -> NDArray[np.uint8]:
         # libav takes an unspecified matrix for BT.601, whatever the size.
         matrix = frame.colorspace if frame.colorspace in _KNOWN_MATRICES else Colorspace.ITU601
         # PyAV sets matrix and range of the source only where they differ from the target's, which
         # are not used for YUV. Left alone, it would convert BT.709 as if it were BT.601.
         target = Colorspace.ITU601 if matrix == Colorspace.ITU709 else Colorspace.ITU709
-        full = _is_full_range(frame.format, frame.color_range)
-        if _is_rgb(frame.format):
+        kind = frame.format
+        full = _is_full_range(kind, frame.color_range)
+        if kind.is_rgb or kind.has_palette or kind.name.startswith("xyz"):  # no YUV, no gray
             # libswscale scales RGB as luma and chroma: there by the target's matrix, back by the
             # source's. Colours are kept only where nothing is set.
             matrix, full = target, False
@@ -128,11 +124,6 @@ class Scaler:
             dst_color_range=int(ColorRange.MPEG),
         )
         return np.asarray(small.to_ndarray(), dtype=np.uint8)
-
-
-def _is_rgb(kind: VideoFormat) -> bool:
-    """Whether a frame's levels are red, green and blue, of a palette, or XYZ: no YUV, no gray."""
-    return kind.is_rgb or kind.has_palette or kind.name.startswith("xyz")
 
 
 def _is_full_range(kind: VideoFormat, stated: int) -> bool:

@@ -21,18 +21,16 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 """Samples per second that Qwen2.5-Omni's feature extractor takes."""
-SHORTEST = 0.1
-"""Seconds. Less than this gives the audio encoder nothing to work on."""
-ROUNDING = 1e-3
-"""Seconds. A track that starts this close to the picture starts with it: Matroska and FLV round
-times to milliseconds."""
-JITTER = 0.02
-"""Seconds. A block whose time differs this little from the end of the block before follows it:
-recorders read their clock late, and ASF rounds coarsely. A lost packet is 20 ms or more."""
-SLACK = 1.0
-"""Seconds after the end of the picture at which sound may still begin."""
 
-_TOO_SHORT = f"audio track shorter than {SHORTEST} s"
+# Seconds.
+_SHORTEST = 0.1  # less gives the audio encoder nothing to work on
+_ROUNDING = 1e-3  # this close to the picture is with it: Matroska and FLV round to milliseconds
+# A block whose time differs this little from the end of the block before follows it: recorders read
+# their clock late, and ASF rounds coarsely. A lost packet is 20 ms or more.
+_JITTER = 0.02
+_SLACK = 1.0  # after the end of the picture sound may still begin
+
+_TOO_SHORT = f"audio track shorter than {_SHORTEST} s"
 _RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
 
@@ -127,7 +125,7 @@ class _SampleBuffer:
             at = None if block.pts is None else float(block.pts * tick) - self._clock.start
             if run is None:
                 self._offset = at or 0.0
-                if abs(self._offset) <= ROUNDING:
+                if abs(self._offset) <= _ROUNDING:
                     self._offset = 0.0
                 run = self._begin(block.sample_rate, self._offset)
             else:
@@ -147,7 +145,7 @@ class _SampleBuffer:
             return Sound(None, missing)
         if not self._heard:
             return Sound(None, "the audio track lies outside the time of the picture")
-        if self._heard < SHORTEST * RATE:
+        if self._heard < _SHORTEST * RATE:
             return Sound(None, _TOO_SHORT)
         samples = np.concatenate(self._pieces)
         if not np.isfinite(samples).all():
@@ -155,16 +153,15 @@ class _SampleBuffer:
         return Sound(samples, None, self._offset, self._gaps)
 
     def _begin(self, rate: int, at: float) -> _Run | None:
-        """Begin a run of samples; None if it comes after the picture."""
-        if self._align and at > self._clock.duration + SLACK:
+        if self._align and at > self._clock.duration + _SLACK:
             return None
         self._at = round(at * RATE) if self._align else self._filled
         return _Run(rate, at)
 
     def _go_on(self, run: _Run, rate: int, at: float | None) -> _Run | None:
-        """Return the run that the next block belongs to; None if it comes after the picture."""
+        """Return the run of the next block; None if it comes after the picture."""
         beside = 0.0 if at is None else at - run.end
-        if abs(beside) <= JITTER:
+        if abs(beside) <= _JITTER:
             beside = 0.0
         elif not self._align:
             run.start += beside
@@ -192,15 +189,13 @@ class _Run:
         if rate not in _RATES:
             raise MediaError(f"a sample rate of {rate} Hz")
         self.rate = rate
-        self.start = start
-        """Seconds from the start of the picture."""
+        self.start = start  # seconds from the start of the picture
         self._taken = 0
         self._given = 0
         self._stream = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, quality="HQ")
 
     @property
     def end(self) -> float:
-        """Seconds from the start of the picture to where the next sample belongs."""
         return self.start + self._taken / self.rate
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

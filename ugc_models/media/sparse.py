@@ -39,18 +39,15 @@ _LONGEST_MATCH, _PIECE, _LARGEST_FILE = 12, 1 << 20, 1 << 30
 class Kind(IntFlag):
     """What is known of a packet."""
 
-    IDR = 1
-    """No packet from here on needs one before."""
-    BARE = 2
-    """It holds a picture, and nothing else that a later one could need."""
+    IDR = 1  # no packet from here on needs one before
+    BARE = 2  # it holds a picture, and nothing else that a later one could need
 
 
 class Step(IntEnum):
     """What is done with a packet."""
 
     LEAVE = 0
-    REFERENCE = 1
-    """Decode its picture if another is made from it."""
+    REFERENCE = 1  # its picture is decoded if another is made from it
     DECODE = 2
 
 
@@ -58,16 +55,13 @@ class PacketIndex:
     """The packets of a stream in the order of the file, which is that of decoding."""
 
     def __init__(self) -> None:
-        self.ticks = array("q")
-        """When the picture of each is shown."""
-        self.kinds = bytearray()
-        """``Kind`` of each."""
+        self.ticks = array("q")  # when the picture of each is shown
+        self.kinds = bytearray()  # ``Kind`` of each
+        # Temporal layer of each picture. HEVC marks pictures from which no other *of their layer*
+        # is made; one of a higher layer may be.
         self.layers = bytearray()
-        """Temporal layer of each picture. HEVC marks pictures from which no other *of their layer*
-        is made; one of a higher layer may be."""
 
     def add(self, tick: int, kind: Kind, layer: int = 0) -> None:
-        """Put a packet at the end."""
         self.ticks.append(tick)
         self.kinds.append(kind)
         self.layers.append(layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,25 +41,15 @@ off."""
 class Timeline:
     """The times of a stream's frames."""
 
-    ticks: tuple[int, ...]
-    """Presentation times in units of ``tick``, ascending and distinct; empty where unknown."""
-    tick: Fraction
-    """Seconds."""
-    last_shown: float = 0.0
-    """Seconds for which the last frame is shown; 0 where the file does not say."""
-    announced: float = 0.0
-    """Seconds of picture that the file's header announces; 0 where it announces none."""
-    from_zero: bool = False
-    """Whether ``announced`` counts from the start of the file, however late the first frame is."""
-    packets: PacketIndex | None = field(default=None, repr=False)
-    """What each packet is needed for; None where that is not certain."""
-    decoded: tuple[int, ...] = ()
-    """Decoding times of the first packets, in units of ``tick``; empty where the file stores
-    presentation times."""
-    tracks: tuple[int, ...] = ()
-    """Indices of the file's picture tracks that can be decoded, this one's first."""
-    several: bool = False
-    """Whether the file has more than one picture track, decodable or not."""
+    ticks: tuple[int, ...]  # when each is shown, ascending and distinct; empty where unknown
+    tick: Fraction  # seconds
+    last_shown: float  # seconds for which the last frame is shown; 0 where the file does not say
+    announced: float  # seconds of picture by the file's header; 0 where it announces none
+    from_zero: bool  # ``announced`` counts from the file's start and not from the first frame
+    packets: PacketIndex | None  # what each packet is needed for; None where that is not certain
+    decoded: tuple[int, ...]  # in ticks, of the first packets; empty where ``ticks`` are known
+    tracks: tuple[int, ...]  # indices of the picture tracks that can be decoded, this one's first
+    several: bool  # the file has more than one picture track, decodable or not
 
     @property
     def start(self) -> float:
@@ -77,14 +67,16 @@ class Timeline:
     @property
     def duration(self) -> float:
         """Seconds from the appearance of the first frame to the disappearance of the last."""
-        span = float((self.ticks[-1] - self.ticks[0]) * self.tick)
-        return span + (self.last_shown or self._space)
+        return self._span + (self.last_shown or self._space)
+
+    @property
+    def _span(self) -> float:
+        return float((self.ticks[-1] - self.ticks[0]) * self.tick)
 
     @property
     def _space(self) -> float:
         """Seconds from one frame to the next, on average."""
-        spaces = len(self.ticks) - 1
-        return float((self.ticks[-1] - self.ticks[0]) * self.tick) / spaces if spaces else 0.0
+        return self._span / max(len(self.ticks) - 1, 1)
 
     @property
     def lost(self) -> float:

@@ -76,30 +76,19 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models, as far as it is not like the others.
+    """A family of models, as far as it is not like the others."""
 
-    Attributes:
-        label: what the checkpoint calls it.
-        name: transformers' classes begin with it.
-        special_tokens: in the order of the real model.
-        marks: the attribute under which the processors of transformers and vLLM look each mark up.
-        audio, vision, text: of the three configurations, beyond what both models have.
-        thinker: entries of the thinker's configuration.
-        ids: further ones, whose values are the ids of these tokens.
-        pictures: of the image and the video processor, where they are not the class's own.
-        split: splits a tensor of transformers' into those of the published checkpoints.
-    """
-
-    label: str
-    name: str
-    special_tokens: tuple[str, ...]
-    marks: Mapping[str, str]
-    audio: Mapping[str, Any]
+    label: str  # what the checkpoint calls it
+    name: str  # transformers' classes begin with it
+    special_tokens: tuple[str, ...]  # in the order of the real model
+    marks: Mapping[str, str]  # under the names by which transformers and vLLM look them up
+    audio: Mapping[str, Any]  # of the configuration, beyond what all models have
     vision: Mapping[str, Any]
     text: Mapping[str, Any]
     thinker: Mapping[str, Any]
-    ids: Mapping[str, str]
-    pictures: Mapping[str, Any] = field(default_factory=dict)
+    ids: Mapping[str, str]  # further entries of the thinker's: the ids of these tokens
+    pictures: Mapping[str, Any] = field(default_factory=dict)  # of the processor of pictures
+    # Splits a tensor of transformers' into those of the published checkpoints.
     split: Callable[[str, Shape], dict[str, Shape]] = lambda name, shape: {name: shape}
 
 

@@ -137,11 +137,6 @@ def test_reading_stops_when_the_time_is_up(files: dict[str, bytes], tmp_path: Pa
         read_clip(tmp_path / "a.mp4", limits=Limits(decode_seconds=1e-4))
 
 
-def test_a_limit_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="the limit duration must be above 0"):
-        Limits(duration=0)
-
-
 def test_a_full_size_clip_takes_little_memory(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "a.mp4", width=1080, height=1920, fps=30, seconds=4.0, b_frames=2, gop=120

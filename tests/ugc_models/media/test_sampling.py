@@ -108,24 +108,6 @@ def test_any_choice_ascends_stays_in_the_clip_and_has_a_usable_rate(
         assert chosen.fps <= fps * 1.001 or len(chosen.indices) == 2
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"frames": 0}, "frames must be at least 1"),
-        ({"fps": 0.0}, "fps must be a number above 0"),
-        ({"fps": float("inf")}, "fps must be a number above 0"),
-        ({"fps": float("nan")}, "fps must be a number above 0"),
-        ({"max_frames": 1}, "max_frames must be at least 2"),
-        ({"factor": 0}, "factor must be at least 1"),
-        ({"max_pixels": 783}, "max_pixels must be at least 784"),
-        ({"min_pixels": 200_000}, r"min_pixels must lie in 0\.\.100352"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, float], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        Sampling(**settings)  # type: ignore[arg-type]
-
-
 class TestByCount:
     """``spread="count"``: frames even in number, as ``numpy.linspace(..., dtype=int)`` has them."""
 

@@ -16,11 +16,9 @@ import httpx
 from ugc_models.engine.base import EngineOutput, shown
 from ugc_models.engine.server import protocol
 
+# The variable that ``vllm serve`` has its own key from. Not ``OPENAI_API_KEY``: that one is the
+# judge's, and must not go to whoever serves a model.
 KEY = "VLLM_API_KEY"
-"""Environment variable with the server's key, the one that ``vllm serve`` has its own from.
-
-Not ``OPENAI_API_KEY``: that one is the judge's, and must not go to whoever serves a model.
-"""
 
 _MOST_BYTES = 16 << 20  # of an answer: the token ids of a prompt of a million tokens are half of it
 _CONNECT_S, _FACTS_S = 10.0, 30.0
@@ -58,11 +56,9 @@ class RetryableError(Exception):
 
 
 class Client:
-    """The connection to the server at ``base_url``; to be used within one event loop.
+    """The connection to the server at ``base_url``, which ends in ``/v1`` or not.
 
-    Args:
-        base_url: the address, with or without ``/v1``.
-        timeout: seconds for one request and its answer.
+    To be used within one event loop. A request and its answer may take ``timeout`` seconds.
 
     Attributes:
         name: the address as messages show it.

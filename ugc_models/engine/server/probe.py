@@ -23,8 +23,7 @@ from ugc_models.engine.server.client import Client, RemoteError, RetryableError
 Order = Literal["corrected", "native", "unverified"]
 
 _FRAMES, _SIDE = 4, 224  # 224 pixels are whole tokens of 28 (Qwen2.5-Omni) and of 32 (Qwen3-Omni)
-_SECONDS_PER_FRAME = 4.0
-_SOUND_SECONDS = 16
+_SECONDS_PER_FRAME, _SOUND_SECONDS = 4.0, 16
 _SOUND_TOKENS = 25 * _SOUND_SECONDS  # of Qwen2.5-Omni
 
 
@@ -32,22 +31,16 @@ _SOUND_TOKENS = 25 * _SOUND_SECONDS  # of Qwen2.5-Omni
 class Facts:
     """What a server serves.
 
-    Attributes:
-        model: the name to ask for.
-        root: the checkpoint that it was started from, None where it does not say.
-        max_model_len: tokens of prompt and answer together, None likewise.
-        version: vLLM's.
-        order: of sound in video, in the prompt: ``corrected``; ``native`` for vLLM's own;
-            ``unverified`` where the server does not show it, or the model is not Qwen2.5-Omni.
-        picture: the id of a picture's tokens, None where unknown.
+    ``order`` is that of sound in video, in the prompt: ``corrected``; ``native`` for vLLM's own;
+    ``unverified`` where the server does not show it, or the model is not Qwen2.5-Omni.
     """
 
-    model: str
-    root: str | None
-    max_model_len: int | None
-    version: str
+    model: str  # the name to ask for
+    root: str | None  # the checkpoint that it was started from, None where it does not say
+    max_model_len: int | None  # tokens of prompt and answer together, None likewise
+    version: str  # vLLM's
     order: Order
-    picture: int | None
+    picture: int | None  # the id of a picture's tokens, None where unknown
 
     def decisive(self) -> dict[str, Any]:
         """Return what a caption depends on, by the words for it."""
@@ -62,10 +55,7 @@ class Facts:
 async def look(client: Client, model: str | None, family: Family) -> Facts:
     """Return what a server serves.
 
-    Args:
-        client: the connection to it.
-        model: its name or the checkpoint's; None for the only one served.
-        family: the checkpoint's.
+    ``model`` is its name there or the checkpoint's; None for the only one served.
 
     Raises:
         RetryableError: it is away.

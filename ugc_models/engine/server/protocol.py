@@ -33,10 +33,8 @@ _TOO_LONG = re.compile(r"maximum (?:context|model) length")
 def chat_body(request: EngineRequest, model: str, max_model_len: int | None = None) -> bytes:
     """Return the body of ``POST /v1/chat/completions``.
 
-    Args:
-        request: its ``messages`` have a ``{"type": "video"}`` where the clip belongs.
-        model: the name that the server gives it.
-        max_model_len: the server's; it refuses a limit of new tokens above it.
+    ``model`` is the name that the server gives it; the server refuses a limit of new tokens above
+    its ``max_model_len``. The ``messages`` have a ``{"type": "video"}`` where the clip belongs.
 
     Raises:
         ValueError: values that JSON or Unicode does not have; frames or sound of another kind.

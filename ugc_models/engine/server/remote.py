@@ -13,8 +13,6 @@ import math
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 
-import tenacity
-
 from ugc_models.engine.base import EngineOutput, EngineRequest, logger
 from ugc_models.engine.family import QWEN2_5, Family
 from ugc_models.engine.process import LoopThread
@@ -24,11 +22,8 @@ from ugc_models.engine.server.probe import Facts, look
 
 _log = logger(__name__)
 
-_LOSSES = 4
-"""How often one request may be lost, time out or meet a server's internal error."""
-_SUSPECT = 2
-"""After so many losses a request is tried alone among its like: one that ends the server takes
-others along only so often."""
+_LOSSES = 4  # how often one request may be lost, time out or meet a server's internal error
+_SUSPECT = 2  # losses after which it is tried alone among its like: it may be what ends the server
 _LONGEST_REST_S = 15.0
 
 _Answered = tuple[EngineOutput, tuple[int, ...] | None]
@@ -45,9 +40,6 @@ class RemoteEngine:
         timeout: seconds that a request may take on the server before it counts as lost.
         patience: seconds that the server may be away, for a restart, before the engine gives up.
         start_patience: the same at the start, where an address may simply be wrong.
-
-    Attributes:
-        facts: what is served.
 
     Raises:
         BadAddress: an address that cannot be one.
@@ -120,19 +112,18 @@ class RemoteEngine:
         await self._client.aclose()
 
     async def _start(self, patience: float) -> None:
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(RetryableError),
-            wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
-            stop=tenacity.stop_after_delay(patience),
-            reraise=True,
-        )
-        try:
-            await retrying(self._probe)
-        except RetryableError as failure:
-            raise RemoteError(
-                f"{failure}; start the server, or check base_url (a server that loads its model "
-                "answers when that is done)"
-            ) from None
+        give_up, wait = _now() + patience, 0.2
+        while not self._known:
+            try:
+                await self._probe()
+            except RetryableError as failure:
+                if _now() + wait > give_up:
+                    raise RemoteError(
+                        f"{failure}; start the server, or check base_url (a server that loads its "
+                        "model answers when that is done)"
+                    ) from None
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, 2.0)
 
     async def _answer(self, request: EngineRequest) -> EngineOutput:
         index, facts, tokens = request.index, self.facts, None
@@ -165,46 +156,31 @@ class RemoteEngine:
 
         Time counts from the first failure, not from the first try: an answer may take long.
         """
-        first_failure, losses = math.inf, 0
-
-        def at_an_end(state: tenacity.RetryCallState) -> bool:
-            nonlocal first_failure, losses
-            failure = state.outcome.exception() if state.outcome else None
-            losses += isinstance(failure, RetryableError) and failure.kind == "lost"
-            first_failure = min(first_failure, _now())
-            return losses >= _LOSSES or _now() - first_failure > self._patience
-
-        async def once() -> _Answered:
-            async with self._alone if losses >= _SUSPECT else nullcontext():
-                return await self._try(index, body)
-
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(RetryableError),
-            # The server is left alone anyway; this keeps requests from moving in step.
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
-            stop=at_an_end,
-            reraise=True,
-        )
-        try:
-            return await retrying(once)
-        except RetryableError as failure:
-            spent = f"{_now() - first_failure:.0f} s"
-            if failure.kind == "away":
-                raise RemoteError(f"no server has answered for {spent} ({failure})") from None
-            tries = retrying.statistics["attempt_number"]
-            said = f"{failure}; given up after {tries} tries in {spent}"
-            return EngineOutput(index, error=said), None
+        first_failure, losses, tries = math.inf, 0, 0
+        while True:
+            tries += 1
+            try:
+                async with self._alone if losses >= _SUSPECT else nullcontext():
+                    return await self._try(index, body)
+            except RetryableError as failure:
+                self._rest(failure)
+                losses += failure.kind == "lost"
+                first_failure = min(first_failure, _now())
+                spent = _now() - first_failure
+                if losses < _LOSSES and spent <= self._patience:
+                    continue
+                if failure.kind == "away":
+                    said = f"no server has answered for {spent:.0f} s ({failure})"
+                    raise RemoteError(said) from None
+                said = f"{failure}; given up after {tries} tries in {spent:.0f} s"
+                return EngineOutput(index, error=said), None
 
     async def _try(self, index: int, body: bytes) -> _Answered:
         """Ask once, as soon as the server is not to be left alone."""
         while (wait := self._rest_until - _now()) > 0:
             await asyncio.sleep(wait)
-        try:
-            await self._probe()
-            answered = await self._client.chat(index, body)
-        except RetryableError as failure:
-            self._rest(failure)
-            raise
+        await self._probe()
+        answered = await self._client.chat(index, body)
         self._failures = 0
         return answered
 
