@@ -98,11 +98,8 @@ class MediaFile:
         # The last "packet" makes the decoder give out what it still holds.
         packets = chain(self.packets(stream), [None])
         for packet, step in zip(packets, chain(steps or b"", repeat(Step.DECODE)), strict=False):
-            if step == Step.LEAVE:
-                continue
             if steps is not None:
-                skip = step == Step.REFERENCE
-                stream.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
+                stream.codec_context.skip_frame = ("ALL", "NONREF", "DEFAULT")[step]
             try:
                 frames = stream.decode(packet)
             except av.error.EOFError:

@@ -120,7 +120,7 @@ def read_timeline(path: Path, deadline: Deadline, track: int | None = None) -> T
         shown: dict[int, int] = {}
         known = True
         decoded: list[int] = []
-        reader = PacketReader(path, container.format.name, stream)
+        reader = PacketReader(stream)
         reached = 0
         for packet in media.packets(stream):
             if packet.pts is None:

@@ -22,7 +22,7 @@ from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.scale import Scaler
-from ugc_models.media.sparse import Kind, PacketIndex, Step, one_description
+from ugc_models.media.sparse import PacketIndex, Step
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -313,17 +313,17 @@ def streams(draw: st.DrawFn) -> Stream:
     tick = 0
     for _ in range(draw(st.integers(1, 5))):
         entry = len(needs)
-        index.add(tick, Kind.IDR | draw(st.sampled_from([Kind.BARE, Kind(0)])))
+        index.add(tick, idr=True)
         needs.append(set())
         tick += 1
         references = [entry]
         for _ in range(draw(st.integers(0, 6))):
             between = draw(st.integers(0, 2))
             reference = len(needs)
-            index.add(tick + between, draw(st.sampled_from([Kind.BARE] * 9 + [Kind(0)])))
+            index.add(tick + between, idr=False)
             needs.append({draw(st.sampled_from(references))})
             for shown in range(between):
-                index.add(tick + shown, Kind.BARE)
+                index.add(tick + shown, idr=False)
                 needs.append({reference, draw(st.sampled_from(references))})
             references.append(reference)
             tick += between + 1
@@ -343,30 +343,3 @@ def test_every_wanted_picture_is_decoded_with_all_that_it_is_made_from(
         if decoded and stream.needs[place] <= whole:
             whole.add(place)
     assert ticks <= {stream.index.ticks[place] for place in whole}
-    first = 0
-    for place, kind in enumerate(stream.index.kinds):
-        first = place if kind & Kind.IDR else first
-        if not kind & Kind.BARE:
-            assert steps[place] and steps[first], "what else is in a packet is not lost"
-
-
-def test_a_change_of_sample_description_is_seen_across_the_pieces_of_a_file(tmp_path: Path) -> None:
-    assert one_description(encode(tmp_path / "whole.mp4", ENCODES["one group"]))
-    path = tmp_path / "a.mp4"
-    for count in (b"\0\0\0\2", b"\0\0\1\0", b"\0\0\4\0"):
-        for before in range((1 << 20) - 13, (1 << 20) + 1):
-            path.write_bytes(bytes(before) + b"stsd\0\0\0\0" + count)
-            assert not one_description(path)
-
-
-def test_a_compressed_header_could_hold_several_descriptions(tmp_path: Path) -> None:
-    path = tmp_path / "a.mov"
-    path.write_bytes(b"\0\0\1\0cmov\0\0\0\x0cdcomzlib")
-    assert not one_description(path)
-
-
-def test_a_huge_file_is_not_looked_through_for_descriptions(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    with path.open("wb") as file:
-        file.truncate((1 << 30) + 1)  # takes no room on the disk
-    assert not one_description(path)
