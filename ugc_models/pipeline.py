@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,9 @@ class Reader:
             return request
         video = request.chat.video
         try:
-            if self._store is not None:
-                request = self._keyed(request, self._store, video)
+            if self._store is not None and (video is None or video.is_file()):
+                with suppress(OSError):  # whoever reads the clip has the words
+                    request = self._keyed(request, self._store, video)
             if request.found is not None or video is None:
                 return request
             clip = self._pool.read(
@@ -102,7 +104,7 @@ class Reader:
             **self._made_of,
             "prompt": request.prompt,
             "sampling": dict(request.parameters),
-            "clip": None if video is None else _digest(store, video),
+            "clip": None if video is None else store.digest(video),
             "align_sound": self._sound and self._align_sound,
         }
         if video is not None:
@@ -112,16 +114,6 @@ class Reader:
             return replace(request, key=key, made_of=made_of)
         text, generation = stored
         return replace(request, key=key, found=Caption(text, replace(generation, stored=True)))
-
-
-def _digest(store: CaptionStore, video: Path) -> str:
-    if not video.is_file():
-        # Not opened at all: a pipe would wait for a writer. The reader of clips has the words.
-        return "no regular file"
-    try:
-        return store.digest(video)
-    except OSError as error:
-        return f"unreadable: {type(error).__name__}"
 
 
 @dataclass(frozen=True)

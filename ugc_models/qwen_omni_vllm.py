@@ -232,19 +232,15 @@ def _is_padding(request: Instance) -> bool:
 
 
 def _result(caption: Caption) -> GenerationResult:
-    counts = (caption.generation[f"{kind}_tokens"] for kind in ("prompt", "output"))
-    return GenerationResult(caption, TokenCounts(*counts))
+    made = caption.generation
+    return GenerationResult(caption, TokenCounts(made["prompt_tokens"], made["output_tokens"]))
 
 
 class Backend:
     """What answers a run's requests: vLLM on this rank's GPUs, watched, or a server elsewhere.
 
     The engine starts when it is first asked for. A server is looked at at once: a wrong address is
-    said before anything is read.
-
-    Raises:
-        BadAddress: ``base_url`` is no address.
-        RemoteError: no server answers there, or it does not serve the model.
+    said before anything is read (``BadAddress``, ``RemoteError``).
     """
 
     def __init__(self, settings: Settings, family: Family, store: CaptionStore | None) -> None:
@@ -262,18 +258,16 @@ class Backend:
     def engine(self) -> Supervisor | RemoteEngine:
         """Return the running engine; raises ``EngineStartError`` where it does not start."""
         settings, family = self._settings, self._family
-        if self._engine is None and settings.base_url is not None:
+        if self._engine is not None:
+            return self._engine
+        if settings.base_url is not None:
             self._engine = RemoteEngine(settings.base_url, model=settings.model, family=family)
-        if self._engine is None:
-            start = partial(
-                LocalEngine,
-                settings.model,
-                settings.engine,
-                environment_of_rank(settings.engine),
-                family=family.model_type,
-            )
-            self._engine = Supervisor(start, patience=settings.engine_timeout)
-            logger.info(f"The engine runs: {self._engine.decoding()}.")
+            return self._engine
+        variables = environment_of_rank(settings.engine)
+        started = (settings.model, settings.engine, variables)
+        start = partial(LocalEngine, *started, family=family.model_type)
+        self._engine = Supervisor(start, patience=settings.engine_timeout)
+        logger.info(f"The engine runs: {self._engine.decoding()}.")
         return self._engine
 
     def made_of(self) -> dict[str, Any]:
@@ -315,13 +309,10 @@ class Interrupts:
     So does the first one before :meth:`then`: there is nothing to be finished yet. Signals belong
     to the main thread; entered in another one it changes nothing. Where the process ignores Ctrl-C,
     as a shell has it for what runs in the background, it stays ignored.
-
-    Attributes:
-        asked: whether to stop taking new work.
     """
 
     def __init__(self, what: str) -> None:
-        self.asked = False
+        self.asked = False  # whether to stop taking new work
         self._what = what
         self._before: Any = None  # the handler, once it is replaced
         self._then: Callable[[], None] | None = None

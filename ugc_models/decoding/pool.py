@@ -71,8 +71,7 @@ class DecodePool:
     ) -> Clip:
         """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
 
-        Raises ``MediaError`` where there is no clip in it, or its worker died of it, and
-        ``OutOfMemoryError`` where it takes more memory than a worker has.
+        Raises ``MediaError`` where there is no clip in it, or its worker died of it.
         """
         question = {
             "path": str(path.absolute()),

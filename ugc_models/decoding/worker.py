@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.limits import Limits, MediaError, OutOfMemoryError
+from ugc_models.media.limits import Limits, MediaError
 from ugc_models.media.sampling import Sampling
 
 _ARRAYS = {"frames": "|u1", "times": "<f8", "sound": "<f4"}
@@ -62,8 +62,7 @@ def _answer(line: bytes, answers: BinaryIO) -> None:
     except MediaError as error:
         send_error(error, answers)
     except MemoryError:
-        text = "too large: it needs more memory than one clip may have"
-        send_error(OutOfMemoryError(text), answers)
+        send_error(MediaError("too large: it needs more memory than one clip may have"), answers)
     except Exception as error:  # one clip must not end the worker, whatever it did
         send_error(MediaError(f"{type(error).__name__}: {error}"), answers)
     else:
@@ -87,8 +86,7 @@ def send(clip: Clip, to: BinaryIO) -> None:
 
 def send_error(error: MediaError, to: BinaryIO) -> None:
     """Write why there is no clip."""
-    message = {"error": str(error), "memory": isinstance(error, OutOfMemoryError)}
-    to.write(json.dumps(message).encode() + b"\n")
+    to.write(json.dumps({"error": str(error)}).encode() + b"\n")
     to.flush()
 
 
@@ -109,9 +107,8 @@ def receive(source: BinaryIO) -> Clip:
             for name, kind in _ARRAYS.items():
                 if clip[name] is not None:
                     clip[name] = _array(clip[name], np.dtype(kind), source)
-            return Clip(**clip | {"source_size": tuple(clip["source_size"])})
-        kind_of_error = OutOfMemoryError if message["memory"] else MediaError
-        error = kind_of_error(str(message["error"]))
+            return Clip(**clip)
+        error = MediaError(str(message["error"]))
     except BrokenMessage:
         raise
     except (ValueError, KeyError, TypeError, RecursionError) as wrong:
@@ -120,8 +117,6 @@ def receive(source: BinaryIO) -> Clip:
 
 
 def _array(shape: Any, dtype: np.dtype[Any], source: BinaryIO) -> NDArray[Any]:
-    if not all(isinstance(side, int) and side >= 0 for side in shape):
-        raise BrokenMessage(f"not a shape: {shape}")
     if math.prod(shape) * dtype.itemsize > _LARGEST:
         raise BrokenMessage(f"too large: {shape}")
     array = np.empty(shape, dtype)

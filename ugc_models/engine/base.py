@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+TOO_LONG = re.compile(r"maximum (?:context|model) length")
+"""vLLM's words where it refuses a prompt for its length."""
 _RECORD = 2_000  # characters of a logged line
 
 

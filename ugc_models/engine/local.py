@@ -19,11 +19,9 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from ugc_models.engine import positions
-from ugc_models.engine.base import EngineOutput, EngineRequest, logger, shown
+from ugc_models.engine.base import TOO_LONG, EngineOutput, EngineRequest, shown
 from ugc_models.engine.family import QWEN2_5
-from ugc_models.engine.process import LoopThread, environment, owned
-
-_log = logger(__name__)
+from ugc_models.engine.process import LoopThread, environment, kill_trees, owned
 
 DEFAULTS: dict[str, Any] = {
     "limit_mm_per_prompt": {"video": 1, "audio": 1, "image": 0},
@@ -131,23 +129,14 @@ class LocalEngine:
 
     def kill(self) -> None:
         """End the engine's processes now, even if they hang; what was asked raises."""
-        for process in self.processes():
-            with suppress(ProcessLookupError, PermissionError):
-                process.kill()
+        kill_trees(self.processes())
 
-    def processes(self) -> list[Any]:
-        """Return the engine's processes, children of theirs included (``psutil.Process``)."""
-        import psutil
-
+    def processes(self) -> list[int]:
+        """Return the ids of the processes that the engine runs in, without their children."""
         owner = self._llm
         for name in ("engine_core", "resources", "engine_manager"):
             owner = getattr(owner, name, None)
-        found: list[Any] = []
-        for started in getattr(owner, "processes", ()):
-            with suppress(psutil.NoSuchProcess):
-                process = psutil.Process(started.pid)
-                found += [*process.children(recursive=True), process]
-        return found
+        return [process.pid for process in getattr(owner, "processes", ())]
 
     def close(self) -> None:
         """Stop the engine and give its memory back."""
@@ -181,7 +170,9 @@ class LocalEngine:
             # vLLM wraps what it did not expect in an error that says nothing.
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             said = f"the engine refused it: {_short(cause)}"
-            return EngineOutput(request.index, error=said, overflow=_is_overflow(cause))
+            overflow = getattr(cause, "parameter", None) == "input_tokens"
+            overflow = overflow or bool(TOO_LONG.search(str(cause)))
+            return EngineOutput(request.index, error=said, overflow=overflow)
         if last is None or not last.finished:
             return EngineOutput(request.index, error="the engine lost the request")
         [best] = last.outputs
@@ -235,13 +226,6 @@ def _prompt(request: EngineRequest) -> dict[str, Any]:
     if request.cache_salt:
         prompt["cache_salt"] = request.cache_salt
     return prompt
-
-
-def _is_overflow(error: Exception) -> bool:
-    """Whether vLLM refused a prompt for its length: known by two of its checks' own words."""
-    if getattr(error, "parameter", None) == "input_tokens":
-        return True
-    return "maximum model length" in str(error) or "maximum context length" in str(error)
 
 
 def _short(error: Exception) -> str:

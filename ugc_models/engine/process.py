@@ -17,10 +17,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 Result = TypeVar("Result")
 
@@ -110,17 +112,29 @@ def install() -> None:
         threading.Thread(target=_end_with, args=watched, name="ugc-owner", daemon=True).start()
 
 
+def kill_trees(pids: Iterable[int | None]) -> None:
+    """Kill processes and their children."""
+    for process in trees(pids):
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def trees(pids: Iterable[int | None]) -> list[psutil.Process]:
+    """Return those of the processes that are there, each after its children."""
+    found: list[psutil.Process] = []
+    for pid in pids:
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            found += [*process.children(recursive=True), process]
+    return found
+
+
 def _end_owned() -> None:
     """Kill the engine processes that are left: vLLM asks its own to end and does not wait."""
-    import psutil
-
-    for child in multiprocessing.active_children():
-        if child.name.startswith(_ENGINES):
-            logging.disable()  # vLLM would report their death at length
-            with suppress(psutil.Error):
-                engine = psutil.Process(child.pid)
-                for process in [*engine.children(recursive=True), engine]:
-                    process.kill()
+    engines = [p for p in multiprocessing.active_children() if p.name.startswith(_ENGINES)]
+    if engines:
+        logging.disable()  # vLLM would report their death at length
+        kill_trees(engine.pid for engine in engines)
 
 
 def _end_with(pid: int, started: str) -> None:

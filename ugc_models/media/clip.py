@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ugc_models.media.container import open_media
-from ugc_models.media.limits import TRACKS_TRIED, Deadline, Limits, MediaError
+from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
-from ugc_models.media.sound import Clock, read_sound
+from ugc_models.media.sound import read_sound
 from ugc_models.media.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -47,18 +47,12 @@ class Clip:
     sound: NDArray[np.float32] | None
     sound_missing: str | None  # why there is no sound; None where there is
     duration: float  # seconds of picture, the time of the last frame included
-    source_size: tuple[int, int]  # (width, height) as displayed, in square pixels, before scaling
-    capped: bool  # ``Sampling.max_frames`` made ``fps`` lower than was asked for
     decode_errors: int  # damaged packets and frames of the picture, as far as it was decoded
     lost_seconds: float  # of picture that the file announces and does not hold: it is cut off
     sound_offset: float | None = None  # seconds from the first frame to the start of the track
     sound_gaps: float = 0.0  # seconds for which the track pauses
     picture_track: int | None = None  # index; None where the file has one of picture only
     sound_track: int | None = None  # likewise
-
-    def __repr__(self) -> str:
-        sound = self.sound_missing if self.sound is None else f"{len(self.sound) / 16_000:.2f} s"
-        return f"Clip(frames={self.frames.shape}, fps={self.fps:g}, sound={sound!r})"
 
 
 def read_clip(
@@ -84,7 +78,7 @@ def read_clip(
         return clip
     # A single frame may stand for as long as there is sound.
     length = clip.duration if len(clip.frames) > 1 else math.inf
-    heard = read_sound(job.path, job.deadline, Clock(start, length), align=align_sound)
+    heard = read_sound(job.path, job.deadline, start, length, align=align_sound)
     return replace(
         clip,
         sound=heard.samples,
@@ -95,20 +89,6 @@ def read_clip(
     )
 
 
-class _NoFrames(MediaError):
-    """Nothing of a track can be decoded."""
-
-
-@dataclass
-class _Decoded:
-    """What one pass through the decoder brought; times are in ticks."""
-
-    small: dict[int, NDArray[np.uint8]] = field(default_factory=dict)  # wanted frames by time
-    seen: set[int] = field(default_factory=set)  # the time of every frame that left the decoder
-    source_size: tuple[int, int] = (0, 0)
-    damage: int = 0  # how many packets and frames were found damaged
-
-
 @dataclass(frozen=True)
 class _Job:
     path: Path
@@ -117,27 +97,24 @@ class _Job:
     threads: int
 
 
+@dataclass
+class _Decoded:
+    """What one pass through the decoder brought; times are in ticks."""
+
+    small: dict[int, NDArray[np.uint8]] = field(default_factory=dict)  # wanted frames by time
+    seen: set[int] = field(default_factory=set)  # the time of every frame that left the decoder
+    damage: int = 0  # how many packets and frames were found damaged
+
+
 def _read_picture(job: _Job) -> tuple[Clip, float]:
     """Read a clip without its sound, and when it starts on the file's clock.
 
-    Packets say when each frame is shown, so frames are chosen before anything is decoded. Packets
+    Packets say when each frame is shown, so frames are chosen before anything is decoded. Pictures
     that the chosen frames do not need are not decoded (``sparse.py``); at any doubt all are. In a
     damaged file, chosen frames may never leave the decoder: then others are chosen among those
     that did, and the file is decoded once more.
     """
     timeline = read_timeline(job.path, job.deadline)
-    tracks = timeline.tracks[:TRACKS_TRIED]
-    for place, track in enumerate(tracks):
-        if place:
-            timeline = read_timeline(job.path, job.deadline, track)
-        try:
-            return _picture(job, timeline, track if timeline.several else None)
-        except _NoFrames:
-            continue
-    raise MediaError("zero frames: nothing of its picture can be decoded")
-
-
-def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, float]:
     errors = 0
     for _ in range(2):
         wanted: list[int] = []
@@ -154,15 +131,13 @@ def _picture(job: _Job, timeline: Timeline, track: int | None) -> tuple[Clip, fl
                 sound=None,
                 sound_missing="not asked for",
                 duration=timeline.duration,
-                source_size=decoded.source_size,
-                capped=choice.capped,
                 decode_errors=errors,
                 lost_seconds=timeline.lost,
-                picture_track=track,
+                picture_track=timeline.track if timeline.several else None,
             )
             return clip, timeline.start
         if not decoded.seen:
-            raise _NoFrames
+            raise MediaError("zero frames: nothing of its picture can be decoded")
         timeline = timeline.among(decoded.seen)
         timeline.check(job.deadline.limits)
     raise MediaError("damaged: its picture decodes differently each time")
@@ -193,7 +168,7 @@ def _decode(
     deadline = job.deadline
     with open_media(job.path, deadline) as media:
         streams = media.container.streams.video
-        stream = next((each for each in streams if each.index == timeline.tracks[0]), None)
+        stream = next((each for each in streams if each.index == timeline.track), None)
         if stream is None or stream.codec_context is None:
             raise MediaError("damaged: its tracks differ each time")
         stream.codec_context.thread_count = job.threads
@@ -215,7 +190,6 @@ def _decode(
                 if not missing:
                     break
         result.damage = media.damage.count
-        result.source_size = scale.source_size or (0, 0)
     return result
 
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-TRACKS_TRIED = 4
-"""How many tracks of a kind are read before it is given up that one of them can be decoded."""
-
 
 class MediaError(ValueError):
     """No clip can be read from a file.

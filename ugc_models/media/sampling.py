@@ -49,7 +49,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Selection:
-    """The frames to take; ``fps`` and ``capped`` as in ``Clip``.
+    """The frames to take, and the rate of the grid that they were taken on.
 
     ``indices`` are positions in the list of times, ascending; one frame may be taken twice while it
     is held.
@@ -57,7 +57,6 @@ class Selection:
 
     indices: tuple[int, ...]
     fps: float
-    capped: bool = False
 
 
 def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> Selection:
@@ -69,7 +68,7 @@ def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> S
     """
     available = len(times)
     span = float(times[-1])
-    count, capped = min(sampling.frames, available), False
+    count = min(sampling.frames, available)
     if sampling.fps is None and sampling.spread == "count":
         # Numbered evenly from the first to the last, rounded down, as OpenCV users do.
         count = sampling.frames
@@ -81,10 +80,9 @@ def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> S
         count = max(2, min(wanted, sampling.max_frames, available) // 2 * 2)
         if count == wanted:
             return Selection(_shown(times, np.arange(count) / sampling.fps), sampling.fps)
-        capped = count < min(wanted, available // 2 * 2)
     all_or_first = count in {1, available}
     taken = range(count) if all_or_first else _shown(times, np.linspace(0.0, span, count))
-    return Selection(tuple(taken), _rate(count, span, duration), capped)
+    return Selection(tuple(taken), _rate(count, span, duration))
 
 
 def _rate(count: int, span: float, duration: float) -> float:

@@ -75,8 +75,6 @@ class Scaler:
         self._pixel_aspect = pixel_aspect if pixel_aspect else Fraction(1)
         self._reformatter = VideoReformatter()
         self._target: tuple[int, int] | None = None
-        self.source_size: tuple[int, int] | None = None
-        """(width, height) in square pixels as displayed, of the first frame."""
 
     def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """Return the frame as uint8 (H, W, 3), RGB, upright, C-contiguous."""
@@ -90,8 +88,7 @@ class Scaler:
                 width = round(width * aspect)
             else:
                 height = round(height / aspect)
-            self.source_size = turn.size(width, height)
-            self._target = target_size(*self.source_size, self._sampling)
+            self._target = target_size(*turn.size(width, height), self._sampling)
         width, height = turn.size(*self._target)
         if self._sampling.scaling == "opencv":
             import cv2  # only here: it takes as long to import as all else

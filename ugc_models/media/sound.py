@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 
 from ugc_models.media.container import Damage, decodable, open_media
-from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMemoryError
+from ugc_models.media.limits import Deadline, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -36,14 +36,6 @@ _BITS = {"u8": 8, "s16": 16, "s32": 32}
 
 
 @dataclass(frozen=True)
-class Clock:
-    """The picture that the sound belongs to, in seconds on the file's clock."""
-
-    start: float
-    duration: float  # infinite where it does not bound the sound
-
-
-@dataclass(frozen=True)
 class Sound:
     """The samples, or the reason why there are none; the others as the fields of ``Clip``."""
 
@@ -54,10 +46,13 @@ class Sound:
     track: int | None = None
 
 
-def read_sound(path: Path, deadline: Deadline, clock: Clock, *, align: bool = True) -> Sound:
+def read_sound(
+    path: Path, deadline: Deadline, start: float, duration: float, *, align: bool = True
+) -> Sound:
     """Return the sound as float32 (N,), or the reason why there is none.
 
-    Only a lack of memory is raised: it says nothing about the sound.
+    Only a lack of memory is raised: it says nothing about the sound. ``start`` is when the picture
+    appears on the file's clock, ``duration`` its length, infinite where it sets no bound.
 
     The samples are what ``librosa.load(path, sr=16000, mono=True)`` gives: integers scaled to
     [-1, 1), the mean of the channels, soxr's HQ resampler. PyAV's and libav's own downmix to mono
@@ -66,37 +61,20 @@ def read_sound(path: Path, deadline: Deadline, clock: Clock, *, align: bool = Tr
     With ``align``, sample 0 is heard when the first frame appears: pauses of the track become
     silence, what comes before the picture is cut, and of what overlaps the first is kept. Without,
     the track's samples follow each other from its first one on. ``offset`` and ``gaps`` say in both
-    cases how the track lies beside the picture.
-
-    Of several tracks, the best that can be decoded is used.
+    cases how the track lies beside the picture. Of several tracks, the best is used that can be
+    decoded.
     """
-    first: Sound | None = None
-    for place in range(TRACKS_TRIED):
-        sound = _read_track(path, deadline, clock, place, align=align)
-        if sound is None:
-            break
-        if sound.samples is not None:
-            return sound
-        first = first or sound
-    return first or Sound(None, "no audio track")
-
-
-def _read_track(
-    path: Path, deadline: Deadline, clock: Clock, place: int, *, align: bool
-) -> Sound | None:
-    """Read the ``place``-th best track; None if there are not so many."""
     try:
         with open_media(path, deadline) as media:
             tracks = media.container.streams.audio
+            if not tracks:
+                return Sound(None, "no audio track")
             able = decodable(tracks, media.container.streams.best("audio"))
-            if place >= max(len(able), min(1, len(tracks))):
-                return None
             if not able:
                 raise MediaError("its codec is not known here")
-            stream = able[place]
-            track = stream.index if len(tracks) > 1 else None
-            buffer = _SampleBuffer(deadline.limits.sound_seconds, clock, align=align)
-            buffer.take(media.decode(stream), stream.time_base or Fraction(1))
+            track = able[0].index if len(tracks) > 1 else None
+            buffer = _SampleBuffer(deadline.limits.sound_seconds, start, duration, align=align)
+            buffer.take(media.decode(able[0]), able[0].time_base or Fraction(1))
     except OutOfMemoryError:
         raise
     except MediaError as error:
@@ -107,10 +85,9 @@ def _read_track(
 class _SampleBuffer:
     """Samples at 16 kHz, put in their places as they come."""
 
-    def __init__(self, seconds: float, clock: Clock, *, align: bool) -> None:
+    def __init__(self, seconds: float, start: float, duration: float, *, align: bool) -> None:
         self._room = math.floor(seconds * RATE)
-        self._clock = clock
-        self._align = align
+        self._start, self._duration, self._align = start, duration, align
         self._pieces: list[NDArray[np.float32]] = []
         self._filled = 0  # samples, silence included
         self._heard = 0  # samples, silence that was put in not included
@@ -122,7 +99,7 @@ class _SampleBuffer:
         """Take a track's blocks, to its end or to where no more are wanted."""
         run: _Run | None = None
         for block in blocks:
-            at = None if block.pts is None else float(block.pts * tick) - self._clock.start
+            at = None if block.pts is None else float(block.pts * tick) - self._start
             if run is None:
                 self._offset = at or 0.0
                 if abs(self._offset) <= _ROUNDING:
@@ -153,7 +130,7 @@ class _SampleBuffer:
         return Sound(samples, None, self._offset, self._gaps)
 
     def _begin(self, rate: int, at: float) -> _Run | None:
-        if self._align and at > self._clock.duration + _SLACK:
+        if self._align and at > self._duration + _SLACK:
             return None
         self._at = round(at * RATE) if self._align else self._filled
         return _Run(rate, at)
@@ -198,23 +175,18 @@ class _Run:
     def end(self) -> float:
         return self.start + self._taken / self.rate
 
-    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def push(self, samples: NDArray[np.float32], *, last: bool = False) -> NDArray[np.float32]:
         self._taken += len(samples)
-        return self._give(self._resample(samples, last=False))
-
-    def finish(self) -> NDArray[np.float32]:
-        rest = self._resample(np.zeros(0, np.float32), last=True)
-        due = -(-self._taken * RATE // self.rate) - self._given
-        return self._give(np.pad(rest[:due], (0, max(0, due - len(rest)))))
-
-    def _resample(self, samples: NDArray[np.float32], *, last: bool) -> NDArray[np.float32]:
-        if self._stream is None:
-            return samples
-        return np.asarray(self._stream.resample_chunk(samples, last=last), dtype=np.float32)
-
-    def _give(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._stream is not None:
+            resampled = self._stream.resample_chunk(samples, last=last)
+            samples = np.asarray(resampled, dtype=np.float32)
         self._given += len(samples)
         return samples
+
+    def finish(self) -> NDArray[np.float32]:
+        due = -(-self._taken * RATE // self.rate) - self._given
+        rest = self.push(np.zeros(0, np.float32), last=True)
+        return np.pad(rest[:due], (0, max(0, due - len(rest))))
 
 
 def mono(block: AudioFrame) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ class Timeline:
     from_zero: bool  # ``announced`` counts from the file's start and not from the first frame
     packets: PacketIndex | None  # what each packet is needed for; None where that is not certain
     decoded: tuple[int, ...]  # in ticks, of the first packets; empty where ``ticks`` are known
-    tracks: tuple[int, ...]  # indices of the picture tracks that can be decoded, this one's first
+    track: int  # index of the picture track
     several: bool  # the file has more than one picture track, decodable or not
 
     @property
@@ -100,19 +100,18 @@ class Timeline:
             raise MediaError(f"too long: {seconds:.0f} s of picture, over the limit of {most:g} s")
 
 
-def read_timeline(path: Path, deadline: Deadline, track: int | None = None) -> Timeline:
-    """Read the presentation times of the file's picture from its packets.
+def read_timeline(path: Path, deadline: Deadline) -> Timeline:
+    """Read the presentation times of the file's best picture track from its packets.
 
-    ``track`` is the index of the one to read; None for the best. Packets that an edit list leaves
-    out are not counted. Where a packet has no time (AVI stores none), ``ticks`` is empty: only
-    decoding will tell. Raises ``MediaError`` for a file that was joined end to end from several
-    (``cat one.ts two.ts``): the times of the second part would hide behind the first's.
+    Packets that an edit list leaves out are not counted. Where a packet has no time (AVI stores
+    none), ``ticks`` is empty: only decoding will tell. Raises ``MediaError`` for a file that was
+    joined end to end from several (``cat one.ts two.ts``): the times of the second part would hide
+    behind the first's.
     """
     with open_media(path, deadline) as media:
         container = media.container
-        tracks = picture_tracks(container, deadline.limits, track)
-        # A stream's fields are read here: PyAV reads freed memory once the container is closed.
-        stream, able = tracks[0], tuple(each.index for each in tracks)
+        stream = picture_track(container, deadline.limits)
+        track = stream.index  # once the container is closed, PyAV reads freed memory for it
         several = len(_moving(container)) > 1
         tick = stream.time_base
         if tick is None or tick <= 0:
@@ -147,7 +146,7 @@ def read_timeline(path: Path, deadline: Deadline, track: int | None = None) -> T
         from_zero=from_zero,
         packets=None if media.damage.count else reader.index,
         decoded=() if known else tuple(decoded[:_REORDERED]),
-        tracks=able,
+        track=track,
         several=several,
     )
     timeline.check(deadline.limits)
@@ -175,13 +174,10 @@ def _end(path: Path, deadline: Deadline) -> int:
         return max(((packet.pos or 0) + packet.size for packet in media.packets()), default=0)
 
 
-def picture_tracks(
-    container: InputContainer, limits: Limits, track: int | None = None
-) -> list[VideoStream]:
-    """Return the tracks of picture that can be decoded, ``track`` or else libav's best one first.
+def picture_track(container: InputContainer, limits: Limits) -> VideoStream:
+    """Return the best track of picture that can be decoded; cover pictures are left out.
 
-    Cover pictures are left out. Raises ``MediaError`` where there is no track, or where the first
-    is over the limit.
+    Raises ``MediaError`` where there is none, or where it is over the limit.
     """
     moving = _moving(container)
     if not moving:
@@ -189,10 +185,7 @@ def picture_tracks(
     for stream in moving:
         if stream.codec_context is not None:
             stream.codec_context.thread_count = 1  # only tried here
-    best = container.streams.best("video")
-    if track is not None:
-        best = next((each for each in moving if each.index == track), None)
-    able = decodable(moving, best)
+    able = decodable(moving, container.streams.best("video"))
     if not able:
         raise MediaError("no picture: its video codec is not known here")
     context = able[0].codec_context
@@ -201,7 +194,7 @@ def picture_tracks(
             f"too large: frames of {context.width}x{context.height} are over the limit of "
             f"{limits.source_pixels} pixels"
         )
-    return able
+    return able[0]
 
 
 def _moving(container: InputContainer) -> list[VideoStream]:

@@ -46,7 +46,7 @@ def test_what_is_logged_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["engine.supervisor", "engine.local", "engine.positions", "engine.server.remote", "store"],
+    ["engine.supervisor", "engine.positions", "engine.server.remote", "store"],
 )
 def test_the_package_logs_so(name: str, caplog: pytest.LogCaptureFixture) -> None:
     import importlib

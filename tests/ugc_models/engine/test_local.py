@@ -195,7 +195,7 @@ from tests.support.engine import QUICK
 from ugc_models.engine.local import LocalEngine
 if __name__ == "__main__":
     engine = LocalEngine({str(checkpoint)!r}, QUICK)
-    print(*[process.pid for process in engine.processes()], flush=True)
+    print(*engine.processes(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
         done = subprocess.run(

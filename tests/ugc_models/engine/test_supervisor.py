@@ -22,6 +22,7 @@ from tests.support.asking import ask
 from tests.support.engine import QUICK
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.local import LocalEngine
+from ugc_models.engine.process import trees
 from ugc_models.engine.supervisor import EngineGivenUp, Supervisor
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -73,7 +74,7 @@ class TestWithTheRealEngine:
     @pytest.mark.parametrize("supervisor", [30.0], indirect=True)
     def test_one_that_hangs_is_ended_and_started_again(self, supervisor: Supervisor) -> None:
         [wanted] = ask(supervisor, [harmless(0, tokens=20)])
-        for process in supervisor._engine.processes():  # type: ignore[attr-defined]
+        for process in trees(supervisor._engine.processes()):
             process.send_signal(signal.SIGSTOP)
         [answer] = ask(supervisor, [harmless(0, tokens=20)])
         assert answer.error is None

@@ -13,7 +13,7 @@ import pytest
 from tests.support.clips import CORNERS, read_corners, read_index, write_clip
 from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.limits import Limits
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.sampling import Sampling, target_size
 
 SILENT: dict[str, Any] = {"audio": None}
 
@@ -117,7 +117,6 @@ def test_the_arrays_have_the_promised_types(tmp_path: Path) -> None:
     assert clip.sound is not None
     assert clip.sound.dtype == np.float32 and clip.sound.ndim == 1
     assert clip.duration == pytest.approx(1.0)
-    assert "0.0" not in repr(clip) and len(repr(clip)) < 100
 
 
 def test_decoder_threads_change_nothing(tmp_path: Path) -> None:
@@ -158,7 +157,6 @@ def test_frames_that_outgrow_the_limit_midway_are_not_decoded(tmp_path: Path) ->
     assert len(read_clip(both, Sampling(frames=99)).frames) == 50
     clip = read_clip(both, Sampling(frames=99), limits=Limits(source_pixels=100 * 100))
     assert indices(clip) == list(range(25))
-    assert clip.source_size == (96, 64)
     assert clip.decode_errors > 0
 
 
@@ -171,7 +169,6 @@ def test_a_turned_clip_comes_out_upright(rotation: Any, tmp_path: Path) -> None:
         stored = container.streams.video[0]
         assert (stored.width > stored.height) == (rotation in (90, 270))
     clip = read_clip(path)
-    assert clip.source_size == (120, 200)
     assert clip.frames.shape[1:] == (196, 112, 3)
     assert indices(clip) == list(range(10))
     for corner, colour in read_corners(clip.frames[0]).items():
@@ -194,8 +191,5 @@ def test_pixels_that_are_not_square_are_made_so(
         tmp_path / "a.mp4", seconds=0.4, audio=None, pixel_aspect=aspect, rotation=rotation
     )
     clip = read_clip(path)
-    assert clip.source_size == displayed
-    assert clip.frames.shape[2] / clip.frames.shape[1] == pytest.approx(
-        displayed[0] / displayed[1], rel=0.15
-    )
+    assert (clip.frames.shape[2], clip.frames.shape[1]) == target_size(*displayed, Sampling())
     assert indices(clip) == list(range(10))

@@ -24,10 +24,9 @@ _MOST_BYTES = 16 << 20  # of an answer: the token ids of a prompt of a million t
 _CONNECT_S, _FACTS_S = 10.0, 30.0
 _PASSING = {408, 409, 429}  # statuses below 500 that may be another one the next time
 
-_NO_ADDRESS = "base_url: an address such as http://host:8000/v1 is needed"
-_ONE_ADDRESS = (
-    "base_url: one address is taken; replicas behind it are the business of vLLM's "
-    "--data-parallel-size, Ray Serve or a Kubernetes service (README, 'Past one GPU')"
+_NO_ADDRESS = (
+    "base_url: an address such as http://host:8000/v1 is needed, and one only (for several servers "
+    "see the README, 'Past one GPU')"
 )
 
 
@@ -165,8 +164,6 @@ def _checked(base_url: object) -> str:
     A user name or a query is refused: both carry keys, and a key belongs into the environment.
     """
     url = base_url.strip() if isinstance(base_url, str) else ""
-    if not isinstance(base_url, str) or ";" in url or url.startswith("["):
-        raise BadAddress(_ONE_ADDRESS)
     try:
         parts = urlsplit(url)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

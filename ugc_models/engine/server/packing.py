@@ -22,24 +22,13 @@ loaders that sample by time keep every frame; a higher one would lose some."""
 
 
 def pack(frames: npt.NDArray[Any], sound: npt.NDArray[Any] | None) -> bytes:
-    """Return the file.
+    """Return a file of frames, (T, H, W, 3) uint8, and sound, (N,) float32 at 16 kHz.
 
     An odd last frame is doubled, which is what the model's processor does with it: loaders that
-    count in pairs would drop it instead.
-
-    Args:
-        frames: (T, H, W, 3) uint8.
-        sound: (N,) float32 at 16 kHz, or None.
-
-    Raises:
-        ValueError: arrays of another kind, or a PyAV that cannot write them.
+    count in pairs would drop it instead. Raises ``ValueError`` where PyAV cannot write it.
     """
     import av
 
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
-        raise ValueError(f"frames must be (T, H, W, 3) uint8, not {frames.shape} {frames.dtype}")
-    if sound is not None and (sound.ndim != 1 or sound.dtype != np.float32 or not len(sound)):
-        raise ValueError(f"sound must be (N,) float32, not {sound.shape} {sound.dtype}")
     if len(frames) % 2:
         frames = np.concatenate([frames, frames[-1:]])
     buffer = BytesIO()

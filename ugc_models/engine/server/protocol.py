@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from typing import Any
 
-from ugc_models.engine.base import EngineOutput, EngineRequest, shown
+from ugc_models.engine.base import TOO_LONG, EngineOutput, EngineRequest, shown
 from ugc_models.engine.server.packing import MEDIA_TYPE, pack
 
 NEUTRAL: dict[str, Any] = {
@@ -27,7 +26,6 @@ NEUTRAL: dict[str, Any] = {
 
 # Whatever the server was started with: every frame, as it is.
 _ALL_FRAMES = {"video": {"video_backend": "opencv", "num_frames": -1, "fps": -1}}
-_TOO_LONG = re.compile(r"maximum (?:context|model) length")
 
 
 def chat_body(request: EngineRequest, model: str, max_model_len: int | None = None) -> bytes:
@@ -115,7 +113,7 @@ def refusal(index: int, status: int, body: bytes) -> EngineOutput:
             "the clip is too large for the server: fewer frames or pixels, or a larger "
             "VLLM_MAX_AUDIO_CLIP_FILESIZE_MB there (a proxy before it may have its own limit)"
         )
-    return EngineOutput(index, error=error, overflow=bool(_TOO_LONG.search(said)))
+    return EngineOutput(index, error=error, overflow=bool(TOO_LONG.search(said)))
 
 
 def message(body: bytes) -> str:

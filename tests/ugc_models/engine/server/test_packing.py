@@ -77,19 +77,3 @@ def test_a_view_is_packed_like_its_copy() -> None:
 def test_it_is_smaller_than_the_pixels_of_a_plain_picture() -> None:
     frames = np.full((32, 420, 224, 3), 90, np.uint8)
     assert len(pack(frames, None)) < frames.nbytes / 50
-
-
-@pytest.mark.parametrize(
-    ("frames", "sound"),
-    [
-        (np.zeros((2, 28, 28), np.uint8), None),
-        (np.zeros((2, 28, 28, 3), np.float32), None),
-        (np.zeros((0, 28, 28, 3), np.uint8), None),
-        (noise(2, 28, 28), np.zeros((2, 100), np.float32)),
-        (noise(2, 28, 28), np.zeros(100)),
-        (noise(2, 28, 28), np.zeros(0, np.float32)),
-    ],
-)
-def test_other_arrays_are_refused(frames: Any, sound: Any) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        pack(frames, sound)
