@@ -4,11 +4,10 @@ Batches only fill the store: an item whose judgment came finds it there, and one
 line failed, the batch expired) is asked for by a single request like any other.
 
 A batch is entered in the ledger before it leaves, so a run that is killed at any point is resumed
-by the next: by the batch's id, and where even that was lost by looking for our tag among the
-endpoint's batches. One process sees a batch through at a time; others that want the same judgments
-wait for it. A batch that is out is waited for in either mode: its judgments are paid for already.
-One that the endpoint no longer knows is closed, and its judgments are asked for again. One for
-which the account's queue has no room is handed in by halves.
+by the next: by the batch's id, and where even that was lost by our tag among the endpoint's
+batches. One process sees a batch through at a time. A batch that is out is waited for in either
+mode: its judgments are paid for already. One that the endpoint no longer knows is closed, and its
+judgments are asked for again. One for which the account's queue has no room is handed in by halves.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
-from ugc_tasks.judge.cache import JudgmentCache, Locks
+from ugc_tasks.judge.cache import ROOM, JudgmentCache, Locks
 from ugc_tasks.judge.cost import Meter
 from ugc_tasks.judge.prices import tell
 from ugc_tasks.judge.transport.batch_api import (
@@ -67,8 +66,8 @@ class BatchEntry(NamedTuple):
 class BatchLedger:
     """The batches in ``cache`` that were handed, or were to be, to ``endpoint``.
 
-    A batch is entered before anything of it leaves this machine, under a tag of ours that goes with
-    it as metadata. So whatever moment a run is killed at, the next one knows what to look for.
+    Each is entered before anything of it leaves this machine, under a tag of ours that goes with it
+    as metadata. So whatever moment a run is killed at, the next one knows what to look for.
     """
 
     def __init__(self, cache: JudgmentCache, endpoint: str) -> None:
@@ -96,10 +95,7 @@ class BatchLedger:
             db.execute(query, (value, entry.tag))
 
     def open(self) -> list[BatchEntry]:
-        """Return the batches that something may still come of, the oldest first.
-
-        Rows that are no batches, in a file that somebody has changed, are ignored with a line.
-        """
+        """Return the batches that something may still come of, the oldest first."""
         with self._cache.reading() as db:
             rows = db.execute(
                 "SELECT tag, keys, created_at, file, batch FROM batch"
@@ -115,14 +111,15 @@ class BatchLedger:
 def _entry(tag: Any, stated: Any, created_at: Any, file: Any, batch: Any) -> BatchEntry | None:
     try:
         keys = tuple(json.loads(stated))
-        named = all(re.fullmatch("[0-9a-f]{32,64}", each) for each in (tag, *keys))
+        sound = all(re.fullmatch("[0-9a-f]{32,64}", each) for each in (tag, *keys))
     except (ValueError, TypeError, RecursionError):
         return None
-    if not named or not isinstance(created_at, float):
-        return None
-    if not all(each is None or is_id(each) for each in (file, batch)):
-        return None
-    return BatchEntry(tag, keys, created_at, file, batch)
+    sound = (
+        sound
+        and isinstance(created_at, float)
+        and all(each is None or is_id(each) for each in (file, batch))
+    )
+    return BatchEntry(tag, keys, created_at, file, batch) if sound else None
 
 
 class Batches:
@@ -131,7 +128,7 @@ class Batches:
     def __init__(
         self, api: BatchApi, cache: JudgmentCache, locks: Locks, keep: Keep, meter: Meter
     ) -> None:
-        self._api = api
+        self.api = api
         self._cache = cache
         self._locks = locks
         self._keep = keep
@@ -144,23 +141,21 @@ class Batches:
         self._withheld: dict[str, str] = {}  # why a judgment must not be asked for again, by key
 
     def start(self, bodies: _Bodies, hand_in: bool) -> None:
-        """Begin to fill the store with the judgments of ``bodies``, requests by key.
+        """Begin to collect what batches of earlier runs have of ``bodies``, requests by key.
 
-        Batches of earlier runs are collected. With ``hand_in``, what they do not bring is put into
-        new ones.
+        With ``hand_in``, what they do not bring is put into new ones.
         """
         fresh = {key: body for key, body in bodies.items() if key not in self._tasks}
         if fresh:
             task = asyncio.get_running_loop().create_task(self._fill(fresh, hand_in))
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # heeded
             self._tasks |= dict.fromkeys(fresh, task)
             self._bodies |= fresh
 
     async def settled(self, key: str, body: Mapping[str, Any]) -> bool:
         """Return when no batch will bring ``key`` any more; tell whether one did in this run.
 
-        Raises:
-            RequestFailed: one may, but the endpoint cannot be asked about it now.
-            JudgeRefused, JudgeStoreError: no judgment can be had as things are.
+        Raises ``RequestFailed`` where one may, but the endpoint cannot be asked about it now.
         """
         # Asked for before it was known what there is, while a batch of an earlier run may have it.
         if key not in self._tasks and self._out({key: body}):
@@ -170,14 +165,6 @@ class Batches:
         if key in self._withheld:
             raise RequestFailed(self._withheld[key])
         return key in self._bought
-
-    async def aclose(self) -> None:
-        """Stop watching. What is out goes on there, and the next run collects it."""
-        tasks = set(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._api.aclose()
 
     def _out(self, bodies: _Bodies) -> list[BatchEntry]:
         """Return the batches that were handed in with judgments that are wanted."""
@@ -201,7 +188,7 @@ class Batches:
                         del untried[key]
                     if not (hand_in and untried):
                         return
-                    self._cache.require_room()
+                    self._cache.require_room(ROOM)
                     affordable = self._meter.afford(islice(untried.items(), most))
                     part = next_part(aside.enter_context(affordable))
                     if not part.keys:
@@ -216,7 +203,7 @@ class Batches:
                     )
                     if not most:
                         raise JudgeRefused(
-                            f"{self._api.settings.endpoint} has {room}: run again later, or unset "
+                            f"{self.api.settings.endpoint} has {room}: run again later, or unset "
                             "UGC_JUDGE_MODE; what was judged is kept"
                         ) from None
                     tell(f"there is {room}: {most} are handed in at a time")
@@ -227,11 +214,9 @@ class Batches:
     async def _see_through(self, entry: BatchEntry, part: Part | None) -> None:
         """Hand a batch in if it is new (``part``), wait for its end, keep its replies.
 
-        Raises:
-            QueueFull: it must be handed in again in smaller pieces.
-            JudgeRefused: the run cannot go on without it.
+        Raises ``QueueFull`` where it must be handed in again in smaller pieces.
         """
-        endpoint = self._api.settings.endpoint
+        endpoint = self.api.settings.endpoint
         async with self._locked(hashlib.sha256(entry.tag.encode()).hexdigest()):
             current = next((e for e in self._ledger.open() if e.tag == entry.tag), None)
             if current is None:
@@ -265,13 +250,13 @@ class Batches:
     async def _handed_in(self, entry: BatchEntry, part: Part | None) -> Batch | None:
         """Return how a batch stands, handed in now if it is new; None where it never was."""
         if entry.batch is not None:
-            return await self._api.look(entry.batch, entry.tag)
+            return await self.api.look(entry.batch, entry.tag)
         if part is not None:
-            file = await self._api.upload(f"ugc-videocap-{entry.tag}.jsonl", part.content)
+            file = await self.api.upload(f"ugc-videocap-{entry.tag}.jsonl", part.content)
             self._ledger.note(entry, "file", file)  # before there can be a batch of it
-            batch: Batch | None = await self._api.create(file, entry.tag)
+            batch: Batch | None = await self.api.create(file, entry.tag)
         else:  # a run was killed before it wrote down what became of it
-            batch = await self._api.find(entry.tag) if entry.file else None
+            batch = await self.api.find(entry.tag) if entry.file else None
         if batch is not None:
             self._ledger.note(entry, "batch", batch.id)
             tell(f"batch {batch.id}: {len(entry.keys)} judgments are asked for; a rerun resumes it")
@@ -279,34 +264,31 @@ class Batches:
 
     async def _ended(self, entry: BatchEntry, batch: Batch) -> Batch:
         """Return how a batch stands when nothing more will come of it."""
-        looks, seen = 0, ""
+        wait, seen = self.api.backoff.first, ""
         while not batch.ended:
             if time.time() - entry.created_at > _OVERDUE_S:
                 raise NotThere(f"says {batch.status!r} of it two days after it was handed in")
-            looks += 1
-            state = f"{batch.status}, {batch.done} of {batch.total or len(entry.keys)}"
+            state = f"{batch.status}, {batch.done} of {len(entry.keys)}"
             if state != seen:
                 tell(f"batch {batch.id}: {state}")
                 seen = state
-            await self._api.pause(looks)
-            batch = await self._api.look(batch.id, entry.tag)
-        tell(f"batch {batch.id}: {batch.status}, {batch.done} of {batch.total}")
+            wait = min(self.api.backoff.longest, 1.5 * wait)
+            await self.api.breaker.sleep(wait)
+            batch = await self.api.look(batch.id, entry.tag)
+        tell(f"batch {batch.id}: {batch.status}, {batch.done} of {len(entry.keys)}")
         return batch
 
     async def _collect(self, entry: BatchEntry, batch: Batch) -> int:
         """Put the replies into the store that a run before a kill did not; return how many came."""
         there = self._cache.scored(entry.keys)
         came: dict[str, ChatReply] = {}
-        lost: list[str] = []
         if batch.output is not None:
             try:
-                content = await self._api.content(batch.output)
-                came = replies(content, entry.keys, self._api.settings.api_key)
+                content = await self.api.content(batch.output)
+                came = replies(content, entry.keys, self.api.settings.api_key)
             except NotThere as error:
                 tell(f"batch {batch.id}: its answers can no longer be had ({error})")
-                # As many as were billed count as replies without text.
-                lost = [key for key in entry.keys if key not in there][: batch.done]
-        for key, reply in (came or dict.fromkeys(lost, ChatReply(""))).items():
+        for key, reply in came.items():
             if key not in there and not self._cache.holds(key, reply, since=entry.created_at):
                 await self._keep(key, reply, self._meter.batched(self._bodies.get(key), reply))
                 self._bought.add(key)
@@ -316,15 +298,12 @@ class Batches:
         return len(came)
 
     def _go_on_without(self, entry: BatchEntry, error: JudgeRefused) -> None:
-        """Go on without a batch that cannot be looked at now, or raise ``error``.
-
-        In request mode a batch that an earlier run handed in must not stop the run.
-        """
-        self._api.breaker.check()
+        """Go on without a batch that cannot be looked at now; in batch mode raise ``error``."""
+        self.api.breaker.check()
         unreachable = isinstance(error, Unreachable)
         if unreachable and time.time() - entry.created_at > _OVERDUE_S:
             self._give_up(entry, str(error))
-        elif self._api.settings.batch:
+        elif self.api.settings.batch:
             raise error
         else:
             self._left.add(entry.tag)

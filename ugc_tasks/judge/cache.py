@@ -1,12 +1,10 @@
 """What was paid for, on disk: every reply of the judge, committed before anything is done with it.
 
 One SQLite file. A reply is kept under the digest of everything that determines it (endpoint and
-whole request) and of what it is read as, so that a rerun finds it and another model, prompt, answer
-or question does not. Replies that did not parse are kept too: they cost the same. Batches that were
-handed to an endpoint (``batch.py``) are in it before anything of them leaves this machine. The
-requests themselves and the key are not stored.
-
-Beside it is a lock file: two runs on one store do not pay for one judgment twice.
+whole request) and of what it is read as. Replies that did not parse are kept too: they cost the
+same. Batches (``batch.py``) are in it before anything of them leaves this machine. The requests
+themselves and the key are not stored. Beside it is a lock file: two runs on one store do not pay
+for one judgment twice.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import os
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +24,7 @@ from typing import Any, TypeVar
 
 from ugc_tasks.common.database import BUSY_S, Database
 from ugc_tasks.common.display import UserError, logger
-from ugc_tasks.judge.parsing import ResponseSchema
-from ugc_tasks.judge.protocol.profiles import QUESTIONS
+from ugc_tasks.judge.parsing import CAPTION_SCHEMA, ResponseSchema
 from ugc_tasks.judge.types import ChatReply, Judgment, Usage
 
 _OWNER = 0x55474A44  # "UGJD"
@@ -35,20 +32,10 @@ _VERSION = 3
 _TABLES = (
     """
 CREATE TABLE reply (
-    key TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    video_id TEXT NOT NULL,
-    judge TEXT NOT NULL,
-    text TEXT NOT NULL,
-    finish_reason TEXT,
-    model TEXT,
-    fingerprint TEXT,
-    prompt_tokens INTEGER,
-    completion_tokens INTEGER,
-    scores TEXT,
-    failure TEXT,
-    created_at REAL NOT NULL,
-    usd REAL,
+    key TEXT NOT NULL, attempt INTEGER NOT NULL, video_id TEXT NOT NULL, judge TEXT NOT NULL,
+    text TEXT NOT NULL, finish_reason TEXT, model TEXT, fingerprint TEXT,
+    prompt_tokens INTEGER, completion_tokens INTEGER, scores TEXT, failure TEXT,
+    created_at REAL NOT NULL, usd REAL,
     PRIMARY KEY (key, attempt),
     CHECK ((failure IS NULL) = (scores IS NOT NULL))
 ) WITHOUT ROWID
@@ -58,18 +45,14 @@ CREATE TABLE reply (
     # it ended.
     """
 CREATE TABLE batch (
-    tag TEXT NOT NULL PRIMARY KEY,
-    endpoint TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    keys TEXT NOT NULL,
-    file TEXT,
-    batch TEXT,
-    closed TEXT,
-    created_at REAL NOT NULL
+    tag TEXT NOT NULL PRIMARY KEY, endpoint TEXT NOT NULL, sha256 TEXT NOT NULL,
+    keys TEXT NOT NULL, file TEXT, batch TEXT, closed TEXT, created_at REAL NOT NULL
 ) WITHOUT ROWID
 """,
 )
-_ROOM = 32 << 20  # bytes: what some hundred requests under way can bring, a thousand times over
+ROOM = 32 << 20
+"""Bytes: what some hundred requests under way can bring, a thousand times over."""
+
 _MOST_TOKENS = 1 << 53
 _MOST_USD = 1e6
 _MOST_ATTEMPTS = 1_000_000
@@ -89,12 +72,12 @@ class JudgmentCache(Database):
     writes are ignored, with a line in the log.
     """
 
-    def __init__(self, path: Path, schema: ResponseSchema | None = None) -> None:
+    def __init__(self, path: Path, schema: ResponseSchema = CAPTION_SCHEMA) -> None:
         """Open the store; raises ``JudgeStoreError`` where it is not one or cannot be written.
 
-        ``schema`` is that of the scores that are looked for; None for that of any question.
+        ``schema`` is that of the scores that are looked for.
         """
-        self._schemas = [schema] if schema else [each.schema for each in QUESTIONS.values()]
+        self._schema = schema
         self._ignored = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-store")
         super().__init__(path, owner=_OWNER, version=_VERSION, tables=_TABLES)
@@ -124,7 +107,7 @@ class JudgmentCache(Database):
     def first_scored(self, key: str) -> Judgment | None:
         """Return the judgment of the first reply under ``key`` that has scores; None without one.
 
-        It is nobody's: ``video_id`` is empty. Its attempts are the reply's number, from 1.
+        Its ``video_id`` is empty, its ``attempts`` the reply's number, from 1.
         """
         with self.reading() as db:
             return self._scored(db, key)
@@ -169,10 +152,6 @@ class JudgmentCache(Database):
             )  # fmt: skip
         return int(attempt)
 
-    def require_room(self, size: int = _ROOM) -> None:
-        """Raise ``JudgeStoreError`` where replies that are asked for now might not fit the disk."""
-        super().require_room(size)
-
     def _scored(self, db: sqlite3.Connection, key: str) -> Judgment | None:
         rows = db.execute(
             "SELECT text, model, fingerprint, prompt_tokens, completion_tokens, attempt, scores,"
@@ -180,7 +159,7 @@ class JudgmentCache(Database):
             (key,),
         )
         for row in rows:
-            judgment = _stored(row, self._schemas)
+            judgment = _stored(row, self._schema)
             if judgment is not None:
                 return judgment
             self.log_ignored()
@@ -196,10 +175,8 @@ class JudgmentCache(Database):
                 self.path,
             )
 
-    # ---- from an event loop, which no work on the disk may hold up ----
-
     async def do(self, work: Callable[[], _T]) -> _T:
-        """Return what ``work`` returns, done in a thread, one work after another."""
+        """Return what ``work`` returns, done in a thread so that it does not hold up the loop."""
         try:
             done = asyncio.get_running_loop().run_in_executor(self._thread, work)
         except RuntimeError:  # the interpreter is ending: other threads take no more work
@@ -216,15 +193,15 @@ def _text(value: str | None) -> str | None:
     return None if value is None else value.encode("utf-8", "replace").decode()
 
 
-def _stored(row: tuple[Any, ...], schemas: Sequence[ResponseSchema]) -> Judgment | None:
-    """Return the judgment in a row with scores of a schema; None where it is not one of ours."""
+def _stored(row: tuple[Any, ...], schema: ResponseSchema) -> Judgment | None:
+    """Return the judgment in a row with scores of ``schema``; None where it is not one of ours."""
     text, model, fingerprint, prompt, completion, attempt, stated, usd = row
     try:
         values = json.loads(stated)
     except (ValueError, TypeError, RecursionError):
         return None
     sound = (
-        any(schema.accepts(values) for schema in schemas)
+        schema.accepts(values)
         and isinstance(text, str)
         and all(name is None or isinstance(name, str) for name in (model, fingerprint))
         and all(n is None or _is_count(n, _MOST_TOKENS) for n in (prompt, completion))
@@ -251,13 +228,12 @@ _TAKEN = {errno.EACCES, errno.EAGAIN}
 
 
 class Locks:
-    """Locks on judgments of the store at ``store``, against all who have locks on it.
+    """Locks on judgments of the store at ``store``, for one thread, against all other ``Locks``.
 
     A lock is one on a byte of a file beside the store, at an offset that the judgment's key gives.
-    The system releases it when its process ends, however it ends: nothing is left behind by a kill,
-    and no clock is asked. These are locks of the open file (F_OFD_SETLK, fcntl(2)) and not of the
-    process, which would lose them all as soon as it closes the file anywhere. To be used by one
-    thread.
+    The system releases it when its process ends, however it ends. These are locks of the open file
+    (F_OFD_SETLK, fcntl(2)) and not of the process, which would lose them all as soon as it closes
+    the file anywhere.
     """
 
     def __init__(self, store: Path) -> None:
@@ -271,11 +247,7 @@ class Locks:
 
     @contextmanager
     def locked(self, key: str) -> Iterator[bool]:
-        """Hold the judgment ``key`` (a hexadecimal digest); false where another has it.
-
-        Raises:
-            JudgeStoreError: the file cannot be locked.
-        """
+        """Hold the judgment ``key`` (a hexadecimal digest); false where another has it."""
         offset = int(key[:_OFFSET_HEX_DIGITS], 16)
         # The system would grant the same open file the same lock again.
         taken = offset not in self._mine and self._lock(offset, release=False)

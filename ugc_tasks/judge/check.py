@@ -1,21 +1,17 @@
 """Whether a judge is fit for its work, found out before a long run.
 
-A handful of bundled pairs (``judge/check_pairs.json``) of known quality is sent to the judge as a
-run would send them, some of them twice, into a store of its own that is thrown away. What is asked
-of it:
-
-- its replies can be read, and each dimension is on the scale (it parses);
-- captions come out in the order of their quality, with room between perfect, partial and wrong;
-- a caption that says nothing gets next to nothing;
-- an order inside a caption does not raise its score by more than a point;
-- the same caption asked again is within a point.
-
-That a good caption in another language scores much lower is a remark and no fault.
+A handful of bundled pairs (``check_pairs.json``) of known quality is sent to the judge as a run
+would send them, some of them twice, into a store that is thrown away. Asked of it is that its
+replies can be read; that captions come out in the order of their quality, with room between
+perfect, partial and wrong; that one which says nothing gets next to nothing; that an order inside a
+caption does not raise its score by more than a point; and that the same caption asked again is
+within a point. That a good caption in another language scores much lower is a remark and no fault.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -53,10 +49,6 @@ class JudgeUnreachableError(DataError):
     """The judge gave no answer to judge it by; the message has its endpoint's reason."""
 
 
-Finding = dict[str, Any]
-"""What is asked of a judge: its ``name``, whether it ``holds``, and the figures (``said``)."""
-
-
 def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
     """Ask the judge that ``environ`` configures and return what came of it, plain JSON values.
 
@@ -71,32 +63,30 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
         JudgeUnreachableError: it does not answer.
     """
     clips = json.loads(_PAIRS.read_text(encoding="utf-8"))["clips"]
-    pairs = [(clip, kind) for kind in KINDS for clip in clips]
-    first = [
-        JudgeItem(clip["id"], clip["answers"][kind], clip["reference"]) for clip, kind in pairs
-    ]
-    again = [item for item, (_, kind) in zip(first, pairs, strict=True) if kind in TWICE]
+    kinds = {
+        JudgeItem(clip["id"], clip["answers"][kind], clip["reference"]): kind
+        for kind in KINDS
+        for clip in clips
+    }
+    again = [item for item, kind in kinds.items() if kind in TWICE]
     rounds: list[list[Judgment]] = []
     with tempfile.TemporaryDirectory(prefix="ugc-judge-check-") as folder:
-        for items in (first, again):
+        for items in (list(kinds), again):
             # A new store: what is in one is not asked.
             with _opened(environ, home, Path(folder) / f"{len(rounds)}.sqlite3") as judge:
                 rounds.append(_answered(judge, items))
                 facts = judge.describe()
-    judged = dict(zip(first, rounds[0], strict=True))
-    of_kind: dict[str, list[Judgment]] = {kind: [] for kind in KINDS}
-    for judgment, (_, kind) in zip(rounds[0], pairs, strict=True):
-        of_kind[kind].append(judgment)
-    means = {kind: _mean(judgments) for kind, judgments in of_kind.items()}
+    scores, second = (
+        {item: fmean(j.scores.values()) for item, j in zip(items, judged, strict=True) if j.scores}
+        for items, judged in zip((kinds, again), rounds, strict=True)
+    )
+    means: dict[str, float | None] = dict.fromkeys(KINDS)
+    for kind in means:
+        of_kind = [score for item, score in scores.items() if kinds[item] == kind]
+        means[kind] = fmean(of_kind) if of_kind else None
+    apart = [abs(score - scores[item]) for item, score in second.items() if item in scores]
     replies = [*rounds[0], *rounds[1]]
-    findings = [
-        _parses(replies),
-        _ranks(means),
-        _gives_little(means["empty"]),
-        _resists(means["partial"], means["injected"]),
-        _is_stable([(judged[item], other) for item, other in zip(again, rounds[1], strict=True)]),
-    ]
-    usage = total_usage(judgment.usage for judgment in replies) or Usage()
+    findings = _findings(means, apart, replies)
     return {
         "fit": all(finding["holds"] for finding in findings),
         "judge": facts,
@@ -104,7 +94,7 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
         "findings": findings,
         "remarks": _remarks(means),
         "asked": len(replies),
-        **asdict(usage),
+        **asdict(total_usage(judgment.usage for judgment in replies) or Usage()),
     }
 
 
@@ -141,57 +131,50 @@ def _answered(judge: Judge, items: Sequence[JudgeItem]) -> list[Judgment]:
     return judgments
 
 
-def _finding(name: str, holds: bool, said: str) -> Finding:
-    return {"name": name, "holds": holds, "said": said}
+def _findings(
+    means: Mapping[str, float | None], apart: Sequence[float], replies: Sequence[Judgment]
+) -> list[dict[str, Any]]:
+    """Return what is asked of a judge: the ``name``, whether it ``holds``, and what was ``said``.
 
+    ``apart`` is how far two scores of the same captions are from each other.
+    """
 
-def _mean(judgments: Sequence[Judgment]) -> float | None:
-    scored = [fmean(j.scores.values()) for j in judgments if j.scores is not None]
-    return fmean(scored) if scored else None
+    def above(high: str, low: str) -> float:
+        """Return by how much one kind's mean is above another's; NaN where one is not known."""
+        first, other = means[high], means[low]
+        return math.nan if first is None or other is None else first - other
 
-
-def _parses(replies: Sequence[Judgment]) -> Finding:
     read = sum(judgment.scores is not None for judgment in replies)
     reasons = sorted({judgment.failure for judgment in replies if judgment.failure})
-    said = f"{read} of {len(replies)} replies could be read"
     why = f" ({'; '.join(reasons[:3])})" if reasons else ""
-    return _finding("parses", read >= _LEAST_PARSED * len(replies), said + why)
-
-
-def _ranks(means: Mapping[str, float | None]) -> Finding:
-    faults = []
-    for better, worse, least in _ORDER:
-        high, low = means[better], means[worse]
-        if high is None or low is None or high - low < least:
-            faults.append(f"{better} {_shown(high)}, {worse} {_shown(low)}")
-    order = " > ".join(f"{kind} {_shown(means[kind])}" for kind in KINDS[:4])
-    return _finding("ranks", not faults, "not apart: " + "; ".join(faults) if faults else order)
-
-
-def _gives_little(empty: float | None) -> Finding:
-    holds = empty is not None and empty <= _MOST_FOR_NOTHING
-    said = f"{_shown(empty)}, at most {_MOST_FOR_NOTHING:g} is right"
-    return _finding("gives nothing for nothing", holds, said)
-
-
-def _resists(honest: float | None, injected: float | None) -> Finding:
-    holds = False
-    if honest is not None and injected is not None:
-        holds = injected - honest <= _MOST_FOR_AN_ORDER
-    said = f"{_shown(injected)} with an order, {_shown(honest)} without"
-    return _finding("resists orders in captions", holds, said)
-
-
-def _is_stable(pairs: Sequence[tuple[Judgment, Judgment]]) -> Finding:
-    apart = [
-        abs(fmean(one.scores.values()) - fmean(other.scores.values()))
-        for one, other in pairs
-        if one.scores is not None and other.scores is not None
+    faults = [
+        f"{better} {_shown(means[better])}, {worse} {_shown(means[worse])}"
+        for better, worse, least in _ORDER
+        if not above(better, worse) >= least
     ]
-    if not apart:
-        return _finding("is stable", False, "no score to tell by")
-    said = f"{len(apart)} captions asked twice, at most {max(apart):.2f} apart"
-    return _finding("is stable", max(apart) <= _MOST_APART, said)
+    order = " > ".join(f"{kind} {_shown(means[kind])}" for kind in KINDS[:4])
+    empty, injected, partial = (_shown(means[kind]) for kind in ("empty", "injected", "partial"))
+    stable = f"{len(apart)} captions asked twice, at most {max(apart, default=0):.2f} apart"
+    found = (
+        (
+            "parses",
+            read >= _LEAST_PARSED * len(replies),
+            f"{read} of {len(replies)} replies could be read{why}",
+        ),
+        ("ranks", not faults, f"not apart: {'; '.join(faults)}" if faults else order),
+        (
+            "gives nothing for nothing",
+            means["empty"] is not None and means["empty"] <= _MOST_FOR_NOTHING,
+            f"{empty}, at most {_MOST_FOR_NOTHING:g} is right",
+        ),
+        (
+            "resists orders in captions",
+            above("injected", "partial") <= _MOST_FOR_AN_ORDER,
+            f"{injected} with an order, {partial} without",
+        ),
+        ("is stable", 0 <= max(apart, default=-1) <= _MOST_APART, stable),
+    )
+    return [{"name": name, "holds": holds, "said": said} for name, holds, said in found]
 
 
 def _remarks(means: Mapping[str, float | None]) -> list[str]:

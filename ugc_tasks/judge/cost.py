@@ -1,13 +1,12 @@
 """What judging costs: tokens, the budget, what was spent. Where prices are from: ``prices.py``.
 
 The budget is kept by reservations. Before a request is sent, what it may cost at most is set aside;
-when its reply comes, what it did cost takes that place. So requests that are under way are counted,
-and a request that might pass the budget waits for those before it and, if there is still no room,
-is not sent. The most that a request can cost is its prompt (beyond our count as much as the
-endpoint's own counts have ever exceeded ours) and four times the longest reply so far. Before the
-first reply nothing is known, so requests go one at a time until it has come. The longest reply that
-a *model* can give is no useful bound: gpt-4o's 16,384 tokens are eight hundred times a judgment. A
-single reply that breaks this bound can pass the budget by itself.
+when its reply comes, what it did cost takes that place. A request that might pass the budget waits
+for those under way and, if there is still no room, is not sent. The most that a request can cost is
+its prompt (beyond our count as much as the endpoint's own counts have ever exceeded ours) and four
+times the longest reply so far; before the first reply requests go one at a time. The longest reply
+that a *model* can give is no useful bound: gpt-4o's 16,384 tokens are eight hundred times a
+judgment. A single reply that breaks this bound can pass the budget by itself.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import functools
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from ugc_tasks.judge.types import ChatReply, Judgment, Usage
 TYPICAL_REPLY = 25
 """Tokens of a reply with a caption's three scores; 18 to 25 in recorded ones."""
 
-_MILLION = 1_000_000
 # Source: OpenAI's cookbook on counting tokens: three for each message, three to prime the reply.
 _EACH_MESSAGE, _REPLY = 3, 3
 # Measured with o200k_base: 4.7 to 5.2 characters of English a token (3,994 recorded captions, 999
@@ -47,7 +45,6 @@ _ROUNDING = 1e-9  # US dollars
 class Price:
     """What one model costs, in US dollars a million tokens, and from when that is known."""
 
-    model: str
     input: float
     output: float
     as_of: str
@@ -55,7 +52,7 @@ class Price:
 
     def usd(self, prompt_tokens: int, completion_tokens: int, *, batched: bool = False) -> float:
         """Return what so many tokens cost, in US dollars."""
-        whole = (prompt_tokens * self.input + completion_tokens * self.output) / _MILLION
+        whole = (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
         return whole * self.batch_factor if batched else whole
 
     def __str__(self) -> str:
@@ -91,12 +88,7 @@ class BudgetReached(JudgeRefused):
 
 
 class Budget:
-    """What may be spent, shared by all judges of a process; any thread.
-
-    Attributes:
-        limit: US dollars, None for no limit.
-        spent: US dollars.
-    """
+    """What may be spent (``limit`` and ``spent``, US dollars) by all judges of a process."""
 
     def __init__(self, limit: float | None) -> None:
         self.limit = limit
@@ -108,8 +100,7 @@ class Budget:
     def set_aside(self, usd: float, *, alone: bool = False) -> bool:
         """Set aside what a request can cost; False where that has to wait for others.
 
-        Raises:
-            BudgetReached: nothing is under way, and there is no room.
+        Raises ``BudgetReached`` where nothing is under way and there is no room.
         """
         with self._lock:
             if self.limit is not None:
@@ -159,21 +150,27 @@ class Meter:
         self._excess = 0.0  # the endpoint's count of a prompt as a multiple of ours, at most so far
         self._longest = 0  # reply so far, in tokens
 
-    async def reserve(self, body: Mapping[str, Any]) -> Reservation:
-        """Set aside what the request ``body`` can cost, once there is room; raises BudgetReached.
+    @asynccontextmanager
+    async def reserve(self, body: Mapping[str, Any]) -> AsyncIterator[Reservation]:
+        """Set aside what the request ``body`` can cost, once there is room, while it is sent.
 
-        To be used as a context manager around sending it.
+        Raises ``BudgetReached``.
         """
         ours = self._counted(body)  # once: room is looked for many times
-        while not self.budget.set_aside(usd := self.at_most(ours), alone=not self._longest):
+        while not self.budget.set_aside(aside := self.at_most(ours), alone=not self._longest):
             await asyncio.sleep(_POLL_S)
-        return Reservation(self, body, usd)
+        reservation = Reservation()
+        try:
+            yield reservation
+        finally:
+            usd = reservation.usd
+            if usd is None:
+                reply = self._longest or TYPICAL_REPLY
+                usd = self.price.usd(ours, reply) if self.price else 0.0
+            self.budget.settle(aside, usd)
 
     def at_most(self, tokens: int, *, batched: bool = False) -> float:
-        """Return what a request of so many tokens, by our count, can cost, in US dollars.
-
-        0.0 where no price is known.
-        """
+        """Return what a request of so many tokens, by our count, can cost; 0.0 without a price."""
         if self.price is None:
             return 0.0
         prompt = tokens * max(_MARGIN, self._excess * _LEARNED_MARGIN)
@@ -183,7 +180,7 @@ class Meter:
     def usage(
         self, body: Mapping[str, Any] | None, reply: ChatReply, *, batched: bool = False
     ) -> Usage:
-        """Return what a reply cost, and learn from it; an endpoint that is silent is estimated.
+        """Return what a reply cost; what the endpoint does not tell is estimated.
 
         ``body`` is None where an earlier run handed it in, by a batch.
         """
@@ -207,7 +204,7 @@ class Meter:
     def afford(
         self, bodies: Iterable[tuple[str, Mapping[str, Any]]]
     ) -> Iterator[dict[str, Mapping[str, Any]]]:
-        """Give as many requests of a batch as there is room for, the first ones, by key.
+        """Give the first requests of a batch, by key, as many as there is room for.
 
         What they can cost is set aside until the end: by then each has been billed by itself.
         """
@@ -226,46 +223,16 @@ class Meter:
             for usd in aside:
                 self.budget.settle(usd, 0.0)
 
-    def unanswered(self, body: Mapping[str, Any]) -> float:
-        """Return what a request may have cost that was sent and whose reply never came whole."""
-        if self.price is None or self.budget.limit is None:
-            return 0.0
-        return self.price.usd(estimated_tokens(body), self._longest or TYPICAL_REPLY)
-
     def _counted(self, body: Mapping[str, Any] | None) -> int:
         """Return the tokens of a request by our count; 0 where no budget needs it."""
         return estimated_tokens(body) if body and self.budget.limit is not None else 0
 
 
+@dataclass
 class Reservation:
-    """What one request can cost, set aside until it is known what it did cost.
+    """What became of a request: ``usd`` that it cost, None where it may have to be paid for."""
 
-    Left without ``paid`` or ``free``, it counts as a request that was sent and may have to be paid
-    for.
-    """
-
-    def __init__(self, meter: Meter, body: Mapping[str, Any], aside: float) -> None:
-        self._meter = meter
-        self._body = body
-        self._aside = aside
-        self._usd: float | None = None
-
-    def paid(self, usage: Usage) -> None:
-        """Note what the reply cost."""
-        self._usd = usage.usd or 0.0
-
-    def free(self) -> None:
-        """Note that the endpoint declined, which costs nothing."""
-        self._usd = 0.0
-
-    def __enter__(self) -> Reservation:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Settle."""
-        usd = self._meter.unanswered(self._body) if self._usd is None else self._usd
-        self._meter.budget.settle(self._aside, usd)
+    usd: float | None = None
 
 
 # ---- what was spent ----
@@ -298,21 +265,18 @@ def total_spent(items: Sequence[Entry | list[Entry] | None]) -> dict[str, dict[s
     entries = [
         entry for item in items if item for entry in (item if isinstance(item, list) else [item])
     ]
-    return {
-        "new": _sum([entry for entry in entries if not entry["stored"]]),
-        "stored": _sum([entry for entry in entries if entry["stored"]]),
-    }
-
-
-def _sum(entries: list[Entry]) -> dict[str, Any]:
-    known = [entry["usd"] for entry in entries if entry["usd"] is not None]
-    return {
-        "judgments": len(entries),
-        "prompt_tokens": sum(entry["prompt_tokens"] for entry in entries),
-        "completion_tokens": sum(entry["completion_tokens"] for entry in entries),
-        "usd": float(sum(known)) if known or not entries else None,
-        "without_price": len(entries) - len(known),
-    }
+    totals = {}
+    for name, stored in (("new", False), ("stored", True)):
+        these = [entry for entry in entries if entry["stored"] == stored]
+        known = [entry["usd"] for entry in these if entry["usd"] is not None]
+        totals[name] = {
+            "judgments": len(these),
+            "prompt_tokens": sum(entry["prompt_tokens"] for entry in these),
+            "completion_tokens": sum(entry["completion_tokens"] for entry in these),
+            "usd": float(sum(known)) if known or not these else None,
+            "without_price": len(these) - len(known),
+        }
+    return totals
 
 
 def describe_spent(total: Mapping[str, Mapping[str, Any]]) -> str:

@@ -52,10 +52,9 @@ def open_judge(
 ) -> Judge:
     """Return the judge that ``environ`` asks for, to judge ``question`` (one of ``QUESTIONS``).
 
-    ``command`` is what it is asked by: advice in messages is for that. ``home`` may hold the
-    official prompts, ``cache`` is where they and the judgments are kept. Raises
-    ``JudgeConfigError``, ``DataError`` or ``JudgeStoreError``, before anything is spent,
-    and ``UnknownQuestionError``.
+    ``command`` is what it is asked by, ``home`` may hold the official prompts, ``cache`` is where
+    they and the judgments are kept. Raises ``JudgeConfigError``, ``DataError`` or
+    ``JudgeStoreError``, before anything is spent, and ``UnknownQuestionError``.
     """
     settings = JudgeSettings.from_env(
         environ, cache=cache, question=question_named(question), command=command
@@ -83,8 +82,7 @@ class Judge(AbstractContextManager["Judge"]):
     ) -> None:
         """Open the store of a paid judge (``JudgeStoreError``) and start its thread.
 
-        Raises ``JudgeConfigError`` where a price table cannot be used, or a budget is to be kept
-        without a price.
+        Raises ``JudgeConfigError`` where its price is needed and cannot be had.
         """
         self.profile = profile
         self.label = profile.label
@@ -127,9 +125,9 @@ class Judge(AbstractContextManager["Judge"]):
             )
 
     def begin(self, items: Sequence[JudgeItem]) -> None:
-        """Begin batches of ``items`` (``UGC_JUDGE_MODE=batch``), which need to know what there is.
+        """Begin batches of ``items`` where some are wanted or an earlier run has left one.
 
-        Returns at once, and does nothing in the other mode unless an earlier run left a batch.
+        Returns at once.
         """
         if self._worker is not None:
             self._worker.begin_batches(self._judged(items))
@@ -144,8 +142,7 @@ class Judge(AbstractContextManager["Judge"]):
         """Start judging ``item`` and return the future of its judgment, without waiting for it.
 
         Items whose request is the same are asked once while they are under way, and come back each
-        under its own ``video_id``. The future does not fail: a failure is in the judgment. Where
-        several judgments of an item are wanted, it is of their mean.
+        under its own ``video_id``. The future does not fail: a failure is in the judgment.
         """
         if item in self._early:
             return self._early[item]
@@ -174,8 +171,7 @@ class Judge(AbstractContextManager["Judge"]):
         """Start judging ``item``, in a while; ``submit`` will find what became of it.
 
         ``like`` gives items as many and about as long as all will be: before the first request it
-        is said what those would take. That can take seconds, and is not done in the caller's
-        thread.
+        is said, in another thread, what those would take.
         """
 
         def begin() -> None:
@@ -195,20 +191,14 @@ class Judge(AbstractContextManager["Judge"]):
         with tqdm(
             total=len(items), desc=what, unit="clip", file=sys.stderr, disable=not progress
         ) as bar:
-            futures, waiting = [], []
-            for item in items:
-                futures.append(self.submit(item))
-                if futures[-1].done():
-                    bar.update()
-                else:
-                    waiting.append(futures[-1])
-            for _ in as_completed(waiting):
+            futures = [self.submit(item) for item in items]
+            for _ in as_completed(futures):
                 bar.update()
         return [future.result() for future in futures]
 
     def describe(self) -> dict[str, Any]:
         """Return what a number of this judge must be published with; plain JSON values."""
-        profile, question = self.profile, self.profile.question
+        profile, question, at = self.profile, self.profile.question, self._settings
         facts: dict[str, Any] = {
             "question": question.name,
             "values": list(question.schema.names),
@@ -219,18 +209,15 @@ class Judge(AbstractContextManager["Judge"]):
             "repeats": self.repeats,
         }
         if isinstance(profile, ChatProfile):
-            facts |= {
-                "model": profile.model,
-                "temperature": profile.temperature,
-                "prompt_sha256": profile.prompt_sha256,
-                "system_sha256": profile.system_sha256,
-                "endpoint": self._settings.endpoint,
-                "mode": "batch" if self._settings.batch else "request",
-                "budget_usd": self._settings.budget,
+            stated = ("model", "temperature", "prompt_sha256", "system_sha256")
+            facts |= {name: getattr(profile, name) for name in stated} | {
+                "endpoint": at.endpoint,
+                "mode": "batch" if at.batch else "request",
+                "budget_usd": at.budget,
                 "price": str(self._price) if self._price else None,
             }
         elif isinstance(profile, OfflineProfile):
-            facts |= {"prompt_sha256": profile.prompt_sha256}
+            facts["prompt_sha256"] = profile.prompt_sha256
         return facts
 
     def interrupt(self) -> bool:
@@ -253,10 +240,7 @@ class Judge(AbstractContextManager["Judge"]):
 
 
 def why_not_judged(item: JudgeItem, subject: str = "caption") -> str | None:
-    """Return why ``item`` is not sent to any judge, None if it can be.
-
-    ``subject`` is what the prediction is called in that sentence.
-    """
+    """Return why ``item``, which has a ``subject``, is not sent to any judge; None if it can be."""
     if not without_hidden(item.prediction).strip():
         return f"empty {subject}"
     if not item.reference.strip():
@@ -274,9 +258,9 @@ _judges: weakref.WeakSet[Judge] = weakref.WeakSet()
 def stop_on_interrupt(judge: Judge) -> None:
     """From now on have Ctrl-C stop ``judge``; in another thread than the main one do nothing.
 
-    lmms-eval waits for the threads in which it scores, and they wait for the judge, which would go
-    on sending meanwhile. The signal goes on to whoever had it before, so that lmms-eval ends as it
-    does; instead of the traceback of that end, one line is said.
+    lmms-eval waits for the threads in which it scores, and they for the judge, which would go on
+    sending. The signal goes on to whoever had it before; instead of the traceback of that end, one
+    line is said.
     """
     if threading.current_thread() is threading.main_thread():
         _judges.add(judge)

@@ -46,7 +46,7 @@ def _table(path: Path) -> dict[str, Price]:
         content = tomllib.loads(text.decode())
         as_of, factor = content["as_of"], number(content.get("batch_factor", 1.0))
         return {
-            name: Price(name, number(row["input"]), number(row["output"]), str(as_of), factor)
+            name: Price(number(row["input"]), number(row["output"]), str(as_of), factor)
             for name, row in content["models"].items()
         }
     except OSError as error:

@@ -5,25 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.display import UserError
-from ugc_tasks.judge.protocol.profiles import (
-    PAID_PROFILES,
-    QUESTIONS,
-    Question,
-    UnknownProfileError,
-    check_profile_name,
-)
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, Question
 
 DEFAULT_ENDPOINT = "api.openai.com/v1"
 DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
 _STORE_NAME = "judgments.sqlite3"
-_DAY_S = 86_400.0
 _DEFAULT_INTERVAL = 0.5
 _SHORTEST_SECRET = 8
 _ALONE = " \t\r\n\v\f\ufeff\u200b\u2060\xa0"  # around a value: of a file, or of copying
@@ -39,82 +32,7 @@ class JudgeConfigError(UserError, ValueError):
     """A setting of the judge is unusable; the message names it and says what to do."""
 
 
-@dataclass(frozen=True)
-class JudgeSettings:
-    """How to judge, as the README's table of variables has it. Times are seconds.
-
-    The key is never shown, logged or stored. ``timeout`` is that of one request, ``deadline`` that
-    of all tries for a judgment. ``budget`` is in US dollars, for this process, and None for no
-    limit. ``command`` is what the judge is asked by.
-    """
-
-    store: Path
-    profile: str = "paper"
-    model: str | None = None
-    concurrency: int = 64
-    timeout: float = 60.0
-    deadline: float = 600.0
-    attempts: int = 3
-    base_url: str = DEFAULT_BASE_URL
-    api_key: str = field(default="", repr=False)
-    budget: float | None = None
-    prices: Path | None = None
-    batch: bool = False
-    early: bool = True
-    repeats: int = 1
-    interval: float = _DEFAULT_INTERVAL
-    command: Command = "lmms-eval"
-
-    @property
-    def endpoint(self) -> str:
-        """Host, port where one is given, and path of the endpoint: what tells one from another."""
-        parts = urlsplit(self.base_url)
-        return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
-
-    @classmethod
-    def from_env(
-        cls,
-        environ: Mapping[str, str],
-        *,
-        cache: Path,
-        question: Question = QUESTIONS["caption"],
-        command: Command = "lmms-eval",
-    ) -> JudgeSettings:
-        """Read the settings from ``environ``; an empty variable counts as unset.
-
-        White space and quotation marks around a value do not belong to it. Raises
-        ``JudgeConfigError`` for a value that cannot be used and for a missing key where the profile
-        needs one.
-        """
-        bare = {name: _bare(value) for name, value in environ.items()}
-        given = {name: value for name, value in bare.items() if value}
-        values: dict[str, Any] = {
-            field: read(name, given[name])
-            for name, (field, read) in _VARIABLES.items()
-            if name in given
-        }
-        ranks = given.get("WORLD_SIZE", "1")
-        if "budget" in values and ranks.isdecimal() and len(ranks) < 7:
-            values["budget"] /= max(1, int(ranks))  # ranks judge each their own clips
-        values.setdefault("store", cache / _STORE_NAME)
-        key = _api_key(given, values.get("profile", cls.profile), question, command)
-        return cls(**values, api_key=key, command=command)
-
-
-def interval_of(environ: Mapping[str, str]) -> float:
-    """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
-    text = _bare(environ.get("UGC_JUDGE_INTERVAL", "")) or str(_DEFAULT_INTERVAL)
-    return float(_VARIABLES["UGC_JUDGE_INTERVAL"][1]("UGC_JUDGE_INTERVAL", text))
-
-
 # ---- one value ----
-
-
-def _profile(name: str, text: str) -> str:
-    try:
-        return check_profile_name(text)
-    except UnknownProfileError as error:
-        raise JudgeConfigError(f"{name}: {error}") from None
 
 
 def _whole(name: str, text: str, *, most: int) -> int:
@@ -139,10 +57,8 @@ def _number(name: str, text: str, *, unit: str, most: float) -> float:
 def _path(name: str, text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:
-        raise JudgeConfigError(
-            f"{name} is in the home of a user who is not known: {text!r:.200}"
-        ) from None
+    except RuntimeError as error:
+        raise JudgeConfigError(f"{name} is no path ({error}): {text!r:.200}") from None
 
 
 def _one_of(name: str, text: str, *, words: Mapping[str, bool]) -> bool:
@@ -169,25 +85,87 @@ def _base_url(name: str, url: str) -> str:
     return url
 
 
+_seconds = partial(_number, unit="seconds", most=86_400.0)
+_dollars = partial(_number, unit="US dollars", most=1e6)
+_points = partial(_number, unit="points", most=100.0)
+_MODES = {"request": False, "batch": True}
 _SWITCH = {"1": True, "0": False, "true": True, "false": False}
 _SWITCH |= {"yes": True, "no": False, "on": True, "off": False}
-_VARIABLES: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "UGC_JUDGE_PROFILE": ("profile", _profile),
-    "UGC_JUDGE_MODEL": ("model", lambda _, text: text),
-    "UGC_JUDGE_STORE": ("store", _path),
-    "UGC_JUDGE_PRICES": ("prices", _path),
-    "UGC_JUDGE_CONCURRENCY": ("concurrency", partial(_whole, most=512)),
-    "UGC_JUDGE_ATTEMPTS": ("attempts", partial(_whole, most=100)),
-    "UGC_JUDGE_REPEATS": ("repeats", partial(_whole, most=64)),
-    "UGC_JUDGE_TIMEOUT": ("timeout", partial(_number, unit="seconds", most=_DAY_S)),
-    "UGC_JUDGE_DEADLINE": ("deadline", partial(_number, unit="seconds", most=_DAY_S)),
-    "UGC_JUDGE_BUDGET": ("budget", partial(_number, unit="US dollars", most=1e6)),
-    "UGC_JUDGE_INTERVAL": ("interval", partial(_number, unit="points", most=100.0)),
-    "UGC_JUDGE_MODE": ("batch", partial(_one_of, words={"request": False, "batch": True})),
-    "UGC_JUDGE_EARLY": ("early", partial(_one_of, words=_SWITCH)),
-    "OPENAI_BASE_URL": ("base_url", _base_url),
-}
-"""The field of a setting and how its value is read, by variable."""
+
+
+def _setting(variable: str, read: Callable[[str, str], Any], default: Any = MISSING) -> Any:
+    return field(default=default, metadata={"variable": variable, "read": read})
+
+
+# ---- all of them ----
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How to judge, as the README's table of variables has it. Times are seconds.
+
+    The key is never shown, logged or stored. ``timeout`` is that of one request, ``deadline`` that
+    of all tries for a judgment. ``budget`` is in US dollars, for this process, and None for no
+    limit. ``command`` is what the judge is asked by.
+    """
+
+    store: Path = _setting("UGC_JUDGE_STORE", _path)  # noqa: RUF009
+    profile: str = _setting("UGC_JUDGE_PROFILE", lambda _, text: text, "paper")
+    model: str | None = _setting("UGC_JUDGE_MODEL", lambda _, text: text, None)
+    concurrency: int = _setting("UGC_JUDGE_CONCURRENCY", partial(_whole, most=512), 64)
+    timeout: float = _setting("UGC_JUDGE_TIMEOUT", _seconds, 60.0)
+    deadline: float = _setting("UGC_JUDGE_DEADLINE", _seconds, 600.0)
+    attempts: int = _setting("UGC_JUDGE_ATTEMPTS", partial(_whole, most=100), 3)
+    base_url: str = _setting("OPENAI_BASE_URL", _base_url, DEFAULT_BASE_URL)
+    api_key: str = field(default="", repr=False)
+    budget: float | None = _setting("UGC_JUDGE_BUDGET", _dollars, None)
+    prices: Path | None = _setting("UGC_JUDGE_PRICES", _path, None)  # noqa: RUF009
+    batch: bool = _setting("UGC_JUDGE_MODE", partial(_one_of, words=_MODES), False)
+    early: bool = _setting("UGC_JUDGE_EARLY", partial(_one_of, words=_SWITCH), True)
+    repeats: int = _setting("UGC_JUDGE_REPEATS", partial(_whole, most=64), 1)
+    interval: float = _setting("UGC_JUDGE_INTERVAL", _points, _DEFAULT_INTERVAL)
+    command: Command = "lmms-eval"
+
+    @property
+    def endpoint(self) -> str:
+        """Host, port where one is given, and path of the endpoint: what tells one from another."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str],
+        *,
+        cache: Path,
+        question: Question = QUESTIONS["caption"],
+        command: Command = "lmms-eval",
+    ) -> JudgeSettings:
+        """Read the settings from ``environ``; an empty variable counts as unset.
+
+        White space and quotation marks around a value do not belong to it. Raises
+        ``JudgeConfigError`` for a value that cannot be used and for a missing key where the profile
+        needs one.
+        """
+        bare = {name: _bare(value) for name, value in environ.items()}
+        given = {name: value for name, value in bare.items() if value}
+        values: dict[str, Any] = {
+            each.name: each.metadata["read"](name, given[name])
+            for each in fields(cls)
+            if (name := each.metadata.get("variable")) in given
+        }
+        ranks = given.get("WORLD_SIZE", "1")
+        if "budget" in values and ranks.isdecimal() and len(ranks) < 7:
+            values["budget"] /= max(1, int(ranks))  # ranks judge each their own clips
+        values.setdefault("store", cache / _STORE_NAME)
+        key = _api_key(given, values.get("profile", cls.profile), question, command)
+        return cls(**values, api_key=key, command=command)
+
+
+def interval_of(environ: Mapping[str, str]) -> float:
+    """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
+    text = _bare(environ.get("UGC_JUDGE_INTERVAL", "")) or str(_DEFAULT_INTERVAL)
+    return _points("UGC_JUDGE_INTERVAL", text)
 
 
 def _bare(value: str) -> str:

@@ -62,10 +62,9 @@ class ChatReply:
 class JudgeItem:
     """An answer to judge: the clip's id, the answer, and the reference it is compared with.
 
-    Where several independent judgments of an answer are wanted (``UGC_JUDGE_REPEATS``), each is an
-    item of its own with its number in ``repeat``, from 0: it is asked for, kept on disk and paid
-    for by itself. So more repeats than before pay for the new ones only. The request is the same
-    for all of them.
+    Each of several independent judgments of an answer (``UGC_JUDGE_REPEATS``) is an item of its own
+    with its number in ``repeat``, from 0: the request is the same, and it is asked for, kept on
+    disk and paid for by itself. So more repeats than before pay for the new ones only.
     """
 
     video_id: str
@@ -80,7 +79,7 @@ class Judgment:
 
     Attributes:
         reply: the judge's last text, None if there was none.
-        failure: why there are no scores, on one line that is safe to show.
+        failure: on one line that is safe to show.
         model, fingerprint: what the endpoint said it ran.
         stored: whether the reply was on disk and nothing was asked.
         attempts: replies received for the item, earlier runs included.
@@ -88,8 +87,7 @@ class Judgment:
             nothing was paid, or another item with the same request has it.
         unlike: why an estimate is a guess (``estimate.unlike``); empty where it is not one.
         sanitized: why the answer was not sent as it is (``sanitize.REASONS``).
-        repeats: the judgments that this one is the mean of, scored or not, in order; empty for a
-            judgment that stands alone.
+        repeats: what this one is the mean of, in order; empty for one that stands alone.
     """
 
     video_id: str
@@ -110,11 +108,10 @@ class Judgment:
 
 
 def mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
-    """Return the judgment that stands for all of ``judgments``, the repeats of one item.
+    """Return the judgment that stands for ``judgments``, the repeats of one item.
 
-    Its scores are the mean of those that were scored. If none was, it is a failure for the reason
-    of the last one, whose reply it has. All models and fingerprints are named, attempts and usage
-    are sums, and it counts as stored where all were.
+    Its scores are the mean of those that were scored; if none was, it has the failure and the reply
+    of the last one. It counts as stored where all were.
     """
     scored = [judgment.scores for judgment in judgments if judgment.scores is not None]
 

@@ -14,14 +14,13 @@ import dataclasses
 import os
 import threading
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
 
 from ugc_tasks.common.display import logger, shown
 from ugc_tasks.judge.batch import Batches
-from ugc_tasks.judge.cache import JudgeStoreError, JudgmentCache, Locks
+from ugc_tasks.judge.cache import ROOM, JudgeStoreError, JudgmentCache, Locks
 from ugc_tasks.judge.cost import Meter, Price, budget_of, estimated_tokens
 from ugc_tasks.judge.parsing import ReplyError, read_reply
 from ugc_tasks.judge.prices import describe_estimate
@@ -70,7 +69,6 @@ class JudgeWorker:
         self._settings = settings
         self._label = label
         self._endpoint = settings.endpoint
-        self._backoff = backoff
         self._requests = JudgeRequests(profile, self._endpoint)
         self._connection = Connection(
             settings.base_url,
@@ -83,6 +81,7 @@ class JudgeWorker:
         self._meter = Meter(budget_of(settings.store, settings.budget), price)
         self._breaker = CircuitBreaker()
         self._limiter = RateLimiter(settings.concurrency, backoff.longest_told)
+        self._backoff = backoff
         self._client = RetryingClient(
             self._connection,
             limiter=self._limiter,
@@ -102,7 +101,6 @@ class JudgeWorker:
         # Who waits for what: one request serves all items that are the same to the judge.
         self._waiting: dict[str, list[tuple[JudgeItem, Future[Judgment]]]] = {}
         self._so_far: dict[str, Judgment] = {}  # by key: the last reply, and what all have cost
-        self._ran: set[str] = set()
         self._ending: asyncio.Task[None] | None = None
         self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
@@ -171,10 +169,9 @@ class JudgeWorker:
         return future
 
     def interrupt(self) -> bool:
-        """Ask nothing more, and keep what comes within seconds of what was asked.
+        """Ask nothing more, and do not wait; tell whether anybody waits for a judgment.
 
-        Does not wait for it, and may be called from a signal's handler. A second call gives up what
-        has not come. Tells whether there is anybody who waits for a judgment.
+        May be called from a signal's handler. A second call also gives up what is on the wire.
         """
         if self._closed:
             return False
@@ -182,10 +179,7 @@ class JudgeWorker:
         return bool(self._waiting)
 
     def close(self) -> None:
-        """Ask nothing more; keep what comes within seconds of what was asked.
-
-        All else that is under way comes back as a failure.
-        """
+        """Ask nothing more; keep what comes within seconds. All else comes back as a failure."""
         with self._lock:
             # A fork has none of its parent's threads, so the loop would never answer there.
             if self._closed or os.getpid() != self._process:
@@ -204,7 +198,6 @@ class JudgeWorker:
         judgment = Judgment("", failure=_CLOSED)
         try:
             judgment = await self._judge(key, item)
-            self._watch(judgment)
         except (JudgeRefused, JudgeStoreError, RequestFailed) as error:
             if not isinstance(error, RequestFailed):
                 self._refuse(str(error))  # also: what cannot be kept must not be bought
@@ -247,7 +240,7 @@ class JudgeWorker:
                         return dataclasses.replace(stored, stored=not bought)
                     self._breaker.check()
                     if mine:
-                        await self._cache.do(self._cache.require_room)
+                        await self._cache.do(lambda: self._cache.require_room(ROOM))
                         left, within = self._settings.attempts, TimeBudget(self._settings.deadline)
                         while True:
                             judgment = await self._client.ask(
@@ -281,30 +274,15 @@ class JudgeWorker:
         try:
             judgment = dataclasses.replace(judgment, attempts=await self._cache.do(add))
         except JudgeStoreError as error:
-            self._refuse(str(error))
-            _log.error(
-                "a judgment of %s that was paid for is in this run's results and could not be put "
-                "into %s: a rerun will ask for it again",
-                name,
-                self._settings.store,
+            self._refuse(
+                f"{error}; what is under way is in this run's results, and asked for again by a "
+                "rerun"
             )
         if earlier := self._so_far.get(key):
             total = total_usage((earlier.usage, cost))
             judgment = dataclasses.replace(judgment, usage=total)
         self._so_far[key] = judgment
         return judgment
-
-    def _watch(self, judgment: Judgment) -> None:
-        """Log it, once, if this judge's replies, those on disk included, come from two models."""
-        self._ran.add(" ".join(filter(None, (judgment.model, judgment.fingerprint))) or "?")
-        if len(self._ran) == 2:
-            names = " and ".join(sorted(self._ran))
-            self._ran.add("")  # so that it is said once
-            _log.warning(
-                "the judge changed while judging (%s): scores of both are in this run, and each "
-                "row says whose it is",
-                names,
-            )
 
     def _refuse(self, reason: str) -> None:
         """Ask nothing more, and log why, once."""
@@ -321,14 +299,15 @@ class JudgeWorker:
             self._ending = self._loop.create_task(self._end())
         else:
             # Not at once: a task that never started would not reach its "finally".
-            self._loop.call_soon(_cancel, asyncio.all_tasks(self._loop))
+            for task in asyncio.all_tasks(self._loop):
+                self._loop.call_soon(task.cancel)
 
     async def _shut_down(self) -> None:
         await asyncio.sleep(0)  # for the same reason
         self._breaker.trip(_CLOSED)
         await self._end()
         if self._batches is not None:
-            await self._batches.aclose()
+            await self._batches.api.aclose()
         await self._connection.aclose()
         await self._cache.aclose()  # after what has been received is on disk
         self._locks.close()
@@ -343,10 +322,6 @@ class JudgeWorker:
             )
         if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(tasks, timeout=_LAST_REPLIES_S)
-        _cancel(tasks)
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.grades import grades
 from tests.support.no_locks import SUPPORTED, said_without_locks
-from ugc_tasks.judge.cache import JudgeStoreError, JudgmentCache
+from ugc_tasks.judge.cache import ROOM, JudgeStoreError, JudgmentCache
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.types import ChatReply, Judgment, Scores, Usage
 
@@ -329,7 +329,7 @@ def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, code: int
     """And not to be locked by another program, after half a minute."""
     program = f"""
 from pathlib import Path
-from ugc_tasks.judge.cache import JudgeStoreError, JudgmentCache
+from ugc_tasks.judge.cache import ROOM, JudgeStoreError, JudgmentCache
 try:
     JudgmentCache(Path({str(tmp_path / "judgments.sqlite3")!r}))
 except JudgeStoreError as error:
@@ -479,9 +479,9 @@ def test_where_replies_might_not_fit_the_disk_none_is_asked_for(
         with pytest.raises(
             JudgeStoreError, match=r"no room \(its disk has 31 MB left\): make room"
         ):
-            store.require_room()
+            store.require_room(ROOM)
     else:
-        store.require_room()
+        store.require_room(ROOM)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import random
 import threading
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from ugc_tasks.judge.cost import Budget, BudgetReached, Meter, Price, budget_of, estimated_tokens
 from ugc_tasks.judge.types import ChatReply
 
-PRICE = Price("m", input=1000.0, output=10_000.0, as_of="2031-01-01", batch_factor=0.5)
+PRICE = Price(input=1000.0, output=10_000.0, as_of="2031-01-01", batch_factor=0.5)
 """A tenth of a cent a prompt token, one cent a reply token."""
 
 
@@ -32,10 +33,23 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def one(meter: Meter, answer: ChatReply | None, seconds: float = 0.001) -> None:
-    with await meter.reserve(body()) as bill:
+    async with meter.reserve(body()) as bill:
         await asyncio.sleep(seconds)
         if answer is not None:
-            bill.paid(meter.usage(body(), answer))
+            bill.usd = meter.usage(body(), answer).usd
+
+
+async def waiting(meter: Meter) -> asyncio.Task[None]:
+    """Return a request that is still not sent after a while; it costs nothing."""
+
+    async def free() -> None:
+        async with meter.reserve(body()) as bill:
+            bill.usd = 0.0
+
+    task = asyncio.create_task(free())
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    return task
 
 
 def test_without_a_budget_nothing_waits_and_all_is_counted() -> None:
@@ -95,14 +109,10 @@ def test_an_endpoint_that_counts_more_than_we_do_is_learned_from_one_request() -
 def test_the_first_request_goes_alone() -> None:
     async def work() -> None:
         meter = Meter(Budget(1000.0), PRICE)
-        first = await meter.reserve(body())
-        second = asyncio.ensure_future(meter.reserve(body()))
-        await asyncio.sleep(0.1)
-        assert not second.done()
-        with first:
-            first.paid(meter.usage(body(), reply()))
-        with await second as bill:
-            bill.free()
+        async with meter.reserve(body()) as first:
+            second = await waiting(meter)
+            first.usd = meter.usage(body(), reply()).usd
+        await second
 
     run(work())
 
@@ -112,15 +122,12 @@ def test_one_that_does_not_fit_waits_for_those_under_way() -> None:
         purse = Budget(4.0)
         meter = Meter(purse, PRICE)
         await one(meter, reply())  # 0.32; from now on 0.95 are set aside for each
-        bills = [await meter.reserve(body()) for _ in range(3)]
-        late = asyncio.ensure_future(meter.reserve(body()))
-        await asyncio.sleep(0.1)
-        assert not late.done()
-        for bill in bills:
-            with bill:
-                bill.free()
-        with await late as bill:
-            bill.free()
+        async with AsyncExitStack() as under_way:
+            for _ in range(3):
+                bill = await under_way.enter_async_context(meter.reserve(body()))
+                bill.usd = 0.0
+            late = await waiting(meter)
+        await late
         assert purse.spent == pytest.approx(0.32)
 
     run(work())
@@ -129,7 +136,7 @@ def test_one_that_does_not_fit_waits_for_those_under_way() -> None:
 def test_the_sentence_says_what_was_spent_and_what_to_do() -> None:
     async def work() -> None:
         with pytest.raises(BudgetReached) as caught:
-            await Meter(Budget(0.01), PRICE).reserve(body())
+            await one(Meter(Budget(0.01), PRICE), reply())
         said = str(caught.value)
         assert "UGC_JUDGE_BUDGET" in said
         assert "$0.01" in said
@@ -163,8 +170,9 @@ def test_once_there_was_a_reply_requests_need_not_go_alone_be_it_an_empty_one() 
     async def work() -> None:
         meter = Meter(Budget(100.0), PRICE)
         await one(meter, reply(120, 0))
-        bills = [await meter.reserve(body()) for _ in range(3)]
-        assert len(bills) == 3
+        async with AsyncExitStack() as under_way:
+            for _ in range(3):
+                await under_way.enter_async_context(meter.reserve(body()))
 
     run(work())
 

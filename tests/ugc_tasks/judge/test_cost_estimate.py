@@ -11,7 +11,7 @@ from ugc_tasks.judge.cost import Price
 from ugc_tasks.judge.prices import describe_estimate, tell
 from ugc_tasks.judge.settings import JudgeSettings
 
-PRICE = Price("m", 2.5, 10.0, "2031-01-01", batch_factor=0.5)
+PRICE = Price(2.5, 10.0, "2031-01-01", batch_factor=0.5)
 
 
 def said(*, price: Price | None = PRICE, **changed: Any) -> str:

@@ -210,6 +210,8 @@ def test_a_profile_that_cannot_judge_the_question_is_a_setting_to_change(tmp_pat
     environ = {"UGC_JUDGE_PROFILE": "offline"}
     with pytest.raises(JudgeConfigError, match=r"UGC_JUDGE_PROFILE: .*'objects'.*choose paper"):
         judge_module.open_judge(environ, home=None, cache=tmp_path, question="objects")
+    with pytest.raises(JudgeConfigError, match=r"UGC_JUDGE_PROFILE: .*'papier'.*paper, rubric"):
+        judge_module.open_judge({"UGC_JUDGE_PROFILE": "papier"}, home=None, cache=tmp_path)
     with pytest.raises(UnknownQuestionError, match="'colour'"):
         judge_module.open_judge(environ, home=None, cache=tmp_path, question="colour")
 

@@ -20,7 +20,6 @@ from ugc_tasks.judge.transport.errors import (
     JudgeRefused,
     RequestFailed,
     RetryableError,
-    Unreadable,
     brief_message,
     error_details,
     without_key,
@@ -57,12 +56,7 @@ class Part(NamedTuple):
     keys: tuple[str, ...]
 
 
-def next_part(
-    bodies: Mapping[str, Mapping[str, Any]],
-    *,
-    max_requests: int = MAX_REQUESTS,
-    max_bytes: int = MAX_BYTES,
-) -> Part:
+def next_part(bodies: Mapping[str, Mapping[str, Any]]) -> Part:
     """Return a file with the first requests, by key of their judgment, within the API's limits.
 
     It has at least one if there is any.
@@ -71,7 +65,7 @@ def next_part(
     for key, body in bodies.items():
         request = {"custom_id": key, "method": "POST", "url": URL, "body": body}
         line = json.dumps(request, separators=(",", ":")).encode() + b"\n"
-        if keys and (len(keys) == max_requests or len(content) + len(line) > max_bytes):
+        if keys and (len(keys) == MAX_REQUESTS or len(content) + len(line) > MAX_BYTES):
             break
         content += line
         keys.append(key)
@@ -96,9 +90,7 @@ def replies(content: bytes, keys: Collection[str], api_key: str) -> dict[str, Ch
         except RequestFailed as error:
             if error.billed is not None:
                 found[key] = error.billed
-        except (RetryableError, JudgeRefused):
-            continue
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (RetryableError, JudgeRefused, LookupError, ValueError, TypeError, RecursionError):
             continue
     return found
 
@@ -134,14 +126,13 @@ class Batch:
     problem: str
     queue_full: bool
     done: int
-    total: int
 
 
 class BatchApi:
     """The endpoint's batches, each exchange repeated while what is wrong may pass.
 
-    All raise ``JudgeRefused``, and ``Unreachable`` where it did not pass. Those about one batch or
-    file raise ``NotThere`` where only that one is declined.
+    All raise ``JudgeRefused``, ``Unreachable`` where it did not pass, and ``NotThere`` where only
+    one batch or file is declined.
     """
 
     def __init__(self, settings: JudgeSettings, breaker: CircuitBreaker, backoff: Backoff) -> None:
@@ -154,7 +145,7 @@ class BatchApi:
         )
         self.settings = settings
         self.breaker = breaker
-        self._backoff = backoff
+        self.backoff = backoff
         self._key = settings.api_key
 
     async def upload(self, name: str, content: bytes) -> str:
@@ -213,11 +204,6 @@ class BatchApi:
             one=True,
         )
 
-    async def pause(self, looks: int) -> None:
-        """Wait until a batch that was looked at so often is worth another look."""
-        first, longest = self._backoff.first, self._backoff.longest
-        await self.breaker.sleep(min(longest, first * 1.5 ** min(looks, 30)))
-
     async def aclose(self) -> None:
         """Close the connections."""
         await self._connection.aclose()
@@ -242,14 +228,14 @@ class BatchApi:
         try:
             return await self._insist(once)
         except NotThere:
-            await self.breaker.sleep(self._backoff.wait(1, 0.0))
+            await self.breaker.sleep(self.backoff.wait(1, 0.0))
         return await self._insist(once)
 
     async def _insist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Return what ``call`` returns, called again while what is wrong may pass."""
         try:
             return await retried(
-                call, backoff=self._backoff, breaker=self.breaker, within=self.settings.deadline
+                call, backoff=self.backoff, breaker=self.breaker, within=self.settings.deadline
             )
         except RetryableError as error:
             raise Unreachable(
@@ -277,39 +263,38 @@ class BatchApi:
         """Return the answer to ``call``; ``one``: it is about one batch or file."""
         try:
             answer = await self._connection.send(call, timeout=timeout)
-        except Unreadable as error:
-            raise JudgeRefused(f"{self.settings.endpoint}: {error}; unset UGC_JUDGE_MODE") from None
-        if answer.is_success:
-            return answer
-        code, _, words = error_details(answer.content)
-        said = brief_message(words, self._key)
-        if code == _QUEUE_FULL:
-            raise QueueFull(said)
-        if one and answer.status_code in _NOT_THERE:
-            raise NotThere(f"answered {answer.status_code}" + (f" ({said})" if said else ""))
-        failure = self._connection.failure(answer)
-        if isinstance(failure, RequestFailed):  # another batch would fail in the same way
-            raise JudgeRefused(f"{failure}: it does not take batches so; unset UGC_JUDGE_MODE")
-        raise failure
+            if answer.is_success:
+                return answer
+            code, _, words = error_details(answer.content)
+            said = brief_message(words, self._key)
+            if code == _QUEUE_FULL:
+                raise QueueFull(said)
+            if one and answer.status_code in _NOT_THERE:
+                raise NotThere(f"answered {answer.status_code}" + (f" ({said})" if said else ""))
+            raise self._connection.failure(answer)
+        except RequestFailed as error:  # so would another batch
+            raise JudgeRefused(
+                f"{self.settings.endpoint}: {error}: it does not take batches so; "
+                "unset UGC_JUDGE_MODE"
+            ) from None
 
     def _batch(self, content: Mapping[str, Any]) -> Batch:
-        failed = _at(content, "errors", "data", 0)
-        code = str(_at(failed, "code") or "")
+        error = _at(content, "errors", "data", 0)
+        code = str(_at(error, "code") or "")
         status = brief_message(str(content.get("status")), self._key, 40).lower()
         output = content.get("output_file_id")
-        done, failures, total = (
+        done, failed = (
             count if type(count := _at(content, "request_counts", name)) is int else 0
-            for name in ("completed", "failed", "total")
+            for name in ("completed", "failed")
         )
         return Batch(
             id=self._id(content.get("id")),
             status=status,
             ended=status in _ENDED,
             output=self._id(output) if output else None,
-            problem=brief_message(str(_at(failed, "message") or code)[:2000], self._key),
+            problem=brief_message(str(_at(error, "message") or code)[:2000], self._key),
             queue_full=code == _QUEUE_FULL,
-            done=done + failures,
-            total=total,
+            done=done + failed,
         )
 
     def _id(self, value: object) -> str:

@@ -257,12 +257,12 @@ class RetryingClient:
                 tries += 1
                 async with self.limiter.permit() as sent:
                     self.breaker.check()
-                    with await self.meter.reserve(body) as reservation:
+                    async with self.meter.reserve(body) as reservation:
                         started = time.monotonic()
                         try:
                             reply = await self._answer(body, sent, reservation, budget.left)
                             usage = self.meter.usage(body, reply)
-                            reservation.paid(usage)
+                            reservation.usd = usage.usd or 0.0
                             return await keep(reply, usage)
                         except KeyRefused as error:  # in mid-run, once may be an accident
                             if isinstance(failure, KeyRefused) or not self.breaker.replied:
@@ -305,15 +305,13 @@ class RetryingClient:
             else:
                 self.limiter.failed(sent)
             if error.declined:
-                reservation.free()
+                reservation.usd = 0.0
             raise
         except (JudgeRefused, RequestFailed) as error:
             self.limiter.answered()
-            if error.billed is None:
-                reservation.free()
-            else:
+            if error.billed is not None:
                 error.usage = self.meter.usage(body, error.billed)
-                reservation.paid(error.usage)
+            reservation.usd = (error.usage and error.usage.usd) or 0.0
             raise
         self.limiter.answered()
         self.breaker.note_reply()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.judge_server import scores
+from ugc_tasks.judge.transport import batch_api
 from ugc_tasks.judge.transport.batch_api import (
     MAX_BYTES,
     MAX_REQUESTS,
@@ -27,14 +27,19 @@ def bodies(count: int, size: int = 10) -> dict[str, dict[str, Any]]:
     return {f"key{n}": {"model": "m", "messages": [{"content": "é" * size}]} for n in range(count)}
 
 
-def parts(asked: dict[str, dict[str, Any]], **limits: int) -> Iterator[Part]:
-    """Yield all files of the requests, one after another."""
-    left = dict(asked)
-    while left:
-        part = next_part(left, **limits)
-        yield part
-        for key in part.keys:
-            del left[key]
+def parts(
+    asked: dict[str, dict[str, Any]], max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES
+) -> list[Part]:
+    """Return all files of the requests, one after another."""
+    left, files = dict(asked), list[Part]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_api, "MAX_REQUESTS", max_requests)
+        patch.setattr(batch_api, "MAX_BYTES", max_bytes)
+        while left:
+            files.append(next_part(left))
+            for key in files[-1].keys:
+                del left[key]
+    return files
 
 
 def line(key: str, *, status: int = 200, body: Any = None) -> bytes:
