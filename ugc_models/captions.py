@@ -132,9 +132,6 @@ def checkpoint_identity(model: str, revision: str | None, digest: Callable[[Path
     A folder: the digest of its configuration and of all its weights, by content, since a lab writes
     the next checkpoint over the last. A Hugging Face name: its commit. ``digest`` returns the
     SHA-256 of a file, remembered between runs if it can be.
-
-    Raises:
-        OSError: neither a folder nor to be had from the Hub or its cache.
     """
     folder = Path(model)
     if folder.is_dir():

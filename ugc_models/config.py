@@ -105,11 +105,7 @@ class Settings:
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], engine_names: Iterable[str]) -> Settings:
-        """Sort arguments into ours and the engine's.
-
-        Args:
-            arguments: names and values as lmms-eval parsed them.
-            engine_names: the names that vLLM's ``EngineArgs`` knows.
+        """Sort arguments, as lmms-eval parsed them, into ours and the engine's.
 
         Raises:
             ValueError: an unknown name (all of them are listed, with the nearest known one), or a
@@ -153,9 +149,7 @@ class Settings:
     def system_text(self) -> str | None:
         """Return the system message of tasks that have none: stated, the preset's, or None.
 
-        Raises:
-            ValueError: the preset's is not installed.
-            Exception: the preset's cannot be had; the text says what to do.
+        Raises where the preset's cannot be had; the text says what to do.
         """
         reference = _preset_named(self.preset).system_prompt
         if reference is None or "system_prompt" in self.beside:

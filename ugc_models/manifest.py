@@ -26,9 +26,8 @@ def manifests() -> list[Any]:
     """Return one ``lmms_eval.models.registry_v2.ModelManifest`` a model."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
-    return [
-        ModelManifest(model_id=name, chat_class_path=path) for name, path in CHAT_MODELS.items()
-    ]
+    models = CHAT_MODELS.items()
+    return [ModelManifest(model_id=name, chat_class_path=path) for name, path in models]
 
 
 def add_to(module: ModuleType) -> None:

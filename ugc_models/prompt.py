@@ -53,10 +53,8 @@ class Conversation:
 def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | None) -> Conversation:
     """Check messages as lmms-eval's tasks give them.
 
-    Args:
-        messages: roles with a string, or a list of ``{"type": "text", "text": ...}`` and
-            ``{"type": "video", "url": path}``, as content.
-        system_prompt: set as the system message where the task has none.
+    Their content is a string, or a list of ``{"type": "text", "text": ...}`` and ``{"type":
+    "video", "url": path}``. ``system_prompt`` is the system message where the task has none.
 
     Raises:
         PromptError: more than one video, a part that is neither text nor video, a role that the
@@ -87,9 +85,8 @@ class ChatTemplate:
     def render(self, chat: Conversation) -> str:
         """Return the text of a prompt, media marks unexpanded, up to where the model writes on.
 
-        Raises:
-            CheckpointError: the checkpoint has no processor, or no template.
-            PromptError: the template refuses this conversation.
+        Raises ``CheckpointError`` where the checkpoint has no processor or no template, and
+        ``PromptError`` where the template refuses this conversation.
         """
         from jinja2 import TemplateError
 

@@ -67,14 +67,10 @@ def default_path() -> Path:
 
 
 def open_store(place: str | None) -> CaptionStore | None:
-    """Open the store that ``store=`` names.
+    """Open the store that ``store=`` names; raises ``CaptionStoreError`` where that cannot be.
 
-    Args:
-        place: a file; a folder, for ``captions.sqlite3`` in it; ``none`` for no store at all; None
-            for :func:`default_path`.
-
-    Raises:
-        CaptionStoreError: it cannot be opened.
+    ``place`` is a file; a folder, for ``captions.sqlite3`` in it; ``none`` for no store at all;
+    None for :func:`default_path`.
     """
     if place is not None and place.lower() == "none":
         return None
@@ -88,11 +84,7 @@ def open_store(place: str | None) -> CaptionStore | None:
 
 
 class CaptionStore:
-    """The store in the file ``path``, made if absent; safe for several threads and processes.
-
-    Raises:
-        CaptionStoreError: it is no such store, or cannot be opened.
-    """
+    """The store in the file ``path``, made if absent; safe for several threads and processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -184,11 +176,7 @@ class CaptionStore:
                 )
 
     def digest(self, path: Path) -> str:
-        """Return the SHA-256 of a file, computed once as long as it keeps its size and times.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
+        """Return the SHA-256 of a file, computed once as long as it keeps its size and times."""
         status = path.stat()
         # A name that is not Unicode, which SQLite does not take, is written with its escapes.
         place = str(path.resolve()).encode("utf-8", "backslashreplace").decode()

@@ -168,6 +168,8 @@ def test_the_wheel_has_all_that_a_run_needs(wheel: Path) -> None:
         "ugc_tasks/sample/final_caption_qa.json",
         "ugc_tasks/py.typed",
         "ugc_models/py.typed",
+        "ugc_models/testing/chat_template.jinja",
+        "ugc_models/testing/qwen2_5_omni.toml",
     } <= names
     assert sum(name.endswith(".mp4") for name in names) >= 6
     assert pth == (PROJECT / "ugc_videocap.pth").read_text()

@@ -43,10 +43,8 @@ _GIVEN = frozenset(
 class DecodePool:
     """Reads clips in worker processes; :meth:`read` may be called from several threads at once.
 
-    Args:
-        workers: how many clips are read at once; workers are started when they are needed.
-        limits: bounds on one file.
-        memory: bytes of address space of one worker, 0 for no bound.
+    So many ``workers`` are started when they are needed, each with so many bytes of address space
+    (``memory``, 0 for no bound).
     """
 
     def __init__(self, workers: int, limits: Limits | None = None, *, memory: int = MEMORY) -> None:

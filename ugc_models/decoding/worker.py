@@ -91,11 +91,9 @@ def send_error(error: MediaError, to: BinaryIO) -> None:
 
 
 def receive(source: BinaryIO) -> Clip:
-    """Read a clip from a buffered file.
+    """Read a clip from a buffered file, or raise the ``MediaError`` that was sent instead.
 
-    Raises:
-        MediaError: the sender has none, and this is why.
-        BrokenMessage: the sender ended, or what it sent is no message.
+    Raises ``BrokenMessage`` where the sender ended, or sent something else.
     """
     line = source.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):

@@ -53,11 +53,7 @@ class EngineDied(RuntimeError):
 
 
 def engine_argument_names() -> set[str]:
-    """Return the names of the arguments that vLLM's engine takes.
-
-    Raises:
-        EngineMissing: vLLM is not installed, or does not start on this machine.
-    """
+    """Return the names of the arguments that vLLM's engine takes."""
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs
     except Exception as error:

@@ -113,20 +113,13 @@ def install() -> None:
 
 
 def kill_trees(pids: Iterable[int | None]) -> None:
-    """Kill processes and their children."""
-    for process in trees(pids):
-        with suppress(psutil.Error):
-            process.kill()
-
-
-def trees(pids: Iterable[int | None]) -> list[psutil.Process]:
-    """Return those of the processes that are there, each after its children."""
-    found: list[psutil.Process] = []
+    """Kill processes and their children, as far as they are there."""
     for pid in pids:
         with suppress(psutil.Error):
-            process = psutil.Process(pid)
-            found += [*process.children(recursive=True), process]
-    return found
+            for child in psutil.Process(pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    child.kill()
+            psutil.Process(pid).kill()
 
 
 def _end_owned() -> None:

@@ -47,22 +47,17 @@ class Supervisor:
     """An :class:`~ugc_models.engine.base.Engine` that outlives the engines it starts.
 
     Args:
-        start: starts an engine; called here once, and again after each death.
+        start: starts an engine; called here once, and again after each death. What it raises here
+            is raised.
         patience: seconds after which an engine that owes answers and says nothing counts as hung.
         wait: seconds before a restart that failed is tried once more, doubled each time.
-
-    Attributes:
-        restarts: how often the engine was started again.
-
-    Raises:
-        Exception: whatever the first start raises.
     """
 
     def __init__(
         self, start: Callable[[], LocalEngine], *, patience: float = 300.0, wait: float = 5.0
     ) -> None:
         self._start, self._patience, self._wait = start, patience, wait
-        self.restarts = 0
+        self.restarts = 0  # how often the engine was started again
         self._deaths_in_a_row = 0
         self._dead = False
         self._new: deque[_Case] = deque()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-VOCAB_SIZE = 448
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
-
-_MAX_POSITIONS = 32768
-_HIDDEN = 64
 
 # Words, single digits, punctuation runs and white space: merges never cross from one to another.
 _SPLIT = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
@@ -42,35 +39,6 @@ _CORPUS = (
     "There is no speech here, only the sound of the wind and of footsteps on the stones.",
 )
 
-_AUDIO: dict[str, Any] = {
-    "num_mel_bins": 128,
-    "encoder_layers": 2,
-    "encoder_ffn_dim": 64,
-    "d_model": 32,
-    "max_source_positions": 1500,
-    "output_dim": _HIDDEN,
-}
-_VISION: dict[str, Any] = {
-    "depth": 2,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": _HIDDEN,
-}
-_TEXT: dict[str, Any] = {
-    "vocab_size": VOCAB_SIZE,
-    "hidden_size": _HIDDEN,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,  # of 32 each: vLLM's CPU attention refuses 16
-    "num_key_value_heads": 1,
-    "max_position_embeddings": _MAX_POSITIONS,
-    "tie_word_embeddings": False,
-}
-ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 1_000_000.0}
-
-
 Shape = tuple[int, ...]
 
 
@@ -80,61 +48,29 @@ class Family:
 
     label: str  # what the checkpoint calls it
     name: str  # transformers' classes begin with it
-    special_tokens: tuple[str, ...]  # in the order of the real model
+    special_tokens: Sequence[str]  # in the order of the real model
     marks: Mapping[str, str]  # under the names by which transformers and vLLM look them up
-    audio: Mapping[str, Any]  # of the configuration, beyond what all models have
-    vision: Mapping[str, Any]
-    text: Mapping[str, Any]
-    thinker: Mapping[str, Any]
-    ids: Mapping[str, str]  # further entries of the thinker's: the ids of these tokens
+    thinker: Mapping[str, Any]  # the configuration of the thinker
+    ids: Mapping[str, str]  # further entries of it: the ids of these tokens
     pictures: Mapping[str, Any] = field(default_factory=dict)  # of the processor of pictures
     # Splits a tensor of transformers' into those of the published checkpoints.
     split: Callable[[str, Shape], dict[str, Shape]] = lambda name, shape: {name: shape}
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return int(self.thinker["text_config"]["vocab_size"])
 
-QWEN2_5 = Family(
-    "qwen2.5-omni",
-    "Qwen2_5Omni",
-    special_tokens=(
-        *(END_OF_TEXT, "<|im_start|>", END_OF_TURN, "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"),
-        *("<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_bos|>", "<|vision_eos|>"),
-        *("<|vision_pad|>", "<|IMAGE|>", "<|VIDEO|>"),
-    ),
-    marks={
-        "audio_token": "<|AUDIO|>",
-        "image_token": "<|IMAGE|>",
-        "video_token": "<|VIDEO|>",
-        "audio_bos_token": "<|audio_bos|>",
-        "audio_eos_token": "<|audio_eos|>",
-        "vision_bos_token": "<|vision_bos|>",
-        "vision_eos_token": "<|vision_eos|>",
-    },
-    audio={"encoder_attention_heads": 2, "n_window": 100},
-    vision={
-        "num_heads": 2,
-        "patch_size": 14,
-        "window_size": 112,
-        "fullatt_block_indexes": [1],
-        "tokens_per_second": 25,
-    },
-    # Time, height and width: the real [16, 24, 24] at a quarter of the width.
-    text={"rope_parameters": ROPE | {"mrope_section": [4, 6, 6]}},
-    thinker={
-        "architectures": ["Qwen2OmniNaViTThinkerForConditionalGeneration"],
-        "position_id_per_seconds": 25,
-    },
-    ids={
-        "audio_token_index": "<|AUDIO|>",
-        "image_token_index": "<|IMAGE|>",
-        "video_token_index": "<|VIDEO|>",
-        "vision_token_id": "<|vision_pad|>",
-        "pad_token_id": END_OF_TEXT,
-    },
-)
+
+def _packaged(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+QWEN2_5 = Family(**tomllib.loads(_packaged("qwen2_5_omni.toml")))
 
 
 def train_tokenizer(family: Family = QWEN2_5) -> Tokenizer:
-    """Return a byte-level BPE of ``VOCAB_SIZE`` ids, the same ones each time, special ones last."""
+    """Return a byte-level BPE, the same each time, special tokens last."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -146,7 +82,7 @@ def train_tokenizer(family: Family = QWEN2_5) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE - len(family.special_tokens),
+        vocab_size=family.vocabulary - len(family.special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -161,7 +97,7 @@ def make_processor(tokenizer: Tokenizer, family: Family = QWEN2_5) -> Any:
     """Return the real model's processor, with its classes and sizes, around our tokenizer."""
     import transformers
 
-    template = files(__package__).joinpath("chat_template.jinja").read_text("utf-8")
+    template = _packaged("chat_template.jinja")
     for name, mark in QWEN2_5.marks.items():
         template = template.replace(mark, family.marks[name])
     return getattr(transformers, f"{family.name}Processor")(
@@ -176,7 +112,7 @@ def make_processor(tokenizer: Tokenizer, family: Family = QWEN2_5) -> Any:
             eos_token=END_OF_TURN,
             pad_token=END_OF_TEXT,
             extra_special_tokens=dict(family.marks),
-            model_max_length=_MAX_POSITIONS,
+            model_max_length=family.thinker["text_config"]["max_position_embeddings"],
         ),
         chat_template=template,
     )
@@ -191,19 +127,15 @@ def make_thinker_config(tokenizer: Tokenizer, family: Family = QWEN2_5) -> Any:
         for kind in ("audio", "vision")
         for config, mark in (("start", "bos"), ("end", "eos"))
     }
-    ends = {
+    ids = {name: tokenizer.token_to_id(text) for name, text in {**family.ids, **starts}.items()}
+    text = {
+        **family.thinker["text_config"],
         "eos_token_id": tokenizer.token_to_id(END_OF_TURN),
         "pad_token_id": tokenizer.token_to_id(END_OF_TEXT),
     }
     return getattr(transformers, f"{family.name}ThinkerConfig")(
-        audio_config={**_AUDIO, **family.audio},
-        vision_config={**_VISION, **family.vision},
-        text_config={**_TEXT, **ends, **family.text},
+        **{**family.thinker, **ids, "text_config": text},
         user_token_id=tokenizer.encode("user").ids[0],
-        seconds_per_chunk=2,
-        tie_word_embeddings=False,
-        **family.thinker,
-        **{name: tokenizer.token_to_id(text) for name, text in {**family.ids, **starts}.items()},
     )
 
 
@@ -243,7 +175,7 @@ def draw_weights(
     }
     # Left to itself a random model writes stray bytes and placeholders, which no trained one does.
     # A logit of 0 never wins over 200 others.
-    silent = [number for number in range(VOCAB_SIZE) if not _is_speakable(tokenizer, number)]
+    silent = [number for number in range(family.vocabulary) if not _is_speakable(tokenizer, number)]
     weights["thinker.lm_head.weight"][silent] = 0.0
     return weights
 

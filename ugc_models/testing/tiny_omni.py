@@ -82,8 +82,7 @@ def _write(folder: Path, seed: int, family: Family) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ugc_models.testing.tiny_omni",
-        description="Write a Qwen-Omni checkpoint of about 1 MB with random weights, which "
-        "vLLM and transformers load like the real one. For tests and trials.",
+        description="Write a random Qwen2.5-Omni checkpoint of about 1 MB, for tests and trials.",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")

@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.asking import ask
 from tests.support.engine import QUICK
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.local import LocalEngine
-from ugc_models.engine.process import trees
 from ugc_models.engine.supervisor import EngineGivenUp, Supervisor
 
 TURN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -74,8 +74,9 @@ class TestWithTheRealEngine:
     @pytest.mark.parametrize("supervisor", [30.0], indirect=True)
     def test_one_that_hangs_is_ended_and_started_again(self, supervisor: Supervisor) -> None:
         [wanted] = ask(supervisor, [harmless(0, tokens=20)])
-        for process in trees(supervisor._engine.processes()):
-            process.send_signal(signal.SIGSTOP)
+        for pid in supervisor._engine.processes():
+            for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+                process.send_signal(signal.SIGSTOP)
         [answer] = ask(supervisor, [harmless(0, tokens=20)])
         assert answer.error is None
         assert answer.output_ids == wanted.output_ids

@@ -44,9 +44,8 @@ class RemoteError(RuntimeError):
 class RetryableError(Exception):
     """A failure that may pass.
 
-    Attributes:
-        kind: ``away``: nobody is there, or only a proxy that says so. ``busy``: the server asks to
-            be left alone. ``lost``: it took the request, and no usable answer came.
+    ``away``: nobody is there, or only a proxy that says so. ``busy``: the server asks to be left
+    alone. ``lost``: it took the request, and no usable answer came.
     """
 
     def __init__(self, kind: Literal["away", "busy", "lost"], reason: str) -> None:
@@ -58,9 +57,6 @@ class Client:
     """The connection to the server at ``base_url``, which ends in ``/v1`` or not.
 
     To be used within one event loop. A request and its answer may take ``timeout`` seconds.
-
-    Attributes:
-        name: the address as messages show it.
 
     Raises:
         BadAddress: an address that cannot be one.
@@ -74,7 +70,7 @@ class Client:
             raise RemoteError(f"{KEY} has characters that no HTTP header can carry")
         self._timeout = timeout
         place = urlsplit(root)
-        self.name = f"{place.scheme}://{place.netloc}"
+        self.name = f"{place.scheme}://{place.netloc}"  # the address as messages show it
         try:
             # Redirects are not followed: the key would go wherever they say.
             self._http = httpx.AsyncClient(

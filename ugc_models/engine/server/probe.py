@@ -42,24 +42,17 @@ class Facts:
     order: Order
     picture: int | None  # the id of a picture's tokens, None where unknown
 
-    def decisive(self) -> dict[str, Any]:
-        """Return what a caption depends on, by the words for it."""
-        return {
-            "model": self.model,
-            "max_model_len": self.max_model_len,
-            "vLLM version": self.version,
-            "token order of sound in video": self.order,
-        }
+    def decisive(self) -> str:
+        """Return what a caption depends on, in words."""
+        model = f"{self.model!r} with vLLM {self.version}"
+        return f"{model}, {self.order} positions and max_model_len {self.max_model_len}"
 
 
 async def look(client: Client, model: str | None, family: Family) -> Facts:
     """Return what a server serves.
 
-    ``model`` is its name there or the checkpoint's; None for the only one served.
-
-    Raises:
-        RetryableError: it is away.
-        RemoteError: it does not serve this model, or not as this engine needs it.
+    ``model`` is its name there or the checkpoint's; None for the only one served. Raises
+    ``RemoteError`` where it does not serve this model, or not as this engine needs it.
     """
     status, listed = await client.get("/v1/models")
     cards = listed.get("data")

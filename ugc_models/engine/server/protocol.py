@@ -66,12 +66,9 @@ def _content(content: Any, video: dict[str, Any]) -> Any:
 
 
 def read_reply(index: int, body: bytes) -> tuple[EngineOutput, tuple[int, ...] | None]:
-    """Return the output in a chat completion, and the ids of the whole prompt.
+    """Return the output in a chat completion, and the ids of the whole prompt, media expanded.
 
-    The ids are None where the server keeps them to itself; media are expanded in them.
-
-    Raises:
-        ValueError: it is something else.
+    The ids are None where the server does not show them. Raises ``ValueError`` for anything else.
     """
     try:
         data = json.loads(body)

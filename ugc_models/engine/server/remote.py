@@ -73,10 +73,9 @@ class RemoteEngine:
             raise
 
     def submit(self, request: EngineRequest) -> Future[EngineOutput]:
-        """Begin to answer; see :class:`ugc_models.engine.base.Engine`.
+        """Begin to answer; cancelling the future takes the request off the server.
 
-        The future raises :class:`RemoteError` when the server cannot be asked any more, and is
-        cancelled by :meth:`close`. Cancelling it takes the request off the server.
+        It raises :class:`RemoteError` when the server cannot be asked any more.
         """
         if self._closed:
             raise RemoteError("the engine is closed")
@@ -192,13 +191,12 @@ class RemoteEngine:
             if self._rest_until > _now():  # another request has just found that it is away
                 raise RetryableError("away", f"{self._client.name} is still away")
             facts = await look(self._client, self._model, self._family)
-            before = getattr(self, "facts", facts).decisive()
-            for what, now in facts.decisive().items():
-                if now != before[what]:
-                    raise RemoteError(
-                        f"{self._client.name} differs from what it was in its {what}: the captions "
-                        "would not be of one model"
-                    )
+            now, before = facts.decisive(), getattr(self, "facts", facts).decisive()
+            if now != before:
+                raise RemoteError(
+                    f"{self._client.name} serves {now}, and before it served {before}: the "
+                    "captions would not be of one model"
+                )
             self.facts, self._known = facts, True
 
     def _rest(self, failure: RetryableError) -> None:
