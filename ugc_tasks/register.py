@@ -4,15 +4,12 @@ lmms-eval has an entry-point group for models and none for tasks, and it loads a
 one ``try``: a plugin that raises takes the ones after it along. So registration rests on two legs:
 
 * the entry point ``lmms_eval.models`` calls :func:`plugin`, lmms-eval's own way;
-* a one-line ``.pth`` file in the wheel calls :func:`arm` when the interpreter starts. It waits for
-  ``lmms_eval.tasks`` and ``lmms_eval.models`` to be imported (if they ever are) and then adds what
-  is missing. It reaches the commands that never load a model: ``lmms-eval tasks list``, a bare
-  ``TaskManager()``.
+* a one-line ``.pth`` file in the wheel calls :func:`arm` when the interpreter starts, which reaches
+  the commands that never load a model: ``lmms-eval tasks list``, a bare ``TaskManager()``.
 
-Because of the second leg this module runs in every start of the interpreter: standard library only,
-and little of that, nothing of ours at import time, and no exception may leave it. Should a later
-lmms-eval have moved what is extended here, the user gets one warning that names the way out
-(``--include_path``).
+So this module runs in every start of the interpreter: standard library only, and little of that,
+nothing of ours at import time, and no exception may leave it. Should a later lmms-eval have moved
+what is extended here, the user gets one warning that names the way out (``--include_path``).
 """
 
 from __future__ import annotations
@@ -43,10 +40,7 @@ def plugin() -> list[Any]:
 
 
 def arm() -> None:
-    """Extend lmms-eval's modules now where they are loaded, else as soon as they are.
-
-    Idempotent, and silent as long as lmms-eval is not imported.
-    """
+    """Extend lmms-eval's modules now where they are loaded, else as soon as they are, once."""
     for name, extend in _EXTENSIONS.items():
         module = sys.modules.get(name)
         # A module that is still being executed (this call comes from within it) is not extended
@@ -59,10 +53,9 @@ def arm() -> None:
 
 
 def add_tasks(module: ModuleType) -> None:
-    """Let every ``TaskManager`` of ``lmms_eval.tasks`` index our task folder too.
+    """Let every ``TaskManager`` with the default tasks index our task folder too.
 
-    Names that lmms-eval or the user's ``--include_path`` define win over ours, as the first path
-    wins in lmms-eval itself. A manager built without the default tasks stays without ours.
+    Names that lmms-eval or the user's ``--include_path`` define win over ours.
     """
     manager = module.TaskManager
     if _EXTENDED in vars(manager):
@@ -87,7 +80,7 @@ def add_tasks(module: ModuleType) -> None:
 
 
 def add_models(module: ModuleType) -> None:
-    """List our models in ``lmms_eval.models``, also when another plugin broke the entry points."""
+    """List our models, also when another plugin broke the entry points."""
     from ugc_models.manifest import add_to
 
     add_to(module)
@@ -119,9 +112,7 @@ def _warn(what: str, error: Exception) -> None:
     logging.getLogger("ugc_videocap").warning(
         "ugc-videocap could not register itself with this version of lmms-eval (%s: %r); "
         "its tasks are available with --include_path %s",
-        what,
-        error,
-        TASK_DIR,
+        *(what, error, TASK_DIR),
     )
 
 

@@ -25,7 +25,6 @@ from ugc_tasks.data.home import Home
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add the command to the console script's ``subparsers``."""
     parser = add_command(subparsers, "judge-check", run, __doc__)
     profile = "the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)"
     parser.add_argument("--profile", choices=("paper", "rubric"), help=profile)
@@ -33,7 +32,6 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check as the arguments say and return the exit status; errors are raised."""
     from ugc_tasks.judge.check import check_judge
 
     environ = dict(os.environ)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from ugc_tasks.common.display import complain, say, say_json, shown
 from ugc_tasks.data.home import Home, folder_named
 
 if TYPE_CHECKING:
-    from ugc_tasks.data.prepare import Report, Request
+    from ugc_tasks.data.prepare import Preparation
 
 _STATES = ("present", "gone", "broken", "missing")
 _NAMED = 10
@@ -54,7 +53,6 @@ examples:
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add ``prepare`` and ``status`` to the console script's ``subparsers``."""
     links = "take links from a CSV file with the columns video_id and url"
     clips = "take clips named <video_id>.mp4 from a zip or tar file instead of downloading them"
     home = "folder of annotations and prompts (default: UGC_VIDEOCAP_HOME, else the cache)"
@@ -81,24 +79,22 @@ def _count(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ugc_tasks.data import prepare
-
-    work = {"prepare": prepare.prepare, "status": prepare.status}[args.command]
+    work = _preparation(args)
     try:
-        report = work(_request(args))
+        work.prepare() if args.command == "prepare" else work.status()
     except KeyboardInterrupt:
         complain("stopped: run the same command again to go on")
         return INTERRUPTED
     if args.json:
-        say_json(as_object(report))
+        say_json(as_object(work))
     else:
-        say(*as_lines(report), *_settings(report))
-    return COMPLETE if report.complete else PARTIAL
+        say(*as_lines(work))
+    return COMPLETE if work.complete else PARTIAL
 
 
-def _request(args: argparse.Namespace) -> Request:
+def _preparation(args: argparse.Namespace) -> Preparation:
     """Find the folders as a run of the tasks would, with those given here first."""
-    from ugc_tasks.data.prepare import Request
+    from ugc_tasks.data.prepare import Preparation
 
     environ = dict(os.environ)
     if args.home is not None:
@@ -110,8 +106,8 @@ def _request(args: argparse.Namespace) -> Request:
     if args.command == "prepare" and named is not None:
         named.mkdir(parents=True, exist_ok=True)
     home = Home.from_env(environ)
-    return Request(
-        tasks={spec.task: spec.annotations for spec in SPECS.values()},
+    return Preparation(
+        annotations={spec.task: spec.annotations for spec in SPECS.values()},
         root=home.root or home.cache,
         videos=home.videos,
         ours=home.root is None,
@@ -123,21 +119,21 @@ def _request(args: argparse.Namespace) -> Request:
     )
 
 
-def as_object(report: Report) -> dict[str, Any]:
+def as_object(report: Preparation) -> dict[str, Any]:
     """Return the object that ``--json`` prints.
 
     ``coverage`` counts the clips that were asked for, ``clips`` has those that are not present, and
     ``links`` and ``archive`` are null where none were read; a ``fault`` is null or a sentence.
     """
-    links, taken, present = report.links, report.taken, report.present()
+    links, taken, present = report.links, report.taken, report.present
     counts = Counter[str](report.states[video_id].state for video_id in report.wanted)
     covered = {
         task: (len(ids), len(present.intersection(ids))) for task, ids in report.tasks.items()
     }
     return {
         "complete": report.complete,
-        "home": str(report.request.root),
-        "videos": str(report.request.videos),
+        "home": str(report.root),
+        "videos": str(report.videos),
         "files": [vars(file) for file in report.files],
         "coverage": {"wanted": len(report.wanted), **{state: counts[state] for state in _STATES}},
         "clips": {i: vars(report.states[i]) for i in report.wanted if i not in present},
@@ -166,14 +162,14 @@ def as_object(report: Report) -> dict[str, Any]:
     }
 
 
-def as_lines(report: Report) -> list[str]:
+def as_lines(report: Preparation) -> list[str]:
     """Return the report in lines, the most important of what is wrong by name."""
     told = as_object(report)
     counts, links, taken = told["coverage"], told["links"], told["archive"]
     faults = [file["fault"] for file in told["files"] if file["fault"]]
     lines = [
-        f"home    {told['home']}",
-        f"videos  {told['videos']}",
+        f"home    {told['home']}  (UGC_VIDEOCAP_HOME)",
+        f"videos  {told['videos']}  (UGC_VIDEOCAP_VIDEOS)",
         f"files   {len(report.files) - len(faults)} of {len(report.files)} as published",
         f"clips   {counts['present']} of {counts['wanted']} present, {counts['gone']} gone, "
         f"{counts['broken']} broken, {counts['missing']} missing",
@@ -205,12 +201,3 @@ def as_lines(report: Report) -> list[str]:
         if len(rows) > _NAMED:
             lines.append(f"  and {len(rows) - _NAMED} more (--json names all)")
     return lines + [line for note in report.notes for line in ("", note)]
-
-
-def _settings(report: Report) -> Iterator[str]:
-    """Yield the settings without which a run would look elsewhere."""
-    found, asked = Home.from_env(os.environ), report.request
-    if (found.root or found.cache) != asked.root:
-        yield from ("", f"export UGC_VIDEOCAP_HOME={asked.root}")
-    if found.videos != asked.videos and asked.videos != asked.root / "videos":
-        yield f"export UGC_VIDEOCAP_VIDEOS={asked.videos}"

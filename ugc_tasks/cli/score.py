@@ -37,7 +37,6 @@ _MOST_REASONS = 5
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add the command to the console script's ``subparsers``."""
     parser = add_command(subparsers, "score", run, __doc__)
     references = "folder of annotation files (default: UGC_VIDEOCAP_HOME, else as published)"
     profile = "the judge, for judged tasks (default: UGC_JUDGE_PROFILE, else paper)"
@@ -54,7 +53,6 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score as the arguments say and return the exit status; errors are raised."""
     saved = _saved_run(arguments)
     report = score(saved)
     complain(*_remarks(report, saved))
@@ -88,7 +86,6 @@ def _saved_run(arguments: argparse.Namespace) -> SavedRun:
 
 
 def _remarks(report: Report, saved: SavedRun) -> list[str]:
-    """Return what goes to stderr: clips that are missing, unknown or failed, and the notes."""
     groups = {
         "clips of the task have no answer": report.pairing.missing,
         **_unknown(report, saved),

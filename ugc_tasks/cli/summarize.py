@@ -30,7 +30,6 @@ from ugc_tasks.results.summary import compare, doubts, summarize, table
 
 
 def add_parsers(subparsers: Any) -> None:
-    """Add the command to the console script's ``subparsers``."""
     parser = add_command(subparsers, "summarize", run, __doc__)
     references = (
         "folder of annotation files; tells which clips have a public reference "
@@ -45,7 +44,6 @@ def add_parsers(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Summarize as the arguments say and return the exit status; errors are raised."""
     references = _references(arguments.references)
     files = [read_scores(path) for path in arguments.scores]
     rows = [summarize(scores, references) for scores in files]

@@ -76,8 +76,9 @@ def without_locks(folder: Path) -> str | None:
 class Database:
     """The SQLite file at ``path``, made if absent. Safe for several threads and processes.
 
-    A commit returns when the data is on the disk. What goes wrong is raised as what the methods
-    ``unusable``, ``full`` and ``held`` return, which a subclass provides.
+    A commit returns when the data is on the disk. What goes wrong is raised as what methods of a
+    subclass return: ``unusable`` (``movable``: moving the file away helps), ``full`` for a disk
+    without room, ``held`` for a file that another program has held for too long.
     """
 
     def __init__(
@@ -105,20 +106,16 @@ class Database:
             raise
 
     def unusable(self, reason: str, *, movable: bool = True) -> Exception:
-        """Return the error for a file that cannot be used; ``movable``: moving it away helps."""
         raise NotImplementedError
 
     def full(self, reason: str) -> Exception:
-        """Return the error for a disk without room."""
         raise NotImplementedError
 
     def held(self, reason: str) -> Exception:
-        """Return the error for a file that another program has held for too long."""
         raise NotImplementedError
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Hold the open file."""
         with self._lock, self._failing_clearly():
             if self._db is None:
                 raise self.unusable("it is closed")
@@ -132,7 +129,6 @@ class Database:
             yield db
 
     def require_room(self, size: int) -> None:
-        """Raise ``full`` where the disk has fewer than ``size`` bytes left."""
         try:
             free = shutil.disk_usage(self.path.parent).free
         except OSError as error:
@@ -141,7 +137,6 @@ class Database:
             raise self.full(f"its disk has {free >> 20} MB left")
 
     def close(self) -> None:
-        """Close the file; nothing is pending."""
         with self._lock:
             if self._db is not None:
                 self._db.close()

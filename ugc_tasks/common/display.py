@@ -107,12 +107,10 @@ def _make_harmless(record: logging.LogRecord) -> bool:
 
 
 def harmless_record(record: Any) -> None:
-    """Make a record of loguru harmless, as ``logger.patch`` wants it."""
     record["message"] = shown_line(record["message"])
 
 
 def traceback_lines(error: BaseException) -> list[str]:
-    """Return the traceback of ``error``, each line harmless."""
     text = "".join(traceback.format_exception(error))
     return [shown_line(line) for line in text.splitlines()]
 
@@ -121,5 +119,4 @@ class UserError(Exception):
     """An error that the user can correct: one sentence says what is wrong, where, what to do."""
 
     def __init__(self, sentence: object) -> None:
-        """Take the sentence; what is foreign in it is made harmless."""
         super().__init__(shown(sentence, _LINE_LIMIT))

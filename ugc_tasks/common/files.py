@@ -71,7 +71,6 @@ def kind(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes, for a message."""
     return shown(json.dumps(text[:_SHOWN], ensure_ascii=False), _SHOWN)
 
 
@@ -84,12 +83,10 @@ def open_file(path: Path) -> io.BufferedReader:
             what = names.get(stat.S_IFMT(mode), "a device")
             raise DataError(f"{path}: is {what}, not a file: give the path of a file")
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:  # a null character
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: is no path of a file") from None
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', error)})") from None
 
 
 def _read(path: Path) -> str:
@@ -116,7 +113,6 @@ def _is_complete(line: str) -> bool:
 
 
 def _is_head(line: str) -> bool:
-    """Tell whether a file's first line names several columns and is not JSON."""
     json_like = line.lstrip()[:1] in ("{", "[") or _is_complete(line)
     return not json_like and any(delimiter in line for delimiter in _DELIMITERS)
 
@@ -166,12 +162,11 @@ def parse_json(text: str, where: str, *, as_is: bool = False) -> Any:
         )
         made_storable = _storable(value, MAX_DEPTH)
         return value if as_is else made_storable
-    except RecursionError:
-        raise DataError(f"{where}: not valid JSON (nested too deeply)") from None
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{where}: not valid JSON ({shown(error, 200)})") from None
+    except DataError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 200)
+        raise DataError(f"{where}: not valid JSON ({reason})") from None
 
 
 def _storable(value: Any, depth: int) -> Any:
@@ -188,5 +183,4 @@ def _storable(value: Any, depth: int) -> Any:
 
 
 def _twice(names: list[str]) -> str | None:
-    """Return the first name that is there more than once."""
     return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -1,10 +1,9 @@
 """Clips out of a zip or tar archive that may be hostile.
 
-Nothing is unpacked to a path that the archive names, so the filters of ``tarfile`` have nothing to
-do here. A member called ``<video_id>.mp4`` of a wanted clip, in whatever folder and case, is copied
-to a file of our own, checked, and moved to its place. A member that is refused is named with the
-reason, and does not stop the others. Headers and lists of members have a limit, and contents are
-read in pieces: nothing is read into memory because an archive says so.
+Nothing is unpacked to a path that the archive names. A member called ``<video_id>.mp4`` of a wanted
+clip, in whatever folder and case, is copied to a file of our own, checked, and moved to its place.
+Headers and lists of members have a limit, and contents are read in pieces: nothing is read into
+memory because an archive says so.
 """
 
 from __future__ import annotations
@@ -48,18 +47,14 @@ _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zX
 
 @dataclass
 class Taken:
-    """What came of an archive: ids that were put in place, and those that were there before.
+    """What came of an archive."""
 
-    ``refused`` has name and reason of each member not taken, ``unknown`` counts the files that are
-    no wanted clips, ``cut`` says why the archive was not read to its end, if so.
-    """
-
-    done: list[str] = field(default_factory=list)
-    there: list[str] = field(default_factory=list)
-    refused: list[tuple[str, str]] = field(default_factory=list)
-    unknown: int = 0
-    example: str = ""
-    cut: str | None = None
+    done: list[str] = field(default_factory=list)  # ids
+    there: list[str] = field(default_factory=list)  # ids of clips that were there before
+    refused: list[tuple[str, str]] = field(default_factory=list)  # members' names and reasons
+    unknown: int = 0  # files that are no wanted clips
+    example: str = ""  # the name of one of those
+    cut: str | None = None  # why it was not read to its end
 
 
 class BadArchive(ValueError):

@@ -221,8 +221,7 @@ def _picture(container: InputContainer) -> VideoStream:
 
 def _end(frame: VideoFrame) -> float:
     """Return when a picture is no longer shown, in seconds; the last may be shown for long."""
-    shown = frame.duration * frame.time_base if frame.duration and frame.time_base else 0
-    return (frame.time or 0.0) + float(shown)
+    return (frame.time or 0.0) + float((frame.duration or 0) * (frame.time_base or 0))
 
 
 def _plausible(seconds: float) -> float:

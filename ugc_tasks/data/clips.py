@@ -55,20 +55,12 @@ def fetch_clips(
     controls: Iterable[str] = (),
     pause_s: float = 2.0,
 ) -> Fetched:
-    """Download clips into ``folder`` as ``<video_id>.mp4``.
+    """Download clips into ``folder`` as ``<video_id>.mp4``; ``links`` are by ``video_id``.
 
     The ledger keeps a link that is gone, or leads to something that is no clip, once its site has
-    shown that it still answers. A site that refuses many clips in a row is not asked any further.
-
-    Args:
-        links: by ``video_id``.
-        workers: downloads at once.
-        step: called with each id when it is through.
-        controls: links to clips that came in earlier runs.
-        pause_s: first pause in seconds before trying again; it doubles.
-
-    Raises ``DataError`` where nothing can be written to ``folder``. After a ``KeyboardInterrupt``,
-    what came so far is in place.
+    shown that it still answers. ``workers`` is how many come at once, ``step`` is called with each
+    id when it is through, ``controls`` are links to clips that came in earlier runs, and the pause
+    before trying again doubles. Raises ``DataError`` where nothing can be written to ``folder``.
     """
     fetched, stop = Fetched(), threading.Event()
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:

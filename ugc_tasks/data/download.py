@@ -85,13 +85,8 @@ def download_clip(
 ) -> Path:
     """Download the clip behind a link into an empty folder and return its path, unchecked.
 
-    Args:
-        link: an http or https address: of a page that yt-dlp knows, or of a video file.
-        folder: an empty folder for this clip alone.
-        extractors: ``TIKTOK`` or ``ANY_HOST``.
-        stop: set by another thread to give up.
-
-    Raises ``NoClip`` where there is no clip, or it could not be had.
+    The link is to a page that yt-dlp knows, or to a video file; ``extractors`` are ``TIKTOK`` or
+    ``ANY_HOST``. Raises ``NoClip``, also soon after another thread has set ``stop``.
     """
     from yt_dlp.globals import plugin_dirs
 
@@ -129,8 +124,6 @@ class _Guard:
         self._give_up = time.monotonic() + _TOTAL_S
 
     def around(self, urlopen: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return ``urlopen`` with every answer's ``read`` counted."""
-
         def guarded(request: Any) -> Any:
             self._check(0)
             try:

@@ -15,16 +15,10 @@ TRUE = {"1", "true", "yes", "on"}
 
 @dataclass(frozen=True)
 class Home:
-    """The folders of a run."""
-
-    root: Path | None
-    """The user's folder of annotations, None where the published ones are to be used."""
-    videos: Path
-    """The folder of ``<video_id>.mp4`` files."""
-    cache: Path
-    """What is kept between runs: judgments, official prompts, what was prepared."""
-    allow_partial: bool
-    """Whether a run may go on without some of its clips."""
+    root: Path | None  # the user's folder of annotations; None: the published ones are to be used
+    videos: Path  # the folder of ``<video_id>.mp4`` files
+    cache: Path  # what is kept between runs: judgments, official prompts, what was prepared
+    allow_partial: bool  # whether a run may go on without some of its clips
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Home:
@@ -67,7 +61,6 @@ class Coverage:
 
 
 def video_path(folder: Path, video_id: str) -> Path:
-    """Return where the clip of an id is put."""
     return folder / f"{video_id}.mp4"
 
 

@@ -41,7 +41,6 @@ class Ledger(Database):
     """The ledger at ``path``, made if absent; None keeps it in memory for the length of a run."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open the ledger; raises ``DataError`` where it is not one or cannot be written."""
         if path is not None and (reason := without_locks(path.parent)) is not None:
             _log.warning(
                 "%s is not kept, because %s: what is tried now will be tried again", path, reason
@@ -50,7 +49,6 @@ class Ledger(Database):
         super().__init__(path and path.absolute(), owner=_OWNER, version=0, tables=_TABLES)
 
     def unusable(self, reason: str, *, movable: bool = True) -> DataError:
-        """Return the error for a ledger that cannot be used."""
         return DataError(
             f"{self.path} cannot be used ({reason}): it only remembers what was tried, and may "
             "be moved away"
@@ -70,23 +68,19 @@ class Ledger(Database):
         return True, row[0]
 
     def note_checked(self, path: Path, fault: str | None) -> None:
-        """Keep what a check of the file as it is now came to."""
         info = path.stat()
         values = (str(path), info.st_size, info.st_mtime_ns, fault)
         self._one("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", *values)
 
     def dead(self, video_id: str) -> Dead | None:
-        """Return what is known against a clip's link."""
         row = self._one("SELECT link, kind, reason FROM dead WHERE video_id = ?", video_id)
         return Dead(*row) if row and all(isinstance(each, str) for each in row) else None
 
     def note_dead(self, video_id: str, dead: Dead) -> None:
-        """Keep that a link leads to no clip, so that it is not asked again."""
         values = (video_id, dead.link, dead.kind, dead.reason, time.time())
         self._one("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?)", *values)
 
     def forget_dead(self, video_id: str) -> None:
-        """Drop what is known against a clip's link: the clip is there now."""
         self._one("DELETE FROM dead WHERE video_id = ?", video_id)
 
     def __enter__(self) -> Ledger:

@@ -31,13 +31,13 @@ _MAX_LINK = 2048
 _MAX_ROWS = 1_000_000
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to prepare, and where; ``videos`` is the folder of clips."""
+@dataclass
+class Preparation:
+    """What to prepare, and where; then what is there, and what was done."""
 
-    tasks: Mapping[str, str]  # the annotation file of each task, by the task's name
+    annotations: Mapping[str, str]  # the annotation file of each task, by the task's name
     root: Path  # folder of annotations, prompts and the ledger
-    videos: Path
+    videos: Path  # folder of clips
     ours: bool  # whether ``root`` is the cache folder, where wrong files may be replaced
     limit: int | None = None  # so many clips, the first ones
     mapping: Path | None = None  # the user's own table of links
@@ -45,76 +45,73 @@ class Request:
     workers: int = 4
     retry: bool = False  # whether dead links are asked again
 
-
-def prepare(request: Request) -> Report:
-    """Get what is missing: annotations and prompts, then clips. Run again, it goes on.
-
-    ``DataError``: not one annotation file could be had, or a file that the user named is unusable.
-    After a ``KeyboardInterrupt``, what came so far is in place.
-    """
-    request.root.mkdir(parents=True, exist_ok=True)
-    files = collect(request.root, replace=request.ours)
-    report = Report(request, files)
-    if not report.ids:
-        faults = [file.fault for file in files if file.fault]
-        raise DataError(f"no annotation file is there: {faults[0] if faults else request.root}")
-    if request.mapping is not None:  # before anything that takes time
-        report.links = links_from_map(request.mapping, report.ids)
-    with Ledger(request.root / LEDGER) as ledger:
-        report.look(ledger)
-        if request.archive is not None:
-            report.unpack(request.archive, ledger)
-        elif absent := [i for i in report.wanted if i not in report.present()]:
-            report.download(absent, ledger)
-        if report.taken or report.fetched:
-            report.look(ledger)
-    report.explain()
-    return report
-
-
-def status(request: Request) -> Report:
-    """Say what is there; nothing is asked of anybody. Files not checked before are checked."""
-    files = []
-    for name, file in FILES.items():
-        path, fault = request.root / name, None
-        if not file.is_at(path):
-            fault = f"{path} is not the published file: its SHA-256 is another"
-            fault = fault if path.exists() else f"{name} is absent: run `ugc-videocap prepare`"
-        files.append(Collected(name, file.source, fault))
-    report = Report(request, files)
-    try:
-        ledger = Ledger(request.root / LEDGER if request.root.is_dir() else None)
-    except DataError:
-        ledger = Ledger(None)  # the folder is read-only: what is found is not remembered
-    with ledger:
-        report.look(ledger)
-    return report
-
-
-@dataclass
-class Report:
-    """What is there, and what was done. ``states`` has every clip; ``wanted`` those asked for."""
-
-    request: Request
-    files: list[Collected]
-    tasks: dict[str, tuple[str, ...]] = field(init=False)
-    ids: tuple[str, ...] = field(init=False)
-    wanted: tuple[str, ...] = field(init=False)
-    states: dict[str, ClipState] = field(default_factory=dict)
+    files: list[Collected] = field(default_factory=list)
+    tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # their clips
+    states: dict[str, ClipState] = field(default_factory=dict)  # of all clips
     links: Links | None = None
     fetched: Fetched | None = None
     taken: Taken | None = None
     notes: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """Read the annotation files that are there; raises ``DataError``."""
-        self.tasks = {
-            task: clip_ids(path)
-            for task, name in self.request.tasks.items()
-            if (path := self.request.root / name).is_file()
-        }
-        self.ids = tuple(dict.fromkeys(i for ids in self.tasks.values() for i in ids))
-        self.wanted = self.ids[: self.request.limit]
+    def prepare(self) -> None:
+        """Get what is missing: annotations and prompts, then clips. Run again, it goes on.
+
+        ``DataError``: no annotation file could be had, or a file that the user named is unusable.
+        After a ``KeyboardInterrupt``, what came so far is in place.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.files = collect(self.root, replace=self.ours)
+        self._read_annotations()
+        if not self.ids:
+            faults = [file.fault for file in self.files if file.fault]
+            raise DataError(f"no annotation file is there: {faults[0] if faults else self.root}")
+        if self.mapping is not None:  # before anything that takes time
+            self.links = links_from_map(self.mapping, self.ids)
+        with Ledger(self.root / LEDGER) as ledger:
+            self._look(ledger)
+            if self.archive is not None:
+                self._unpack(self.archive, ledger)
+            elif absent := [i for i in self.wanted if i not in self.present]:
+                self._download(absent, ledger)
+            if self.taken or self.fetched:
+                self._look(ledger)
+        self._explain()
+
+    def status(self) -> None:
+        """Say what is there; nothing is asked of anybody. Files not checked before are checked."""
+        for name, file in FILES.items():
+            path, fault = self.root / name, None
+            if not file.is_at(path):
+                fault = f"{path} is not the published file: its SHA-256 is another"
+                fault = fault if path.exists() else f"{name} is absent: run `ugc-videocap prepare`"
+            self.files.append(Collected(name, file.source, fault))
+        self._read_annotations()
+        try:
+            ledger = Ledger(self.root / LEDGER if self.root.is_dir() else None)
+        except DataError:
+            ledger = Ledger(None)  # the folder is read-only: what is found is not remembered
+        with ledger:
+            self._look(ledger)
+
+    def _read_annotations(self) -> None:
+        for task, name in self.annotations.items():
+            if (path := self.root / name).is_file():
+                self.tasks[task] = clip_ids(path)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All clips."""
+        return tuple(dict.fromkeys(i for ids in self.tasks.values() for i in ids))
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The clips that were asked for."""
+        return self.ids[: self.limit]
+
+    @property
+    def present(self) -> set[str]:
+        """The clips that are there and whole."""
+        return {i for i, found in self.states.items() if found.state == "present"}
 
     @property
     def complete(self) -> bool:
@@ -122,60 +119,51 @@ class Report:
 
         The dataset's table serves to find links, and is not missed where the clips are there.
         """
-        clips = self.present().issuperset(self.wanted)
+        clips = self.present.issuperset(self.wanted)
         whole = self.taken is None or (self.taken.cut is None and not self.taken.refused)
         faults = [file for file in self.files if file.fault and file.name != META]
         return clips and whole and bool(self.tasks) and not faults
 
-    def present(self) -> set[str]:
-        """Return the clips that are there and whole."""
-        return {i for i, found in self.states.items() if found.state == "present"}
+    def _look(self, ledger: Ledger) -> None:
+        self.states = survey(self.ids, self.videos, ledger, workers=self.workers)
 
-    def look(self, ledger: Ledger) -> None:
-        """Find out the state of each clip."""
-        request = self.request
-        self.states = survey(self.ids, request.videos, ledger, workers=request.workers)
-
-    def unpack(self, archive: Path, ledger: Ledger) -> None:
-        """Take clips from an archive."""
-        ids, videos = frozenset(self.ids), self.request.videos
-        taken = take_from_archive(archive, ids, videos, ledger, present=self.present())
-        self.taken = taken
+    def _unpack(self, archive: Path, ledger: Ledger) -> None:
+        ids, present = frozenset(self.ids), self.present
+        self.taken = taken = take_from_archive(archive, ids, self.videos, ledger, present=present)
         if taken.example and not (taken.done or taken.there):
             self.notes.append(
                 f"{archive}: no file in it is a clip of this benchmark: it has for example "
                 f"{taken.example}, and wanted is for example {self.ids[0]}.mp4"
             )
 
-    def download(self, absent: list[str], ledger: Ledger) -> None:
+    def _download(self, absent: list[str], ledger: Ledger) -> None:
         """Download the clips that are absent, as far as their links are known and not dead."""
         from tqdm import tqdm
 
         from ugc_tasks.data.download import ANY_HOST, TIKTOK
 
-        request = self.request
         try:
-            self.links = self.links or links_from_dataset(request.root / META, self.ids)
+            self.links = self.links or links_from_dataset(self.root / META, self.ids)
         except DataError as error:  # not the user's fault: the report says it, and what to do
             self.notes.append(str(error))
             return
         asked: dict[str, str] = {}
         for video_id in absent:
             link, dead = self.links.by_id.get(video_id), ledger.dead(video_id)
-            if link is not None and (request.retry or dead is None or dead.link != link):
+            if link is not None and (self.retry or dead is None or dead.link != link):
                 asked[video_id] = link
         if not asked or not self._can_download(asked):
             return
-        present = self.present()
+        controls = [link for i, link in self.links.by_id.items() if i in self.present]
         with tqdm(total=len(asked), desc="clips", unit="", disable=None) as bar:
             self.fetched = fetch_clips(
                 asked,
-                request.videos,
+                self.videos,
                 ledger,
-                extractors=TIKTOK if request.mapping is None else ANY_HOST,
-                workers=request.workers,
+                extractors=TIKTOK if self.mapping is None else ANY_HOST,
+                workers=self.workers,
                 step=lambda _: bar.update(),
-                controls=[link for i, link in self.links.by_id.items() if i in present],
+                controls=controls,
             )
         if self.fetched.gave_up:
             self.notes.append(f"the downloads were given up: {self.fetched.gave_up}")
@@ -192,7 +180,7 @@ class Report:
         self.notes.append(f"{len(links)} clips were not downloaded: {why}")
         return False
 
-    def explain(self) -> None:
+    def _explain(self) -> None:
         """Say of each missing clip why, as far as this run knows."""
         reasons: dict[str, str] = {}
         if self.links is not None:
@@ -224,8 +212,7 @@ def links_from_map(path: Path, known: Collection[str]) -> Links:
     """Read a user's table: CSV, or JSON with the same names; further columns are ignored.
 
     Any http or https link counts. Clips that are not ``known`` are passed over, and so are those
-    without a link. ``DataError``: it is another kind of table, holds something else than links, has
-    two for a clip, or none for a known clip.
+    without a link. ``DataError``: it holds something else, or no link of a known clip.
     """
     try:
         values = read_values(path)
@@ -258,9 +245,8 @@ def links_from_dataset(meta: Path, known: Collection[str]) -> Links:
     """Read the dataset's own table (Parquet): links to TikTok videos count, and nothing else.
 
     The names of its columns were not known when this was written, so the two are taken that have an
-    id and a link side by side most often. The dataset's other file is a list of links without ids.
-    It is not read: nothing says that its order is that of the clips. ``DataError``: the table does
-    not say which link is which clip's.
+    id and a link side by side most often. The dataset's other file is a list of links without ids,
+    and nothing says that its order is that of the clips. ``DataError``: nothing is found.
     """
     import pyarrow
     from pyarrow import parquet

@@ -28,15 +28,11 @@ _MEDIA = frozenset(
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked of each clip of a task."""
-
-    question: str
-    """Asked of every clip, without options."""
+    question: str  # asked of every clip, without options
     references: Mapping[str, Any]
     """What an answer is compared with, by ``video_id`` in the file's order: a text, one of the
     clip's options, or a list of texts (OCR)."""
-    sha256: str
-    """Digest of question, ids and references as published, whatever the file's layout."""
+    sha256: str  # of question, ids and references as published, whatever the file's layout
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What a choice question offers, by ``video_id``, in the order of their letters."""
 
@@ -54,17 +50,13 @@ class Questions:
 def read_questions(path: Path) -> Questions:
     """Read ``{"question": ..., "samples": [{"video_id": ..., "answer": ...}, ...]}``.
 
-    Other keys (``valid_count``; a sample's ``path`` on the authors' machine) are ignored.
-    ``DataError``: it has another form, a clip is there twice, an answer is blank or no text.
+    Other keys are ignored. ``DataError``: it has another form, or an answer is blank or no text.
     """
     return _read(path)[0]
 
 
 def read_choice_questions(path: Path) -> Questions:
-    """Read an annotation file whose samples have ``options``; references are spelled like these.
-
-    ``DataError``: as ``read_questions``; a sample has no usable options, or another answer.
-    """
+    """Read an annotation file whose samples have ``options``; references are spelled like these."""
     questions, rows = _read(path)
     options = {i: _options(f"{where}: {i}", row) for i, (where, row) in rows.items()}
     labels = {}
@@ -79,10 +71,7 @@ def read_choice_questions(path: Path) -> Questions:
 
 
 def read_ocr_references(path: Path) -> dict[str, list[str]]:
-    """Read ``{"video_id": ..., "ocr": [text, ...]}`` a line, in the file's order.
-
-    ``DataError``: it names a clip twice, or has a reference without text.
-    """
+    """Read ``{"video_id": ..., "ocr": [text, ...]}`` a line; raises ``DataError``."""
     content = read_values(path, as_is=True)
     rows = _rows_by_id(path, content if isinstance(content, list) else [content])
     return {i: ocr_reference(row.get("ocr"), f"{where}: {i}") for i, (where, row) in rows.items()}
@@ -150,7 +139,6 @@ def _rows_by_id(path: Path, values: list[Any]) -> dict[str, tuple[str, dict[str,
 
 
 def _read(path: Path) -> tuple[Questions, dict[str, tuple[str, dict[str, Any]]]]:
-    """Return the questions of a file, and its samples by their ids."""
     content = read_values(path, as_is=True)
     question = content.get("question") if isinstance(content, dict) else None
     samples = content.get("samples") if isinstance(content, dict) else None
@@ -187,6 +175,5 @@ def _options(where: str, sample: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _digest(question: str, references: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of question, ids and references, in whatever order they stand."""
     canonical = json.dumps([question, sorted(references.items())], ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -46,7 +46,6 @@ REASONS = {
 """By reason: the measure, whether it is below (-1) or above (1) the usual, what it means."""
 
 _STEEPEST = 30.0  # beyond it exp() adds nothing, and at 710 it fails
-_LOWEST, _HIGHEST = 20.0, 100.0
 _WORTH_TELLING = 0.1
 _SAME = 0.02
 _SMALL = 0.05  # added to a share before its logarithm: bounds what the first word found adds
@@ -84,23 +83,18 @@ _SOUND = frozenset(_SOUND_WORDS.split())
 
 @dataclass(frozen=True)
 class Text:
-    """What is counted in a text; stems are of the words that are not ``FUNCTION_WORDS``.
-
-    ``heard`` and ``seen`` have the stems in sentences with a word about sound, and in those without
-    one; ``sounds`` has the words about sound.
-    """
+    """What is counted in a text; stems are of the words that are not ``FUNCTION_WORDS``."""
 
     words: tuple[str, ...]
     stems: Counter[str]
     sentences: tuple[frozenset[str], ...]
-    heard: Counter[str]
-    seen: Counter[str]
-    sounds: frozenset[str]
+    heard: Counter[str]  # stems in sentences with a word about sound
+    seen: Counter[str]  # in those without one
+    sounds: frozenset[str]  # the words about sound
 
 
 @functools.lru_cache(maxsize=16)  # the same two texts are measured again at once
 def read(text: str) -> Text:
-    """Return what is counted in ``text``."""
     text = text[:MAX_CHARS].replace("’", "'")
     heard: Counter[str] = Counter()
     seen: Counter[str] = Counter()
@@ -145,7 +139,6 @@ def _vocabulary() -> Mapping[str, Any]:
 
 
 def is_rare(stem: str) -> bool:
-    """Tell whether few of the published references have ``stem``."""
     return stem not in _vocabulary()["common"]
 
 
@@ -248,10 +241,7 @@ def load_weights() -> Mapping[str, Any]:
 
 
 def estimate(prediction: str, reference: str) -> Scores:
-    """Return the estimated scores, fractions from 1 to 5, of a caption against its reference.
-
-    Deterministic, and a few milliseconds whatever the texts.
-    """
+    """Return the estimated scores, fractions from 1 to 5, of a caption against its reference."""
     weights = load_weights()
     measured = features(prediction, reference)
 
@@ -276,13 +266,12 @@ def interval(column: str, mean: float, n: int) -> tuple[float, float]:
 
     Two errors add up: that of the estimate for a model that it was not fitted to, which more clips
     do not lessen (each recorded model was left out of the fit in turn), and that of having judged
-    only ``n`` clips. It holds for models like the recorded ones; the benchmark's table says how
-    much further off others are. ``column``: ``visual``, ``audio``, ``details`` or ``average``.
+    only ``n`` clips. It holds for models like the recorded ones.
     """
     spread = load_weights()["spread"][column]
     sampling = NormalDist().inv_cdf(0.975) * spread["clip"] / math.sqrt(n)
     half = math.hypot(spread["model"], sampling)
-    return max(_LOWEST, mean - half), min(_HIGHEST, mean + half)
+    return max(20.0, mean - half), min(100.0, mean + half)
 
 
 def difference_interval(column: str, mean: float, half: float) -> tuple[float, float]:

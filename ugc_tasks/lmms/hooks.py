@@ -38,10 +38,7 @@ _log = logger(__name__)
 
 
 def fields(*names: str) -> Callable[[str], Any]:
-    """Return the ``__getattr__`` of a ``task.py`` for tasks by their short names.
-
-    It knows ``NAME__dataset_kwargs``, ``NAME__metadata`` and ``NAME__process_docs``.
-    """
+    """Return the ``__getattr__`` of a ``task.py`` for tasks by their short names."""
 
     def attribute(name: str) -> Any:
         task, _, what = name.partition("__")
@@ -68,33 +65,26 @@ def process_docs(task: str, dataset: Dataset) -> Dataset:
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[str]:
-    """Return the clip's path, for simple models."""
     return [str(current_run(doc["task"]).clip(doc["video_id"]))]
 
 
 def doc_to_text(doc: dict[str, Any]) -> str:
-    """Return the question, its options under it where it has some."""
     return str(doc["question"])
 
 
 def doc_to_messages(doc: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one user turn, the clip before the question, as the published runs had it.
-
-    The list takes the answer, too, as soon as there is one.
-    """
+    """Return one user turn, the clip before the question, as the published runs had it."""
     clip = {"type": "video", "url": doc_to_visual(doc)[0]}
     turn = {"role": "user", "content": [clip, {"type": "text", "text": doc_to_text(doc)}]}
     return Messages([turn], doc)
 
 
 def doc_to_target(doc: dict[str, Any]) -> str:
-    """Return the reference as a text."""
     answer = doc["answer"]
     return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
 
 
 def process_judged(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
-    """Return the row of a clip of a judged task."""
     run = current_run(doc["task"])
     answer = received(results, doc["task"])
     return judged_row(
@@ -151,9 +141,7 @@ class PlacedAnswer(str):
     """What is scored of a model's answer, with its place among all answers of the task."""
 
     read: ModelAnswer
-    """What is scored of it, or why there is nothing to score."""
     prefetch: Prefetch
-    """All answers of the task on this rank."""
     place: int
 
     def __new__(cls, text: str, read: ModelAnswer, prefetch: Prefetch, place: int) -> PlacedAnswer:
@@ -173,10 +161,8 @@ class PlacedAnswer(str):
 class Prefetch:
     """All answers of a task on this rank, asked about as soon as their documents are known.
 
-    Args:
-        answers: what is scored of the answers, in lmms-eval's order.
-        documents: all documents of the task, other ranks' too; empty where they are not known.
-        stride: this rank has every ``stride``-th document.
+    ``answers`` are in lmms-eval's order; ``documents`` are all of the task, or none where they are
+    not known. This rank has every ``stride``-th of them.
     """
 
     def __init__(
@@ -239,7 +225,6 @@ class Prefetch:
 
 
 def item_of(document: dict[str, Any], text: str) -> JudgeItem:
-    """Return what is judged of a document and its answer."""
     return JudgeItem(video_id=document["video_id"], prediction=text, reference=document["answer"])
 
 
@@ -257,7 +242,6 @@ class PrefetchFilter:
     def apply(
         self, resps: Sequence[Sequence[Any]], docs: Iterable[dict[str, Any]]
     ) -> list[PlacedAnswer]:
-        """Return one :class:`PlacedAnswer` per list of responses, in order."""
         documents = list(docs)
         task = documents[0].get("task", "") if documents else ""
         answers = [_read(responses, task) for responses in resps]

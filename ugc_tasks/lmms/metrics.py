@@ -1,8 +1,4 @@
-"""The aggregations that the YAML files name: from the rows of clips to a task's figures.
-
-Means are lmms-eval's own. These count, or compute figures of the whole; several figures are an
-object.
-"""
+"""The aggregations that the YAML files name: from the rows of clips to a task's figures."""
 
 from __future__ import annotations
 
@@ -25,12 +21,10 @@ Part = Mapping[str, Any]
 
 
 def count(items: Sequence[str]) -> int:
-    """Count the clips whose entry is not empty."""
     return sum(1 for item in items if item)
 
 
 def coverage(items: Sequence[Mapping[str, int]]) -> float:
-    """Return the share of the whole task's clips that have a score."""
     return float(sum(Fraction(int(item["scored"]), item["of"]) for item in items))
 
 
@@ -75,7 +69,6 @@ def overall(
 
 
 def estimate_interval(items: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the 95 % interval of the estimated average, ``low`` and ``high``."""
     from ugc_tasks.estimate.model import interval
 
     values = [item["average"] for item in items]
@@ -84,10 +77,8 @@ def estimate_interval(items: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def caption_noise(items: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """Return how noisy the judge of captions is: ``results.reliability.measured``."""
     return measured(items, factor=SCALE, points=True, interval=interval_of(os.environ))
 
 
 def detail_noise(items: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """Return how noisy the judge of background or objects is."""
     return measured(items, factor=PERCENT, points=False, interval=interval_of(os.environ))

@@ -404,7 +404,7 @@ def test_a_broken_file_counts_as_broken_and_is_replaced(
     code, text, _ = run("prepare", "--videos", videos, "--map", links)
     assert code == 0
     assert (videos / f"{IDS[1]}.mp4").read_bytes() == clip_bytes
-    assert f"export UGC_VIDEOCAP_VIDEOS={videos}" in text
+    assert f"videos  {videos}  (UGC_VIDEOCAP_VIDEOS)\n" in text
 
 
 def test_a_users_own_file_is_not_written_over_and_a_wrong_one_of_ours_is(
