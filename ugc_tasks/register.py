@@ -24,11 +24,8 @@ if TYPE_CHECKING:  # as typing.TYPE_CHECKING, whose import would double the cost
     from types import ModuleType
     from typing import Any
 
-TASK_DIR = os.path.dirname(os.path.abspath(__file__))
-"""The folder that lmms-eval searches for our task YAML files, and what ``--include_path`` takes."""
-
-_EXTENDED = "_ugc_videocap"
-"""Name of the mark on what was extended already: arming twice must not wrap twice."""
+TASK_DIR = os.path.dirname(os.path.abspath(__file__))  # of our task YAML files
+_EXTENDED = "_ugc_videocap"  # marks what was extended already: arming twice must not wrap twice
 
 
 def plugin() -> list[Any]:

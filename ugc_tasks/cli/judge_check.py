@@ -53,13 +53,13 @@ def _lines(check: dict[str, Any]) -> list[str]:
     for kind, mean in check["means"].items():
         lines.append(f"  {kind.replace('_', ' '):<16} {'-' if mean is None else f'{mean:.2f}'}")
     lines.append("")
-    for finding in check["findings"]:
-        holds = "yes" if finding["holds"] else "NO "
-        lines.append(f"{holds:<4} {finding['name']}: {finding['said']}")
-    lines += [f"note: {remark}" for remark in check["remarks"]]
-    lines.append(
+    for found in check["findings"]:
+        lines.append(f"{'yes' if found['holds'] else 'NO '}  {found['name']}: {found['said']}")
+    return [
+        *lines,
+        *(f"note: {remark}" for remark in check["remarks"]),
         f"asked {check['asked']} times: {check['prompt_tokens']} prompt tokens, "
-        f"{check['completion_tokens']} completion tokens{cost}"
-    )
-    verdict = "fit for a run" if check["fit"] else "NOT fit for a run"
-    return [*lines, "", f"verdict: {verdict}"]
+        f"{check['completion_tokens']} completion tokens{cost}",
+        "",
+        f"verdict: {'fit' if check['fit'] else 'NOT fit'} for a run",
+    ]

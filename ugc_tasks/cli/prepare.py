@@ -32,12 +32,9 @@ is a link that was found dead (but see --retry).
 
 examples:
   ugc-videocap prepare                              everything, into the cache folder
-  ugc-videocap prepare --limit 20                   the first 20 clips
-  ugc-videocap prepare --home data --workers 8      into a folder of your own
-  ugc-videocap prepare --map links.csv              links of your own: a CSV file with the columns
-                                                    video_id and url
+  ugc-videocap prepare --home data --limit 20       the first 20 clips, into a folder of your own
+  ugc-videocap prepare --map links.csv              links of your own
   ugc-videocap prepare --from-archive clips.zip     clips that you have already
-  HF_ENDPOINT=https://hub.example ugc-videocap prepare   another Hub
 
 {_CODES}"""
 _STATUS = f"""Say what of the data is there.

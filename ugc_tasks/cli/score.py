@@ -101,24 +101,21 @@ def _remarks(report: Report, saved: SavedRun) -> list[str]:
 
 def _unknown(report: Report, saved: SavedRun) -> dict[str, list[str]]:
     """Return the answers that do not count, by what their ids are."""
-    if not report.pairing.unknown:
-        return {}
-    files = saved.known_clips()
+    files = saved.known_clips() if report.pairing.unknown else {}
     known = set().union(*files.values())
-    others = [i for i in report.pairing.unknown if i not in NO_REFERENCE]
     strange = "answers are to what is not an id of this benchmark"
     if SPECS["caption"].annotations not in files:
         strange += ", or of a clip that this task does not ask about"
-    groups = {
-        "answers are to clips without a public reference": set(report.pairing.unknown)
-        - set(others),
-        "answers are to clips that this task does not ask about": known.intersection(others),
-        strange: set(others) - known,
+    groups: dict[str, list[str]] = {
+        "answers are to clips without a public reference": [],
+        "answers are to clips that this task does not ask about": [],
+        strange: [],
     }
-    return {
-        f"{what}, and do not count": [i for i in report.pairing.unknown if i in ids]
-        for what, ids in groups.items()
-    }
+    private, unasked, odd = groups.values()
+    for video_id in report.pairing.unknown:
+        group = private if video_id in NO_REFERENCE else unasked if video_id in known else odd
+        group.append(video_id)
+    return {f"{what}, and do not count": ids for what, ids in groups.items()}
 
 
 def _failure(item: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""An SQLite file that holds what must not be lost, and where one can be kept.
+"""An SQLite file that holds what must not be lost.
 
-Whether a file can be kept somewhere is found out before SQLite opens it. SQLite itself takes
+Whether it can be kept somewhere is found out before SQLite opens it. SQLite itself takes
 ``:memory:`` and ``file:`` addresses for what keeps nothing, writes into a file of one byte, and
 calls a file system without locks "locked" after as long as it waits.
 """
@@ -19,19 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-BUSY_S = 30.0
-"""Seconds for which another program may hold a file."""
-
+BUSY_S = 30.0  # for which another program may hold a file
 _HEADER = 100  # bytes: no SQLite file is shorter, but an empty one
 # The write lock is held from the first read on, so that two processes cannot both decide.
 _BEGIN = "BEGIN IMMEDIATE"
 
 
 def why_no_place(path: Path) -> str | None:
-    """Make the folder of an SQLite file; return why it cannot be kept at ``path``.
-
-    None where nothing speaks against it, else a clause that follows "cannot be used:".
-    """
+    """Make the folder of an SQLite file; return why it cannot be kept at ``path``, if so."""
     if str(path) == ":memory:" or str(path).lower().startswith("file:"):
         return "it names no file, and what is kept in memory is lost"
     try:
@@ -57,7 +52,7 @@ def why_no_place(path: Path) -> str | None:
 def without_locks(folder: Path) -> str | None:
     """Return that the file system of ``folder`` has no locks, None where it has.
 
-    Tried on a file of its own. Where nothing can be written, SQLite says what it makes of that.
+    Where nothing can be written there, SQLite says what it makes of that.
     """
     import fcntl
 

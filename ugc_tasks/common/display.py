@@ -1,10 +1,9 @@
 """Showing foreign text: captions, ids, file names, other programs' errors.
 
 Such text can hold escape sequences, marks that turn the writing direction, characters without width
-and line breaks, and so forge what a terminal shows. ``shown`` makes one harmless line of any text.
-Everything that is printed goes through ``say`` or ``say_json``, what is logged through ``logger``,
-and the errors meant for the user are ``UserError``, whose sentence is made harmless when it is
-raised; a test holds the package to that.
+and line breaks, and so forge what a terminal shows. Everything that is printed goes through ``say``
+or ``say_json``, what is logged through ``logger``, and the errors meant for the user are
+``UserError``; a test holds the package to that.
 """
 
 from __future__ import annotations
@@ -59,10 +58,7 @@ def storable(text: str) -> str:
 
 
 def say(*lines: str, file: TextIO | None = None) -> None:
-    """Print each of ``lines`` as one line, on stdout or ``file``.
-
-    Raises ``UserError`` where they cannot be written, ``BrokenPipeError`` where nobody reads them.
-    """
+    """Print each of ``lines`` as one line; ``UserError`` where they cannot be written."""
     if lines:
         _print("\n".join(map(shown_line, lines)), file or sys.stdout)
 

@@ -15,12 +15,8 @@ from typing import Any
 
 from ugc_tasks.common.display import UserError, shown, storable
 
-MAX_BYTES = 256 << 20
-"""Twenty times the largest samples file of 999 clips so far."""
-
-MAX_DEPTH = 64
-"""Levels of lists and objects in one value; what writes JSON again fails at a few hundred."""
-
+MAX_BYTES = 256 << 20  # twenty times the largest samples file of 999 clips so far
+MAX_DEPTH = 64  # levels in one value; what writes JSON again fails at a few hundred
 _TABLES = {".csv", ".tsv"}
 _DELIMITERS = ",\t;"
 _SHOWN = 80

@@ -30,12 +30,8 @@ from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Ledger
 
 MAX_TOTAL_BYTES = 64 << 30
-MAX_RATIO = 20
-"""Video hardly shrinks: an archive of clips unpacks to about its own size."""
-
-SLACK = 32 << 20
-"""Bytes that may come out whatever the ratio: headers and padding do shrink."""
-
+MAX_RATIO = 20  # video hardly shrinks: an archive of clips unpacks to about its own size
+SLACK = 32 << 20  # bytes that may come out whatever the ratio: headers and padding do shrink
 _MAX_MEMBERS = 200_000
 _MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: 50,000 of them and more
 _MAX_HEADER = 64 << 10  # bytes of a tar's header, with all that extends it

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+# The benchmark's clips last 8 to 60 s; what is far from that is an error page or another video.
 SHORTEST_S, LONGEST_S = 1.0, 120.0
-"""The benchmark's clips last 8 to 60 s; what is far from that is an error page or another video."""
-
 MAX_CLIP_BYTES = 256 << 20
 _MAX_SIDE = 8192
 _TAIL_S = 0.5

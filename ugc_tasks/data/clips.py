@@ -26,9 +26,7 @@ from ugc_tasks.data.download import NoClip, download_clip
 from ugc_tasks.data.home import video_path
 from ugc_tasks.data.ledger import Dead, Ledger
 
-MOST_IN_A_ROW = 20
-"""Refusals without a clip in between, after which a site is no longer believed."""
-
+MOST_IN_A_ROW = 20  # refusals without a clip in between, after which a site is not believed
 _PAUSES = (1, 2, 4)  # between the tries of one clip, times ``pause_s``
 _CONTROLS = 3
 _STAGING = ".prepare-"

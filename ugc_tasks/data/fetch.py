@@ -21,9 +21,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     import httpx
 
-CONNECT_S = 2.4
-"""Seconds in which a connection must be made."""
-
+CONNECT_S = 2.4  # in which a connection must be made
 _SILENCE_S = 10.0
 _TOTAL_S = 60.0
 _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}

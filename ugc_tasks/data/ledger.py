@@ -59,13 +59,10 @@ class Ledger(Database):
     def checked(self, path: Path) -> tuple[bool, str | None]:
         """Return whether the file as it is now was checked before, and what was wrong with it."""
         info = path.stat()
-        row = self._one(
-            "SELECT fault FROM checked WHERE path = ? AND size = ? AND mtime_ns = ?",
-            *(str(path), info.st_size, info.st_mtime_ns),
-        )
-        if row is None or not (row[0] is None or isinstance(row[0], str)):
-            return False, None
-        return True, row[0]
+        query = "SELECT fault FROM checked WHERE path = ? AND size = ? AND mtime_ns = ?"
+        row = self._one(query, str(path), info.st_size, info.st_mtime_ns)
+        known = row is not None and isinstance(row[0], str | None)
+        return known, row[0] if row and known else None
 
     def note_checked(self, path: Path, fault: str | None) -> None:
         info = path.stat()

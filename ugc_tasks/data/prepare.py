@@ -19,9 +19,7 @@ from ugc_tasks.data.ledger import LEDGER, Ledger
 from ugc_tasks.data.published import FILES, META, Collected, collect, offline
 from ugc_tasks.data.questions import clip_id, clip_ids
 
-_HOSTS = 16
-"""So many are tried before the downloads; where none can be reached, there is no network."""
-
+_HOSTS = 16  # so many are tried before the downloads, to find out whether there is a network
 ID_COLUMN, LINK_COLUMN = "video_id", "url"
 
 _MAP = f"--map takes a CSV file whose first line names the columns {ID_COLUMN} and {LINK_COLUMN}"
@@ -184,14 +182,12 @@ class Preparation:
         """Say of each missing clip why, as far as this run knows."""
         reasons: dict[str, str] = {}
         if self.links is not None:
-            if self.fetched is not None and self.fetched.gave_up:
-                reasons = dict.fromkeys(self.ids, "not asked for: the downloads were given up")
-            for video_id in set(self.ids) - self.links.by_id.keys():
-                several = video_id in self.links.conflicts
-                reasons[video_id] = (
-                    "it has several different links" if several else "no link is known"
-                )
+            reasons = dict.fromkeys(set(self.ids) - self.links.by_id.keys(), "no link is known")
+            reasons |= dict.fromkeys(self.links.conflicts, "it has several different links")
         if self.fetched is not None:
+            if self.fetched.gave_up:
+                asked = dict.fromkeys(self.ids, "not asked for: the downloads were given up")
+                reasons = asked | reasons
             reasons |= self.fetched.failed
         for video_id, found in self.states.items():
             if found.state == "missing":

@@ -23,18 +23,16 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.fetch import FetchError, NoConnection, fetch, keep, unreachable
 from ugc_tasks.data.home import TRUE, Home
 
-META = "meta.parquet"
-"""The dataset's table of clips. It serves to find links; no task asks from it."""
+META = "meta.parquet"  # the dataset's table of clips, which serves to find links
 
 NO_REFERENCE = frozenset({"PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"})
 """Scored by the authors, but in no published annotation of captions."""
 
 _MAX_BYTES = 16 << 20
-_SERVERS: Mapping[str, tuple[str, str]] = {
+_SERVERS = {  # by origin: the environment variable that names another server, and the usual one
     "hub": ("HF_ENDPOINT", "https://huggingface.co"),
     "github": ("UGC_VIDEOCAP_RAW_ENDPOINT", "https://raw.githubusercontent.com"),
 }
-"""By origin: the environment variable that names another server, and the usual one."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,7 @@ def is_published(path: Path) -> bool:
 def annotation(name: str, home: Home) -> Annotation:
     """Return an annotation file: the user's own in ``home.root``, or else the published one.
 
-    The published file is taken from ``home.cache`` if it is there with the right digest, else from
-    the cache of the Hub's own client, else downloaded into ``home.cache``; raises ``DataError``.
+    That is taken from ``home.cache``, else from the cache of the Hub's own client, else downloaded.
     """
     if home.root is not None and (own := home.root / name).is_file():
         return Annotation(own, "local")
@@ -136,8 +133,7 @@ def official_text(name: str, *, home: Path | None, cache: Path) -> str:
 def collect(root: Path, *, replace: bool) -> list[Collected]:
     """Bring every published file into ``root``; a file that fails does not stop the others.
 
-    ``replace``: whether a file that is not the published one may be written over. It may in the
-    cache, which is ours; in a user's own folder it is a fault.
+    ``replace``: whether another file in its place may be written over, as in the cache.
     """
     wanted = {file.server for file in FILES.values() if not file.is_at(root / file.name)}
     away = {} if offline() else unreachable(wanted)

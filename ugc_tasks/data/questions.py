@@ -13,9 +13,8 @@ from typing import Any, TypeGuard
 from ugc_tasks.common.display import storable
 from ugc_tasks.common.files import DataError, kind, read_values, rows_of
 
+# The longest published reference has 1,347; with the bound on answers it bounds a comparison.
 MAX_OCR_CHARS = 4096
-"""The longest published reference has 1,347; with the bound on answers it bounds a comparison."""
-
 _MAX_OPTIONS = 26  # as many as there are letters for them
 _MAX_PATH = 4096
 

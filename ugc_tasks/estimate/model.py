@@ -52,9 +52,7 @@ _SMALL = 0.05  # added to a share before its logarithm: bounds what the first wo
 _RELATED = 0.12  # a cosine that hardly any caption has with another clip's reference
 _UNKNOWN = 0.5  # a share of nothing
 
-MAX_CHARS = 16_000
-"""What is read of a text: some seven times the longest published caption."""
-
+MAX_CHARS = 16_000  # what is read of a text: some seven times the longest published caption
 _MAX_SENTENCES = 80
 _ONE_AT_A_TIME = threading.Lock()
 _WORD = re.compile(r"[^\W_]{1,40}(?:['’][^\W_]{1,10})?")
@@ -66,8 +64,7 @@ could down during each had has have he her him his if in into is it its more no 
 onto or other out over so some such than that the their them then there these they this those
 through throughout to up very video was were when where which while who with within without
 """
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-"""Words that every English text has; they are no evidence of agreement."""
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())  # which are no evidence of agreement
 
 _SOUND_WORDS = """
 accent audible audio auditory beat cheer cheering chirping chuckle clapping clatter dialogue drum

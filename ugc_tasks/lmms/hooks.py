@@ -9,9 +9,8 @@ lmms-eval would try five times and wrap it.
 lmms-eval scores documents in four threads, one at a time each; a judge answers in seconds. So our
 filter, which sees all answers of the task, gives each answer its place among them, and the first
 two documents to be scored show which document each place belongs to. From then on all answers are
-on their way to the judge at once, and scoring a document only waits for its judgment. The places
-decide when a judgment is asked for, never which one a document gets: that is keyed by the
-document's own id, reference and answer.
+on their way to the judge at once. The places decide when a judgment is asked for, never which one a
+document gets: that is keyed by the document's own id, reference and answer.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.reliability import measured
 from ugc_tasks.results.rows import PERCENT, SCALE
 
+# A part of the mean of the eight published columns: ``columns`` of them, ``of`` 8, ``mean``.
 Part = Mapping[str, Any]
-"""A part of the mean of the eight published columns: ``columns`` of them, ``of`` 8, ``mean``."""
 
 
 def count(items: Sequence[str]) -> int:
