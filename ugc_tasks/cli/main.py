@@ -21,7 +21,6 @@ from ugc_tasks.common.display import UserError, complain, say, traceback_lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that ``argv`` names (default: the process's arguments)."""
     _make_streams_usable()
     try:
         if cast("TextIO | None", sys.stdout) is None:
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.excepthook = lambda _kind, error, _trace: complain(*traceback_lines(error))
         raise
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             _let_go(stream)
 
 
@@ -79,18 +78,14 @@ def _make_streams_usable() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of comes as our sentence
 
 
-def _let_go(stream: TextIO | None) -> None:
-    """Flush ``stream``, to the null device where that fails.
-
-    Python would complain again of what is left in its buffer, with a status of its own.
-    """
-    if stream is not None:
-        try:
+def _let_go(stream: TextIO) -> None:
+    """Flush ``stream``, to the null device where that fails: Python would complain again."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), stream.fileno())
             stream.flush()
-        except OSError:
-            with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as null:
-                os.dup2(null.fileno(), stream.fileno())
-                stream.flush()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,7 +94,6 @@ class _Parser(argparse.ArgumentParser):
         say(*self.format_help().splitlines(), file=file)
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the arguments, which may come from file names, and exit with 2."""
         self.print_usage(sys.stderr)
         complain(f"{self.prog}: error: {message}")
         self.exit(BAD_INPUT)

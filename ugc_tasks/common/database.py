@@ -15,7 +15,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -76,6 +76,10 @@ class Database:
     without room, ``held`` for a file that another program has held for too long.
     """
 
+    unusable: Callable[..., Exception]
+    full: Callable[[str], Exception]
+    held: Callable[[str], Exception]
+
     def __init__(
         self, path: Path | None, *, owner: int, version: int, tables: tuple[str, ...]
     ) -> None:
@@ -99,15 +103,6 @@ class Database:
         except BaseException:
             self.close()
             raise
-
-    def unusable(self, reason: str, *, movable: bool = True) -> Exception:
-        raise NotImplementedError
-
-    def full(self, reason: str) -> Exception:
-        raise NotImplementedError
-
-    def held(self, reason: str) -> Exception:
-        raise NotImplementedError
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

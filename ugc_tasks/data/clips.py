@@ -62,13 +62,12 @@ def fetch_clips(
     """
     fetched, stop = Fetched(), threading.Event()
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:
-        get = partial(_get, scratch=scratch, ledger=ledger, extractors=extractors, stop=stop)
-        sites = {
-            name: _Site(name, get, links, ledger, fetched) for name in map(_site_of, links.values())
-        }
+        download = partial(download_clip, extractors=extractors, stop=stop)
+        get = partial(_get, download, scratch, ledger)
+        known: dict[str, list[str]] = {_site_of(link): [] for link in links.values()}
         for link in controls:
-            if site := sites.get(_site_of(link)):
-                site.controls.append(link)
+            known.get(_site_of(link), []).append(link)
+        sites = {name: _Site(name, get, links, ledger, fetched, own) for name, own in known.items()}
         ahead = (
             (video_id, link, site)
             for video_id, link in links.items()
@@ -104,18 +103,12 @@ def fetch_clips(
 
 
 def _get(
-    link: str,
-    target: Path | None = None,
-    *,
-    scratch: Path,
-    ledger: Ledger,
-    extractors: tuple[str, ...],
-    stop: threading.Event,
+    fetch: Callable[..., Path], scratch: Path, ledger: Ledger, link: str, target: Path | None = None
 ) -> NoClip | None:
     """Get the clip of a link, to ``target`` if one is given; return why there is no clip."""
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as own:
-            found = download_clip(link, Path(own), extractors=extractors, stop=stop)
+            found = fetch(link, Path(own))
             if target is not None:
                 admit(found, target, ledger)
     except NoClip as verdict:
@@ -167,42 +160,38 @@ def _site_of(link: str) -> str:
     return "tiktok.com" if host.endswith(".tiktok.com") else parts.netloc.lower()
 
 
+@dataclass
 class _Site:
     """One site during one run, believed until it has refused too often."""
 
-    def __init__(
-        self,
-        name: str,
-        get: Callable[[str], NoClip | None],
-        links: Mapping[str, str],
-        ledger: Ledger,
-        fetched: Fetched,
-    ) -> None:
-        self.closed = threading.Event()  # it is not to be asked any further
-        self.gave_up: str | None = None
-        self.controls: list[str] = []  # links that have given a clip
-        self.verdicts = 0
-        self._name, self._get, self._links = name, get, links
-        self._ledger, self._fetched = ledger, fetched
-        self._open: list[tuple[int, str, NoClip]] = []  # verdicts that nothing has confirmed yet
+    name: str
+    get: Callable[[str], NoClip | None]
+    links: Mapping[str, str]
+    ledger: Ledger
+    fetched: Fetched
+    controls: list[str]  # links that have given a clip
+    closed: threading.Event = field(default_factory=threading.Event)  # it is asked no further
+    gave_up: str | None = None
+    verdicts: int = 0
+    open: list[tuple[int, str, NoClip]] = field(default_factory=list)  # not confirmed yet
 
     def gave(self, video_id: str, begun: int) -> None:
         """Note a clip; the first ``begun`` verdicts, from before it was asked for, are true."""
-        self._fetched.done.append(video_id)
-        self.controls = [self._links[video_id]]
-        self._believe(one for one in self._open if one[0] <= begun)
+        self.fetched.done.append(video_id)
+        self.controls = [self.links[video_id]]
+        self._believe(one for one in self.open if one[0] <= begun)
 
     def refused(self, video_id: str, verdict: NoClip) -> None:
         """Note a verdict; after many in a row, find out whether the site still answers."""
         self.verdicts += 1
-        self._open.append((self.verdicts, video_id, verdict))
-        if len(self._open) < MOST_IN_A_ROW or self.closed.is_set():
+        self.open.append((self.verdicts, video_id, verdict))
+        if len(self.open) < MOST_IN_A_ROW or self.closed.is_set():
             return
         if self._answers():
-            self._believe(self._open)
+            self._believe(self.open)
             return
         self.gave_up = (
-            f"{MOST_IN_A_ROW} downloads in a row failed at {self._name} (the last: "
+            f"{MOST_IN_A_ROW} downloads in a row failed at {self.name} (the last: "
             f"{verdict.reason}), so none of these clips counts as gone; run it again later, or "
             "from another network"
         )
@@ -214,24 +203,24 @@ class _Site:
         Where no clip of the site ever came, a definite answer (``gone``, ``broken``) is believed,
         because there were few of them.
         """
-        if not self.closed.is_set() and any(one[2].kind != "failed" for one in self._open):
+        if not self.closed.is_set() and any(one[2].kind != "failed" for one in self.open):
             if not self.controls:
-                self._believe(one for one in self._open if one[2].kind in ("gone", "broken"))
+                self._believe(one for one in self.open if one[2].kind in ("gone", "broken"))
             elif self._answers():
-                self._believe(self._open)
-        self._fetched.failed |= {video_id: verdict.reason for _, video_id, verdict in self._open}
+                self._believe(self.open)
+        self.fetched.failed |= {video_id: verdict.reason for _, video_id, verdict in self.open}
 
     def _answers(self) -> bool:
-        return any(self._get(link) is None for link in self.controls[:_CONTROLS])
+        return any(self.get(link) is None for link in self.controls[:_CONTROLS])
 
     def _believe(self, verdicts: Iterable[tuple[int, str, NoClip]]) -> None:
         for one in list(verdicts):
-            self._open.remove(one)
+            self.open.remove(one)
             _, video_id, verdict = one
             kind, reason = verdict.kind, verdict.reason
             if kind == "failed":
-                self._fetched.failed[video_id] = reason
+                self.fetched.failed[video_id] = reason
                 continue
             if kind == "refused":
                 kind, reason = "gone", f"{reason} (deleted, or kept from this region or address)"
-            self._ledger.note_dead(video_id, Dead(self._links[video_id], kind, reason))
+            self.ledger.note_dead(video_id, Dead(self.links[video_id], kind, reason))

@@ -38,9 +38,8 @@ class NoConnection(FetchError):
 def fetch(url: str, *, most_bytes: int, token: str | None = None, backoff: float = 0.5) -> bytes:
     """Return the body at ``url``. Redirects are followed, but not from https to http.
 
-    ``token`` is sent as a bearer token, to this host only. 429, 5xx and broken connections are
-    tried again, four times in all, first after ``backoff`` seconds. Raises ``FetchError``, also
-    where the body is larger than ``most_bytes``.
+    ``token`` goes to this host only. 429, 5xx and broken connections are tried again, first after
+    ``backoff`` seconds. Raises ``FetchError``, also where the body has more than ``most_bytes``.
     """
     import httpx
     import tenacity
@@ -105,8 +104,8 @@ def _get(url: str, most_bytes: int, token: str | None, give_up: float) -> bytes:
 def unreachable(urls: Iterable[str]) -> dict[str, str]:
     """Return the addresses that accept no connection, each with a clause that says why.
 
-    They are tried at the same time, through the environment's proxy if it names one. A name server
-    that does not answer cannot be interrupted: the thread that waits for it is left behind.
+    They are tried at once, through the environment's proxy if it names one. A name server that does
+    not answer cannot be interrupted: the thread that waits for it is left behind.
     """
     found: dict[str, str | None] = {}
 

@@ -20,9 +20,7 @@ from ugc_tasks.data.published import FILES, META, Collected, collect, offline
 from ugc_tasks.data.questions import clip_id, clip_ids
 
 _HOSTS = 16  # so many are tried before the downloads, to find out whether there is a network
-ID_COLUMN, LINK_COLUMN = "video_id", "url"
-
-_MAP = f"--map takes a CSV file whose first line names the columns {ID_COLUMN} and {LINK_COLUMN}"
+_MAP = "--map takes a CSV file whose first line names the columns video_id and url"
 _TIKTOK_VIDEO = re.compile(r"/(?:@[^/]*/video|share/video|embed(?:/v2)?|v)/\d{5,25}(?:\.html)?/?")
 _SHORT_HOSTS = ("vm.tiktok.com", "vt.tiktok.com")
 _MAX_LINK = 2048
@@ -98,25 +96,19 @@ class Preparation:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """All clips."""
         return tuple(dict.fromkeys(i for ids in self.tasks.values() for i in ids))
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The clips that were asked for."""
         return self.ids[: self.limit]
 
     @property
     def present(self) -> set[str]:
-        """The clips that are there and whole."""
         return {i for i, found in self.states.items() if found.state == "present"}
 
     @property
     def complete(self) -> bool:
-        """Whether every wanted clip is there, and every file as published that a task needs.
-
-        The dataset's table serves to find links, and is not missed where the clips are there.
-        """
+        """Whether every wanted clip is there, and every file but the table of links."""
         clips = self.present.issuperset(self.wanted)
         whole = self.taken is None or (self.taken.cut is None and not self.taken.refused)
         faults = [file for file in self.files if file.fault and file.name != META]
@@ -217,12 +209,12 @@ def links_from_map(path: Path, known: Collection[str]) -> Links:
     by_id: dict[str, str] = {}
     other = ""
     for number, row in enumerate(values if isinstance(values, list) else [values], 1):
-        if not isinstance(row, dict) or not {ID_COLUMN, LINK_COLUMN} <= row.keys():
+        if not isinstance(row, dict) or not {"video_id", "url"} <= row.keys():
             has = ", ".join(map(repr, row)) if isinstance(row, dict) else "no columns"
             raise DataError(f"{path}, row {number}: {_MAP}; it has {shown(has, 200)}")
-        video_id, value = clip_id(row[ID_COLUMN]), str(row[LINK_COLUMN] or "").strip()
+        video_id, value = clip_id(row["video_id"]), str(row["url"] or "").strip()
         if video_id is None or video_id not in known:
-            other = other or str(row[ID_COLUMN])
+            other = other or str(row["video_id"])
         elif value:
             # The value is not repeated: it may have a password in it.
             if (link := web_link(value)) is None:
@@ -234,7 +226,7 @@ def links_from_map(path: Path, known: Collection[str]) -> Links:
             f"{path}: it has no link of a clip of this benchmark, whose ids are as "
             f"{min(known, default='PI-…')} and not as {other!r:.80}; {_MAP}"
         )
-    return Links(by_id, ID_COLUMN, LINK_COLUMN)
+    return Links(by_id, "video_id", "url")
 
 
 def links_from_dataset(meta: Path, known: Collection[str]) -> Links:

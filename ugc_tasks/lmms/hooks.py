@@ -84,16 +84,11 @@ def doc_to_target(doc: dict[str, Any]) -> str:
 
 
 def process_judged(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
-    run = current_run(doc["task"])
-    answer = received(results, doc["task"])
-    return judged_row(
-        doc["task"],
-        doc["video_id"],
-        answer.read,
-        answer.prefetch.judgment(doc, answer, run.judge) if run.judge is not None else None,
-        judge=run.judging,
-        wanted=run.wanted,
-    )
+    run, task = current_run(doc["task"]), doc["task"]
+    answer = received(results, task)
+    judgment = answer.prefetch.judgment(doc, answer, run.judge) if run.judge is not None else None
+    judge, wanted = run.judging, run.wanted
+    return judged_row(task, doc["video_id"], answer.read, judgment, judge=judge, wanted=wanted)
 
 
 class Messages(list[dict[str, Any]]):

@@ -58,7 +58,7 @@ def part_of_overall(items: Sequence[Part]) -> dict[str, Any]:
 def overall(
     metrics: Sequence[Part], sizes: Sequence[int], weight_by_size: bool
 ) -> float | dict[str, Any]:
-    """Return the mean of the eight published columns; where some are missing, the part there is.
+    """Return the mean of the eight published columns, or the part there is.
 
     Source: the benchmark's table, whose last column weighs each of the eight the same.
     """
