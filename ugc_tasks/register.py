@@ -40,8 +40,7 @@ def arm() -> None:
     """Extend lmms-eval's modules now where they are loaded, else as soon as they are, once."""
     for name, extend in _EXTENSIONS.items():
         module = sys.modules.get(name)
-        # A module that is still being executed (this call comes from within it) is not extended
-        # now: it lacks what it defines further down.
+        # One that is still being executed, and calls this, lacks what it defines further down.
         spec = getattr(module, "__spec__", None)
         if module is not None and not getattr(spec, "_initializing", False):
             _extend(extend, module)
@@ -71,13 +70,11 @@ def add_tasks(module: ModuleType) -> None:
                 _warn("tasks", error)
         return index
 
-    initialize_tasks.__wrapped__ = original  # type: ignore[attr-defined]
     manager.initialize_tasks = initialize_tasks
     setattr(manager, _EXTENDED, True)
 
 
 def add_models(module: ModuleType) -> None:
-    """List our models, also when another plugin broke the entry points."""
     from ugc_models.manifest import add_to
 
     add_to(module)

@@ -16,10 +16,7 @@ COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 def add_command(
     subparsers: Any, name: str, run: Callable[[argparse.Namespace], int], text: str | None
 ) -> argparse.ArgumentParser:
-    """Add a command with the option ``--json``; ``run`` returns the exit status.
-
-    ``text`` is its help: a line, what there is to know, and examples.
-    """
+    """Add a command with ``--json``; ``text`` is a line, what there is to know, and examples."""
     about, _, examples = (text or "").partition("examples:\n")
     parser: argparse.ArgumentParser = subparsers.add_parser(
         name,

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _references(folder: Path | None) -> Collection[str] | None:
-    """Return the clips with a public reference; None where no annotation file is here."""
+    """Return the clips with a public reference, if an annotation file is here."""
     name = SPECS["caption"].annotations
     root = folder if folder is not None else Home.from_env(os.environ).root
     if root is not None and (root / name).is_file():

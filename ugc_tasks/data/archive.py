@@ -156,8 +156,7 @@ def _blocks(member: _Member, most: int) -> Iterator[bytes]:
 
 def _content(member: _Member) -> Iterator[bytes]:
     with member.open() as content:
-        while block := content.read(_PIECE):
-            yield block
+        yield from iter(lambda: content.read(_PIECE), b"")
 
 
 def _guarded(items: Iterator[_T]) -> Iterator[_T]:

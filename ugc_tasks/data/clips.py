@@ -56,9 +56,8 @@ def fetch_clips(
     """Download clips into ``folder`` as ``<video_id>.mp4``; ``links`` are by ``video_id``.
 
     The ledger keeps a link that is gone, or leads to something that is no clip, once its site has
-    shown that it still answers. ``workers`` is how many come at once, ``step`` is called with each
-    id when it is through, ``controls`` are links to clips that came in earlier runs, and the pause
-    before trying again doubles. Raises ``DataError`` where nothing can be written to ``folder``.
+    shown that it still answers. ``step`` is called with each id when it is through, ``controls``
+    are links to clips that came in earlier runs, and the pause before trying again doubles.
     """
     fetched, stop = Fetched(), threading.Event()
     with staging(folder) as scratch, ThreadPoolExecutor(workers) as pool:

@@ -52,11 +52,10 @@ _PARAMETERS: dict[str, Any] = {
 }
 _PARAMETERS["logger"].setLevel(logging.CRITICAL)
 
+# Gone for good; deleted or kept from us, the site does not say which; no clip; failed this time.
 Kind = Literal["gone", "refused", "broken", "failed"]
-"""``gone``: for good. ``refused``: deleted, or kept from us; the site does not say which.
-``broken``: what is there is no clip. ``failed``: this time."""
-
 _STATUS: dict[int, Kind] = {404: "gone", 410: "gone", 451: "refused"}
+# By yt-dlp's messages; any other message counts as a failure of this time only.
 _TOLD: dict[Kind, str] = {
     "gone": r"do not have permission to view|(post|account|video) is private"
     r"|video (has been|was) (removed|deleted)|no longer available",
@@ -68,7 +67,6 @@ _TOLD: dict[Kind, str] = {
     "broken": r"format is not available|DRM protected"
     r"|No suitable extractor|unusual and will be skipped",
 }
-"""Failures by yt-dlp's messages; any other message counts as a failure of this time only."""
 
 
 class NoClip(Exception):

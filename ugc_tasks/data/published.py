@@ -2,8 +2,7 @@
 
 ``published.toml`` lists their files with digests: annotations from the Hugging Face Hub, and from
 the authors' GitHub repository what the Hub lacks. Their long prompts are constants in scripts of
-that repository. They belong to the authors, so this package does not hold them: a script is
-downloaded, compared with its digest and parsed, never run.
+that repository: a script is downloaded, compared with its digest and parsed, never run.
 """
 
 from __future__ import annotations

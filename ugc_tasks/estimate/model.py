@@ -148,19 +148,16 @@ def weight(stem: str) -> float:
 def features(prediction: str, reference: str) -> dict[str, float]:
     """Return all measures of a caption by name.
 
-    What is shared with the reference:
-
-    * logarithms of the share of the reference that the caption has: ``rare`` of its rare stems,
+    * Logarithms of the share of the reference that the caption has: ``rare`` of its rare stems,
       ``heard`` of its sentences about sound, ``seen`` of the others (of all, where it has no such
-      sentences), ``sentences`` the mean over its sentences of the best match in the caption;
+      sentences), ``sentences`` the mean over its sentences of the best match in the caption.
     * ``sounds``: share of its words about sound; ``sound_match``: cosine of what both say about
-      sound; ``sound_amount``: logarithm of how many stems the caption spends on sound;
+      sound; ``sound_amount``: logarithm of how many stems the caption spends on sound.
     * ``related``: cosine of both texts, cut where it no longer separates captions of this clip from
-      those of others;
-    * ``overlap``: weighted share of the reference's stems; ``order``: of its pairs of neighbours.
-
-    How it is written: ``richness``, mean weight of the stems; ``variety``, share of distinct words;
-    ``words``, how many there are; ``function_words``, their share.
+      those of others; ``overlap``: weighted share of the reference's stems; ``order``: of its pairs
+      of neighbours.
+    * How it is written: ``richness``, mean weight of the stems; ``variety``, share of distinct
+      words; ``words``, how many there are; ``function_words``, their share.
     """
     said, meant = read(prediction), read(reference)
     words = max(1, len(said.words))
