@@ -20,10 +20,10 @@ demo: $(READY)
 	$(BIN)/python -m ugc_tasks.sample.demo --output $(OUTPUT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 quick: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not engine and not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m "not engine and not slow" $(PYTEST_ARGS)
 
 soak: $(READY)
 	$(BIN)/python -m pytest tests/soak --rounds $(ROUNDS) $(PYTEST_ARGS)

@@ -10,7 +10,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -85,6 +85,30 @@ _SLOW = (
 )
 
 
+# Files whose tests share one engine and one server, which take long to start.
+_SHARING = (
+    "test_ranks.py",
+    "soak/test_kills.py",
+    "ugc_models/engine/server/test_vllm_serve.py",
+    "ugc_tasks/judge/test_vllm_serve.py",
+    "ugc_models/engine/test_parity.py",
+    "ugc_models/engine/test_local.py",
+    "ugc_models/engine/test_positions.py",
+    "ugc_models/test_config_presets.py",
+    "ugc_models/test_qwen_omni_ctrl_c.py",
+    "ugc_models/test_qwen_omni_vllm.py",
+    "ugc_models/test_store_full_disk.py",
+)
+_LONG = (
+    "test_whole_run.py",
+    "ugc_models/engine/test_supervisor.py",
+    "ugc_models/engine/test_parity_qwen3.py",
+    "test_early_judging.py",
+    "soak/test_judge_kills.py",
+    "test_interrupted_judging.py",
+)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rounds",
@@ -95,18 +119,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep in one process the tests of a file, and all files of ``_SHARING``."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].removeprefix("tests/")
+            return "sharing" if file in _SHARING else file
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="takes a minute: make soak")
-    slow = tuple(Path(__file__).parent / name for name in _SLOW)
     for item in items:
-        if any(item.path.is_relative_to(place) for place in slow):
+        file = _file(item)
+        if file.startswith(_SLOW):
             item.add_marker("slow")
         if config.getoption("--rounds") is None and item.get_closest_marker("long"):
             item.add_marker(skip)
-        # A file's tests share what they start, and all tests of a server share that server: they
-        # stay in one of pytest-xdist's processes.
-        served = "vllm_server" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("server" if served else str(item.path)))
+        shared = {"vllm_server", "shared_engine"} & set(getattr(item, "fixturenames", ()))
+        if shared and file not in _SHARING:
+            raise pytest.UsageError(f"{file} uses {shared}: it belongs in _SHARING")
+    # What takes longest begins first, so that no process has it left at the end.
+    first = {file: place for place, file in enumerate((*_SHARING, *_LONG))}
+    items.sort(key=lambda item: first.get(_file(item), len(first)))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).as_posix()
 
 
 @pytest.fixture(scope="session")
