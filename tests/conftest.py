@@ -58,7 +58,6 @@ _SLOW = (
     "drawing",
     "soak",
     "test_configs.py",
-    "test_early_judging.py",
     "test_interrupted_judging.py",
     "test_ranks.py",
     "test_whole_run.py",
@@ -103,7 +102,6 @@ _LONG = (
     "test_whole_run.py",
     "ugc_models/engine/test_supervisor.py",
     "ugc_models/engine/test_parity_qwen3.py",
-    "test_early_judging.py",
     "soak/test_judge_kills.py",
     "test_interrupted_judging.py",
 )

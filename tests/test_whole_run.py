@@ -53,16 +53,16 @@ class Bench:
         """The clip whose judge never answers in the form it was asked for."""
         return self.ids[5]
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *more: str) -> subprocess.Popen[str]:
         """Start the command in a process group of its own."""
         command = [
             *(sys.executable, "-m", "lmms_eval", "--tasks", "ugc_videocap"),
             *("--model", "qwen_omni_vllm"),
-            *("--model_args", model_args(self.folder / "tiny-omni", frames=8, max_pixels=12544)),
+            *("--model_args", self._model_args()),
             # Greedy and in float32: the same captions in every run, so that what is asked of the
             # judge is the same too.
             *("--gen_kwargs", "max_new_tokens=16,temperature=0"),
-            *("--output_path", str(self.folder / "results"), "--log_samples"),
+            *("--output_path", str(self.folder / "results"), "--log_samples", *more),
         ]
         environment = {
             **os.environ,
@@ -82,9 +82,13 @@ class Bench:
             start_new_session=True,
         )
 
-    def run(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    def _model_args(self) -> str:
+        # One caption after another: the judge is to be asked before the last is made.
+        return model_args(self.folder / "tiny-omni", frames=8, max_pixels=12544, max_in_flight=1)
+
+    def run(self, *more: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Run the command to its end; return the task's results and its samples by id."""
-        process = self.start()
+        process = self.start(*more)
         said, _ = process.communicate(timeout=300)
         self.output += said
         results = sorted((self.folder / "results").glob("*/*_results.json"))
@@ -143,18 +147,26 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @dataclass(frozen=True)
 class Killed:
-    """What a run had done when it was killed: whose judgments are on disk, how many captions."""
+    """What a run had done when it was killed: whose judgments are on disk, how many captions.
+
+    ``captions_at_first`` of them were there when the judge was asked for the first time.
+    """
 
     judged: list[str]
     captions: int
+    captions_at_first: int
 
 
 @pytest.fixture(scope="module")
 def killed(bench: Bench) -> Killed:
     """Kill a run as soon as a few judgments are on disk. It may still be making captions then."""
-    bench.server.script = lambda asked: (
-        scores(5, 4, 3) if asked.number < ANSWERED_BEFORE_THE_KILL else hang()
-    )
+    there: list[int] = []
+
+    def answer_a_few(asked: Asked) -> Act:
+        there.append(bench.captions())
+        return scores(5, 4, 3) if asked.number < ANSWERED_BEFORE_THE_KILL else hang()
+
+    bench.server.script = answer_a_few
     process = bench.start()
     try:
         deadline = time.monotonic() + 300
@@ -167,7 +179,7 @@ def killed(bench: Bench) -> Killed:
         process.wait()
     answered = [r for r in bench.server.requests if r.number < ANSWERED_BEFORE_THE_KILL]
     judged = [video_id for r in answered for video_id in bench.ids if video_id in r.user]
-    return Killed(judged, bench.captions())
+    return Killed(judged, bench.captions(), there[0])
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +204,10 @@ def resumed(
 
 
 Resumed = tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]
+
+
+def test_the_first_caption_is_judged_before_the_last_is_made(killed: Killed) -> None:
+    assert 0 < killed.captions_at_first < 7  # eight, one broken
 
 
 def test_a_resumed_run_asks_for_no_judgment_that_is_on_disk(
@@ -268,6 +284,13 @@ def test_a_rerun_asks_only_about_what_has_failed(bench: Bench, resumed: Resumed)
     assert row["n,none"] == 7
     assert row["judge_failed,none"] == 0
     assert row["visual,none"] == pytest.approx((6 * 100 + 20) / 7)
+
+
+@pytest.mark.long
+def test_with_predict_only_no_judge_is_asked(bench: Bench, resumed: Resumed) -> None:
+    before = len(bench.server.requests)
+    bench.run("--predict_only")
+    assert len(bench.server.requests) == before
 
 
 def test_the_key_is_nowhere(bench: Bench, resumed: Resumed) -> None:

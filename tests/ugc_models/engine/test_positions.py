@@ -155,6 +155,7 @@ class TestRequire:
 
 
 @pytest.mark.engine
+@pytest.mark.timeout(900)
 class TestInOtherProcesses:
     """The model runs in a process that the engine spawns, where nothing of ours is imported."""
 
@@ -185,7 +186,7 @@ class TestInOtherProcesses:
         outputs = {}
         try:
             for name, process in running.items():
-                out, err = process.communicate(timeout=240)
+                out, err = process.communicate(timeout=600)
                 assert process.returncode == 0, err[-4000:]
                 outputs[name] = json.loads(out.splitlines()[-1])
         finally:
