@@ -211,7 +211,9 @@ class CaptionStore:
         except sqlite3.Error as error:
             advice = "see that the place is writable and is no other file"
             if "full" in str(error):
-                advice = "make room on its disk and run the same command again: it goes on from there"
+                advice = (
+                    "make room on its disk and run the same command again: it goes on from there"
+                )
             elif "locked" in str(error):
                 advice = "another process holds it; run the same command again when that has ended"
             raise CaptionStoreError(
