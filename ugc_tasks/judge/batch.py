@@ -40,9 +40,7 @@ from ugc_tasks.judge.transport.batch_api import (
 from ugc_tasks.judge.transport.errors import JudgeRefused, RequestFailed
 from ugc_tasks.judge.types import ChatReply, Usage
 
-Keep = Callable[[str, ChatReply, Usage], Awaitable[object]]
-"""Puts the reply for a judgment's key on disk."""
-
+_Keep = Callable[[str, ChatReply, Usage], Awaitable[object]]  # puts a reply on disk, by key
 _Bodies = Mapping[str, Mapping[str, Any]]
 _LOCK_POLL_S = 0.25
 _PLANNING = hashlib.sha256(b"planning of batches").hexdigest()
@@ -51,10 +49,7 @@ _AGAIN = "its clips are asked for again"
 
 
 class BatchEntry(NamedTuple):
-    """A batch: our tag, the keys of its judgments, the endpoint's ids of its file and of itself.
-
-    ``created_at`` is when it was entered, in seconds of the system's clock.
-    """
+    """A batch: our tag, its judgments' keys, when it was entered, the endpoint's two ids."""
 
     tag: str
     keys: tuple[str, ...]
@@ -114,19 +109,17 @@ def _entry(tag: Any, stated: Any, created_at: Any, file: Any, batch: Any) -> Bat
         sound = all(re.fullmatch("[0-9a-f]{32,64}", each) for each in (tag, *keys))
     except (ValueError, TypeError, RecursionError):
         return None
-    sound = (
-        sound
-        and isinstance(created_at, float)
-        and all(each is None or is_id(each) for each in (file, batch))
-    )
-    return BatchEntry(tag, keys, created_at, file, batch) if sound else None
+    known = all(each is None or is_id(each) for each in (file, batch))
+    if not sound or not known or not isinstance(created_at, float):
+        return None
+    return BatchEntry(tag, keys, created_at, file, batch)
 
 
 class Batches:
     """The batches of one judge; use it within one event loop."""
 
     def __init__(
-        self, api: BatchApi, cache: JudgmentCache, locks: Locks, keep: Keep, meter: Meter
+        self, api: BatchApi, cache: JudgmentCache, locks: Locks, keep: _Keep, meter: Meter
     ) -> None:
         self.api = api
         self._cache = cache
@@ -198,9 +191,7 @@ class Batches:
                     await self._see_through(entry, part)
                 except QueueFull as full:
                     most = len(part.keys) // 2
-                    room = (
-                        f"no room in the account's queue for a batch of {len(part.keys)} ({full})"
-                    )
+                    room = f"no room in the account's queue for {len(part.keys)} requests ({full})"
                     if not most:
                         raise JudgeRefused(
                             f"{self.api.settings.endpoint} has {room}: run again later, or unset "
@@ -216,7 +207,6 @@ class Batches:
 
         Raises ``QueueFull`` where it must be handed in again in smaller pieces.
         """
-        endpoint = self.api.settings.endpoint
         async with self._locked(hashlib.sha256(entry.tag.encode()).hexdigest()):
             current = next((e for e in self._ledger.open() if e.tag == entry.tag), None)
             if current is None:
@@ -230,20 +220,12 @@ class Batches:
                 came = await self._collect(current, batch)
                 self._ledger.note(current, "closed", batch.status)
                 if batch.status == "failed" and not came:
-                    if batch.queue_full:
-                        raise QueueFull(batch.problem)
-                    why = f"failed as a whole ({batch.problem or 'it does not say why'})"
-                    if part is not None:  # so would the next one
-                        raise JudgeRefused(
-                            f"{endpoint}: batch {batch.id} {why}: correct that, or unset "
-                            "UGC_JUDGE_MODE"
-                        )
-                    tell(f"batch {batch.id} of an earlier run {why}; {_AGAIN}")
+                    self._explain_failure(batch, of_this_run=part is not None)
             except QueueFull:
                 self._ledger.note(current, "closed", "no room in the queue")
                 raise
             except NotThere as error:
-                self._give_up(current, f"{endpoint} {error}")
+                self._give_up(current, f"{self.api.settings.endpoint} {error}")
             except JudgeRefused as error:
                 self._go_on_without(current, error)
 
@@ -296,6 +278,18 @@ class Batches:
         if missing and batch.status != "failed":
             tell(f"batch {batch.id}: {missing} answers did not come; {_AGAIN}")
         return len(came)
+
+    def _explain_failure(self, batch: Batch, *, of_this_run: bool) -> None:
+        """Say why a batch failed as a whole; raise it where the next one would fail as well."""
+        why = f"batch {batch.id} failed as a whole ({batch.problem or 'it does not say why'})"
+        if not of_this_run:
+            tell(f"{why} after an earlier run; {_AGAIN}")
+        elif batch.queue_full:
+            raise QueueFull(batch.problem)
+        else:
+            raise JudgeRefused(
+                f"{self.api.settings.endpoint}: {why}: correct that, or unset UGC_JUDGE_MODE"
+            )
 
     def _go_on_without(self, entry: BatchEntry, error: JudgeRefused) -> None:
         """Go on without a batch that cannot be looked at now; in batch mode raise ``error``."""

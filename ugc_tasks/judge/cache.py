@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import json
 import os
 import sqlite3
@@ -130,10 +131,7 @@ class JudgmentCache(Database):
             return db.execute(query, (endpoint,)).fetchone() is not None
 
     def add(self, key: str, reply: ChatReply, judgment: Judgment, *, judge: str) -> int:
-        """Commit ``reply`` and what it says to disk; return its number, from 1 over all runs.
-
-        ``judge`` is the judge's label.
-        """
+        """Commit a reply of ``judge`` (a label) and what it says; return its number, from 1."""
         with self.writing() as db:
             (attempt,) = db.execute(
                 "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply"
@@ -270,8 +268,6 @@ class Locks:
     def _lock(self, offset: int, *, release: bool) -> bool:
         if self._file is None:
             return False
-        import fcntl
-
         kind = fcntl.F_UNLCK if release else fcntl.F_WRLCK
         lock = struct.pack(_FLOCK, kind, os.SEEK_SET, offset, 1, 0)
         try:

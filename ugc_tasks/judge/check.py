@@ -53,10 +53,9 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
     """Ask the judge that ``environ`` configures and return what came of it, plain JSON values.
 
     Returns:
-        ``fit``; ``judge`` as results describe it; ``means``, mean scores (1-5) by kind of caption
-        (null where no reply could be read); ``findings``; ``remarks``, sentences; ``asked``, the
-        replies received; ``prompt_tokens``, ``completion_tokens``, ``usd`` (null where no price is
-        known).
+        ``fit``; ``judge`` as results describe it; ``means`` (1-5) by kind of caption, null where no
+        reply could be read; ``findings``; ``remarks``; ``asked``, the replies received;
+        ``prompt_tokens``, ``completion_tokens``, and ``usd``, null where no price is known.
 
     Raises:
         JudgeConfigError, DataError: the judge cannot be asked as configured.
@@ -118,10 +117,7 @@ def _opened(environ: Mapping[str, str], home: Home, store: Path) -> Judge:
 
 
 def _answered(judge: Judge, items: Sequence[JudgeItem]) -> list[Judgment]:
-    """Return the judgments of ``items``, the first one asked alone: it tells a judge that is down.
-
-    Raises ``JudgeUnreachableError`` where an answer is missing.
-    """
+    """Return the judgments of ``items``, the first asked alone: it tells a judge that is down."""
     judgments: list[Judgment] = []
     for part in (items[:1], items[1:]):
         judgments += judge.judge_many(part, progress=False)

@@ -66,9 +66,8 @@ class Price:
 def estimated_tokens(body: Mapping[str, Any]) -> int:
     """Return about how many tokens a chat-completions request has, its schema included.
 
-    Estimated from characters: a judge may have any tokenizer, and OpenAI's are fetched from the
-    network. The estimate lies a few per cent above the count of gpt-4o's (o200k_base) for English,
-    and not below it for other scripts.
+    Estimated from characters, since a judge may have any tokenizer: a few per cent above the count
+    of gpt-4o's (o200k_base) for English, and not below it for other scripts.
     """
     total = sum(_EACH_MESSAGE + _tokens(str(m["content"])) for m in body["messages"]) + _REPLY
     schema = body.get("response_format")
@@ -204,7 +203,7 @@ class Meter:
     def afford(
         self, bodies: Iterable[tuple[str, Mapping[str, Any]]]
     ) -> Iterator[dict[str, Mapping[str, Any]]]:
-        """Give the first requests of a batch, by key, as many as there is room for.
+        """Give the first requests, by key, as many as there is room for.
 
         What they can cost is set aside until the end: by then each has been billed by itself.
         """
@@ -230,7 +229,7 @@ class Meter:
 
 @dataclass
 class Reservation:
-    """What became of a request: ``usd`` that it cost, None where it may have to be paid for."""
+    """``usd``: what a request has cost; None where it may have to be paid for."""
 
     usd: float | None = None
 
@@ -243,9 +242,9 @@ Entry = dict[str, Any]
 def spent(judgment: Judgment) -> Entry | list[Entry] | None:
     """Return what a judgment cost, as a clip's row states it (``judge_spent``).
 
-    One entry: ``stored`` (it was on disk and cost nothing in this run), ``prompt_tokens``,
-    ``completion_tokens`` and ``usd`` (null where the price is not known). A list of them for a clip
-    that was judged several times; None where nothing was paid.
+    One entry: ``stored`` (it cost nothing in this run), ``prompt_tokens``, ``completion_tokens``
+    and ``usd`` (null where the price is not known). A list of them for a clip that was judged
+    several times; None where nothing was paid.
     """
     each = [
         {"stored": one.stored, **asdict(one.usage)}
@@ -281,13 +280,12 @@ def total_spent(items: Sequence[Entry | list[Entry] | None]) -> dict[str, dict[s
 
 def describe_spent(total: Mapping[str, Mapping[str, Any]]) -> str:
     """Return what ``total_spent`` added up as a line for a person."""
-    return f"{_described(total['new'])} in this run, {_described(total['stored'])} in earlier ones"
-
-
-def _described(part: Mapping[str, Any]) -> str:
-    money = "an unknown sum"
-    if part["usd"] is not None:
-        without = part["without_price"]
-        money = f"${part['usd']:.4f}" + (f" and {without} of unknown cost" if without else "")
-    tokens = f"{part['prompt_tokens']} + {part['completion_tokens']} tokens"
-    return f"{money} for {part['judgments']} judgments ({tokens})"
+    said = []
+    for part, when in ((total["new"], "in this run"), (total["stored"], "in earlier ones")):
+        money = "an unknown sum"
+        if part["usd"] is not None:
+            without = part["without_price"]
+            money = f"${part['usd']:.4f}" + (f" and {without} of unknown cost" if without else "")
+        tokens = f"{part['prompt_tokens']} + {part['completion_tokens']} tokens"
+        said.append(f"{money} for {part['judgments']} judgments ({tokens}) {when}")
+    return ", ".join(said)

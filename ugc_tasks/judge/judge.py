@@ -73,8 +73,8 @@ class Judge(AbstractContextManager["Judge"]):
 
     Attributes:
         interrupted: whether an interrupt has stopped it.
-        label: the short name under which its numbers are shown. The same model served elsewhere is
-            another judge, so the name ends with the place unless it is OpenAI's.
+        label: the short name under which its numbers are shown, with its place unless it is
+            OpenAI's: the same model served elsewhere is another judge.
     """
 
     def __init__(
@@ -111,10 +111,7 @@ class Judge(AbstractContextManager["Judge"]):
         return self._settings.repeats if self._worker is not None else 1
 
     def announce(self, items: Sequence[JudgeItem], *, early: bool = False) -> None:
-        """Say what judging ``items`` will take; to be called before any of it is paid for.
-
-        ``early``: the items are only like those that there will be.
-        """
+        """Say what judging ``items``, or such as them (``early``), will take, before it is paid."""
         estimate = self._worker and self._worker.estimate(self._judged(items))
         if estimate:
             tell(
@@ -125,10 +122,7 @@ class Judge(AbstractContextManager["Judge"]):
             )
 
     def begin(self, items: Sequence[JudgeItem]) -> None:
-        """Begin batches of ``items`` where some are wanted or an earlier run has left one.
-
-        Returns at once.
-        """
+        """Begin batches of ``items`` where some are wanted or out, and return at once."""
         if self._worker is not None:
             self._worker.begin_batches(self._judged(items))
 
@@ -221,9 +215,9 @@ class Judge(AbstractContextManager["Judge"]):
         return facts
 
     def interrupt(self) -> bool:
-        """Ask nothing more, as ``close`` does, but do not wait; tell whether anybody was waiting.
+        """Ask nothing more, and do not wait; tell whether anybody was waiting.
 
-        What is on the wire may still come. May be called from a signal's handler.
+        May be called from a signal's handler.
         """
         self.interrupted = True
         return self._worker is not None and self._worker.interrupt()
@@ -258,9 +252,8 @@ _judges: weakref.WeakSet[Judge] = weakref.WeakSet()
 def stop_on_interrupt(judge: Judge) -> None:
     """From now on have Ctrl-C stop ``judge``; in another thread than the main one do nothing.
 
-    lmms-eval waits for the threads in which it scores, and they for the judge, which would go on
-    sending. The signal goes on to whoever had it before; instead of the traceback of that end, one
-    line is said.
+    lmms-eval waits for threads that wait for the judge, which would go on sending. The signal goes
+    on to whoever had it before; instead of the traceback of that end, one line is said.
     """
     if threading.current_thread() is threading.main_thread():
         _judges.add(judge)

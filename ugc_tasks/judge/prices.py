@@ -1,9 +1,8 @@
 """Price tables, and what a run is expected to cost, said before anything is paid for.
 
-The table of this package is ``prices.toml`` and has a date; a user's own goes before it. Both are
-TOML: ``as_of``, a date; ``batch_factor``, what a batched token costs of a single one's price; and
-``[models."NAME"]`` with ``input`` and ``output`` in US dollars a million tokens. A model is found
-by its exact name, whoever serves it.
+The table of this package is ``prices.toml``; a user's own goes before it. Both are TOML: ``as_of``,
+a date; ``batch_factor``, what a batched token costs of a single one's price; and
+``[models."EXACT NAME"]`` with ``input`` and ``output`` in US dollars a million tokens.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ _MAX_TABLE_BYTES = 1 << 20
 
 
 def price_of(model: str, own: Path | None = None) -> Price | None:
-    """Return the price of ``model``; None where neither the user's table ``own`` nor ours has it.
+    """Return the price of ``model``; None where neither the table ``own`` nor ours has it.
 
-    Raises:
-        JudgeConfigError: a table cannot be read, or is malformed anywhere.
+    Raises ``JudgeConfigError`` where a table cannot be read, or is malformed anywhere.
     """
     tables = [_table(path) for path in (own, _OUR_PRICES) if path is not None]
     return next((table[model] for table in tables if model in table), None)

@@ -144,8 +144,7 @@ class JudgeSettings:
         """Read the settings from ``environ``; an empty variable counts as unset.
 
         White space and quotation marks around a value do not belong to it. Raises
-        ``JudgeConfigError`` for a value that cannot be used and for a missing key where the profile
-        needs one.
+        ``JudgeConfigError`` for a value that cannot be used and for a missing key.
         """
         bare = {name: _bare(value) for name, value in environ.items()}
         given = {name: value for name, value in bare.items() if value}

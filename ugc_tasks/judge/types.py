@@ -45,8 +45,7 @@ def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
 class ChatReply:
     """One reply of the judge as it came, with what the endpoint said about it.
 
-    ``lacks`` is why its text is no answer (the judge declined, or there is no text); None where it
-    may be one.
+    ``lacks`` is why its text is no answer (a refusal, or no text); None where it may be one.
     """
 
     text: str
@@ -75,7 +74,7 @@ class JudgeItem:
 
 @dataclass(frozen=True)
 class Judgment:
-    """What became of an item: either ``scores`` or a ``failure``, never both and never neither.
+    """What became of an item: either ``scores`` or a ``failure``, never both.
 
     Attributes:
         reply: the judge's last text, None if there was none.
@@ -134,15 +133,12 @@ def mean_judgment(judgments: Sequence[Judgment]) -> Judgment:
 
 
 def mean_of_repeats(futures: Sequence[Future[Judgment]]) -> Future[Judgment]:
-    """Return the future of the mean of ``futures``, which do not fail. It cannot be cancelled.
-
-    No thread waits for it: the last of ``futures`` to be done settles it.
-    """
+    """Return the future of the mean of ``futures``, which do not fail. It cannot be cancelled."""
     mean: Future[Judgment] = Future()
     mean.set_running_or_notify_cancel()
 
     def settle(_: Future[Judgment]) -> None:
-        if all(future.done() for future in futures):
+        if all(future.done() for future in futures):  # no thread waits for it
             with suppress(InvalidStateError):  # two were the last at once
                 mean.set_result(mean_judgment([future.result() for future in futures]))
 

@@ -61,20 +61,14 @@ class JudgeWorker:
         price: Price | None,
         backoff: Backoff,
     ) -> None:
-        """Open the store (raises ``JudgeStoreError``) and start the thread. Nothing is sent yet.
-
-        ``label`` is the judge's name in the store.
-        """
+        """Open the store (raises ``JudgeStoreError``) and start the thread. Nothing is sent yet."""
         self._profile = profile
         self._settings = settings
         self._label = label
         self._endpoint = settings.endpoint
         self._requests = JudgeRequests(profile, self._endpoint)
         self._connection = Connection(
-            settings.base_url,
-            settings.api_key,
-            endpoint=self._endpoint,
-            timeout=settings.timeout,
+            settings.base_url, settings.api_key, endpoint=self._endpoint, timeout=settings.timeout
         )
         self._cache = JudgmentCache(settings.store, profile.question.schema)
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
@@ -83,12 +77,7 @@ class JudgeWorker:
         self._limiter = RateLimiter(settings.concurrency, backoff.longest_told)
         self._backoff = backoff
         self._client = RetryingClient(
-            self._connection,
-            limiter=self._limiter,
-            meter=self._meter,
-            backoff=backoff,
-            breaker=self._breaker,
-            timeout=settings.timeout,
+            self._connection, self._limiter, self._meter, backoff, self._breaker, settings.timeout
         )
         try:
             self._locks = Locks(settings.store)
@@ -223,10 +212,7 @@ class JudgeWorker:
                 future.set_result(own)
 
     async def _judge(self, key: str, item: JudgeItem) -> Judgment:
-        """Return the judgment of ``item`` from disk, or ask until a reply can be read.
-
-        It is asked for at most as often as ``UGC_JUDGE_ATTEMPTS`` says; every reply is kept.
-        """
+        """Return the judgment of ``item`` from disk, or ask until a reply can be read."""
         body, bought = self._requests.body(item), False
         if self._batches is not None:
             bought = await self._batches.settled(key, body)

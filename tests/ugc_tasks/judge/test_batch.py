@@ -455,19 +455,25 @@ def test_a_batch_of_which_nothing_came_in_two_days_is_given_up(
     assert [closed for _, closed in ledger(tmp_path / "judgments.sqlite3")] == ["given up"]
 
 
+@pytest.mark.parametrize("code", ["invalid", "token_limit_exceeded"])
 @pytest.mark.parametrize("batch", [False, True])
 def test_a_batch_that_failed_after_the_run_left_it_does_not_stop_the_next(
-    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str], batch: bool
+    server: BatchServer,
+    open_judge: OpenJudge,
+    capsys: pytest.CaptureFixture[str],
+    batch: bool,
+    code: str,
 ) -> None:
     left_out(server, open_judge, 3)
     server.rules.problem = "no money"
     for handed_in in server.batches.values():
         server.look(handed_in)
+        handed_in.code = code
     server.rules.problem = None
     judgments = open_judge(batch=batch).judge_many(clips(3), progress=False)
     assert all(j.scores for j in judgments)
     assert len(server.requests) == (0 if batch else 3)
-    assert "of an earlier run failed as a whole (no money)" in capsys.readouterr().err
+    assert "failed as a whole (no money) after an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("declined_at", ["GET /batches", "POST /batches"])

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 MAX_REQUESTS = 50_000
 MAX_BYTES = 200_000_000
 URL: Final = "/v1/chat/completions"
-TAG = "ugc_videocap"
-"""Name of our tag in a batch's metadata."""
+TAG = "ugc_videocap"  # name of our tag in a batch's metadata
 
 _T = TypeVar("_T")
 _MAX_ANSWERS = 512 << 20  # bytes of a file of answers
@@ -216,10 +215,9 @@ class BatchApi:
         timeout: float | None = None,
         one: bool = False,
     ) -> _T:
-        """Return what ``read`` makes of the answer to ``call``, which is of ``one`` batch or file.
+        """Return what ``read`` makes of the answer to ``call``, which may be of ``one`` batch.
 
-        Where that is not there it is asked for once more: what was made a moment ago need not be
-        known to every server of the endpoint.
+        What was made a moment ago need not be known to every server of the endpoint.
         """
 
         async def once() -> _T:
@@ -283,10 +281,7 @@ class BatchApi:
         code = str(_at(error, "code") or "")
         status = brief_message(str(content.get("status")), self._key, 40).lower()
         output = content.get("output_file_id")
-        done, failed = (
-            count if type(count := _at(content, "request_counts", name)) is int else 0
-            for name in ("completed", "failed")
-        )
+        counts = [_at(content, "request_counts", name) for name in ("completed", "failed")]
         return Batch(
             id=self._id(content.get("id")),
             status=status,
@@ -294,7 +289,7 @@ class BatchApi:
             output=self._id(output) if output else None,
             problem=brief_message(str(_at(error, "message") or code)[:2000], self._key),
             queue_full=code == _QUEUE_FULL,
-            done=done + failed,
+            done=sum(count for count in counts if type(count) is int),
         )
 
     def _id(self, value: object) -> str:
