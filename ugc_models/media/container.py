@@ -146,19 +146,19 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[MediaFile]:
         raise MediaError(_unreadable(located, error)) from None
 
 
-def decodable(tracks: Sequence[Track], best: object) -> list[Track]:
-    """Return the tracks that have a decoder which opens, the one to be taken first.
+def best_decodable(tracks: Sequence[Track], best: object) -> Track | None:
+    """Return the best track that has a decoder which opens; it is open afterwards.
 
-    ``best`` is libav's choice and comes first if it can be decoded, which libav does not ask. Then
-    come tracks marked as default, those of more bits a second, those that the file names first.
-    Their decoders are open afterwards.
+    ``best`` is libav's choice, which is made without asking for a decoder. Then come tracks marked
+    as default, those of more bits a second, those that the file names first.
     """
 
     def rank(track: Track) -> tuple[bool, bool, int, int]:
         default = bool(track.disposition & Disposition.default)
-        return track is not best, not default, -(track.codec_context.bit_rate or 0), track.index
+        bits = getattr(track.codec_context, "bit_rate", None) or 0
+        return track is not best, not default, -bits, track.index
 
-    return sorted((track for track in tracks if _opens(track)), key=rank)
+    return next((track for track in sorted(tracks, key=rank) if _opens(track)), None)
 
 
 def _opens(track: Stream) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
-from ugc_models.media.container import Damage, decodable, open_media
+from ugc_models.media.container import Damage, best_decodable, open_media
 from ugc_models.media.limits import Deadline, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def read_sound(
             tracks = media.container.streams.audio
             if not tracks:
                 return Sound(None, "no audio track")
-            able = decodable(tracks, media.container.streams.best("audio"))
-            if not able:
+            stream = best_decodable(tracks, media.container.streams.best("audio"))
+            if stream is None:
                 raise MediaError("its codec is not known here")
-            track = able[0].index if len(tracks) > 1 else None
+            track = stream.index if len(tracks) > 1 else None
             buffer = _SampleBuffer(deadline.limits.sound_seconds, start, duration, align=align)
-            buffer.take(media.decode(able[0]), able[0].time_base or Fraction(1))
+            buffer.take(media.decode(stream), stream.time_base or Fraction(1))
     except OutOfMemoryError:
         raise
     except MediaError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.stream import Disposition
 
-from ugc_models.media.container import decodable, open_media
+from ugc_models.media.container import best_decodable, open_media
 from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
@@ -182,19 +182,19 @@ def picture_track(container: InputContainer, limits: Limits) -> VideoStream:
     moving = _moving(container)
     if not moving:
         raise MediaError("no picture: the file has no video track")
-    for stream in moving:
-        if stream.codec_context is not None:
-            stream.codec_context.thread_count = 1  # only tried here
-    able = decodable(moving, container.streams.best("video"))
-    if not able:
+    for each in moving:
+        if each.codec_context is not None:
+            each.codec_context.thread_count = 1  # only tried here
+    stream = best_decodable(moving, container.streams.best("video"))
+    if stream is None:
         raise MediaError("no picture: its video codec is not known here")
-    context = able[0].codec_context
+    context = stream.codec_context
     if context.width * context.height > limits.source_pixels:
         raise MediaError(
             f"too large: frames of {context.width}x{context.height} are over the limit of "
             f"{limits.source_pixels} pixels"
         )
-    return able[0]
+    return stream
 
 
 def _moving(container: InputContainer) -> list[VideoStream]:
