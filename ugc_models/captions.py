@@ -67,11 +67,6 @@ class Generation:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, shown(getattr(self, name), limit=1_000))
 
-    @property
-    def heard(self) -> bool:
-        """Whether the model got the clip's sound."""
-        return self.sound_seconds > 0
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Generation:
         """Return what ``asdict`` made a dictionary of, on its way through JSON too."""
@@ -93,7 +88,7 @@ class Caption(str):
 
     def __new__(cls, text: str, generation: Generation) -> Caption:
         caption = super().__new__(cls, plain(text))
-        facts = {**asdict(generation), "heard": generation.heard}
+        facts = {**asdict(generation), "heard": generation.sound_seconds > 0}
         caption.generation = {k: plain(v) if isinstance(v, str) else v for k, v in facts.items()}
         return caption
 
