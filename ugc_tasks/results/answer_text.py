@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.common.display import storable
 
 _MAX_REASON = 1000
 _MAX_DEPTH = 8
@@ -193,7 +192,7 @@ def _as_text(value: Any) -> str:
             value = json.dumps(value, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):
             return f"({type(value).__name__})"
-    return storable(str(value))
+    return str(_plain(value, 0))
 
 
 def _without_reasoning(text: str) -> tuple[str, bool, bool]:
@@ -237,15 +236,12 @@ def plain_json(value: Mapping[str, Any], depth: int = _MAX_DEPTH) -> dict[str, A
 
     What is not such a value (NaN, huge numbers, deep nesting, other types) becomes a text.
     """
-    return {
-        storable(key) if isinstance(key, str) else str(_plain(key, 0)): _plain(item, depth - 1)
-        for key, item in value.items()
-    }
+    return {str(_plain(key, 0)): _plain(item, depth - 1) for key, item in value.items()}
 
 
 def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return storable(str(value))
+        return str(value).encode("utf-8", "replace").decode()  # a file takes no lone surrogates
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))
     small = isinstance(value, int) and abs(value) < _MAX_INTEGER
