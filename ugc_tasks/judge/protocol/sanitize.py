@@ -95,8 +95,10 @@ def _imitations(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, int, 
         yield at[start], at[end], f"{joined}{apart} ", "label"
 
 
-def _as_compared(text: str) -> tuple[str, list[int]]:
+def _as_compared(text: str) -> tuple[str, Sequence[int]]:
     """Return ``text`` after NFKC with one kind of line break, and where each character is from."""
+    if text.isascii():
+        return text.translate(_LINE_BREAKS), range(len(text) + 1)
     parts: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
