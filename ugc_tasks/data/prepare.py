@@ -67,8 +67,8 @@ class Preparation:
             self._look(ledger)
             if self.archive is not None:
                 self._unpack(self.archive, ledger)
-            elif absent := [i for i in self.wanted if i not in self.present]:
-                self._download(absent, ledger)
+            elif absent := set(self.wanted) - self.present:
+                self._download([i for i in self.wanted if i in absent], ledger)
             if self.taken or self.fetched:
                 self._look(ledger)
         self._explain()
@@ -144,7 +144,8 @@ class Preparation:
                 asked[video_id] = link
         if not asked or not self._can_download(asked):
             return
-        controls = [link for i, link in self.links.by_id.items() if i in self.present]
+        links = self.links.by_id
+        controls = [links[i] for i in sorted(self.present & links.keys())]
         with tqdm(total=len(asked), desc="clips", unit="", disable=None) as bar:
             self.fetched = fetch_clips(
                 asked,
