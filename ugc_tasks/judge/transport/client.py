@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ugc_tasks.common.display import shown
 from ugc_tasks.judge.settings import JudgeConfigError
 from ugc_tasks.judge.transport.errors import (
     CONNECT_S,
@@ -50,6 +49,7 @@ _REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "s
 _ERRORS = frozenset(map(str, range(400, 600)))
 _OF_A_MODEL = (b"{", b"data:", b"event:", b"id:", b":")  # begin a completion, or a stream of one
 _SHOWN = 80  # characters of an answer that cannot be read
+_LONGEST_NAME = 100  # of a model or a fingerprint; who shows it makes it harmless
 
 
 class Connection:
@@ -278,7 +278,7 @@ def _dict(value: object) -> dict[str, Any]:
 
 
 def _name(value: object, key: str) -> str | None:
-    return shown(pattern_of(key).sub(REDACTED, value), 100) if isinstance(value, str) else None
+    return pattern_of(key).sub(REDACTED, value)[:_LONGEST_NAME] if isinstance(value, str) else None
 
 
 def _count(value: object) -> int | None:
