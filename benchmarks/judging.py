@@ -80,7 +80,8 @@ def measure(
             took, cpu = time.perf_counter() - started, time.process_time() - cpu
     scored = sum(judgment.scores is not None for judgment in judgments)
     if scored < count:
-        raise RuntimeError(f"{what}: {count - scored} of {count} judgments were lost")
+        why = {judgment.failure for judgment in judgments if judgment.scores is None}
+        raise RuntimeError(f"{what}: {count - scored} of {count} judgments were lost: {why}")
     yield Row(what, "clock", took, "s", took / (count / ALLOWED * latency))
     yield Row(what, "CPU, the endpoint's included", cpu, "s")
     yield Row(what, "judgments with scores", scored)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,8 @@ def _clip(
 
 def _wanted(coverage: Any) -> int | None:
     total = coverage.get("of") if isinstance(coverage, dict) else None
+    if isinstance(coverage, str) and re.fullmatch("[0-9]{1,9}/[0-9]{1,9}", coverage):
+        total = int(coverage.partition("/")[2])  # as rows of earlier versions have it
     return total if type(total) is int and 0 < total < 10**9 else None
 
 

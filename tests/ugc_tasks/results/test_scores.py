@@ -102,7 +102,8 @@ def test_a_judge_that_ran_and_has_no_name_is_none(tmp_path: Path, ran: Any) -> N
     ("coverage", "wanted"),
     [({"scored": True, "of": 9}, 9), ({"scored": True, "of": 0}, None), ({"of": True}, None),
      ({"of": 9.5}, None), ({"of": 10**9}, None), ({}, None),
-     ("1/9", None), (5, None), ([], None), (None, None), ("", None)],
+     ("1/9", 9), ("1/0", None), ("1/-9", None), ("1/" + "9" * 400, None),
+      (5, None), ([], None), (None, None), ("", None)],
 )  # fmt: skip
 def test_the_number_of_clips_is_read_from_rows_that_have_one(
     tmp_path: Path, coverage: Any, wanted: int | None
