@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -52,17 +51,16 @@ def measure(
     chance = random.Random(7)  # noqa: S311
     faults: Counter[str] = Counter()
 
-    def script(_: Asked) -> Act:
+    def script(asked: Asked) -> Act:
         if server.at_once > ALLOWED:
             fault = "429"
-        elif chance.random() < faulty:
+        # Junk before the first judgment would be a sign that the endpoint is no judge.
+        elif asked.number and chance.random() < faulty:
             fault = chance.choice([*_FAULTS])
         else:
             return judge_server.text(_REPLY, delay=latency)
         faults[fault] += 1
-        act = _FAULTS[fault]()
-        # Junk before the first judgment would be a sign that the endpoint is no judge.
-        return replace(act, delay=latency) if fault == "junk" else act
+        return _FAULTS[fault]()
 
     items = [JudgeItem(f"PI-{n}", _CAPTION * 15 + str(n), _CAPTION * 15) for n in range(count)]
     with JudgeServer(script) as server, tempfile.TemporaryDirectory() as folder:
@@ -75,6 +73,7 @@ def measure(
         )
         with Judge(rubric_profile(), settings) as judge:
             judge.announce(items)
+            judge.submit(items[0]).result()
             started, cpu = time.perf_counter(), time.process_time()
             judgments = [future.result() for future in [judge.submit(item) for item in items]]
             took, cpu = time.perf_counter() - started, time.process_time() - cpu

@@ -246,7 +246,7 @@ class Batches:
 
     async def _ended(self, entry: BatchEntry, batch: Batch) -> Batch:
         """Return how a batch stands when nothing more will come of it."""
-        wait, seen = self.api.backoff.first, ""
+        wait, seen, unknown_s = self.api.backoff.first, "", 0.0
         while not batch.ended:
             if time.time() - entry.created_at > _OVERDUE_S:
                 raise NotThere(f"says {batch.status!r} of it two days after it was handed in")
@@ -255,6 +255,9 @@ class Batches:
                 tell(f"batch {batch.id}: {state}")
                 seen = state
             wait = min(self.api.backoff.longest, 1.5 * wait)
+            unknown_s = 0.0 if batch.known else unknown_s + wait
+            if unknown_s > self.api.settings.deadline:
+                raise NotThere(f"says {batch.status!r} of it, which is no known state")
             await self.api.breaker.sleep(wait)
             batch = await self.api.look(batch.id, entry.tag)
         tell(f"batch {batch.id}: {batch.status}, {batch.done} of {len(entry.keys)}")
@@ -270,6 +273,10 @@ class Batches:
                 came = replies(content, entry.keys, self.api.settings.api_key)
             except NotThere as error:
                 tell(f"batch {batch.id}: its answers can no longer be had ({error})")
+                # As many as were billed count as replies without text.
+                for key in [key for key in entry.keys if key not in there][: batch.done]:
+                    reply = ChatReply("")
+                    await self._keep(key, reply, self._meter.batched(self._bodies.get(key), reply))
         for key, reply in came.items():
             if key not in there and not self._cache.holds(key, reply, since=entry.created_at):
                 await self._keep(key, reply, self._meter.batched(self._bodies.get(key), reply))

@@ -90,6 +90,7 @@ class JudgeWorker:
         # Who waits for what: one request serves all items that are the same to the judge.
         self._waiting: dict[str, list[tuple[JudgeItem, Future[Judgment]]]] = {}
         self._so_far: dict[str, Judgment] = {}  # by key: the last reply, and what all have cost
+        self._ran: set[str] = set()  # models, with fingerprints, whose replies this run has
         self._ending: asyncio.Task[None] | None = None
         self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
@@ -187,6 +188,7 @@ class JudgeWorker:
         judgment = Judgment("", failure=_CLOSED)
         try:
             judgment = await self._judge(key, item)
+            self._watch(judgment)
         except (JudgeRefused, JudgeStoreError, RequestFailed) as error:
             if not isinstance(error, RequestFailed):
                 self._refuse(str(error))  # also: what cannot be kept must not be bought
@@ -269,6 +271,18 @@ class JudgeWorker:
             judgment = dataclasses.replace(judgment, usage=total)
         self._so_far[key] = judgment
         return judgment
+
+    def _watch(self, judgment: Judgment) -> None:
+        """Log it, once, if this run's judgments, stored ones included, come from two models."""
+        self._ran.add(" ".join(filter(None, (judgment.model, judgment.fingerprint))) or "?")
+        if len(self._ran) == 2:
+            names = " and ".join(sorted(self._ran))
+            self._ran.add("")  # not a third time
+            _log.warning(
+                "the judge changed while judging (%s): scores of both are in this run, and each "
+                "row says whose it is",
+                names,
+            )
 
     def _refuse(self, reason: str) -> None:
         """Ask nothing more, and log why, once."""

@@ -493,7 +493,7 @@ def test_what_an_endpoint_without_batches_declined_does_not_stop_single_requests
 
 
 @pytest.mark.parametrize("code", [404, 403])
-def test_answers_that_were_deleted_are_asked_again(
+def test_answers_that_were_deleted_are_asked_again_and_what_they_cost_is_counted(
     server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str], code: int
 ) -> None:
     server.script = own_scores
@@ -501,7 +501,37 @@ def test_answers_that_were_deleted_are_asked_again(
     judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
     assert [j.scores for j in judgments] == [own(n) for n in range(4)]
     assert len(server.requests) == 4
-    assert capsys.readouterr().err.count("its answers can no longer be had") == 1
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    for judgment in judgments:
+        assert judgment.usage
+        # The lost one by our own count: about 30 tokens of prompt, and 25 of a typical reply.
+        assert single + 0.0001 < (judgment.usage.usd or 0) < single + 0.0004
+    assert capsys.readouterr().err.count("can no longer be had") == 1
+
+
+def test_of_answers_that_were_deleted_only_those_that_there_were_are_counted(
+    server: BatchServer, open_judge: OpenJudge
+) -> None:
+    """A batch that expired got to two of four."""
+    server.script = own_scores
+    server.rules.end, server.rules.done_lines = "expired", 2
+    server.rules.fault = answer_of("GET /files/ID", act.status(404, "No such File object"))
+    judgments = open_judge(batch=True).judge_many(clips(4), progress=False)
+    single = (700 * 2.5 + 18 * 10) / 1e6
+    assert [j.scores for j in judgments] == [own(n) for n in range(4)]
+    assert sum(j.usage is not None and (j.usage.usd or 0) > single for j in judgments) == 2
+
+
+def test_a_batch_in_a_state_that_nobody_knows_is_given_up_after_a_while(
+    server: BatchServer, open_judge: OpenJudge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_out(server, open_judge, 3)
+    content = next(iter(server.batches.values())).as_json() | {"status": "deleted"}
+    server.rules.fault = answer_of("GET /batches/ID", Act(body=json.dumps(content).encode()))
+    judgments = open_judge(deadline=0.3).judge_many(clips(3), progress=False)
+    assert all(j.scores for j in judgments)
+    assert len(server.requests) == 3
+    assert "says 'deleted' of it, which is no known state" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["GET /batches/ID", "GET /files/ID"])

@@ -382,8 +382,8 @@ def test_a_clock_that_jumps_changes_nothing(
 # ---- the judge ----
 
 
-def test_a_judge_that_changes_midway_is_recorded(
-    server: JudgeServer, open_judge: OpenJudge
+def test_a_judge_that_changes_midway_is_recorded_and_said_once(
+    server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture
 ) -> None:
     def script(asked: Asked) -> Act:
         body = (act.scores().body or b"").replace(b"fp_loopback", b"fp_%d" % (asked.number // 8))
@@ -392,6 +392,18 @@ def test_a_judge_that_changes_midway_is_recorded(
     server.script = script
     judgments = open_judge(concurrency=1).judge_many(clips(24), progress=False)
     assert [j.fingerprint for j in judgments] == ["fp_0"] * 8 + ["fp_1"] * 8 + ["fp_2"] * 8
+    changes = [line for line in said(caplog) if "the judge changed while judging" in line]
+    assert len(changes) == 1
+    assert "loopback-judge-1 fp_0 and loopback-judge-1 fp_1" in changes[0]
+
+
+def test_a_judge_that_changed_since_the_stored_judgments_is_said_too(
+    server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_judge().judge_many(clips(2), progress=False)
+    server.script = lambda _: Act(body=(act.scores().body or b"").replace(b"fp_loop", b"fp_new"))
+    open_judge().judge_many(clips(4), progress=False)
+    assert any("fp_loopback and loopback-judge-1 fp_newback" in line for line in said(caplog))
 
 
 def test_the_same_judge_elsewhere_is_another_judge(

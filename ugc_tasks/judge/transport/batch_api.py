@@ -38,6 +38,7 @@ TAG = "ugc_videocap"  # name of our tag in a batch's metadata
 _T = TypeVar("_T")
 _MAX_ANSWERS = 512 << 20  # bytes of a file of answers
 _ENDED = {"completed", "failed", "expired", "cancelled", "canceled"}
+_OUT = {"validating", "in_progress", "finalizing", "cancelling", "canceling", "queued", "pending"}
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")  # what may become a part of an address
 _QUEUE_FULL = "token_limit_exceeded"
 _NOT_THERE = {400, 403, 404, 410, 422}
@@ -113,7 +114,8 @@ class Unreachable(JudgeRefused):
 class Batch:
     """A batch as the endpoint sees it.
 
-    ``status`` is the endpoint's word in lower case, ``output`` the id of the file with answers,
+    ``status`` is the endpoint's word in lower case (``known``: it is one of those that batches are
+    known to have), ``output`` the id of the file with answers,
     ``problem`` why it failed as a whole (``queue_full``: there was no room for it); all are fit to
     be shown.
     """
@@ -121,6 +123,7 @@ class Batch:
     id: str
     status: str
     ended: bool
+    known: bool
     output: str | None
     problem: str
     queue_full: bool
@@ -286,6 +289,7 @@ class BatchApi:
             id=self._id(content.get("id")),
             status=status,
             ended=status in _ENDED,
+            known=status in _ENDED | _OUT,
             output=self._id(output) if output else None,
             problem=brief_message(str(_at(error, "message") or code)[:2000], self._key),
             queue_full=code == _QUEUE_FULL,

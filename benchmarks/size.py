@@ -1,4 +1,4 @@
-"""How large the source is, beside what it may be: ``python -m tests.size``.
+"""How large the source is, beside what it may be: ``python -m benchmarks.size``.
 
 Counted is Python outside ``tests/``, as git knows it, without empty files. Exit code 1 where a
 limit is passed.
