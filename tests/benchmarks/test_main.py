@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import judging, media, pipeline
-from tests import size
+from benchmarks import judging, media, pipeline, size
 
 
 @pytest.fixture
