@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ugc_models.media.container import open_media
-from ugc_models.media.limits import Deadline, Limits, MediaError
+from ugc_models.media.limits import TRACKS_TRIED, Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
 from ugc_models.media.sound import read_sound
-from ugc_models.media.timeline import Timeline, read_timeline
+from ugc_models.media.timeline import NO_FRAMES, Timeline, read_timeline
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -106,15 +106,17 @@ class _Decoded:
     damage: int = 0  # how many packets and frames were found damaged
 
 
-def _read_picture(job: _Job) -> tuple[Clip, float]:
+def _read_picture(job: _Job, place: int = 0) -> tuple[Clip, float]:
     """Read a clip without its sound, and when it starts on the file's clock.
+
+    Of several tracks it is the ``place``-th best, or the next of which something can be decoded.
 
     Packets say when each frame is shown, so frames are chosen before anything is decoded. Pictures
     that the chosen frames do not need are not decoded (``sparse.py``); at any doubt all are. In a
     damaged file, chosen frames may never leave the decoder: then others are chosen among those
     that did, and the file is decoded once more.
     """
-    timeline = read_timeline(job.path, job.deadline)
+    timeline = read_timeline(job.path, job.deadline, place)
     errors = 0
     for _ in range(2):
         wanted: list[int] = []
@@ -137,7 +139,9 @@ def _read_picture(job: _Job) -> tuple[Clip, float]:
             )
             return clip, timeline.start
         if not decoded.seen:
-            raise MediaError("zero frames: nothing of its picture can be decoded")
+            if timeline.several and place + 1 < TRACKS_TRIED:
+                return _read_picture(job, place + 1)
+            raise MediaError(NO_FRAMES)
         timeline = timeline.among(decoded.seen)
         timeline.check(job.deadline.limits)
     raise MediaError("damaged: its picture decodes differently each time")

@@ -146,8 +146,8 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[MediaFile]:
         raise MediaError(_unreadable(located, error)) from None
 
 
-def best_decodable(tracks: Sequence[Track], best: object) -> Track | None:
-    """Return the best track that has a decoder which opens; it is open afterwards.
+def decodable(tracks: Sequence[Track], best: object) -> Iterator[Track]:
+    """Yield the tracks that have a decoder which opens, the best first; each is open afterwards.
 
     ``best`` is libav's choice, which is made without asking for a decoder. Then come tracks marked
     as default, those of more bits a second, those that the file names first.
@@ -158,7 +158,7 @@ def best_decodable(tracks: Sequence[Track], best: object) -> Track | None:
         bits = getattr(track.codec_context, "bit_rate", None) or 0
         return track is not best, not default, -bits, track.index
 
-    return next((track for track in sorted(tracks, key=rank) if _opens(track)), None)
+    return filter(_opens, sorted(tracks, key=rank))
 
 
 def _opens(track: Stream) -> bool:

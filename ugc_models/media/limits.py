@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+TRACKS_TRIED = 4  # of a kind, until one is found of which something can be decoded
+
 
 class MediaError(ValueError):
     """No clip can be read from a file.

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 
-from ugc_models.media.container import Damage, best_decodable, open_media
-from ugc_models.media.limits import Deadline, MediaError, OutOfMemoryError
+from ugc_models.media.container import Damage, decodable, open_media
+from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -61,19 +62,32 @@ def read_sound(
     With ``align``, sample 0 is heard when the first frame appears: pauses of the track become
     silence, what comes before the picture is cut, and of what overlaps the first is kept. Without,
     the track's samples follow each other from its first one on. ``offset`` and ``gaps`` say in both
-    cases how the track lies beside the picture. Of several tracks, the best is used that can be
-    decoded.
+    cases how the track lies beside the picture. Of several tracks, the best is used of which
+    something can be decoded.
     """
+    found: list[Sound] = []
+    for place in range(TRACKS_TRIED):
+        buffer = _SampleBuffer(deadline.limits.sound_seconds, start, duration, align=align)
+        if (sound := _read_track(path, deadline, place, buffer)) is None:
+            break
+        found.append(sound)
+        if sound.samples is not None:
+            return sound
+    return found[0] if found else Sound(None, "no audio track")
+
+
+def _read_track(path: Path, deadline: Deadline, place: int, buffer: _SampleBuffer) -> Sound | None:
+    """Read the ``place``-th best track; None where there are not so many."""
     try:
         with open_media(path, deadline) as media:
             tracks = media.container.streams.audio
-            if not tracks:
-                return Sound(None, "no audio track")
-            stream = best_decodable(tracks, media.container.streams.best("audio"))
+            able = decodable(tracks, media.container.streams.best("audio"))
+            stream = next(islice(able, place, None), None)
             if stream is None:
-                raise MediaError("its codec is not known here")
+                if tracks and not place:
+                    raise MediaError("its codec is not known here")
+                return None
             track = stream.index if len(tracks) > 1 else None
-            buffer = _SampleBuffer(deadline.limits.sound_seconds, start, duration, align=align)
             buffer.take(media.decode(stream), stream.time_base or Fraction(1))
     except OutOfMemoryError:
         raise

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from av.stream import Disposition
 
-from ugc_models.media.container import best_decodable, open_media
+from ugc_models.media.container import decodable, open_media
 from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
@@ -32,6 +33,7 @@ LEAST_LOST = 0.1
 _BACK = 0.25
 """Seconds. A time that is this much earlier than the one before starts anew. Less is disorder:
 Matroska stores no decoding times, and libav's guess at them is off by some frames."""
+NO_FRAMES = "zero frames: nothing of its picture can be decoded"
 _OF_ALL_TRACKS = frozenset({"asf"})
 """Demuxers that give every track the length of the longest. ASF's gives none where the file is cut
 off."""
@@ -100,8 +102,8 @@ class Timeline:
             raise MediaError(f"too long: {seconds:.0f} s of picture, over the limit of {most:g} s")
 
 
-def read_timeline(path: Path, deadline: Deadline) -> Timeline:
-    """Read the presentation times of the file's best picture track from its packets.
+def read_timeline(path: Path, deadline: Deadline, place: int = 0) -> Timeline:
+    """Read the presentation times of the file's ``place``-th best picture track from its packets.
 
     Packets that an edit list leaves out are not counted. Where a packet has no time (AVI stores
     none), ``ticks`` is empty: only decoding will tell. Raises ``MediaError`` for a file that was
@@ -110,7 +112,7 @@ def read_timeline(path: Path, deadline: Deadline) -> Timeline:
     """
     with open_media(path, deadline) as media:
         container = media.container
-        stream = picture_track(container, deadline.limits)
+        stream = picture_track(container, deadline.limits, place)
         track = stream.index  # once the container is closed, PyAV reads freed memory for it
         several = len(_moving(container)) > 1
         tick = stream.time_base
@@ -174,8 +176,8 @@ def _end(path: Path, deadline: Deadline) -> int:
         return max(((packet.pos or 0) + packet.size for packet in media.packets()), default=0)
 
 
-def picture_track(container: InputContainer, limits: Limits) -> VideoStream:
-    """Return the best track of picture that can be decoded; cover pictures are left out.
+def picture_track(container: InputContainer, limits: Limits, place: int = 0) -> VideoStream:
+    """Return the ``place``-th best track of picture that has a decoder, without cover pictures.
 
     Raises ``MediaError`` where there is none, or where it is over the limit.
     """
@@ -185,9 +187,10 @@ def picture_track(container: InputContainer, limits: Limits) -> VideoStream:
     for each in moving:
         if each.codec_context is not None:
             each.codec_context.thread_count = 1  # only tried here
-    stream = best_decodable(moving, container.streams.best("video"))
+    able = decodable(moving, container.streams.best("video"))
+    stream = next(islice(able, place, None), None)
     if stream is None:
-        raise MediaError("no picture: its video codec is not known here")
+        raise MediaError(NO_FRAMES if place else "no picture: its video codec is not known here")
     context = stream.codec_context
     if context.width * context.height > limits.source_pixels:
         raise MediaError(

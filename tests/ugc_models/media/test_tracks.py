@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.clips import write_clip
 from ugc_models.media.clip import read_clip
+from ugc_models.media.limits import MediaError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -22,7 +23,9 @@ LEVELS = (200, 90)
 """How bright the two picture tracks are."""
 
 
-def write_tracks(path: Path, *, pictures: int = 1, sounds: int = 1) -> Path:
+def write_tracks(
+    path: Path, *, pictures: int = 1, sounds: int = 1, first_sound: str = "pcm_s16le"
+) -> Path:
     """Write two seconds of Matroska; pictures by ``LEVELS``, sounds of 400 and 1,600 Hz."""
     with av.open(str(path), "w") as container:
         shown = []
@@ -32,7 +35,7 @@ def write_tracks(path: Path, *, pictures: int = 1, sounds: int = 1) -> Path:
             shown.append(stream)
         heard = [
             cast("AudioStream", container.add_stream(codec, rate=RATE, layout="mono"))
-            for codec in ("pcm_s16le", "flac")[:sounds]
+            for codec in (first_sound, "flac")[:sounds]
         ]
         for index in range(50):
             for stream, level in zip(shown, LEVELS, strict=False):
@@ -84,6 +87,41 @@ def test_a_picture_that_cannot_be_decoded_does_not_hide_one_that_can(tmp_path: P
         clip = read_clip(path)
         assert clip.frames.mean() == pytest.approx(level, abs=4)
         assert clip.picture_track == track and clip.sound_track is None
+
+
+def junk(path: Path, stream: int) -> None:
+    """Overwrite what a track's packets hold."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for packet in container.demux(container.streams[stream]):
+            if packet.size and packet.pos is not None:
+                at = data.find(bytes(packet), packet.pos)
+                data[at : at + packet.size] = b"\x5a" * packet.size
+    path.write_bytes(data)
+
+
+def test_where_the_best_track_gives_nothing_the_next_is_read(tmp_path: Path) -> None:
+    path = write_tracks(tmp_path / "a.mkv", pictures=2)
+    first = read_clip(path).picture_track
+    assert first is not None
+    junk(path, first)
+    clip = read_clip(path)
+    assert clip.picture_track == 1 - first
+    assert clip.frames.mean() == pytest.approx(LEVELS[1 - first], abs=4)
+    junk(path, 1 - first)
+    with pytest.raises(MediaError, match="zero frames"):
+        read_clip(path)
+
+
+def test_where_the_best_track_of_sound_gives_nothing_the_next_is_heard(tmp_path: Path) -> None:
+    path = write_tracks(tmp_path / "a.mkv", sounds=2, first_sound="flac")
+    assert read_clip(path).sound_track == 1
+    junk(path, 1)
+    clip = read_clip(path)
+    assert clip.sound is not None and pitch(clip.sound) == 1600
+    assert clip.sound_track == 2
+    junk(path, 2)
+    assert "audio undecodable" in (read_clip(path).sound_missing or "")
 
 
 def test_where_there_is_no_other_track_none_is_named(tmp_path: Path) -> None:
