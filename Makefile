@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUTPUT ?= demo-results
 ROUNDS ?= 100
-WORKERS ?= 2
+WORKERS ?= 3
 
 .PHONY: demo test quick soak bench lint format lock wheel clean
 

@@ -98,19 +98,21 @@ _SLOW = (
 )
 
 
-# Files whose tests share one engine and one server, which take long to start.
-_SHARING = (
+# Files whose tests share a server, and those that share an engine, which take long to start.
+_SERVER = (
     "test_ranks.py",
-    "soak/test_kills.py",
     "ugc_models/engine/server/test_vllm_serve.py",
-    "ugc_tasks/judge/test_vllm_serve.py",
-    "ugc_models/engine/test_parity.py",
-    "ugc_models/engine/test_local.py",
-    "ugc_models/engine/test_positions.py",
-    "ugc_models/test_config_presets.py",
+    "soak/test_kills.py",
     "ugc_models/test_qwen_omni_ctrl_c.py",
-    "ugc_models/test_qwen_omni_vllm.py",
     "ugc_models/test_store_full_disk.py",
+    "ugc_tasks/judge/test_vllm_serve.py",
+)
+_ENGINE = (
+    "ugc_models/engine/test_parity.py",
+    "ugc_models/engine/test_positions.py",
+    "ugc_models/engine/test_local.py",
+    "ugc_models/test_config_presets.py",
+    "ugc_models/test_qwen_omni_vllm.py",
 )
 _LONG = (
     "test_whole_run.py",
@@ -133,13 +135,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep in one process the tests of a file, and all files of ``_SHARING``."""
+    """Keep in one process the tests of a file, and all files that share something."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0].removeprefix("tests/")
-            return "sharing" if file in _SHARING else file
+            return _shared(file) or file
 
     return ByFile(config, log)
 
@@ -152,12 +154,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
         if config.getoption("--rounds") is None and item.get_closest_marker("long"):
             item.add_marker(skip)
-        shared = {"vllm_server", "shared_engine"} & set(getattr(item, "fixturenames", ()))
-        if shared and file not in _SHARING:
-            raise pytest.UsageError(f"{file} uses {shared}: it belongs in _SHARING")
+        needs = {"vllm_server", "shared_engine"} & set(getattr(item, "fixturenames", ()))
+        if needs and not _shared(file):
+            raise pytest.UsageError(f"{file} uses {needs}: it belongs in _SERVER or _ENGINE")
     # What takes longest begins first, so that no process has it left at the end.
-    first = {file: place for place, file in enumerate((*_SHARING, *_LONG))}
+    first = {file: place for place, file in enumerate((*_SERVER, *_ENGINE, *_LONG))}
     items.sort(key=lambda item: first.get(_file(item), len(first)))
+
+
+def _shared(file: str) -> str | None:
+    return "server" if file in _SERVER else "engine" if file in _ENGINE else None
 
 
 def _file(item: pytest.Item) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.clips import write_clip
+from tests.support.engine import QUICK
 from tests.ugc_models.engine import one_request
 from tests.ugc_models.engine.one_request import answer, request
 from ugc_models.engine import positions
@@ -163,46 +165,39 @@ class TestInOtherProcesses:
     def clip(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=5)
 
-    @pytest.fixture(scope="class")
-    def outputs(self, checkpoint: Path, clip: Path) -> dict[str, dict[str, Any]]:
-        """What the program prints under each setting; all run at once."""
-        settings = {
-            # Somebody's own list of plugins must not switch the correction off.
-            "other plugins": {"VLLM_PLUGINS": "lora_filesystem_resolver"},
-            "native": {positions.SWITCH: "native"},
-        }
-        program = [sys.executable, one_request.__file__, str(checkpoint), str(clip)]
+    @pytest.fixture(scope="class", autouse=True)
+    def native(self, checkpoint: Path, clip: Path) -> Iterator[subprocess.Popen[str]]:
+        """A run with vLLM's own positions; in a process of its own, which must not be corrected."""
         root = str(Path(__file__).parents[3])
-        running = {
-            name: subprocess.Popen(
-                program,
-                env={**os.environ, "PYTHONPATH": root, **environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for name, environment in settings.items()
-        }
-        outputs = {}
+        with subprocess.Popen(
+            [sys.executable, one_request.__file__, str(checkpoint), str(clip)],
+            env={**os.environ, "PYTHONPATH": root, positions.SWITCH: "native"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            yield process
+            process.kill()
+
+    def test_the_correction_is_there_whatever_plugins_are_named_and_changes_what_is_written(
+        self,
+        checkpoint: Path,
+        clip: Path,
+        engine: LocalEngine,
+        native: subprocess.Popen[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("VLLM_PLUGINS", "lora_filesystem_resolver")
+        other = LocalEngine(str(checkpoint), QUICK)
+        asked = request(checkpoint, clip)
         try:
-            for name, process in running.items():
-                out, err = process.communicate(timeout=600)
-                assert process.returncode == 0, err[-4000:]
-                outputs[name] = json.loads(out.splitlines()[-1])
+            corrected = answer(other, asked)
         finally:
-            for process in running.values():
-                process.kill()
-        return outputs
-
-    def test_the_correction_is_there_whatever_plugins_are_named(
-        self, outputs: dict[str, Any], checkpoint: Path, clip: Path, engine: LocalEngine
-    ) -> None:
-        assert outputs["other plugins"]["runs"] == engine.decoding()
-        assert "corrected positions" in engine.decoding()
-        assert outputs["other plugins"]["ids"] == answer(engine, request(checkpoint, clip))
-
-    def test_with_vllm_s_own_positions_something_else_is_written(
-        self, outputs: dict[str, Any]
-    ) -> None:
-        assert "native positions" in outputs["native"]["runs"]
-        assert outputs["native"]["ids"] != outputs["other plugins"]["ids"]
+            other.close()
+        assert "corrected positions" in other.decoding()
+        assert corrected == answer(engine, asked)
+        out, err = native.communicate(timeout=600)
+        assert native.returncode == 0, err[-4000:]
+        said = json.loads(out.splitlines()[-1])
+        assert "native positions" in said["runs"]
+        assert said["ids"] != corrected
