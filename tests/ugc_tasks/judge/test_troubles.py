@@ -64,7 +64,8 @@ def test_a_budget_is_not_passed_and_what_it_bought_is_kept(
     server: JudgeServer, open_judge: OpenJudge, caplog: pytest.LogCaptureFixture, budget: float
 ) -> None:
     server.script = lambda _: act.scores(delay=0.01)
-    first = open_judge(budget=budget).judge_many(clips(60), progress=False)
+    # What is not answered in time may have to be paid for: not on a busy machine.
+    first = open_judge(budget=budget, timeout=60.0).judge_many(clips(60), progress=False)
     judged = [j for j in first if j.scores]
     assert spent(first) == pytest.approx(len(judged) * EACH)
     assert budget - 3 * EACH < spent(first) <= budget, "neither passed nor left unused"
