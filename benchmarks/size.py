@@ -1,7 +1,7 @@
 """How large the source is, beside what it may be: ``python -m benchmarks.size``.
 
 Counted is Python outside ``tests/``, as git knows it, without empty files. Exit code 1 where a
-limit is passed.
+limit is passed. Short: it only counts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The functions that the YAML files of the captions name.
 
 lmms-eval executes this file afresh for every ``!function`` of the YAML, so it holds no state.
+A file of its own, because lmms-eval looks for them beside the YAML.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The functions that the YAML files of background and objects name."""
+"""The functions that the YAML files of background and objects name.
+
+A file of its own, because lmms-eval looks for them beside the YAML.
+"""
 
 from __future__ import annotations
 

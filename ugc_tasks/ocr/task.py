@@ -1,4 +1,7 @@
-"""The functions that ``ugc_videocap_ocr.yaml`` names."""
+"""The functions that ``ugc_videocap_ocr.yaml`` names.
+
+A file of its own, because lmms-eval looks for them beside the YAML.
+"""
 
 from __future__ import annotations
 
