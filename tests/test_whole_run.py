@@ -86,9 +86,9 @@ class Bench:
         # One caption after another: the judge is to be asked before the last is made.
         return model_args(self.folder / "tiny-omni", frames=8, max_pixels=12544, max_in_flight=1)
 
-    def run(self, *more: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    def run(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Run the command to its end; return the task's results and its samples by id."""
-        process = self.start(*more)
+        process = self.start()
         said, _ = process.communicate(timeout=300)
         self.output += said
         results = sorted((self.folder / "results").glob("*/*_results.json"))
@@ -289,7 +289,11 @@ def test_a_rerun_asks_only_about_what_has_failed(bench: Bench, resumed: Resumed)
 @pytest.mark.long
 def test_with_predict_only_no_judge_is_asked(bench: Bench, resumed: Resumed) -> None:
     before = len(bench.server.requests)
-    bench.run("--predict_only")
+    process = bench.start("--predict_only")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said[-3000:]
+    samples = sorted((bench.folder / "results").glob("*/*_samples_ugc_videocap.jsonl"))[-1]
+    assert len(samples.read_text().splitlines()) == 8
     assert len(bench.server.requests) == before
 
 
