@@ -39,7 +39,7 @@ class EngineRequest:
     def cache_salt(self) -> str | None:
         """What keeps vLLM's prefix cache from giving a clip the sound of another one.
 
-        Picture and interleaved sound cover the same tokens, and vLLM (read in 0.26 to 0.33) names
+        Picture and interleaved sound cover the same tokens, and vLLM (read in 0.32) names
         the blocks of such a span by the picture alone: with the same frames, the sound that came
         first would be heard again. So the digest of the sound goes into the name of all blocks.
         """
