@@ -219,8 +219,8 @@ def _prompt(request: EngineRequest) -> dict[str, Any]:
     prompt: dict[str, Any] = {"prompt": request.prompt}
     if media:
         prompt |= {"multi_modal_data": media, "mm_processor_kwargs": dict(request.processor)}
-    if request.cache_salt:
-        prompt["cache_salt"] = request.cache_salt
+    if salt := request.cache_salt:
+        prompt["cache_salt"] = salt
     return prompt
 
 

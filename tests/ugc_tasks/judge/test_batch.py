@@ -883,17 +883,22 @@ def test_a_run_killed_at_any_step_is_resumed_and_pays_nothing_twice(
     assert all(closed for _, closed in ledger(store))
 
 
-def test_a_batch_that_is_out_is_waited_for_in_the_other_mode_too(
-    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
-) -> None:
-    store = tmp_path / "judgments.sqlite3"
+def kill_while_it_waits(server: BatchServer, store: Path, count: int) -> None:
+    """Leave a batch of so many clips out, whose run is killed; from now on it may end."""
     server.rules.looks = 10**6
-    process = start(server, store, 6)
+    process = start(server, store, count)
     while "GET /batches/ID" not in server.exchanges:
         time.sleep(0.01)
     process.kill()
     process.communicate()
     server.rules.looks = 0
+
+
+def test_a_batch_that_is_out_is_waited_for_in_the_other_mode_too(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path
+) -> None:
+    store = tmp_path / "judgments.sqlite3"
+    kill_while_it_waits(server, store, 6)
     judgments = open_judge(store=store).judge_many(clips(8), progress=False)
     assert all(j.scores for j in judgments)
     assert sorted(number(asked.body) for asked in server.requests) == [6, 7]
@@ -905,13 +910,7 @@ def test_what_is_asked_before_all_is_known_waits_for_a_batch_that_is_out(
 ) -> None:
     """lmms-eval has single documents scored before it is known which others there are."""
     store = tmp_path / "judgments.sqlite3"
-    server.rules.looks = 10**6
-    process = start(server, store, 6)
-    while "GET /batches/ID" not in server.exchanges:
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    server.rules.looks = 0
+    kill_while_it_waits(server, store, 6)
     judge = open_judge(store=store, batch=batch)
     first = judge.submit(clips(8)[0])
     assert first.result(timeout=60).scores

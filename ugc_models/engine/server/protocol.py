@@ -41,8 +41,8 @@ def chat_body(request: EngineRequest, model: str, max_model_len: int | None = No
     body = {"model": model, "return_token_ids": True, **NEUTRAL, **parameters}
     if max_model_len is not None and body.get("max_tokens", 0) > max_model_len:
         body["max_tokens"] = max_model_len  # an engine in process stops there too
-    if request.cache_salt:
-        body["cache_salt"] = request.cache_salt
+    if salt := request.cache_salt:
+        body["cache_salt"] = salt
     video = {}
     try:
         if request.frames is not None:
