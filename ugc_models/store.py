@@ -209,7 +209,7 @@ class CaptionStore:
         try:
             yield
         except sqlite3.Error as error:
-            advice = "see that the place is writable and is no other file"
+            advice = "check that it can be written and is not another program's file"
             if "full" in str(error):
                 advice = (
                     "make room on its disk and run the same command again: it goes on from there"

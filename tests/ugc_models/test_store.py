@@ -243,7 +243,9 @@ class TestTrouble:
     def test_another_file_is_not_taken_for_a_store(self, tmp_path: Path) -> None:
         path = tmp_path / "notes.txt"
         path.write_text("my notes\n" * 200)
-        with pytest.raises(CaptionStoreError, match=r"notes\.txt cannot be opened .*is no other"):
+        with pytest.raises(
+            CaptionStoreError, match=r"notes\.txt cannot be opened .*is not another program's file"
+        ):
             CaptionStore(path)
         assert path.read_text() == "my notes\n" * 200
 
