@@ -1,15 +1,18 @@
 """Give vLLM's Qwen-Omni models transformers' token order and positions for a video with sound.
 
-Where Qwen2.5-Omni interleaves sound, vLLM (read in 0.26 to 0.33) differs from the reference in two
-places:
+Where Qwen2.5-Omni interleaves sound, vLLM (read in 0.26 to 0.33) differs from the reference in
+three places:
 
 * positions: it counts ``<|audio_bos|>`` as the first token of the picture. In the reference the two
   begin marks share a position, and so do the two end marks;
 * token order: where frames are more than a chunk (two seconds) apart it skips the empty chunks, the
   reference does not (:func:`ugc_models.engine.interleave.chunk_bounds`). Thirty-two frames over a
-  clip longer than 31 seconds are such a case.
+  clip longer than 31 seconds are such a case;
+* embeddings: a prompt that is computed in pieces (chunked prefill, vLLM's default on a GPU) may
+  have a piece of sound and then picture, and nothing else. vLLM does not take that piece for
+  interleaved, and puts the picture's embeddings where the sound belongs.
 
-With Qwen3-Omni it differs (read in 0.32) in three:
+With Qwen3-Omni it differs (read in 0.32) in the last, and in three more:
 
 * token order: it computes in single precision, the reference in double. The results differ where
   frame and sound fall on the same position (at 13 frames a second, say);
@@ -248,6 +251,17 @@ def _exact_rate(original: Any) -> Any:
     return _postprocess_hf_mm_data
 
 
+def _has_both(_: Any) -> Any:
+    """Have embeddings placed by their kind, not in their order, wherever both kinds are there."""
+
+    def check_interleaved_audio_video(
+        is_video: torch.Tensor, is_audio: torch.Tensor, num_video: int, num_audio: int
+    ) -> bool:
+        return num_video > 0 and num_audio > 0
+
+    return check_interleaved_audio_video
+
+
 def _correct_qwen2_5() -> None:
     from vllm.model_executor.models import qwen2_5_omni_thinker as module
 
@@ -255,6 +269,7 @@ def _correct_qwen2_5() -> None:
     processor = module.Qwen2_5OmniThinkerMultiModalProcessor
     _replace(model, "get_mrope_input_positions", _positions)
     _replace(processor, "omni_get_updates_use_audio_in_video", _token_order, classmethod)
+    _replace(module, "check_interleaved_audio_video", _has_both)
 
 
 def _correct_qwen3() -> None:
@@ -264,6 +279,7 @@ def _correct_qwen3() -> None:
     processor = module.Qwen3OmniMoeThinkerMultiModalProcessor
     _replace(model, "_compute_interleaved_positions", _merged_positions)
     _replace(processor, "_postprocess_hf_mm_data", _exact_rate)
+    _replace(module, "check_interleaved_audio_video", _has_both)
 
 
 _CORRECTIONS = {"qwen2_5_omni": _correct_qwen2_5, "qwen3_omni_moe": _correct_qwen3}

@@ -173,11 +173,28 @@ class TestPrefixCachingAndChunkedPrefill:
         arguments = {
             "enable_prefix_caching": True,
             "enable_chunked_prefill": True,
-            "max_num_batched_tokens": 160,  # every prompt with a clip takes several steps
+            # Every prompt with a clip takes several steps, and "sound much shorter" is cut in its
+            # sound, after which only picture follows.
+            "max_num_batched_tokens": 40,
         }
         engine = LocalEngine(str(checkpoint), {**QUICK, **arguments})
         yield engine
         engine.close()
+
+    @pytest.mark.parametrize("name", ["sound much shorter, few frames", "2 frames a second"])
+    def test_a_clip_that_is_cut_anywhere_is_computed_as_a_whole(
+        self,
+        name: str,
+        sharing: LocalEngine,
+        clips: dict[str, Clip],
+        prompt: str,
+        reference: Reference,
+    ) -> None:
+        # A longer question before the clip moves the cut: through a whole piece, token by token.
+        for words in range(0, 40, 4):
+            asked = prompt.replace("<|vision_bos|>", "a " * words + "<|vision_bos|>")
+            [answer] = write(sharing, asked, [clips[name]])
+            assert_same(answer, reference, asked, clips[name])
 
     def test_leave_the_tokens_as_they_are(
         self, sharing: LocalEngine, clips: dict[str, Clip], prompt: str, reference: Reference
