@@ -14,6 +14,9 @@ OUTPUT ?= demo-results
 ROUNDS ?= 100
 WORKERS ?= 3
 
+# Containers set it; what the tests start would compile the project anew in each of many processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick soak bench lint format lock wheel clean
 
 demo: $(READY)

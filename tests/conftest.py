@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -33,8 +34,15 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 for _name in [name for name in os.environ if name.startswith(("UGC_VIDEOCAP_", "UGC_JUDGE_"))]:
     del os.environ[_name]
 # Nor may captions that an earlier run stored.
-os.environ["UGC_VIDEOCAP_CACHE"] = tempfile.mkdtemp(prefix="ugc-tests-")
-atexit.register(shutil.rmtree, os.environ["UGC_VIDEOCAP_CACHE"], ignore_errors=True)
+_FOLDER = Path(tempfile.mkdtemp(prefix="ugc-tests-"))
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+os.environ["UGC_VIDEOCAP_CACHE"] = str(_FOLDER)
+# Each HTTP client reads all the certificates there are, thousands of times in a run. No address of
+# the tests needs any.
+os.environ["SSL_CERT_FILE"] = str(_FOLDER / "certificates.pem")
+(_FOLDER / "certificates.pem").write_text(
+    certifi.contents().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
+)
 for _name in ("OPENAI_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL", "UGC_OMNI_POSITIONS"):
     os.environ.pop(_name, None)
 
@@ -154,7 +162,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
         if config.getoption("--rounds") is None and item.get_closest_marker("long"):
             item.add_marker(skip)
-        needs = {"vllm_server", "shared_engine"} & set(getattr(item, "fixturenames", ()))
+        needs = {"vllm_server", "shared_engine", "piecewise_engine"} & set(
+            getattr(item, "fixturenames", ())
+        )
         if needs and not _shared(file):
             raise pytest.UsageError(f"{file} uses {needs}: it belongs in _SERVER or _ENGINE")
     # What takes longest begins first, so that no process has it left at the end.

@@ -1,8 +1,8 @@
 """The whole command, as a user types it: lmms-eval, the real engine, a judge over HTTP.
 
-One evaluation is killed while its judge is thinking, run again, and run once more: three runs of
-the same command on the same folders. One clip is broken, one clip's judge talks nonsense, and the
-endpoint misbehaves on the way.
+One evaluation is killed while its judge is thinking, and the same command is run again on the same
+folders. One clip is broken, one clip's judge talks nonsense, and the endpoint misbehaves on the
+way. The answers that it saved are scored once more by the console script, with the same store.
 """
 
 from __future__ import annotations
@@ -64,7 +64,17 @@ class Bench:
             *("--gen_kwargs", "max_new_tokens=16,temperature=0"),
             *("--output_path", str(self.folder / "results"), "--log_samples", *more),
         ]
-        environment = {
+        return subprocess.Popen(
+            command,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "UGC_VIDEOCAP_HOME": str(self.folder / "home"),
             "UGC_VIDEOCAP_CACHE": str(self.folder / "cache"),
@@ -73,14 +83,6 @@ class Bench:
             "OPENAI_BASE_URL": self.server.base_url,
             "OPENAI_API_KEY": KEY,
         }
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
 
     def _model_args(self) -> str:
         # One caption after another: the judge is to be asked before the last is made.
@@ -93,10 +95,31 @@ class Bench:
         self.output += said
         results = sorted((self.folder / "results").glob("*/*_results.json"))
         assert results, said[-3000:]
-        samples = sorted((self.folder / "results").glob("*/*_samples_ugc_videocap.jsonl"))[-1]
-        rows = [json.loads(line) for line in samples.read_text().splitlines()]
+        rows = [json.loads(line) for line in self.samples().read_text().splitlines()]
         whole = json.loads(results[-1].read_text())
         return whole, {row["video_id"]: row for row in rows}
+
+    def samples(self) -> Path:
+        """The newest file of samples."""
+        return sorted((self.folder / "results").glob("*/*_samples_ugc_videocap.jsonl"))[-1]
+
+    def score(self) -> dict[str, Any]:
+        """Score the saved answers by the console script; return what it prints."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "ugc_tasks.cli.main", "score", "caption"),
+                *(str(self.samples()), "--json"),
+            ],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        self.output += done.stderr
+        assert done.returncode == 3, done.stderr[-3000:]  # the broken clip is not scored
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
 
     def stored(self) -> int:
         """How many replies are on disk."""
@@ -275,15 +298,16 @@ def test_a_clip_without_a_caption_is_never_sent_to_the_judge(
     assert bench.broken not in bench.asked()
 
 
-def test_a_rerun_asks_only_about_what_has_failed(bench: Bench, resumed: Resumed) -> None:
+def test_what_was_judged_is_not_asked_again_by_the_console_script_and_what_failed_is(
+    bench: Bench, resumed: Resumed
+) -> None:
     bench.server.script = [scores(1, 1, 1)]
     before = len(bench.server.requests)
-    results, _ = bench.run()
-    row = results["results"]["ugc_videocap"]
+    said = bench.score()
     assert bench.asked(before) == [bench.unjudgeable]
-    assert row["n,none"] == 7
-    assert row["judge_failed,none"] == 0
-    assert row["visual,none"] == pytest.approx((6 * 100 + 20) / 7)
+    assert (said["n"], said["failed"]) == (7, 1)
+    assert [item["judge_failed"] for item in said["items"]] == [""] * 8
+    assert said["metrics"]["visual"] == pytest.approx((6 * 100 + 20) / 7)
 
 
 @pytest.mark.long
@@ -292,8 +316,7 @@ def test_with_predict_only_no_judge_is_asked(bench: Bench, resumed: Resumed) -> 
     process = bench.start("--predict_only")
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said[-3000:]
-    samples = sorted((bench.folder / "results").glob("*/*_samples_ugc_videocap.jsonl"))[-1]
-    assert len(samples.read_text().splitlines()) == 8
+    assert len(bench.samples().read_text().splitlines()) == 8
     assert len(bench.server.requests) == before
 
 

@@ -17,13 +17,14 @@ from ugc_models.qwen_omni_vllm import Backend
 class SharedEngine:
     """One engine for all tests, in a process of its own: it takes long to start."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, **more: Any) -> None:
         self._checkpoint = checkpoint
+        self._more = more
         self._engine: LocalEngine | None = None
 
     def running(self) -> LocalEngine:
         if self._engine is None:
-            self._engine = LocalEngine(str(self._checkpoint), QUICK)
+            self._engine = LocalEngine(str(self._checkpoint), {**QUICK, **self._more})
         return self._engine
 
     def lent_to(self, model: Any) -> Any:
@@ -49,6 +50,25 @@ class SharedEngine:
 @pytest.fixture(scope="session")
 def shared_engine(checkpoint: Path) -> Iterator[SharedEngine]:
     shared = SharedEngine(checkpoint)
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(scope="session")
+def piecewise_engine(checkpoint: Path) -> Iterator[SharedEngine]:
+    """A second one, which computes prompts in pieces and keeps what prompts begin with.
+
+    It is started where vLLM is told to load another plugin than ours.
+    """
+    shared = SharedEngine(
+        checkpoint,
+        enable_prefix_caching=True,
+        enable_chunked_prefill=True,
+        max_num_batched_tokens=40,  # every prompt with a clip takes several steps
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_PLUGINS", "lora_filesystem_resolver")
+        shared.running()
     yield shared
     shared.stop()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from tests.support.asking import ask
-from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
+from tests.ugc_models.conftest import SharedEngine
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.local import (
@@ -169,29 +169,26 @@ except EngineMissing as error:
 
 
 class TestItsEnd:
-    """Each of these ends an engine of its own."""
-
-    @pytest.fixture
-    def doomed(self, checkpoint: Path) -> Iterator[LocalEngine]:
-        engine = LocalEngine(str(checkpoint), QUICK)
-        yield engine
-        engine.close()
-
-    def test_what_was_asked_of_an_engine_that_is_killed_raises(self, doomed: LocalEngine) -> None:
-        future = doomed.submit(question(0, tokens=8000))
-        ask(doomed, [question(1)])
-        doomed.kill()
-        with pytest.raises(EngineDied):
-            future.result(timeout=60)
-        with pytest.raises(EngineDied):
-            doomed.submit(question(2)).result(timeout=60)
+    def test_what_was_asked_of_an_engine_that_is_killed_raises(
+        self, piecewise_engine: SharedEngine
+    ) -> None:
+        doomed = piecewise_engine.running()
+        try:
+            future = doomed.submit(question(0, tokens=8000))
+            ask(doomed, [question(1)])
+            doomed.kill()
+            with pytest.raises(EngineDied):
+                future.result(timeout=60)
+            with pytest.raises(EngineDied):
+                doomed.submit(question(2)).result(timeout=60)
+        finally:
+            piecewise_engine.stop()  # whoever needs it after this starts another
 
     @pytest.mark.long
     def test_it_ends_with_the_run_that_started_it(self, checkpoint: Path) -> None:
         """A run that is killed outright leaves no engine behind that holds the GPU."""
         program = f"""
 import os, signal
-from tests.support.engine import QUICK
 from ugc_models.engine.local import LocalEngine
 if __name__ == "__main__":
     engine = LocalEngine({str(checkpoint)!r}, QUICK)

@@ -7,7 +7,6 @@ sound; equal output means the same positions, features and weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.engine import QUICK
 from tests.support.parity import (
     QUESTION,
     UNTOLD,
@@ -26,6 +24,7 @@ from tests.support.parity import (
     write,
 )
 from tests.support.transformers_reference import Reference
+from tests.ugc_models.conftest import SharedEngine
 from ugc_models.config import Settings
 from ugc_models.engine.family import QWEN2_5
 from ugc_models.engine.local import LocalEngine
@@ -168,50 +167,42 @@ class TestThePaperPreset:
 class TestPrefixCachingAndChunkedPrefill:
     """The same tokens where prompts share what is computed, and are computed in pieces."""
 
-    @pytest.fixture(scope="class")
-    def sharing(self, checkpoint: Path) -> Iterator[LocalEngine]:
-        arguments = {
-            "enable_prefix_caching": True,
-            "enable_chunked_prefill": True,
-            # Every prompt with a clip takes several steps, and "sound much shorter" is cut in its
-            # sound, after which only picture follows.
-            "max_num_batched_tokens": 40,
-        }
-        engine = LocalEngine(str(checkpoint), {**QUICK, **arguments})
-        yield engine
-        engine.close()
+    @pytest.fixture
+    def piecewise(self, piecewise_engine: SharedEngine) -> LocalEngine:
+        return piecewise_engine.running()
 
     @pytest.mark.parametrize("name", ["sound much shorter, few frames", "2 frames a second"])
     def test_a_clip_that_is_cut_anywhere_is_computed_as_a_whole(
         self,
         name: str,
-        sharing: LocalEngine,
+        piecewise: LocalEngine,
         clips: dict[str, Clip],
         prompt: str,
         reference: Reference,
     ) -> None:
-        # A longer question before the clip moves the cut: through a whole piece, token by token.
+        # Words before the clip move the cuts: one is in the first's sound, after which only picture
+        # follows.
         for words in range(0, 40, 4):
             asked = prompt.replace("<|vision_bos|>", "a " * words + "<|vision_bos|>")
-            [answer] = write(sharing, asked, [clips[name]])
+            [answer] = write(piecewise, asked, [clips[name]])
             assert_same(answer, reference, asked, clips[name])
 
     def test_leave_the_tokens_as_they_are(
-        self, sharing: LocalEngine, clips: dict[str, Clip], prompt: str, reference: Reference
+        self, piecewise: LocalEngine, clips: dict[str, Clip], prompt: str, reference: Reference
     ) -> None:
         together = [clips[name] for name in TOGETHER]
-        first = write(sharing, prompt, together)
-        again = write(sharing, prompt, together)  # from the cache
+        first = write(piecewise, prompt, together)
+        again = write(piecewise, prompt, together)  # from the cache
         for clip, *answers in zip(together, first, again, strict=True):
             for answer in answers:
                 assert_same(answer, reference, prompt, clip)
 
     def test_the_same_frames_with_another_sound_are_not_given_the_first_sound(
-        self, sharing: LocalEngine, clips: dict[str, Clip], prompt: str, reference: Reference
+        self, piecewise: LocalEngine, clips: dict[str, Clip], prompt: str, reference: Reference
     ) -> None:
         clip = clips["2 frames a second"]
         assert clip.sound is not None
         noise = np.random.default_rng(1).normal(0, 0.3, clip.sound.shape).astype(np.float32)
         for heard in (clip, replace(clip, sound=noise)):
-            [answer] = write(sharing, prompt, [heard])
+            [answer] = write(piecewise, prompt, [heard])
             assert_same(answer, reference, prompt, heard)

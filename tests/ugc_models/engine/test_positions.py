@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.clips import write_clip
-from tests.support.engine import QUICK
-from tests.ugc_models.engine import one_request
-from tests.ugc_models.engine.one_request import answer, request
+from tests.support.parity import QUESTION, Case, assert_same, read_case, write
+from tests.support.transformers_reference import Reference
+from tests.ugc_models.conftest import SharedEngine
 from ugc_models.engine import positions
-from ugc_models.engine.local import LocalEngine
+from ugc_models.media.sampling import Sampling
 
 MODEL = "Qwen2_5OmniThinkerForConditionalGeneration"
 PROCESSOR = "Qwen2_5OmniThinkerMultiModalProcessor"
@@ -82,6 +77,19 @@ class TestInstall:
             plain = getattr(method, "__func__", method)
             assert plain.corrected
             assert plain.__wrapped__ is not None
+
+    def test_replaces_nothing_where_vllm_s_own_are_wanted(
+        self, thinker: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = getattr(thinker, MODEL)
+        own = lambda *_: None  # noqa: E731
+        monkeypatch.setattr(model, "get_mrope_input_positions", own)
+        monkeypatch.setenv(positions.SWITCH, "native")
+        positions.install()
+        assert model.get_mrope_input_positions is own
+        monkeypatch.delenv(positions.SWITCH)
+        positions.install()
+        assert model.get_mrope_input_positions.__wrapped__ is own
 
     def test_a_second_time_changes_nothing(self, thinker: Any) -> None:
         positions.install()
@@ -157,47 +165,17 @@ class TestRequire:
 
 
 @pytest.mark.engine
-@pytest.mark.timeout(900)
-class TestInOtherProcesses:
+def test_the_correction_is_there_in_the_engine_s_process_whatever_plugins_are_named(
+    piecewise_engine: SharedEngine, checkpoint: Path, tmp_path: Path, reference: Reference
+) -> None:
     """The model runs in a process that the engine spawns, where nothing of ours is imported."""
-
-    @pytest.fixture(scope="class")
-    def clip(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=5)
-
-    @pytest.fixture(scope="class", autouse=True)
-    def native(self, checkpoint: Path, clip: Path) -> Iterator[subprocess.Popen[str]]:
-        """A run with vLLM's own positions; in a process of its own, which must not be corrected."""
-        root = str(Path(__file__).parents[3])
-        with subprocess.Popen(
-            [sys.executable, one_request.__file__, str(checkpoint), str(clip)],
-            env={**os.environ, "PYTHONPATH": root, positions.SWITCH: "native"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            yield process
-            process.kill()
-
-    def test_the_correction_is_there_whatever_plugins_are_named_and_changes_what_is_written(
-        self,
-        checkpoint: Path,
-        clip: Path,
-        engine: LocalEngine,
-        native: subprocess.Popen[str],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setenv("VLLM_PLUGINS", "lora_filesystem_resolver")
-        other = LocalEngine(str(checkpoint), QUICK)
-        asked = request(checkpoint, clip)
-        try:
-            corrected = answer(other, asked)
-        finally:
-            other.close()
-        assert "corrected positions" in other.decoding()
-        assert corrected == answer(engine, asked)
-        out, err = native.communicate(timeout=600)
-        assert native.returncode == 0, err[-4000:]
-        said = json.loads(out.splitlines()[-1])
-        assert "native positions" in said["runs"]
-        assert said["ids"] != corrected
+    engine = piecewise_engine.running()
+    clip = read_case(
+        tmp_path / "clip.mp4",
+        Case({"audio": "stereo", "seconds": 5}),
+        Sampling(fps=2.0, max_pixels=12 * 28 * 28),
+    )
+    prompt = reference.chat(QUESTION)
+    [answer] = write(engine, prompt, [clip])
+    assert_same(answer, reference, prompt, clip)
+    assert "corrected positions" in engine.decoding()
