@@ -106,22 +106,24 @@ _SLOW = (
 )
 
 
-# Files whose tests share a server, and those that share an engine, which take long to start.
+# Files whose tests share a server, and those that share an engine, which take long to start. The
+# one that kills its server, and needs an engine beside it, is among the latter.
 _SERVER = (
     "test_ranks.py",
-    "ugc_models/engine/server/test_vllm_serve.py",
     "soak/test_kills.py",
     "ugc_models/test_qwen_omni_ctrl_c.py",
     "ugc_models/test_store_full_disk.py",
     "ugc_tasks/judge/test_vllm_serve.py",
 )
 _ENGINE = (
+    "ugc_models/engine/server/test_vllm_serve.py",
     "ugc_models/engine/test_parity.py",
     "ugc_models/engine/test_positions.py",
     "ugc_models/engine/test_local.py",
     "ugc_models/test_config_presets.py",
     "ugc_models/test_qwen_omni_vllm.py",
 )
+_SHARED = {"vllm_server", "shared_engine", "piecewise_engine"}
 _LONG = (
     "test_whole_run.py",
     "ugc_models/engine/test_supervisor.py",
