@@ -1,8 +1,8 @@
 """Runs that are killed again and again: no finished caption is lost, none is made a second time.
 
-A campaign is one command with one store. It is started, killed at a random point, and started again
-until all captions are there; then the next campaign begins with an empty store. What is asked of
-the server is counted on the way to it.
+A campaign is one command with one store. It is started, killed after a random number of questions,
+and started again until all captions are there; then the next campaign begins with an empty store.
+What is asked of the server is counted on the way to it.
 """
 
 from __future__ import annotations
@@ -95,17 +95,15 @@ def soaked(
         return Captioning(folder / name, clips, GENERATIONS, **arguments)
 
     with Nursery(checkpoint) as nursery:
+        started = time.monotonic()
         with campaign("undisturbed").start(nursery) as run:
-            started = time.monotonic()
             run.wait_until_it_asks()
-            asking = time.monotonic()
+            starting = time.monotonic() - started
             result.undisturbed = run.captions()
-            lasts = time.monotonic() - asking
-        spans = (asking - started, lasts)
         random_points = random.Random(1)
         current = campaign("0")
         while len(result.kills) < rounds(SHORT):
-            done = _disturb(current, nursery, tap, random_points, spans)
+            done = _disturb(current, nursery, tap, random_points, starting)
             if isinstance(done, Kill):
                 result.kills.append(done)
                 print(f"kill {len(result.kills)} of {rounds(SHORT)}, {done}", flush=True)
@@ -121,16 +119,21 @@ def _disturb(
     nursery: Nursery,
     tap: Wiretap,
     points: random.Random,
-    spans: tuple[float, float],
+    starting: float,
 ) -> Kill | None:
-    """Start a run and kill it, or its decoders, at some point; None if it had ended by then."""
+    """Start a run and kill it, or its decoders; None if it had ended by then.
+
+    It is killed after some of its questions and a moment (what falls into that moment is chance),
+    or within the ``starting`` seconds before its first.
+    """
     before = campaign.stored()
     tap.noted.clear()
     early, decoders = points.random() < 0.1, points.random() < 0.1
     with campaign.start(nursery) as run:
         if not early:
-            run.wait_until_it_asks()
-        time.sleep(points.uniform(0, spans[0] if early else spans[1] * 0.5))
+            questions = points.randint(1, len(campaign.docs) - len(before))
+            run.wait_until(lambda: len(tap.noted) >= questions)
+        time.sleep(points.uniform(0, starting if early else 0.3))
         captions = None
         if decoders:
             count = _kill_decoders(run)
