@@ -33,7 +33,7 @@ _ANSWER_KEYS = ("answer", "final_answer", "option", "choice", "label", "predicti
 
 _DECORATION = " \t\r\n*_`'\".,;:!"
 _GAP = r"[\s\-_]+"
-_PIECE = r"答案|选项?|选择|[是为]|\*\*| -+ |[^\W_一-鿿]+(?:['.-][^\W_一-鿿]+)*|\n|\S"
+_PIECE = r"答案|选择|选项?|[是为]|\*\*| -+ |[^\W_一-鿿]+(?:['.-][^\W_一-鿿]+)*|\n|\S"
 
 # Besides: O an option, L a letter, A and a those that may be words (A, I; in lower case), d a
 # number of a list, w another word, # another sign.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -322,6 +324,132 @@ def test_an_answer_in_a_sentence_that_says_nothing_else_is_read(text: str) -> No
 @pytest.mark.parametrize("text", CHOOSING_NONE_OR_SEVERAL)
 def test_two_options_denials_and_lists_of_the_options_are_not_read(text: str) -> None:
     assert match_option(text, TONE) is None
+
+
+SAYING_NOTHING_ELSE = [
+    "I guess it will be B",
+    "I believe its mood is B",
+    "So this video clip should most likely be B",
+    "Hence I'm going to select B",
+    "Thus I'll pick B",
+    "Here my final vote would be B",
+    "Okay sure B it is",
+    "Ok I guess B",
+    "Clearly B matches this one",
+    "Certainly B describes its background music",
+    "Surely B suits an audio of speakers",
+    "Probably B applies in this question",
+    "The label I chose was B",
+    "I said and answered B",
+    "Ans B",
+    "The response B",
+    "The result B",
+    "The output B",
+    "The prediction B",
+    "The speaker voice source is B",
+    "Its sound was B",
+    "It must be B",
+    "It's either B",
+    "Choice: B",
+    "Selection: B",
+    "Verdict: B",
+    "The answer would be B",
+    "The answer must be B",
+    "The answer should be B",
+    "The answer is most likely B",
+    'I hear shouting so the answer is "B".',
+    "选B",
+    "选项B",
+    "选择B",
+    "我选择：B",
+    "答案为B",
+    "B since they shout",
+    "B; they shout",
+    "B = they shout",
+    "I heard shouting [B] there",
+    "I heard shouting {B} there",
+    "I heard shouting <B> there",
+    "Answer: B. Positive is wrong.",
+    "<answer></answer> <answer>B</answer>",
+    "<answer> </answer>\nB",
+    '```json\n{"answer": "B", "why": "A"}\n```',
+]
+SEVERAL = [
+    "Answer: B and C",
+    "Answer: B or perhaps C",
+    "Answer: B, possibly C",
+    "Answer: B, even C",
+    "Answer: B, or both B and C",
+    "Answer: B or either C or A",
+    "Answer: B to C",
+    "Answer: B & C",
+    "Answer: B + C",
+    "B. They sound positive.",
+    "It's B - incorrect",
+    "```\nA\n```\nor\n```\nB\n```",
+    "1999. B",
+]
+
+
+@pytest.mark.parametrize("text", SAYING_NOTHING_ELSE)
+def test_words_that_only_announce_an_answer_do_not_hide_it(text: str) -> None:
+    assert match_option(text, TONE) == "Negative"
+
+
+@pytest.mark.parametrize("text", SEVERAL)
+def test_a_second_option_in_whatever_words_makes_it_no_answer(text: str) -> None:
+    assert match_option(text, TONE) is None
+
+
+@pytest.mark.parametrize("then", [" as they smile", " for its warmth", " due to it", " given that"])
+def test_an_a_before_a_reason_is_a_letter_and_no_article(then: str) -> None:
+    assert match_option(f"The answer is A{then}", TONE) == "Positive"
+    assert match_option("The answer is A smile", TONE) is None
+
+
+DENYING = """no neither nor non without than instead except excluding excludes exclude eliminate
+eliminates eliminating unlike hardly anything everything not never cannot excluded eliminated"""
+
+
+@pytest.mark.parametrize("word", DENYING.split())
+def test_every_word_that_denies_what_follows_it_is_known(word: str) -> None:
+    assert match_option(f"The mood {word} positive", TONE) is None
+    assert match_option("The mood rather positive", TONE) == "Positive"
+
+
+DENIED = """is wrong, is incorrect, is false, is unlikely, is ruled out, is excluded, is eliminated,
+is never right, seems wrong, looks wrong, was wrong, can not be it"""
+
+
+@pytest.mark.parametrize("after", DENIED.replace("\n", " ").split(", "))
+def test_an_option_that_is_denied_afterwards_is_not_named(after: str) -> None:
+    assert match_option(f"Positive {after}", TONE) is None
+    assert match_option("Positive is right", TONE) == "Positive"
+
+
+def test_a_denial_reaches_over_two_words_and_not_over_three() -> None:
+    assert match_option("Not loud and positive", TONE) is None
+    assert match_option("Not loud and always positive", TONE) == "Positive"
+
+
+@pytest.mark.parametrize(
+    "name", ["answer", "final_answer", "option", "choice", "label", "prediction", "predict"]
+)
+def test_the_value_of_an_answer_in_json_counts_whatever_stands_beside_it(name: str) -> None:
+    assert match_option(json.dumps({"why": "they sound positive", name: "B"}), TONE) == "Negative"
+
+
+def test_an_answer_in_an_answer_is_read_three_deep_and_no_deeper() -> None:
+    text = "B"
+    for _ in range(3):
+        text = json.dumps(text)
+        assert match_option(text, TONE) == "Negative"
+    assert match_option(json.dumps(text), TONE) is None
+
+
+def test_a_text_that_is_too_long_is_no_answer() -> None:
+    assert match_option("Answer: B".ljust(MAX_CHARS), TONE) == "Negative"
+    assert match_option("Answer: B".ljust(MAX_CHARS + 1), TONE) is None
 
 
 def test_there_are_as_many_letters_as_in_the_alphabet() -> None:
