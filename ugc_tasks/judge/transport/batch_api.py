@@ -87,10 +87,10 @@ def replies(content: bytes, keys: Collection[str], api_key: str) -> dict[str, Ch
             if key not in wanted or key in found or response["status_code"] != 200:
                 continue
             found[key] = read_completion(json.dumps(response["body"]).encode(), api_key)
-        except RequestFailed as error:
+        except (RequestFailed, JudgeRefused) as error:
             if error.billed is not None:
                 found[key] = error.billed
-        except (RetryableError, JudgeRefused, LookupError, ValueError, TypeError, RecursionError):
+        except (RetryableError, LookupError, ValueError, TypeError, RecursionError):
             continue
     return found
 

@@ -20,6 +20,7 @@ from ugc_tasks.judge.transport.errors import (
     MODERATED,
     REDACTED,
     Declined,
+    JudgeRefused,
     RequestFailed,
     RetryableError,
     Unreadable,
@@ -236,7 +237,7 @@ def _text(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
         return None, None
     if message.get("tool_calls") or message.get("function_call"):
         return text, "the judge called a tool instead of answering"
-    reasoning = others or message.get("reasoning_content") or message.get("reasoning")
+    reasoning = others & _REASONING or message.get("reasoning_content") or message.get("reasoning")
     return text, "the reply has reasoning and no text" if reasoning else None
 
 
@@ -260,7 +261,9 @@ def _error(error: object, billed: ChatReply | None, key: str, endpoint: str) -> 
     if code not in _ERRORS:
         return Declined(f"{endpoint} answered with an error ({_beginning(body, key)})", billed)
     failure = failure_for(int(code), {}, body, endpoint, key)
-    if isinstance(failure, RequestFailed):
+    if isinstance(failure, RetryableError):
+        failure.declined = billed is None  # what a model answered may have to be paid for
+    elif isinstance(failure, RequestFailed | JudgeRefused):
         failure.billed = billed
     return failure
 

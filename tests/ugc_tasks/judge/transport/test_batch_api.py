@@ -130,6 +130,9 @@ def test_a_line_that_was_billed_and_has_no_text_is_a_reply_with_what_it_cost() -
     image = {"choices": [{"message": {"content": [{"type": "image"}]}}], "usage": usage}
     found = replies(line("a", body=image), ["a"], KEY)["a"]
     assert (found.text, found.prompt_tokens, found.completion_tokens) == ("", 700, 18)
+    for code in (400, 404):
+        error = {"error": {"code": code}, "usage": usage}
+        assert replies(line("a", body=error), ["a"], KEY) == {"a": found}
 
 
 def test_an_error_of_which_nothing_was_billed_is_no_reply_whatever_it_says() -> None:

@@ -63,6 +63,8 @@ def test_text_is_read_in_one_piece_or_in_parts_and_thinking_is_passed_over(conte
         (completion([{"type": "image"}, {"type": "refusal", "refusal": "Not I."}]),
          "the judge declined to answer: Not I."),
         (completion("", refusal=" "), "the reply is empty"),
+        (completion(" \n", refusal="I will not."), "the judge declined to answer: I will not."),
+        (completion([{"type": "image"}, {"type": "text", "text": ""}]), "the reply is empty"),
         (completion(None, function_call={"name": "score"}),
          "the judge called a tool instead of answering"),
         (completion("", refusal=GOOD), f"the judge declined to answer: {GOOD}"),
@@ -70,6 +72,7 @@ def test_text_is_read_in_one_piece_or_in_parts_and_thinking_is_passed_over(conte
         (completion(None, tool_calls=[{"id": "1"}]),
          "the judge called a tool instead of answering"),
         (completion(None, reasoning_content=GOOD), "the reply has reasoning and no text"),
+        (completion(None, reasoning=GOOD), "the reply has reasoning and no text"),
         (completion([{"type": "thinking", "thinking": GOOD}]),
          "the reply has reasoning and no text"),
         (completion([]), "the reply is empty"),
@@ -112,6 +115,7 @@ PAID = ChatReply("", prompt_tokens=700, completion_tokens=18)
         ({"choices": [{"message": {"content": [{"type": [], "text": "x"}]}}]}, "no text",
          ChatReply("")),
         (b'{"choices": [{"message": {"con', 'not a chat completion: {"choices', ChatReply("")),
+        (b'\n {"choices": [{"mess', 'not a chat completion: {"choices', ChatReply("")),
         (b"\x00\xffgarbage", "not a chat completion: ", None),
         (b"[" * 60_000, "not a chat completion", None),
         (b"OK", "not a chat completion: OK", None),
@@ -211,10 +215,28 @@ def test_an_error_beside_a_choice_counts_where_the_choice_is_empty() -> None:
 
 
 def test_an_error_that_was_billed_says_what_it_cost() -> None:
-    for answer in ({"error": "it broke", "usage": USAGE}, {"choices": [], "usage": USAGE}):
-        with pytest.raises(RequestFailed) as caught:
+    for answer in (
+        {"error": "it broke", "usage": USAGE},
+        {"error": {"message": "it broke", "code": 400}, "usage": USAGE},
+        {"error": {"message": "it broke", "code": 404}, "usage": USAGE},
+        {"choices": [], "usage": USAGE},
+    ):
+        with pytest.raises((RequestFailed, JudgeRefused)) as caught:
             read(answer)
         assert caught.value.billed == PAID
+
+
+def test_an_error_that_may_pass_may_have_to_be_paid_for_if_a_model_has_answered() -> None:
+    broken = completion("")
+    broken["choices"][0]["error"] = {"code": 502, "message": "it broke"}
+    for answer, free in (({"error": {"code": 502}}, True), (broken, False)):
+        with pytest.raises(RetryableError) as caught:
+            read(answer)
+        assert caught.value.declined == free
+
+
+def test_a_name_of_a_model_is_kept_to_its_hundredth_character() -> None:
+    assert read(completion(GOOD) | {"model": "m" * 101}).model == "m" * 100
 
 
 @pytest.mark.parametrize("count", [-1, 1 << 53, True, "700", 1.5, None, [1]])

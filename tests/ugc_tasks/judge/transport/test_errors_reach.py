@@ -225,11 +225,12 @@ def test_an_address_that_no_proxy_is_for_is_not_blamed_on_one(
 def test_a_proxy_that_declines_is_named_with_its_words(
     open_judge: OpenJudge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with listening(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as place:
+    words = b"Not with sk-loopback-0123456789"
+    with listening(b"HTTP/1.1 407 " + words + b"\r\n\r\n") as place:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{place}")
         said = reason(open_judge, "https://judge.example/v1")
     assert said == (
-        "the proxy of HTTPS_PROXY does not let it through (407 Proxy Authentication Required); "
+        "the proxy of HTTPS_PROXY does not let it through (407 Not with [redacted]); "
         "check HTTPS_PROXY"
     )
 
