@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from ugc_models.engine.server.client import BadAddress, Client
+from ugc_models.engine.server.client import BadAddress, Client, RetryableError
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,57 @@ def test_one_with_a_key_is_refused_without_showing_it(value: str) -> None:
     with pytest.raises(BadAddress, match=r"belongs into VLLM_API_KEY") as raised:
         Client(value, 1.0)
     assert "secret" not in str(raised.value)
+
+
+async def silence(_: StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def drops(writer: StreamWriter) -> None:
+    """Send something all the time, and never all of it."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")
+    for _ in range(3000):
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+async def half(writer: StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (silence, "no answer within 0.3 s"),
+        (drops, "no answer within 0.3 s"),
+        (half, "the connection broke"),
+        (None, "does not answer"),
+    ],
+)
+def test_an_answer_that_does_not_come_is_given_up_and_leaves_no_key_behind(
+    how: Callable[[StreamWriter], Awaitable[None]] | None, said: str
+) -> None:
+    """httpx's own errors hold the request, and with it the key."""
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            if how is not None:
+                await how(writer)
+        writer.close()
+
+    async def ask() -> RetryableError:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        if how is None:
+            server.close()
+        client = Client(f"http://{host}:{port}", 0.3)
+        with pytest.raises(RetryableError, match=said) as raised:
+            await client.chat(0, b"{}")
+        await client.aclose()
+        server.close()
+        return raised.value
+
+    error = asyncio.run(ask())
+    assert error.__context__ is error.__cause__ is None

@@ -69,6 +69,11 @@ def test_an_odd_last_frame_is_doubled() -> None:
     assert pack(frames, None) == pack(np.concatenate([frames, frames[-1:]]), None)
 
 
+def test_frames_that_no_file_takes_are_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"^PyAV does not write it \("):
+        pack(np.zeros((2, 28, 40_000, 3), np.uint8), None)
+
+
 def test_a_view_is_packed_like_its_copy() -> None:
     frames = noise(4, 28, 56)
     assert pack(frames[..., ::-1], None) == pack(frames[..., ::-1].copy(), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import gzip
 import inspect
 import json
 import logging
@@ -29,6 +31,7 @@ from tests.support.fake_vllm import (
 )
 from tests.support.judge_server import Act, hang, junk, status, too_many
 from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.server import remote
 from ugc_models.engine.server.client import RemoteError
 from ugc_models.engine.server.remote import RemoteEngine
 
@@ -103,6 +106,18 @@ class TestStart:
     def test_the_model_is_found_by_the_checkpoint_it_was_started_from(self) -> None:
         with FakeVllm() as server, engine_at(server, model="/models/tiny-omni") as engine:
             assert engine.facts.model == "tiny"
+
+    def test_a_name_there_goes_before_a_checkpoint_of_that_name(self) -> None:
+        cards = {"data": [{"id": "tuned", "root": "plain"}, {"id": "plain", "root": "other"}]}
+        pages = {"/v1/models": Act(body=json.dumps(cards).encode())}
+        with FakeVllm(pages=pages) as server, engine_at(server, model="plain") as engine:
+            assert engine.identity().startswith("plain (root other,")
+
+    def test_one_with_no_room_for_the_small_clip_is_used_all_the_same(self) -> None:
+        short = status(400, "This model's maximum context length is 500 tokens.")
+        with FakeVllm(probe=short) as server, engine_at(server) as engine:
+            assert engine.decoding().endswith("unverified positions")
+            assert ask(engine, [question()])[0].text == "caption of question 0"
 
     def test_another_model_is_refused_with_what_is_there(self) -> None:
         with FakeVllm() as server, pytest.raises(RemoteError, match="serves 'tiny', not 'huge'"):
@@ -182,6 +197,8 @@ class TestKey:
             ]
             assert not any("Authorization" in headers for headers in server.headers)
             assert SECRET not in str(server.headers)
+            # A few bytes could otherwise become gigabytes before they are counted.
+            assert {headers["Accept-Encoding"] for headers in server.headers} == {"identity"}
         monkeypatch.setenv("VLLM_API_KEY", "for-the-servers")
         with FakeVllm() as server, engine_at(server) as engine:
             ask(engine, [question()])
@@ -214,6 +231,18 @@ class TestKey:
                 ask(engine, [question()])
             assert len(server.asked) == 1
 
+    @pytest.mark.parametrize("code", [301, 302, 307, 308])
+    def test_it_goes_nowhere_else(self, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("VLLM_API_KEY", SECRET)
+        with FakeVllm() as other:
+            moved = {"/v1/models": Act(code, headers={"Location": f"{other.url}/v1/models"})}
+            with (
+                FakeVllm(pages=moved) as server,
+                pytest.raises(RemoteError, match=f"answers {code}"),
+            ):
+                RemoteEngine(server.url, start_patience=0.0)
+            assert other.headers == []
+
     def test_a_server_that_repeats_it_is_not_quoted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("VLLM_API_KEY", SECRET)
         echo = status(400, f"your key {SECRET} is nice")
@@ -222,10 +251,11 @@ class TestKey:
             assert answer.error == "the server refused it: your key ... is nice"
             assert SECRET not in repr(engine) + repr(engine._client)
 
+    @pytest.mark.parametrize("more", ["ü", "\r\nX-Admin: 1", "\x7f"])
     def test_one_that_no_header_can_carry_is_refused_unseen(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, more: str
     ) -> None:
-        monkeypatch.setenv("VLLM_API_KEY", SECRET + "ü")
+        monkeypatch.setenv("VLLM_API_KEY", SECRET + more)
         with pytest.raises(RemoteError, match="no HTTP header can carry") as raised:
             RemoteEngine("http://127.0.0.1:1")
         assert SECRET not in repr(raised.value)
@@ -238,8 +268,17 @@ class TestTrouble:
             pytest.param(too_many(), id="too many requests"),
             pytest.param(status(500, "EngineDeadError"), id="internal error"),
             pytest.param(status(503), id="unavailable"),
+            pytest.param(status(408), id="too slow"),
+            pytest.param(status(409), id="in conflict"),
             pytest.param(Act(404, b'{"detail": "Not Found"}'), id="nothing behind the proxy"),
             pytest.param(junk(), id="junk"),
+            pytest.param(
+                Act(
+                    body=gzip.compress(completion("x").body or b""),
+                    headers={"Content-Encoding": "gzip"},
+                ),
+                id="compressed, which nobody asked for",
+            ),
             pytest.param(Act(body=b'{"choices": []}'), id="another JSON"),
             pytest.param(Act(body=b"[" * 100_000), id="deep JSON"),
             pytest.param(Act(body=completion("x").body, cut=20), id="cut off"),
@@ -289,8 +328,8 @@ class TestTrouble:
     def test_frames_that_the_server_leaves_out_are_missed(self) -> None:
         kept = [PICTURE] * 8 + [SOUND] * 3
         with FakeVllm(lambda _: completion("x", kept)) as server, engine_at(server) as engine:
-            [whole, less] = ask(engine, [clip_question(4), clip_question(6)])
-            assert (whole.error, whole.text) == (None, "x")
+            [whole, odd, less] = ask(engine, [clip_question(n) for n in (4, 3, 6)])
+            assert (whole.error, whole.text) == (odd.error, odd.text) == (None, "x")
             assert less.error is not None
             assert "made 8 tokens of the frames instead of 12" in less.error
 
@@ -306,7 +345,45 @@ class TestTrouble:
             assert ask(engine, [clip_question(4, do_resize=True)])[0].error is None
 
 
+@pytest.fixture
+def rests(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds for which the server was left alone, by a clock that stands still meanwhile."""
+    rests = list[float]()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr(remote, "_now", lambda: sum(rests))
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    return rests
+
+
+class TestRest:
+    @pytest.mark.parametrize(
+        "act", [too_many(), status(502), status(503), Act(404, b"<html>no such place</html>")]
+    )
+    def test_is_twice_as_long_each_time_and_short_again_after_an_answer(
+        self, act: Act, rests: list[float]
+    ) -> None:
+        """However often a server is away or asks for rest, that loses nothing."""
+        with FakeVllm(lambda n: act if n < 6 or n == 7 else None) as server:
+            with engine_at(server) as engine:
+                answers = ask(engine, [question(0)]) + ask(engine, [question(1)])
+            assert [answer.text for answer in answers] == [
+                *("caption of question 0", "caption of question 1"),
+            ]
+            assert len(server.asked) == 9
+        assert rests == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 0.5]
+
+
 class TestWhatIsSent:
+    def test_is_sent_at_once_however_much_it_is(self) -> None:
+        """The caller bounds it, and no number of connections."""
+        with FakeVllm(lambda _: hang()) as server, engine_at(server) as engine:
+            futures = [engine.submit(question(number)) for number in range(104)]
+            server.wait_for(104)
+            assert not any(future.done() for future in futures)
+
     def test_names_the_model_and_asks_for_no_more_than_it_takes(self) -> None:
         with FakeVllm() as server, engine_at(server, model="/models/tiny-omni") as engine:
             asked = question()
