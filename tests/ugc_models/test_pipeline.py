@@ -238,14 +238,14 @@ class TestBeforeTheEngine:
         assert len(request.sound) == 1_600
 
     def test_so_many_clips_are_read_at_once(self) -> None:
-        both = threading.Barrier(2)
+        all_three = threading.Barrier(3)
 
         def read(job: CaptionRequest) -> CaptionRequest:
-            both.wait(60)
+            all_three.wait(60)
             return job
 
-        captions, _ = run([job(n, None) for n in range(2)], read, workers=2)
-        assert len(captions) == 2
+        captions, _ = run([job(n, None) for n in range(3)], read, workers=3, window=1)
+        assert len(captions) == 3
 
     def test_so_many_are_drawn_and_read_ahead_of_the_engine(self) -> None:
         drawn, read = list[int](), list[int]()

@@ -156,8 +156,7 @@ def _decode_sparsely(job: _Job, timeline: Timeline, wanted: Collection[int]) -> 
     if timeline.packets is None or not wanted:
         return None
     decoded = _decode(job, timeline, wanted, timeline.packets.steps(wanted))
-    whole = not decoded.damage and all(tick in decoded.small for tick in wanted)
-    return decoded if whole else None
+    return decoded if all(tick in decoded.small for tick in wanted) else None
 
 
 def _decode(

@@ -81,6 +81,21 @@ class TestReading:
             pool.read(text, FEW, sound=True)
         assert len(pool.read(clip, FEW, sound=True).frames) == 6
 
+    def test_keeps_to_the_limits_of_the_pool(self, clip: Path) -> None:
+        with (
+            DecodePool(1, Limits(duration=3.0)) as pool,
+            pytest.raises(MediaError, match="over the limit of 3 s"),
+        ):
+            pool.read(clip, FEW, sound=True)
+
+    def test_of_a_name_alone_is_from_the_folder_of_the_run(
+        self, pool: DecodePool, clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which may be another one than when the worker was started."""
+        pool.read(clip, FEW, sound=False)
+        monkeypatch.chdir(clip.parent)
+        assert len(pool.read(Path(clip.name), FEW, sound=False).frames) == 6
+
     def test_a_name_with_a_line_break_is_a_name(
         self, pool: DecodePool, tmp_path: Path, clip: Path
     ) -> None:
@@ -121,6 +136,14 @@ class TestWorkers:
             with pytest.raises(MediaError, match=r"timed out: reading it took more than 8 s"):
                 pool.read(clip, FEW, sound=False)
             assert len(pool.read(clip, FEW, sound=False).frames) == 6
+
+    def test_have_four_gibibytes_each_unless_told_otherwise(
+        self, pool: DecodePool, clip: Path
+    ) -> None:
+        """A hostile file may ask for as much as there is."""
+        pool.read(clip, FEW, sound=False)
+        [worker] = workers()
+        assert worker.rlimit(psutil.RLIMIT_AS) == (4 << 30, 4 << 30)
 
     def test_a_clip_that_needs_too_much_memory_fails_alone(self, clip: Path) -> None:
         with DecodePool(1, memory=0) as pool:
@@ -194,6 +217,25 @@ def test_a_worker_gets_what_python_needs_of_the_environment_and_no_more(
         *("PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONDONTWRITEBYTECODE"),
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VIRTUAL_ENV"),
     }
+
+
+def test_what_a_library_prints_in_a_worker_is_no_part_of_a_clip(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        """
+import json, os
+loads = json.loads
+def noisy(text):
+    os.write(1, b"a library's words\\n")
+    return loads(text)
+json.loads = noisy
+"""
+    )
+    path = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), path])))
+    with DecodePool(1) as pool:
+        assert same(pool.read(clip, FEW, sound=True), read_clip(clip, FEW))
 
 
 def test_sound_is_aligned_there_as_here_and_left_when_told_so(

@@ -125,10 +125,17 @@ def test_a_picture_longer_than_the_limit_is_refused(tmp_path: Path) -> None:
     assert len(read_clip(path, limits=Limits(duration=800)).frames) == 3
 
 
+def test_one_of_which_only_decoding_tells_how_long_it_is_is_refused_too(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.avi", codec="mpeg4", b_frames=2, seconds=2.0, audio=None)
+    with pytest.raises(MediaError, match="too long: 2 s of picture, over the limit of 1 s"):
+        read_clip(path, limits=Limits(duration=1.0))
+
+
 def test_too_many_packets_are_refused(files: dict[str, bytes], tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(files["a.mp4"])
     with pytest.raises(MediaError, match="a track has more than 24 packets"):
         read_clip(tmp_path / "a.mp4", limits=Limits(packets=24))
+    assert read_clip(tmp_path / "a.mp4", sound=False, limits=Limits(packets=25)).duration == 1.0
 
 
 def test_reading_stops_when_the_time_is_up(files: dict[str, bytes], tmp_path: Path) -> None:
