@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from tests.support.clips import CORNERS, read_corners, read_index, write_clip
-from ugc_models.media.clip import Clip, read_clip
+from ugc_models.media.clip import Clip, _shown_at, read_clip
 from ugc_models.media.limits import Limits
 from ugc_models.media.sampling import Sampling, target_size
+from ugc_models.media.scale import Scaler
 
 SILENT: dict[str, Any] = {"audio": None}
 
@@ -125,6 +126,31 @@ def test_decoder_threads_change_nothing(tmp_path: Path) -> None:
     assert np.array_equal(one.frames, four.frames)
 
 
+def test_the_decoder_has_as_many_threads_as_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: list[int] = []
+
+    class Counting(Scaler):
+        def __call__(self, frame: Any) -> Any:
+            running.append(len([*Path("/proc/self/task").iterdir()]))
+            return super().__call__(frame)
+
+    monkeypatch.setattr("ugc_models.media.clip.Scaler", Counting)
+    path = write_clip(tmp_path / "a.mp4", audio=None, seconds=0.4)
+    for threads in (1, 4):
+        read_clip(path, Sampling(frames=1), threads=threads)
+    assert running[1] - running[0] >= 3
+
+
+def test_a_frame_without_a_time_follows_the_one_before() -> None:
+    frame = av.VideoFrame(16, 16, "gray")
+    assert frame.pts is frame.dts is None
+    assert _shown_at(frame, after=7) == 8
+    frame.duration = 3600
+    assert _shown_at(frame, after=7) == 3607
+
+
 def test_frames_that_cannot_be_decoded_are_replaced_by_those_that_can(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", audio=None, seconds=2.0, gop=10)
     with av.open(str(path)) as container:
@@ -146,6 +172,17 @@ def test_what_a_cut_off_file_lacks_is_told(tmp_path: Path) -> None:
     clip = read_clip(path)
     assert 1.0 < clip.lost_seconds < 3.0
     assert clip.duration + clip.lost_seconds == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(("frames", "lost"), [(2, 0.0), (3, 0.12), (5, 0.2)])
+def test_less_than_a_tenth_of_a_second_is_not_lost_but_rounded(
+    frames: int, lost: float, tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / "a.mp4", audio=None, seconds=1.0, faststart=True)
+    with av.open(str(path)) as container:
+        places = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: places[-frames]])
+    assert read_clip(path).lost_seconds == pytest.approx(lost)
 
 
 def test_frames_that_outgrow_the_limit_midway_are_not_decoded(tmp_path: Path) -> None:

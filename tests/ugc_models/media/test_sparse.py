@@ -224,12 +224,8 @@ def spoil(path: Path, numbers: set[int]) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["B-frames", "B-pyramid", "HEVC", "HEVC, layers"])
-def test_a_picture_that_no_other_is_made_from_is_not_decoded(name: str, tmp_path: Path) -> None:
-    """Were it decoded, the damage to it would be found."""
-    how = ENCODES[name]
-    path = encode(tmp_path / "a.mp4", how)
-    whole = everything_in(path)
+def spare_pictures(path: Path, how: Encode) -> set[int]:
+    """Return the packets of which none of four frames needs anything."""
     times = read_clip(path, Sampling(frames=4), sound=False).times
     with av.open(str(path)) as container:
         shown = [float(each.pts * each.time_base) for each in container.demux(video=0) if each.size]
@@ -240,7 +236,24 @@ def test_a_picture_that_no_other_is_made_from_is_not_decoded(name: str, tmp_path
         and not np.isclose(shown[number] - min(shown), times).any()
     }
     assert len(spare) > 10
-    spoil(path, spare)
+    return spare
+
+
+def test_of_interlaced_pictures_all_are_decoded(tmp_path: Path) -> None:
+    """Half of one may look spare where its other half is wanted."""
+    how = ENCODES["interlaced"]
+    path = encode(tmp_path / "a.mp4", how)
+    spoil(path, spare_pictures(path, how))
+    assert read_clip(path, Sampling(frames=4), sound=False).decode_errors > 0
+
+
+@pytest.mark.parametrize("name", ["B-frames", "B-pyramid", "HEVC", "HEVC, layers"])
+def test_a_picture_that_no_other_is_made_from_is_not_decoded(name: str, tmp_path: Path) -> None:
+    """Were it decoded, the damage to it would be found."""
+    how = ENCODES[name]
+    path = encode(tmp_path / "a.mp4", how)
+    whole = everything_in(path)
+    spoil(path, spare_pictures(path, how))
     clip = read_clip(path, Sampling(frames=4), sound=False)
     assert clip.decode_errors == 0
     check_against(whole, clip)

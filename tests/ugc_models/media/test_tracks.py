@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from tests.support.clips import write_clip
 from ugc_models.media.clip import read_clip
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 RATE = 16_000
 LEVELS = (200, 90)
 """How bright the two picture tracks are."""
+PITCHES = (400, 1600, 2400, 3200, 4000)
+"""In Hz, of the sound tracks."""
 
 
 def write_tracks(
-    path: Path, *, pictures: int = 1, sounds: int = 1, first_sound: str = "pcm_s16le"
+    path: Path, *, pictures: int = 1, sounds: Sequence[str] = ("pcm_s16le",), defaults: int = 1
 ) -> Path:
-    """Write two seconds of Matroska; pictures by ``LEVELS``, sounds of 400 and 1,600 Hz."""
+    """Write two seconds of Matroska; pictures by ``LEVELS``, sounds by ``PITCHES``."""
     with av.open(str(path), "w") as container:
         shown = []
         for codec in ("libx264", "mpeg4")[:pictures]:
@@ -35,8 +39,10 @@ def write_tracks(
             shown.append(stream)
         heard = [
             cast("AudioStream", container.add_stream(codec, rate=RATE, layout="mono"))
-            for codec in (first_sound, "flac")[:sounds]
+            for codec in sounds
         ]
+        for sound in heard[:defaults]:
+            sound.disposition = Disposition.default.value  # type: ignore[assignment]
         for index in range(50):
             for stream, level in zip(shown, LEVELS, strict=False):
                 picture = np.full((64, 96, 3), level, np.uint8)
@@ -44,7 +50,7 @@ def write_tracks(
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 container.mux(stream.encode(frame))
             at = np.arange(index * 640, index * 640 + 640) / RATE
-            for sound, pitch in zip(heard, (400, 1600), strict=False):
+            for sound, pitch in zip(heard, PITCHES, strict=False):
                 wave = (0.4 * 32767 * np.sin(2 * np.pi * pitch * at)).astype(np.int16)
                 block = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
                 block.sample_rate, block.pts, block.time_base = RATE, index * 640, Fraction(1, RATE)
@@ -70,7 +76,7 @@ def test_sound_that_cannot_be_decoded_does_not_hide_one_that_can(tmp_path: Path)
         (b"A_PCM/INT/LIT", b"A_APAC/INT/XX", 1600, 2),
         (b"A_FLAC", b"A_ZZZZ", 400, 1),
     ):
-        path = write_tracks(tmp_path / "a.mkv", sounds=2)
+        path = write_tracks(tmp_path / "a.mkv", sounds=("pcm_s16le", "flac"))
         rename(path, old, new)
         clip = read_clip(path)
         assert clip.sound is not None and pitch(clip.sound) == heard
@@ -114,7 +120,7 @@ def test_where_the_best_track_gives_nothing_the_next_is_read(tmp_path: Path) -> 
 
 
 def test_where_the_best_track_of_sound_gives_nothing_the_next_is_heard(tmp_path: Path) -> None:
-    path = write_tracks(tmp_path / "a.mkv", sounds=2, first_sound="flac")
+    path = write_tracks(tmp_path / "a.mkv", sounds=("flac", "flac"))
     assert read_clip(path).sound_track == 1
     junk(path, 1)
     clip = read_clip(path)
@@ -122,6 +128,23 @@ def test_where_the_best_track_of_sound_gives_nothing_the_next_is_heard(tmp_path:
     assert clip.sound_track == 2
     junk(path, 2)
     assert "audio undecodable" in (read_clip(path).sound_missing or "")
+
+
+def test_the_fourth_best_track_of_sound_is_the_last_that_is_tried(tmp_path: Path) -> None:
+    path = write_tracks(tmp_path / "a.mkv", sounds=("flac",) * 5)
+    for stream in (1, 2, 3):
+        junk(path, stream)
+    assert read_clip(path).sound_track == 4
+    junk(path, 4)
+    assert read_clip(path).sound is None
+
+
+def test_default_tracks_go_before_those_of_more_bits_a_second(tmp_path: Path) -> None:
+    sounds = ("flac", "flac", "pcm_s16le", "pcm_s32le")
+    path = write_tracks(tmp_path / "a.mkv", sounds=sounds, defaults=2)
+    for track in (1, 2, 4):
+        assert read_clip(path).sound_track == track
+        junk(path, track)
 
 
 def test_where_there_is_no_other_track_none_is_named(tmp_path: Path) -> None:
