@@ -70,7 +70,14 @@ _BODY_KEYS = {
 _MESSAGE = re.compile(
     r"""
     [\s\[(<*_`#]* (?:
-        (?: an?\s )? (?: (?: unexpected | unknown | internal | server | api | http | network
+        (?P<program>
+            (?-i: (?: \w{1,40}\. ){0,5} [A-Z]\w{1,40} (?: Error | Exception | Timeout ) \s*[:(] )
+            | (?: api | generation | inference )\ (?: call\ )? (?: failed | timed\ out ) \b
+            | request\ (?: failed | timed\ out ) \b
+            | error\ code:\ [45]\d\d\ -
+            | connection\ (?: refused | reset | aborted | timed\ out ) \b
+            | traceback\ \(most\ recent\ call\ last\) )
+        | (?: an?\s )? (?: (?: unexpected | unknown | internal | server | api | http | network
             | connection | request | model | generation | inference | runtime | fatal )\s+ ){0,3}
           error (?: \s*[:\])>*_\N{EN DASH}\N{EM DASH}-]
             | \s+ (?: code | processing | generating | calling | occurred | while | during | loading
@@ -79,13 +86,6 @@ _MESSAGE = re.compile(
         | exception \s*:
         | failed\ to\ (?: load | generate | process | decode | read | open | connect | fetch
             | download | get | parse | call | infer | run | import ) \b
-        | (?P<program>
-            (?-i: (?: \w{1,40}\. ){0,5} [A-Z]\w{1,40} (?: Error | Exception | Timeout ) \s*[:(] )
-            | (?: api | generation | inference )\ (?: call\ )? (?: failed | timed\ out ) \b
-            | request\ (?: failed | timed\ out ) \b
-            | error\ code:\ [45]\d\d\ -
-            | connection\ (?: error\.$ | refused | reset | aborted | timed\ out ) \b
-            | traceback\ \(most\ recent\ call\ last\) )
     )
     """,
     re.VERBOSE | re.IGNORECASE,

@@ -372,7 +372,8 @@ SAYING_NOTHING_ELSE = [
     "Answer: B. Positive is wrong.",
     "<answer></answer> <answer>B</answer>",
     "<answer> </answer>\nB",
-    '```json\n{"answer": "B", "why": "A"}\n```',
+    '```json\n{"predict": "B", "why": "A"}\n```',
+    '```json\n{"predict": "B", "why": "they sound positive"}\n```',
 ]
 SEVERAL = [
     "Answer: B and C",

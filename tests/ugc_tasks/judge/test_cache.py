@@ -54,6 +54,26 @@ def test_a_reply_comes_back_as_it_was_from_a_reopened_store(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("usd", [0.00193, 0.0, 1e6, None])
+def test_what_a_reply_cost_comes_back_with_it(store: JudgmentCache, usd: float | None) -> None:
+    judgment = Judgment("PI-1", grades(4, 3, 5), usage=Usage(700, 18, usd))
+    store.add("k", REPLY, judgment, judge="j")
+    found = store.first_scored("k")
+    assert found is not None
+    assert found.usage == Usage(700, 18, usd)
+
+
+def test_a_reply_is_added_where_an_earlier_one_was_taken_away(
+    store: JudgmentCache, path: Path
+) -> None:
+    """It is paid for."""
+    for _ in range(3):
+        add(store, "k", None)
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM reply WHERE attempt = 1")
+    assert add(store, "k", grades(2, 2, 2)) == 4
+
+
 @pytest.mark.parametrize(
     ("question", "scores"),
     [
@@ -120,7 +140,7 @@ def test_scores_that_somebody_has_changed_are_ignored_with_a_line_and_never_a_ju
         ("text", b"\xff"), ("model", b"bytes"),
         ("fingerprint", b"\x00"), ("prompt_tokens", -1), ("prompt_tokens", 2**53),
         ("completion_tokens", "many"), ("completion_tokens", 1.5), ("usd", -0.5), ("usd", 1e300),
-        ("usd", float("inf")), ("usd", "cheap"), ("attempt", -3), ("attempt", "first"),
+        ("usd", 1e6 + 1), ("usd", float("inf")), ("usd", "cheap"), ("attempt", -3), ("attempt", "first"),
         ("attempt", 1_000_000), ("attempt", 2**62), ("attempt", 1.5),
     ],
 )  # fmt: skip

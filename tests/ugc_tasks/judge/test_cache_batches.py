@@ -53,8 +53,12 @@ def test_each_endpoint_has_its_own(store: JudgmentCache) -> None:
     here, elsewhere = BatchLedger(store, HERE), BatchLedger(store, ELSEWHERE)
     mine, other = here.enter(BOTH), elsewhere.enter(BOTH)
     assert [each.tag for each in here.open()] == [mine.tag]
+    assert store.batch_is_out(HERE)
+    assert store.batch_is_out(ELSEWHERE)
     elsewhere.note(other, "closed", "completed")
     assert elsewhere.open() == []
+    assert store.batch_is_out(HERE)
+    assert not store.batch_is_out(ELSEWHERE)
 
 
 def test_the_oldest_is_the_first(store: JudgmentCache) -> None:

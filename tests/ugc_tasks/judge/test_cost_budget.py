@@ -155,6 +155,13 @@ def test_a_budget_is_spent_to_the_last_cent_and_not_beyond() -> None:
         Budget(1.0).set_aside(1.0001)
 
 
+def test_a_budget_of_nothing_buys_nothing() -> None:
+    with pytest.raises(BudgetReached):
+        Budget(0.0).set_aside(0.01)
+    with Meter(Budget(0.0), PRICE).afford([("a", body())]) as chosen:
+        assert chosen == {}
+
+
 def test_a_prompt_may_be_counted_higher_by_the_endpoint_than_by_us() -> None:
     """By three tenths at first, then by a twentieth more than it ever was."""
     meter = Meter(Budget(100.0), PRICE)

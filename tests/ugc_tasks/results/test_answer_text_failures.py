@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from ugc_tasks.results.answer_text import failure_in, model_answer
+from ugc_tasks.results.answer_text import failure_in, model_answer, reason_of
 
 JUDGED_AND_CHOICE = ("caption", "audio_caption", "background", "objects", "tone")
 
@@ -127,6 +128,107 @@ def test_a_screen_full_of_errors_that_is_read_as_asked_for_is_an_answer(read: st
 )
 def test_a_caption_that_speaks_of_errors_is_a_caption(caption: str) -> None:
     assert model_answer(caption, "caption").failure == ""
+
+
+KINDS = """unexpected unknown internal server api http network connection request model generation
+inference runtime fatal"""
+AFTER_ERROR = """code processing generating calling occurred while during loading reading decoding
+opening in from with 503"""
+FAILED_TO = """load generate process decode read open connect fetch download get parse call infer
+run import"""
+BEGINNINGS = [
+    *(f"{kind} error: what" for kind in KINDS.split()),
+    *(f"Error {word} it" for word in AFTER_ERROR.split()),
+    *(f"Failed to {verb} it" for verb in FAILED_TO.split()),
+    "Exception: what",
+]
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_few_words_that_begin_like_a_message_are_one_and_many_are_not(beginning: str) -> None:
+    assert failure_in(beginning) == beginning
+    assert failure_in(beginning, shown_text=True) == ""
+    assert failure_in(f"{beginning} says the red door of a house") == ""
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        "ValueError: what",
+        "app.models.OwnException: what",
+        "ReadTimeout: what",
+        "StrangeError(1)",
+        "API failed",
+        "Generation call failed",
+        "Inference timed out",
+        "Request failed",
+        "Request timed out",
+        "Error code: 500 - what",
+        "Connection refused",
+        "Connection reset",
+        "Connection aborted",
+        "Connection timed out",
+        "Traceback (most recent call last)",
+    ],
+)
+def test_what_only_programs_begin_with_is_a_message_however_it_goes_on(beginning: str) -> None:
+    assert failure_in(f"{beginning} says the red door of a house", shown_text=True)
+
+
+PROGRAMS_WORDS = """error code: 503, status 500, status code: 404, http 502, http/1.1 503,
+400 bad request, 401 unauthorized, 403 forbidden, 404 not found, 429 too many requests,
+500 internal server error, 502 bad gateway, 503 service unavailable, 504 gateway time, rate limited,
+quota, api_key, timed out, timeout, connection error, connection refused, connection reset,
+connection aborted, connection closed, connection broken, connection failed, connection pool,
+connection timed, retries, try again, overloaded, unavailable, invalid request, invalid argument,
+invalid literal, invalid value, invalid url, invalid response, invalid json, context length,
+max_tokens, token, tokens, nonetype, traceback, exception, errno, out of memory, out of range, cuda,
+gpu, tensor, object is, object has, object of, has no attribute, not subscriptable, not iterable,
+not callable, not supported, not implemented, not defined, not enough values, keyerror,
+expecting value, unexpected keyword, positional argument, can only concatenate, no such file,
+permission denied, no module named, maximum recursion, max recursion, decode, decoder, decoding,
+moov atom, ffmpeg, codec, corrupt, corrupted, empty prompt, empty response, empty output,
+empty input, no response, no output, no choices, no candidates, no content, request failed,
+request timed, request was, failed to, content filter, content policy, safety, blocked, bad request,
+server error, gateway, ssl, certificate, proxy, socket, dns, {'a, 'error': , "message": , "code": ,
+0x12ab9f, StrangeError, line 7,in, main.py, https://, http://"""
+
+
+@pytest.mark.parametrize("words", PROGRAMS_WORDS.replace(",\n", ", ").split(", "))
+def test_what_begins_like_a_message_and_has_a_programs_words_is_one(words: str) -> None:
+    sentence = "Error: a red door of the house says {} to the boy"
+    assert failure_in(sentence.format(words), shown_text=True)
+    assert failure_in(sentence.format("hello")) == ""
+
+
+@pytest.mark.parametrize(
+    "end", ["FAILED", "FAILURE", "BLOCKED", "EXCEEDED", "ERROR", "TIMEOUT", "HTTP_ERROR: 3"]
+)
+def test_a_marker_in_brackets_that_ends_in_a_failure_is_one(end: str) -> None:
+    assert failure_in(f"[MODEL_{end}] the red door", shown_text=True)
+
+
+FIELDS = "object type code status status_code message detail details param request_id success"
+
+
+@pytest.mark.parametrize("field", FIELDS.split())
+@pytest.mark.parametrize("error", ["error", "errors"])
+def test_an_object_with_an_error_and_nothing_to_read_is_one(error: str, field: str) -> None:
+    assert failure_in(json.dumps({error: "what", field: "x"}), shown_text=True)
+    assert failure_in(json.dumps({error: "what", field: "x", "ocr": "y"})) == ""
+
+
+@pytest.mark.parametrize("finish", ["stop", "eos", "end_turn", "STOP", "FinishReason.STOP"])
+def test_a_blank_that_a_model_ended_by_itself_has_no_reason(finish: str) -> None:
+    assert model_answer("", "ocr", generation={"finish_reason": finish}).failure == ""
+    assert model_answer("", "caption", generation={"finish_reason": finish}).failure == (
+        "the model gave no caption"
+    )
+
+
+@pytest.mark.parametrize("nothing", ["", " none ", "None", "null", "NaN", "false"])
+def test_an_error_that_states_nothing_is_none(nothing: str) -> None:
+    assert reason_of(nothing) == ""
 
 
 def test_after_error_four_words_are_a_message_and_five_a_sentence() -> None:

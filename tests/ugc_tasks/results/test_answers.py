@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,28 @@ def test_rows_hold_the_answer_under_one_of_several_names(tmp_path: Path, key: st
     rows = [{"video_id": "PI-1", key: "one"}, {"video_id": "PI-2", key: "two"}]
     assert values(written(tmp_path, rows)) == {"PI-1": "one", "PI-2": "two"}
     assert values(written(tmp_path, lines(*rows))) == {"PI-1": "one", "PI-2": "two"}
+
+
+NAMES_OF_A_TEXT = """answer answers caption captions completion completions content description
+generated generation hyp hypothesis output outputs pred predict predicted prediction predictions
+preds reply response responses resps result summary text"""
+NAMES_ABOUT_A_TEXT = """accuracy chars code confidence correct count date duration error failed file
+format gold ground gt hash id ids index judge kind label lang language latency len length level
+logprob logprobs name num path probability prompt question reason ref reference score scores source
+status target time token tokens truth type url usage version words"""
+
+
+@pytest.mark.parametrize("name", NAMES_OF_A_TEXT.split())
+def test_a_field_with_such_a_word_in_its_name_is_the_text(tmp_path: Path, name: str) -> None:
+    for key in (name, f"model_{name}", f"model{name.title()}"):
+        row = {"video_id": "PI-1", key: "said"}
+        assert values(written(tmp_path, [row])) == {"PI-1": "said"}
+
+
+@pytest.mark.parametrize("word", NAMES_ABOUT_A_TEXT.split())
+def test_a_field_with_such_a_word_in_its_name_is_about_the_text(tmp_path: Path, word: str) -> None:
+    row = {"video_id": "PI-1", f"caption_{word}": "right", "caption": "said"}
+    assert values(written(tmp_path, [row])) == {"PI-1": "said"}
 
 
 TWO_TEXTS = [
@@ -125,6 +148,16 @@ def test_a_field_that_no_row_has_is_refused_with_those_there_are(tmp_path: Path)
 def test_a_clip_is_named_as_people_name_it(tmp_path: Path, key: str, spelled: str) -> None:
     assert values(written(tmp_path, [{key: spelled, "caption": "a"}])) == {"PI-1": "a"}
     assert values(written(tmp_path, {spelled: "a"})) == {"PI-1": "a"}
+
+
+NAMES_OF_A_CLIP = """video_id clip_id video clip video_name video_file video_filename video_path
+clip_path custom_id filename file file_path path id"""
+
+
+@pytest.mark.parametrize(("name", "later"), pairwise([*NAMES_OF_A_CLIP.split(), "number"]))
+def test_the_first_of_these_fields_names_the_clip(tmp_path: Path, name: str, later: str) -> None:
+    row = {later: "PI-2", name: "PI-1", "caption": "a"}
+    assert values(written(tmp_path, [row])) == {"PI-1": "a"}
 
 
 def test_the_field_that_says_it_is_the_clip_s_id_is_believed_before_others(tmp_path: Path) -> None:
