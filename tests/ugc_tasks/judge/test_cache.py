@@ -140,8 +140,8 @@ def test_scores_that_somebody_has_changed_are_ignored_with_a_line_and_never_a_ju
         ("text", b"\xff"), ("model", b"bytes"),
         ("fingerprint", b"\x00"), ("prompt_tokens", -1), ("prompt_tokens", 2**53),
         ("completion_tokens", "many"), ("completion_tokens", 1.5), ("usd", -0.5), ("usd", 1e300),
-        ("usd", 1e6 + 1), ("usd", float("inf")), ("usd", "cheap"), ("attempt", -3), ("attempt", "first"),
-        ("attempt", 1_000_000), ("attempt", 2**62), ("attempt", 1.5),
+        ("usd", 1e6 + 1), ("usd", float("inf")), ("usd", "cheap"), ("attempt", -3),
+        ("attempt", "first"), ("attempt", 1_000_000), ("attempt", 2**62), ("attempt", 1.5),
     ],
 )  # fmt: skip
 def test_a_row_that_is_not_as_this_program_writes_it_is_ignored_and_another_can_be_added(
