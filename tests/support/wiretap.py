@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import threading
 import time
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ class Wiretap:
         url: where clients go instead.
         noted: the numbers, in the order in which they passed.
         held: while True, no answer passes.
+        most: no answer passes when so many questions have; None: as many as there are.
     """
 
     def __init__(self, url: str, pattern: re.Pattern[bytes]) -> None:
@@ -32,6 +34,7 @@ class Wiretap:
         self._open = 0
         self.noted: list[int] = []
         self.held = False
+        self.most: int | None = None
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -80,7 +83,7 @@ class Wiretap:
     ) -> None:
         rest = b""
         while piece := await source.read(1 << 16):
-            while self.held and not listen:
+            while not listen and (self.held or len(self.noted) >= (self.most or sys.maxsize)):
                 await asyncio.sleep(0.02)
             if listen:
                 rest += piece

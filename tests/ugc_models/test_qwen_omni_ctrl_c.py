@@ -40,8 +40,9 @@ def served(
 
 @pytest.fixture
 def own(clips: list[Path], checkpoint: Path, tmp_path: Path) -> Captioning:
-    """A command with an engine of its own."""
-    return Captioning(tmp_path, clips, [GENERATION], model=checkpoint, **QUICK, **MODEL)
+    """A command with an engine of its own, whose captions take a while."""
+    long = {**GENERATION, "max_new_tokens": 150}
+    return Captioning(tmp_path, clips, [long], model=checkpoint, **QUICK, **MODEL)
 
 
 @dataclass
@@ -68,15 +69,15 @@ class TestTheFirst:
 
     @pytest.fixture(scope="class")
     def interrupted(self, served: Captioning, tap: Wiretap, nursery: Nursery) -> Interrupted:
+        tap.most = IN_FLIGHT + 2
         with served.start(nursery) as run:
+            assert run.wait_until(lambda: len(tap.noted) >= IN_FLIGHT + 2)
             assert run.wait_until(lambda: len(served.stored()) >= 2)
-            tap.held = True
-            assert run.wait_until(lambda: len(tap.noted) >= len(served.stored()) + 1)
             before = len(tap.noted)
             run.interrupt()
             assert run.wait_until_it_says(FIRST), run.said()
             waits = run.process.poll() is None
-            tap.held = False
+            tap.most = None
             status = run.end()
             left = len(run.left_behind())
         assert waits, "it did not wait for what is in flight"
