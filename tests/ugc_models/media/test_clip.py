@@ -125,6 +125,11 @@ def test_a_picture_longer_than_the_limit_is_refused(tmp_path: Path) -> None:
     assert len(read_clip(path, limits=Limits(duration=800)).frames) == 3
 
 
+def test_what_an_edit_list_leaves_out_counts_towards_no_limit(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", times=[k / 25 - 0.5 for k in range(75)], audio=None)
+    assert read_clip(path, limits=Limits(duration=2.6)).duration == pytest.approx(2.5, abs=0.05)
+
+
 def test_one_of_which_only_decoding_tells_how_long_it_is_is_refused_too(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.avi", codec="mpeg4", b_frames=2, seconds=2.0, audio=None)
     with pytest.raises(MediaError, match="too long: 2 s of picture, over the limit of 1 s"):

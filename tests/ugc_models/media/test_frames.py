@@ -84,6 +84,7 @@ def test_without_stored_times_frames_keep_the_order_of_display(codec: str, tmp_p
     clip = read_clip(path, Sampling(frames=50))
     assert indices(clip) == list(range(50))
     assert clip.times == pytest.approx(np.arange(50) / 25)
+    assert clip.duration == pytest.approx(2.0)
     assert indices(read_clip(path, Sampling(fps=5.0))) == list(range(0, 50, 5))
 
 

@@ -47,6 +47,11 @@ def test_times_that_start_anew_are_refused(
     assert len(read_clip(tmp_path / f"1.{suffix}", ALL).frames) == 75
 
 
+def test_so_they_are_however_short_the_first_file_was(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="its times start anew in the middle"):
+        read_clip(joined(tmp_path, "ts", 0.32, 2.0, audio=None))
+
+
 @pytest.mark.parametrize("suffix", ["flv", "wmv"])
 def test_a_second_file_that_is_not_reached_is_refused(suffix: str, tmp_path: Path) -> None:
     codec = {"flv": "flv", "wmv": "wmv2"}[suffix]

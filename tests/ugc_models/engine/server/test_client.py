@@ -54,12 +54,19 @@ async def silence(_: StreamWriter) -> None:
 
 
 async def drops(writer: StreamWriter) -> None:
-    """Send something all the time, and never all of it."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")
-    for _ in range(3000):
+    """Send something all the time, and all of it only when it is too late."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    for _ in range(100):
         writer.write(b" ")
         await writer.drain()
         await asyncio.sleep(0.02)
+
+
+async def flood(writer: StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99000000000\r\n\r\n")
+    for _ in range(17):
+        writer.write(b" " * (1 << 20))
+        await writer.drain()
 
 
 async def half(writer: StreamWriter) -> None:
@@ -67,16 +74,17 @@ async def half(writer: StreamWriter) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "seconds", "said"),
     [
-        (silence, "no answer within 0.3 s"),
-        (drops, "no answer within 0.3 s"),
-        (half, "the connection broke"),
-        (None, "does not answer"),
+        (silence, 0.3, "no answer within 0.3 s"),
+        (drops, 1.0, "no answer within 1 s"),
+        (flood, 60.0, "the answer is over 16 MiB"),
+        (half, 60.0, "the connection broke"),
+        (None, 60.0, "does not answer"),
     ],
 )
 def test_an_answer_that_does_not_come_is_given_up_and_leaves_no_key_behind(
-    how: Callable[[StreamWriter], Awaitable[None]] | None, said: str
+    how: Callable[[StreamWriter], Awaitable[None]] | None, seconds: float, said: str
 ) -> None:
     """httpx's own errors hold the request, and with it the key."""
 
@@ -92,7 +100,7 @@ def test_an_answer_that_does_not_come_is_given_up_and_leaves_no_key_behind(
         host, port = server.sockets[0].getsockname()
         if how is None:
             server.close()
-        client = Client(f"http://{host}:{port}", 0.3)
+        client = Client(f"http://{host}:{port}", seconds)
         with pytest.raises(RetryableError, match=said) as raised:
             await client.chat(0, b"{}")
         await client.aclose()

@@ -294,6 +294,12 @@ class TestTrouble:
             assert (answer.error, answer.text) == (None, "caption of question 0")
             assert server.asked == ["question 0"] * 2
 
+    def test_is_none_of_an_answer_of_sixteen_mebibytes(self) -> None:
+        answer = completion("x").body or b""
+        large = Act(body=answer + b" " * ((16 << 20) - len(answer)))
+        with FakeVllm(lambda _: large) as server, engine_at(server) as engine:
+            assert ask(engine, [question()])[0].text == "x"
+
     def test_that_does_not_pass_ends_in_an_error_and_touches_no_other(self) -> None:
         with FakeVllm() as server, engine_at(server) as engine:
             broken = status(500, "division by zero")
