@@ -236,6 +236,14 @@ def test_what_is_heard_and_seen_at_once_is_so_in_every_container(
     assert begins < 0.05
 
 
+def test_the_picture_of_an_avi_appears_before_the_decoder_gives_it_out(tmp_path: Path) -> None:
+    """AVI has times of decoding only, and B-frames are held back by as many frames."""
+    for b_frames in (0, 2):
+        path = tmp_path / "a.avi"
+        clip = read_clip(write_clip(path, seconds=2.0, b_frames=b_frames, **PCM))
+        assert clip.sound_offset == pytest.approx(0.0, abs=0.02)
+
+
 def test_pcm_keeps_its_level_and_channels_are_averaged(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"audio_codec": "pcm_s16le", "audio_rate": 16_000, "seconds": 0.5}
     one = read_clip(write_clip(tmp_path / "1.mov", audio="mono", **settings)).sound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ugc_models.engine.server.client import BadAddress, Client, RetryableError
+from ugc_models.engine.server.client import BadAddress, Client, RemoteError, RetryableError
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,8 @@ def test_an_address_is_shown_without_its_path(value: str, name: str) -> None:
 @pytest.mark.parametrize(
     "value",
     ["", "a:8000", "ftp://a", "http://", "http://a:99999", "http://a:0", "http://a b", "http://[::1",
-     "file:///etc/passwd", "http://a\x00b", "http://ä..b", "http://a:1; http://b:2/v1",
+     "file:///etc/passwd", "http://a\x00b", "http://a/\u202eb", "http://a/b c", "http://ä..b",
+     "http://a:1; http://b:2/v1",
      '["http://a:1"]', ["http://a"], [], 8000],
 )  # fmt: skip
 def test_what_is_none_is_refused(value: Any) -> None:
@@ -46,6 +48,17 @@ def test_what_is_none_is_refused(value: Any) -> None:
 def test_one_with_a_key_is_refused_without_showing_it(value: str) -> None:
     with pytest.raises(BadAddress, match=r"belongs into VLLM_API_KEY") as raised:
         Client(value, 1.0)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("proxy", ["ftp://me:sk-secret@a:1", "socks5://me:sk-secret@a:1"])
+def test_a_proxy_that_cannot_be_used_is_said_in_words(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(RemoteError, match="the proxy in the environment cannot be used") as raised:
+        Client("http://a:8000", 1.0)
     assert "secret" not in str(raised.value)
 
 
