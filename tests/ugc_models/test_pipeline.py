@@ -499,12 +499,12 @@ class TestFailures:
 class TestReading:
     """What one clip does is that clip's; what the store does is the run's."""
 
-    @pytest.mark.parametrize(("lost", "refused"), [(0.5, False), (0.6, True)])
+    @pytest.mark.parametrize(("lost", "refused"), [(0.5, False), (0.51, True)])
     def test_a_clip_may_lack_half_a_second_of_what_it_announces(
         self, store: CaptionStore, clip: Path, lost: float, refused: bool
     ) -> None:
         read = by_hand(lambda **_: replace(made_up_clip(duration=5.4), lost_seconds=lost), store)
-        error = "the clip is cut off: 0.6 of 6.0 s are missing" if refused else None
+        error = "the clip is cut off: 0.5 of 5.9 s are missing" if refused else None
         assert read(job(0, clip)).error == error
 
     @pytest.mark.parametrize(

@@ -219,10 +219,37 @@ def test_a_worker_gets_what_python_needs_of_the_environment_and_no_more(
     }
 
 
+def begin_workers_with(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Python do this first in all workers that are started from now on."""
+    (folder / "sitecustomize.py").write_text(code)
+    path = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), path])))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("MemoryError", "too large: it needs more memory than one clip may have"),
+        ("KeyError('what')", "KeyError: 'what'"),
+    ],
+)
+def test_whatever_goes_wrong_with_a_clip_ends_no_worker(
+    error: str, said: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = f"import numpy\ndef fail(*_, **__): raise {error}\nnumpy.stack = fail\n"
+    begin_workers_with(fails, tmp_path, monkeypatch)
+    with DecodePool(1) as pool:
+        for _ in range(2):
+            with pytest.raises(MediaError, match=said):
+                pool.read(clip, FEW, sound=False)
+            [worker] = workers()
+        assert worker.is_running()
+
+
 def test_what_a_library_prints_in_a_worker_is_no_part_of_a_clip(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+    begin_workers_with(
         """
 import json, os
 loads = json.loads
@@ -230,10 +257,10 @@ def noisy(text):
     os.write(1, b"a library's words\\n")
     return loads(text)
 json.loads = noisy
-"""
+""",
+        tmp_path,
+        monkeypatch,
     )
-    path = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), path])))
     with DecodePool(1) as pool:
         assert same(pool.read(clip, FEW, sound=True), read_clip(clip, FEW))
 

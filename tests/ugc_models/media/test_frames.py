@@ -150,6 +150,10 @@ def test_a_frame_without_a_time_follows_the_one_before() -> None:
     assert _shown_at(frame, after=7) == 8
     frame.duration = 3600
     assert _shown_at(frame, after=7) == 3607
+    frame.dts = 9
+    assert _shown_at(frame, after=7) == 9
+    frame.pts = 5
+    assert _shown_at(frame, after=7) == 5
 
 
 def test_frames_that_cannot_be_decoded_are_replaced_by_those_that_can(tmp_path: Path) -> None:

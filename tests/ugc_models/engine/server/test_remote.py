@@ -144,17 +144,23 @@ class TestStart:
             RemoteEngine(server.url, start_patience=0.0)
 
     def test_it_waits_for_one_that_still_loads(self) -> None:
-        address = nobody()
-        port = int(address.rpartition(":")[2])
-        waiting: list[RemoteEngine] = []
-        thread = threading.Thread(
-            target=lambda: waiting.append(RemoteEngine(address, start_patience=60))
-        )
-        thread.start()
-        with FakeVllm(port=port):
-            thread.join(60)
-            assert waiting[0].facts.model == "tiny"
-            waiting[0].close()
+        with FakeVllm() as server:
+            loaded = server.pages["/v1/models"]
+            server.pages["/v1/models"] = status(503)
+
+            def load() -> None:
+                while len(server.headers) < 2:  # it was asked twice
+                    time.sleep(0.005)
+                server.pages["/v1/models"] = loaded
+
+            threading.Thread(target=load, daemon=True).start()
+            with engine_at(server, start_patience=60.0) as engine:
+                assert engine.facts.model == "tiny"
+
+    def test_one_that_has_no_version_is_named_all_the_same(self) -> None:
+        pages = {"/version": Act(404, b"{}")}
+        with FakeVllm(pages=pages) as server, engine_at(server) as engine:
+            assert engine.decoding().startswith("vllm serve of unknown version at 1 server")
 
     def test_a_server_that_takes_no_frame_rate_is_told_how_to(self) -> None:
         words = "Per-request mm_processor_kwargs are disabled by default because they can change "
@@ -498,3 +504,12 @@ class TestEnd:
             engine.close()
             with pytest.raises(RemoteError, match="is closed"):
                 engine.submit(question())
+
+    def test_no_thread_is_left(self) -> None:
+        with FakeVllm() as server, engine_at(server) as engine:
+            before = set(threading.enumerate())
+            ask(engine, [clip_question()])
+        for thread in set(threading.enumerate()) - before:
+            if thread.name.startswith("ugc-"):
+                thread.join(60)
+                assert not thread.is_alive()
