@@ -215,16 +215,17 @@ def test_pictures_that_only_a_higher_layer_is_made_from_are_decoded(tmp_path: Pa
         check_against(whole, read_clip(path, sampling, sound=False))
 
 
-OTHER_UNITS = {"libx264": range(6, 32), "libx265": range(32, 64)}
-"""Types of units that are no slices of a picture."""
+OTHER_UNITS = {
+    "libx264": {each for each in range(128) if each & 31 > 5},
+    "libx265": range(32 << 1, 64 << 1),
+}
+"""First bytes of units that are no slices of a picture."""
 
 
 def slice_in(packet: bytes, how: Encode) -> int:
     """Return where the first slice of a picture begins, behind lengths and other units."""
     at = 4
-    while (packet[at] & 31 if how.codec == "libx264" else packet[at] >> 1 & 63) in OTHER_UNITS[
-        how.codec
-    ]:
+    while packet[at] in OTHER_UNITS[how.codec]:
         at += int.from_bytes(packet[at - 4 : at], "big") + 4
     return at
 

@@ -47,7 +47,15 @@ def test_vllms_own_order_is_another() -> None:
 
 @pytest.mark.parametrize(
     "shown",
-    [None, [], [1], [1, 2, 3] * 50, prompt([True, False] * 200), prompt([False] * 400)],
+    [
+        None,
+        [],
+        [1],
+        [1, 2, 3] * 50,
+        [1, 2] * 128,
+        prompt([True, False] * 200),
+        prompt([False] * 400),
+    ],
 )
 def test_other_tokens_say_nothing(shown: list[int] | None) -> None:
     assert probe.findings(shown, QWEN2_5) == ("unverified", None)

@@ -157,10 +157,13 @@ class TestStart:
             with engine_at(server, start_patience=60.0) as engine:
                 assert engine.facts.model == "tiny"
 
-    def test_one_that_has_no_version_is_named_all_the_same(self) -> None:
-        pages = {"/version": Act(404, b"{}")}
+    @pytest.mark.parametrize("version", [Act(404), Act(body=b'{"version": 1}')])
+    def test_one_that_does_not_say_what_it_runs_is_used_all_the_same(self, version: Act) -> None:
+        pages = {"/version": version, "/v1/models": models(root=1)}
         with FakeVllm(pages=pages) as server, engine_at(server) as engine:
-            assert engine.decoding().startswith("vllm serve of unknown version at 1 server")
+            assert engine.identity() == (
+                "tiny (root unknown, vllm of unknown version, corrected positions)"
+            )
 
     def test_a_server_that_takes_no_frame_rate_is_told_how_to(self) -> None:
         words = "Per-request mm_processor_kwargs are disabled by default because they can change "
