@@ -372,13 +372,16 @@ class TestTheFlow:
 
     def test_so_is_what_reading_raises_and_nothing_more_is_begun(self) -> None:
         read: list[int] = []
+        raised = threading.Event()
 
         def broken(job: CaptionRequest) -> CaptionRequest:
             read.append(job.index)
+            assert job.index == 0 or raised.wait(60)
             raise CaptionStoreError("no room")
 
         with pytest.raises(CaptionStoreError, match="no room"):
-            run([job(n, None) for n in range(99)], broken)
+            run([job(n, None) for n in range(99)], broken, window=50)
+        raised.set()
         time.sleep(0.05)
         assert len(read) <= 4
 
