@@ -525,6 +525,17 @@ class TestReading:
 
         assert by_hand(fail, store)(job(0, clip)).error == said
 
+    def test_a_clip_that_the_store_cannot_look_at_is_left_to_who_reads_it(
+        self, store: CaptionStore, clip: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_: Path) -> str:
+            raise PermissionError
+
+        monkeypatch.setattr(store, "digest", fail)
+        done = by_hand(lambda **_: made_up_clip(), store)(job(0, clip))
+        assert (done.error, done.key) == (None, None)
+        assert done.clip is not None
+
     def test_a_store_that_cannot_be_used_is_no_matter_of_one_clip(
         self, store: CaptionStore, clip: Path
     ) -> None:

@@ -170,6 +170,18 @@ def test_frames_that_cannot_be_decoded_are_replaced_by_those_that_can(tmp_path: 
     assert clip.times[0] == 0.0
 
 
+def test_a_frame_in_which_damage_is_concealed_counts_as_damaged(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", codec="mpeg4", audio=None, seconds=1.0)
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][5]
+    assert packet.pos is not None
+    data = bytearray(path.read_bytes())
+    data[packet.pos + 20 : packet.pos + packet.size] = b"\xa5" * (packet.size - 20)
+    path.write_bytes(data)
+    clip = read_clip(path)
+    assert (len(clip.frames), clip.decode_errors) == (25, 1)
+
+
 def test_what_a_cut_off_file_lacks_is_told(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", audio=None, seconds=4.0, faststart=True)
     data = path.read_bytes()
