@@ -399,6 +399,7 @@ class TestOtherPrograms:
             "PRAGMA application_id=7",
             "PRAGMA user_version=1",
             "PRAGMA user_version=1; PRAGMA application_id=1430733648",
+            "PRAGMA user_version=1; PRAGMA application_id=1430733648; CREATE TABLE captions (key)",
             "PRAGMA user_version=1; CREATE TABLE captions (id, body); CREATE TABLE files (id)",
             f"{OLD}; CREATE TABLE theirs (x)",
             f"{OLD}; CREATE TRIGGER t AFTER INSERT ON captions BEGIN SELECT 1; END",

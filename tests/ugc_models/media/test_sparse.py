@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from ugc_models.media.clip import Clip, read_clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.scale import Scaler
-from ugc_models.media.sparse import PacketIndex, Step
+from ugc_models.media.sparse import PacketIndex, PacketReader, Step
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -326,6 +327,54 @@ def test_a_damaged_file_gives_what_a_full_decode_gives(name: str, tmp_path: Path
             check_against(whole, clip)
             read += 1
     assert read > 3
+
+
+def indexed(codec: str, *packets: bytes, **marks: Any) -> PacketIndex | None:
+    """Return the index of a stream of such packets; ``marks`` are attributes of the last one."""
+    stream = SimpleNamespace(codec_context=SimpleNamespace(name=codec, extradata=None))
+    reader = PacketReader(cast("VideoStream", stream))
+    for number, data in enumerate(packets):
+        packet = av.Packet(data)
+        packet.pts = number
+        if number == len(packets) - 1:
+            for name, value in marks.items():
+                setattr(packet, name, value)
+        reader.add(packet)
+    return reader.index
+
+
+IDR, REST, MORE = b"\0\0\1\x65\x88", b"\0\0\1\x65\x11", b"\0\0\1\x41\x9a"
+"""Slices of H.264: the first of an IDR picture, a further one of it, the first of another picture.
+"""
+HEVC = {kind: b"\0\0\1" + bytes([kind << 1, 1, 0x80]) for kind in (1, 19, 20, 21)}
+
+
+def test_decoding_can_start_at_idr_pictures_alone() -> None:
+    for codec, packets in {
+        "h264": (IDR + REST, MORE, b"\0\0\1\x06\x05" + IDR, IDR + MORE),
+        "hevc": (HEVC[19], HEVC[1], HEVC[20], HEVC[21]),
+    }.items():
+        index = indexed(codec, *packets)
+        assert index is not None
+        assert index.starts == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("packet", "marks"),
+    [
+        pytest.param(REST, {}, id="the picture of the packet before goes on"),
+        pytest.param(b"\0\0\1\x06\x05", {}, id="no picture"),
+        pytest.param(b"", {}, id="nothing"),
+        pytest.param(MORE * 2_001, {}, id="made to cost time"),
+        pytest.param(MORE, {"pts": None}, id="no time"),
+        pytest.param(MORE, {"is_corrupt": True}, id="damaged"),
+    ],
+)
+def test_at_any_doubt_about_a_packet_no_picture_is_left_out(
+    packet: bytes, marks: dict[str, Any]
+) -> None:
+    assert indexed("h264", IDR, MORE * 2_000) is not None
+    assert indexed("h264", IDR, MORE, packet, **marks) is None
 
 
 @dataclass(frozen=True)
