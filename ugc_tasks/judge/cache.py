@@ -254,13 +254,12 @@ class Locks:
         try:
             yield taken
         finally:
-            if taken and offset in self._mine:
+            if taken:
                 self._mine.discard(offset)
                 self._lock(offset, release=True)
 
     def close(self) -> None:
         """Close the file, which releases every lock taken here."""
-        self._mine.clear()
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -208,6 +208,11 @@ def test_keys_that_begin_alike_are_claimed_apart_and_nobody_else_may_open_the_fi
     claims = Locks(store)
     with claims.locked("0" * 14 + "1" * 50) as one, claims.locked("0" * 14 + "2" * 50) as two:
         assert (one, two) == (True, True)
+        other = Locks(store)
+        for key in ("0" * 15, "0" * 14 + "3"):
+            with other.locked(key) as its:
+                assert its, "that of a neighbour"
+        other.close()
     claims.close()
     assert stat.S_IMODE(store.with_name(f"{store.name}.lock").stat().st_mode) == 0o600
 

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,27 @@ def test_a_store_that_was_closed_is_open_no_longer(tmp_path: Path) -> None:
     asyncio.run(disk.aclose())
     with pytest.raises(JudgeStoreError, match="it is closed"):
         disk.first_scored("k")
+
+
+def test_what_is_under_way_when_the_store_is_closed_is_on_disk_afterwards(tmp_path: Path) -> None:
+    """It is paid for."""
+    path = tmp_path / "judgments.sqlite3"
+    keys = [f"k{number}" for number in range(20)]
+
+    async def work() -> None:
+        disk = JudgmentCache(path)
+        judgment = Judgment("v", Scores(visual=1, audio=1, details=1))
+        for key in keys:
+            add = partial(disk.add, key, ChatReply("x"), judgment, judge="j")
+            task = asyncio.ensure_future(disk.do(add))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.sleep(0)
+        await disk.aclose()
+
+    asyncio.run(work())
+    again = JudgmentCache(path)
+    assert again.scored(keys) == set(keys)
+    again.close()
 
 
 def test_only_scores_of_the_form_asked_for_are_found(tmp_path: Path) -> None:

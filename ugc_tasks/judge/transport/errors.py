@@ -34,7 +34,7 @@ _NO_CREDIT = re.compile(r"credit balance|insufficient (?:credit|balance|funds)",
 _SHARED_PARAMETERS = {"model", "temperature", "response_format"}  # the same in every request
 # In the words of OpenAI, Azure, OpenRouter, Gemini, Bedrock, Mistral, DashScope.
 MODERATED = re.compile(
-    r"moderat|flagged|content[ _-]?(?:policy|filter|management|safety|block)|responsible[ _-]?ai"
+    r"moderat|flagged|content[ _-]?(?:policy|filter|management|block)|responsible[ _-]?ai"
     r"|guardrail|jailbreak|harmful|inappropriate|sensitive (?:content|words|information)|unsafe"
     r"|prohibited[ _]content|safety|data_inspection|blockreason|usage polic(?:y|ies)",
     re.IGNORECASE,

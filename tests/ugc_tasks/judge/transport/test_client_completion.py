@@ -95,6 +95,14 @@ def test_a_reply_without_an_answer_says_why_and_is_paid(
     assert str(caught.value) == failure
 
 
+@pytest.mark.parametrize(
+    "kind", ["thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"]
+)
+def test_a_part_with_reasoning_of_any_kind_is_no_answer(kind: str) -> None:
+    reply = read(completion([{"type": kind, "text": DRAFT}]))
+    assert (reply.text, reply.lacks) == ("", "the reply has reasoning and no text")
+
+
 def test_a_complete_object_counts_although_the_reply_was_cut_after_it() -> None:
     assert read_reply(read(completion(f"{GOOD} because the", "length"))) == grades(4, 3, 5)
 

@@ -63,6 +63,49 @@ def test_a_status_and_what_is_said_with_it(
     assert said in str(failure)
 
 
+MODERATION = """moderation, flagged, content policy, content_filter, content management,
+content-safety, content block, contentfilter, Responsible AI, responsible_ai, guardrails, jailbreak,
+harmful, inappropriate, sensitive content, sensitive words, sensitive information, unsafe,
+prohibited content, prohibited_content, safety, data_inspection_failed, blockReason, usage policy,
+usage policies"""
+OF_THE_KEY = """API key, api_key, api-key, apikey, invalid key, incorrect key, expired token,
+missing access token, invalid access_key, credentials, not authenticated, unauthorized,
+unauthorised"""
+INVALID_KEY = (
+    "API key not valid, api_key_invalid, api key expired, invalid API key, invalid_api_key"
+)
+
+
+def phrases(table: str) -> list[str]:
+    return table.replace(",\n", ", ").split(", ")
+
+
+@pytest.mark.parametrize("words", phrases(MODERATION))
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_what_speaks_of_moderation_is_for_one_requests_content(status: int, words: str) -> None:
+    assert type(meant(status, {"message": f"this is {words} of ours"})) is RequestFailed
+
+
+@pytest.mark.parametrize("words", phrases(OF_THE_KEY))
+def test_a_403_that_speaks_of_the_key_is_for_the_key(words: str) -> None:
+    assert type(meant(403, {"message": f"it has {words} here"})) is KeyRefused
+    assert type(meant(422, {"message": f"it has {words} here"})) is Declined
+
+
+@pytest.mark.parametrize("words", phrases(INVALID_KEY))
+def test_a_400_is_for_the_key_only_where_it_calls_it_invalid(words: str) -> None:
+    assert type(meant(400, {"message": f"it has {words} here"})) is KeyRefused
+    assert type(meant(400, {"message": "it has missing api key, credentials"})) is Declined
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Credit balance", "insufficient credit", "insufficient balance", "insufficient funds"],
+)
+def test_an_account_without_credit_is_said_to_be_one(words: str) -> None:
+    assert "add credit" in str(meant(400, {"message": f"You have {words} here"}))
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "told", "throttled"),
     [
