@@ -94,6 +94,24 @@ def test_the_truth_is_not_taken_for_the_prediction(tmp_path: Path, first: str, s
         assert read_answers(path, first).answers["PI-1"].value == "right"
 
 
+def test_a_third_field_beside_answer_and_predict_makes_it_unclear(tmp_path: Path) -> None:
+    row = {"video_id": "PI-1", "answer": "right", "predict": "said", "caption": "also"}
+    with pytest.raises(DataError, match="3 fields could be the model's text"):
+        read_answers(written(tmp_path, [row]))
+
+
+def test_the_field_that_was_chosen_is_not_its_own_reference(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"video_id": "PI-1", "ocr": "right", "predict_ocr": "said"}])
+    assert read_answers(path, "ocr").answers["PI-1"] == SavedAnswer("right")
+    assert read_answers(path, "predict_ocr").answers["PI-1"] == SavedAnswer("said", "", "right")
+
+
+def test_how_an_answer_came_about_is_not_its_text(tmp_path: Path) -> None:
+    how = {"finish_reason": "stop"}
+    path = written(tmp_path, [{"video_id": "PI-1", "caption": "said", "generation": how}])
+    assert read_answers(path).answers["PI-1"] == SavedAnswer("said", generation=how)
+
+
 def test_a_number_beside_the_truth_may_be_the_prediction_too(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='"answer" and "pred"'):
         read_answers(written(tmp_path, [{"video_id": "PI-1", "answer": "positive", "pred": 2}]))

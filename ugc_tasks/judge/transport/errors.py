@@ -196,7 +196,7 @@ def error_details(body: bytes) -> tuple[str, str, str]:
 
 def retry_after(headers: Mapping[str, str]) -> float:
     """Return the seconds a server asks to wait (RFC 9110, 10.2.3), 0.0 for nothing intelligible."""
-    seconds, asked = 0.0, headers.get("retry-after", "").strip()
+    seconds, asked = 0.0, headers.get("retry-after", "")
     try:
         if milliseconds := headers.get("retry-after-ms"):
             seconds = float(milliseconds) / 1000
