@@ -198,6 +198,12 @@ def test_a_reference_that_lmms_eval_wrote_as_json_is_the_list_again(tmp_path: Pa
         assert answers["PI-1"].reference == reference
 
 
+def test_samples_with_a_field_that_names_no_clip_have_their_number(tmp_path: Path) -> None:
+    row = {"doc_id": 3, "target": "right", "path": ["a", "b"], "filtered_resps": ["said"]}
+    (answer,) = read_answers(written(tmp_path, [row])).unnamed
+    assert (answer.document, answer.target, answer.answer.value) == (3, "right", "said")
+
+
 def test_samples_without_an_id_keep_their_number_and_reference(tmp_path: Path) -> None:
     """As ``lmms-eval --predict_only`` writes them."""
     row = {"doc_id": 3, "target": "right", "filtered_resps": "said", "bypass": [["x"], ["y"]]}
