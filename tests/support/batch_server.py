@@ -70,6 +70,7 @@ class Rules:
         problem: what makes every batch fail as a whole.
         idempotent: whether a batch is made once for an Idempotency-Key.
         queue: requests that the account's queue holds, those of all batches that are out.
+        page: batches on a page of the list, where no fewer are asked for.
         queue_words: what a batch fails with that is too large for it.
         fault: called with ``METHOD /path`` before each exchange; an act goes in place of it.
         lost: called in the same way after it: the answer of what was done is not sent.
@@ -81,6 +82,7 @@ class Rules:
     problem: str | None = None
     idempotent: bool = True
     queue: int = 10**9
+    page: int = 2
     queue_words: str = "Enqueued token limit reached for m in organization o."
     fault: Callable[[str], Act | None] = field(default=lambda _: None)
     lost: Callable[[str], bool] = field(default=lambda _: False)
@@ -260,10 +262,11 @@ def _handler(
             return 200, server.batches[name].as_json()
 
         def _list(self, query: dict[str, list[str]]) -> tuple[int, Any]:
-            names = list(reversed(server.batches))  # the newest first, two a page
+            names = list(reversed(server.batches))  # the newest first
+            size = min(server.rules.page, int(query["limit"][0]))
             if "after" in query:
                 names = names[names.index(query["after"][0]) + 1 :]
-            page = [server.batches[name].as_json() for name in names[:2]]
-            return 200, {"object": "list", "data": page, "has_more": len(names) > 2}
+            page = [server.batches[name].as_json() for name in names[:size]]
+            return 200, {"object": "list", "data": page, "has_more": len(names) > size}
 
     return Handler

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.judge_server import scores
+from tests.support.batch_server import Batch, BatchServer
+from tests.support.judge_server import Act, scores
+from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.transport import batch_api
 from ugc_tasks.judge.transport.batch_api import (
     MAX_BYTES,
     MAX_REQUESTS,
+    TAG,
     URL,
+    BatchApi,
     Part,
+    is_id,
     next_part,
     replies,
 )
+from ugc_tasks.judge.transport.retry import Backoff, CircuitBreaker
 
 KEY = "sk-canary-4cb1d8f0a7e2"
+T = TypeVar("T")
 
 
 def bodies(count: int, size: int = 10) -> dict[str, dict[str, Any]]:
@@ -152,3 +162,66 @@ def test_the_first_of_two_replies_counts() -> None:
     second = {"choices": [{"message": {"content": "other"}}]}
     found = replies(line("a") + b"\n" + line("a", body=second), ["a"], KEY)
     assert "visual" in found["a"].text
+
+
+# ---- endpoints ----
+
+
+def exchange(server: BatchServer, ask: Callable[[BatchApi], Awaitable[T]]) -> T:
+    """Return what ``ask`` gets of the server's API."""
+    settings = JudgeSettings(Path("nowhere"), base_url=server.base_url, api_key=KEY)
+
+    async def once() -> T:
+        api = BatchApi(settings, CircuitBreaker(), Backoff(first=0.01, longest=0.02))
+        try:
+            return await ask(api)
+        finally:
+            await api.aclose()
+
+    return asyncio.run(once())
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "ended"),
+    [
+        *((status, True, False) for status in ("validating", "in_progress", "finalizing")),
+        *((status, True, False) for status in ("cancelling", "canceling", "queued", "pending")),
+        *((status, True, True) for status in ("completed", "failed", "expired")),
+        *((status, True, True) for status in ("cancelled", "canceled")),
+        ("deleted", False, False),
+    ],
+)
+def test_a_batch_is_out_or_has_ended_or_is_in_a_state_that_is_not_known(
+    status: str, known: bool, ended: bool
+) -> None:
+    """Endpoints write it in either case."""
+    with BatchServer() as server:
+        for said in (status, status.upper()):
+            server.batches["batch_0"] = batch = Batch("batch_0", "file-0", {}, status=said)
+            shown = Act(body=json.dumps(batch.as_json()).encode())
+            server.rules.fault = lambda _, shown=shown: shown  # type: ignore[misc]
+            seen = exchange(server, lambda api: api.look("batch_0", "tag"))
+            assert (seen.status, seen.known, seen.ended) == (status, known, ended)
+
+
+def test_a_batch_is_found_among_the_newest_two_thousand() -> None:
+    """One that is not found is made and paid for again."""
+    with BatchServer(page=1000) as server:
+        for n, metadata in enumerate([{TAG: "ours"}, *({} for _ in range(1999))]):
+            server.batches[f"batch_{n}"] = Batch(f"batch_{n}", "file-0", metadata)
+        found = exchange(server, lambda api: api.find("ours"))
+        assert found is not None
+        assert found.id == "batch_0"
+        assert exchange(server, lambda api: api.find("other")) is None
+
+
+@pytest.mark.parametrize("value", ["batch_1", "file-Ab.9", "a" * 200, "..."])
+def test_what_can_be_an_id_of_the_endpoints(value: str) -> None:
+    assert is_id(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["", ".", "..", "../files", "a/b", "a?b", "a b", "batch_1\n", "é", "a" * 201, 7, None]
+)
+def test_what_would_lead_elsewhere_in_an_address_is_no_id(value: object) -> None:
+    assert not is_id(value)
