@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,7 @@ from PIL import Image
 from tests.support.clips import CORNERS, read_corners, write_clip
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
-from ugc_models.media.scale import Orientation
+from ugc_models.media.scale import Orientation, Scaler
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -43,6 +44,54 @@ def test_colours_are_those_that_were_filmed(name: str, tmp_path: Path) -> None:
     clip = read_clip(write_clip(tmp_path / "a.mp4", seconds=0.2, audio=None, **STORED[name]))
     for corner, colour in read_corners(clip.frames[-1]).items():
         assert colour == pytest.approx(CORNERS[corner], abs=4), corner
+
+
+@pytest.mark.parametrize(
+    ("code", "red", "blue"),
+    [
+        *((1, 0.2126, 0.0722), (2, 0.299, 0.114), (4, 0.3, 0.11), (5, 0.299, 0.114)),
+        *((6, 0.299, 0.114), (7, 0.212, 0.087), (9, 0.2627, 0.0593), (10, 0.2627, 0.0593)),
+    ],
+)
+def test_colours_are_undone_by_the_matrix_that_they_were_stored_by(
+    code: int, red: float, blue: float
+) -> None:
+    """ITU-T H.273's codes, 2 for none stated, with the shares of red and blue in the luma."""
+    colour = np.array([200, 60, 20])
+    luma = colour @ [red, 1 - red - blue, blue]
+    chroma = [112 / 255 * (colour[at] - luma) / (1 - share) for at, share in ((2, blue), (0, red))]
+    levels = (16 + 219 / 255 * luma, 128 + chroma[0], 128 + chroma[1])
+    shown = flat([round(level) for level in levels], code)
+    assert np.abs(shown - colour).max() <= 2
+
+
+def flat(levels: Sequence[int], code: int) -> NDArray[np.uint8]:
+    """Return the small frame, (N, 3), of a picture of one colour, stored by a matrix."""
+    frame = av.VideoFrame(320, 240, "yuv420p")
+    for plane, level in zip(frame.planes, levels, strict=True):
+        plane.update(bytes([level]) * plane.buffer_size)
+    frame.colorspace = code
+    return Scaler(Sampling(), None)(frame).reshape(-1, 3)
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuvj420p", "yuvj444p", "xyz12le"])
+def test_formats_that_say_by_themselves_what_levels_mean_are_understood(pix_fmt: str) -> None:
+    """Motion JPEG's full range, whatever is stated beside, and what digital cinema has."""
+    colour = np.array([200, 60, 20], np.uint8)
+    frame = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (64, 64, 3)).copy(), format="rgb24")
+    stored = frame.reformat(format=pix_fmt, dst_colorspace="ITU601", dst_color_range="JPEG")
+    stored.colorspace, stored.color_range = 2, 0  # nothing is stated
+    shown = Scaler(Sampling(), None)(stored).astype(int)
+    assert np.abs(shown - colour).max() <= 3
+
+
+def test_colours_of_flat_areas_are_right_to_the_level() -> None:
+    """By libswscale's short cuts they would be off by up to three."""
+    for luma, blue, red in [(60, 120, 170), (96, 90, 150), (123, 140, 101), (180, 131, 119)]:
+        y, cb, cr = (luma - 16) / 219, (blue - 128) / 224, (red - 128) / 224
+        r, b = y + 1.402 * cr, y + 1.772 * cb
+        exact = 255 * np.array([r, (y - 0.299 * r - 0.114 * b) / 0.587, b])
+        assert np.abs(flat((luma, blue, red), 6) - exact).max() <= 1
 
 
 QUARTERS = ((200, 60, 20), (0, 0, 0), (255, 255, 255), (20, 30, 240))

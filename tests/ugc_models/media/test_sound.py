@@ -82,7 +82,7 @@ def both_ways(path: Path, **settings: Any) -> tuple[Clip, NDArray[np.float32], N
 
 
 @pytest.mark.parametrize("file", ["a.mkv", "a.mov"])
-@pytest.mark.parametrize("late", [0.004, 0.5, 1.5])
+@pytest.mark.parametrize("late", [0.004, 0.5, 1.003, 1.5])
 def test_a_track_that_starts_late_is_heard_late(file: str, late: float, tmp_path: Path) -> None:
     clip, sound, track = both_ways(
         tmp_path / file, seconds=2.0, audio_seconds=0.5, audio_later=lambda _: late, **PCM
@@ -290,17 +290,26 @@ def test_a_rate_that_changes_midway_keeps_time(tmp_path: Path) -> None:
         av.open(str(both), "w") as out,
     ):
         tracks = [out.add_stream_from_template(stream) for stream in first.streams]
-        for source, later in ((first, 0.0), (second, 1.04)):
+        ends = [packet.pts + packet.duration for packet in first.demux(audio=0) if packet.size]
+        begins = first.streams.audio[0].start_time
+        first.seek(0)
+        length = float((ends[-1] - begins) * first.streams.audio[0].time_base)
+        for source, later in ((first, 0.0), (second, length)):
             for packet in source.demux():
                 if packet.pts is not None and packet.dts is not None:
                     ticks = round(later / packet.time_base)
                     packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
                     packet.stream = tracks[packet.stream.index]
                     out.mux(packet)
-    joined = read_clip(both).sound
+    whole = read_clip(both)
+    assert whole.sound_gaps == 0
+    joined = whole.sound
     alone = [read_clip(part).sound for part in parts]
     assert joined is not None and alone[0] is not None and alone[1] is not None
-    assert len(joined) == pytest.approx(len(alone[0]) + len(alone[1]), abs=1024)
+    both_ways = joined, read_clip(both, align_sound=False).sound
+    assert [None if each is None else len(each) for each in both_ways] == pytest.approx(
+        [len(alone[0]) + len(alone[1])] * 2, abs=1024
+    )
     assert np.array_equal(joined[: len(alone[0]) - 2000], alone[0][:-2000])
 
 
@@ -334,6 +343,11 @@ def test_a_tenth_of_a_second_is_enough(seconds: float, heard: bool, tmp_path: Pa
         (
             "a.mkv",
             {"audio_codec": "pcm_f32le", "loudness": float("nan")},
+            "audio not finite",
+        ),
+        (
+            "a.mkv",  # in places alone, where it overflows
+            {"audio_codec": "pcm_f32le", "loudness": 3e38, "audio_rate": 16_000},
             "audio not finite",
         ),
     ],
