@@ -101,6 +101,17 @@ def test_a_reply_that_never_parses_is_asked_so_often_and_then_a_failure(
     assert judgment.attempts == 3
 
 
+def test_a_clip_that_is_asked_about_again_has_only_what_that_cost_on_its_bill(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    server.script = [act.text("?")]
+    judge = open_judge(attempts=2)
+    for _ in range(2):
+        (judgment,) = judge.judge_many(clips(1), progress=False)
+        assert judgment.usage is not None
+        assert judgment.usage.prompt_tokens == 2 * 700
+
+
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
