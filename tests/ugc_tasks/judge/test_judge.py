@@ -424,6 +424,26 @@ def test_closing_answers_everyone_who_waits(server: JudgeServer, open_judge: Ope
 # ---- what is said about the judge ----
 
 
+def test_a_judge_that_is_closed_asks_about_none_of_those_who_wait(
+    server: JudgeServer, open_judge: OpenJudge
+) -> None:
+    came = threading.Event()
+
+    def script(_: Asked) -> Act:
+        came.set()
+        return act.scores(delay=0.2)
+
+    server.script = script
+    judge = open_judge(concurrency=1)
+    futures = [judge.submit(clip) for clip in clips(20)]
+    assert came.wait(20)
+    judge.close()
+    assert len(server.requests) < 20
+    judged = [future.result() for future in futures]
+    assert sum(judgment.scores is not None for judgment in judged) == len(server.requests)
+    assert "the judge was closed" in str(judged[-1].failure)
+
+
 def test_a_judge_describes_what_its_numbers_must_be_published_with(open_judge: OpenJudge) -> None:
     judge = open_judge()
     facts = judge.describe()

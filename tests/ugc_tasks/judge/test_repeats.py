@@ -264,9 +264,11 @@ def test_a_batch_has_every_repeat_as_a_line_of_its_own(open_judge: OpenJudge) ->
 def test_each_reply_is_a_row_of_the_store_under_its_clip(
     server: JudgeServer, open_judge: OpenJudge, tmp_path: Path
 ) -> None:
-    open_judge(repeats=3).judge_many(clips(2), progress=False)
+    judge = open_judge(repeats=3)
+    judge.judge_many(clips(2), progress=False)
     with sqlite3.connect(tmp_path / "judgments.sqlite3") as db:
         rows = db.execute("SELECT video_id, key, attempt FROM reply").fetchall()
+        assert set(db.execute("SELECT judge FROM reply")) == {(judge.label,)}
     assert Counter(name for name, _, _ in rows) == {"clip-0": 3, "clip-1": 3}
     assert len({key for _, key, _ in rows}) == 6
     assert {attempt for _, _, attempt in rows} == {1}

@@ -137,6 +137,7 @@ def test_who_waits_for_room_when_the_key_is_refused_costs_nothing_of_the_budget(
     server.script = lambda _: replace(act.status(401), delay=0.2)
     judgments = open_judge(budget=2.0, concurrency=4).judge_many(clips(4), progress=False)
     assert all("401" in str(judgment.failure) for judgment in judgments)
+    assert len(server.requests) == 1, "they are not sent when there is room"
     assert budget_of(tmp_path / "judgments.sqlite3", 2.0).spent == 0.0
 
 

@@ -185,6 +185,16 @@ def test_an_endpoint_that_only_fails_is_asked_less_and_less() -> None:
     assert pace.size <= 2
 
 
+def test_a_whole_row_of_faults_is_one_cut_and_the_next_row_begins_anew() -> None:
+    pace, clock = window(64)
+    sizes = []
+    for second in range(16 + 8):  # as many as are open at once, and eight at least
+        clock.now = second + 0.5
+        pace.failed(sent=second)
+        sizes.append(pace.size)
+    assert sizes == [16.0] * 15 + [8.0] * 8 + [6.0]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_all_are_answered_in_the_end(seed: int) -> None:
     chance = random.Random(seed)
