@@ -340,3 +340,9 @@ def test_time_grows_with_the_reply_and_not_with_its_square(piece: str) -> None:
 
     short, long = ("{'x': " + (piece * size)[:size] for size in (3_000, 32_000))
     assert_linear(refused, short, long)
+
+
+def test_a_closing_mark_in_what_an_object_quotes_ends_no_thinking() -> None:
+    quoted = "{'visual': 1, 'audio': 1, 'details': 1} </think>"
+    text = f'{{"visual": 4, "audio": 3, "details": 5, "why": "it says {quoted}, says it"}}'
+    assert parse_reply(text) == grades(4, 3, 5)

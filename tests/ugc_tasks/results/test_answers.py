@@ -106,6 +106,12 @@ def test_the_field_that_was_chosen_is_not_its_own_reference(tmp_path: Path) -> N
     assert read_answers(path, "predict_ocr").answers["PI-1"] == SavedAnswer("said", "", "right")
 
 
+def test_a_row_without_the_field_that_was_chosen_has_no_answer(tmp_path: Path) -> None:
+    rows = [{"video_id": "PI-1", "answer": "right"}, {"video_id": "PI-2", "pred": "said"}]
+    answers = read_answers(written(tmp_path, rows), "pred").answers
+    assert answers == {"PI-1": SavedAnswer(None, NO_ANSWER), "PI-2": SavedAnswer("said")}
+
+
 def test_how_an_answer_came_about_is_not_its_text(tmp_path: Path) -> None:
     how = {"finish_reason": "stop"}
     path = written(tmp_path, [{"video_id": "PI-1", "caption": "said", "generation": how}])

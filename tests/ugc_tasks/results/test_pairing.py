@@ -117,6 +117,8 @@ def test_long_answers_that_equal_their_references_are_noted() -> None:
     assert pair(saved(A=asked["A"], B="a cat"), asked).notes == ()
     short = dict.fromkeys("ABCDE", "x" * 39)
     assert pair(saved(A="x" * 39, B="x" * 39, C="y"), short).notes == ()
+    long = dict.fromkeys("ABCDE", "x" * 40)
+    assert pair(saved(A="x" * 40, B="x" * 40, C="y"), long).notes
 
 
 def test_labels_are_noted_only_if_all_are_right() -> None:
@@ -168,6 +170,22 @@ CAPTION = "A man in a red coat walks along a beach with his dog while soft music
 def test_options_are_no_descriptions(option: str) -> None:
     with pytest.raises(DataError, match=r"answers.jsonl: 3 of 4 answers are options or letters"):
         paired([option, option, option, CAPTION, None, 5], "objects")
+
+
+def test_two_options_are_enough_to_tell_also_without_an_id() -> None:
+    with pytest.raises(DataError, match="2 of 2 answers are options or letters"):
+        paired(["A", "B"], "objects")
+    rows = [UnnamedAnswer("file", n, "x", SavedAnswer("A")) for n in range(2)]
+    with pytest.raises(DataError, match="2 of 2 answers are options or letters"):
+        pair(SavedAnswers(Path("file"), {}, tuple(rows)), {"A": "x", "B": "x"}, "objects")
+    with pytest.raises(DataError, match="2 of 2 answers are long texts"):
+        paired([CAPTION] * 2, "tone", TONES)
+
+
+def test_what_failed_is_not_asked_what_it_looks_like() -> None:
+    failed = {name: SavedAnswer(CAPTION, "blocked") for name in "ABC"}
+    answers = SavedAnswers(Path("file"), failed | {"D": SavedAnswer("Positive")})
+    assert len(pair(answers, dict.fromkeys("ABCD", "x"), "tone", TONES).saved) == 4
 
 
 def test_descriptions_however_short_are_descriptions() -> None:

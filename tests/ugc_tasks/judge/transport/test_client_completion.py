@@ -79,6 +79,8 @@ def test_text_is_read_in_one_piece_or_in_parts_and_thinking_is_passed_over(conte
         (completion(None), "the reply is empty"),
         (completion(GOOD[:20], "length"), "the reply was cut by its token limit (the reply has no "
          "object with visual, audio and details)"),
+        (completion("", "max_tokens"),
+         "the reply was cut by its token limit (the reply is empty)"),
         (completion(None, "length", reasoning_content="hm"), "the reply has reasoning and no text"),
         (completion("", "content_filter"),
          "the reply was stopped by a content filter (the reply is empty)"),
