@@ -281,7 +281,7 @@ def read_object(text: str, start: int) -> tuple[Object, int] | None:
         elif piece not in ",:":
             if closing.pop() != piece:
                 return None
-            if pieces[-1] == "," and pieces[-2] not in {"{", "[", ","}:
+            if pieces[-1] == "," and pieces[-2] not in {"{", "["}:
                 pieces.pop()
         pieces.append({"(": "[", ")": "]"}.get(piece, piece))
         if not piece or len(closing) > _DEEPEST:

@@ -96,9 +96,9 @@ _PROGRAM = re.compile(
         error\ code:?\ [45]\d\d | status(?:\ code)?:?\ [45]\d\d | http(?:/[\d.]+)?\ [45]\d\d
         | [45]\d\d\ (?: bad\ request | unauthorized | forbidden | not\ found | too\ many\ requests
             | internal\ server\ error | bad\ gateway | service\ unavailable | gateway\ time )
-        | rate[\ _-]?limit\w* | quota | api[\ _-]?key | timed?[\ -]?out | time[\ -]?out
+        | rate[\ _-]?limit\w* | quota | api[\ _-]?key | timed?[\ -]?out | retries | try\ again
         | connection\ (?: error | refused | reset | aborted | closed | broken | failed | pool
-            | timed ) | max\ retries | retries | try\ again | overloaded | unavailable
+            | timed ) | overloaded | unavailable | proxy | socket | dns
         | invalid\ (?: request | argument | literal | value | url | response | json )
         | context\ length | max_tokens | tokens? | nonetype | traceback | exception | errno
         | out\ of\ (?: memory | range ) | cuda | gpu | tensor | object\ (?: is | has | of )
@@ -108,9 +108,8 @@ _PROGRAM = re.compile(
         | permission\ denied | no\ module\ named | max(?:imum)?\ recursion | decod(?:e|er|ing)
         | moov\ atom | ffmpeg | codec | corrupt(?:ed)? | empty\ (?: prompt | response | output
             | input ) | no\ (?: response | output | choices | candidates | content )
-        | request\ (?: failed | timed | was | was\ blocked ) | failed\ to
-        | content\ (?: filter | policy ) | safety | blocked | bad\ request | server\ error
-        | gateway | ssl | certificate | proxy | socket | dns
+        | request\ (?: failed | timed | was ) | failed\ to | content\ (?: filter | policy ) | safety
+        | blocked | bad\ request | server\ error | gateway | ssl | certificate
     ) \b
     | \{ ['"] | ['"] (?: error | message | code ) ['"] \s*: | 0x[0-9a-f]{6} | \w+Error\b
     | line\ \d+ , | \.py\b | https?://

@@ -145,3 +145,19 @@ def test_reading_time_grows_with_the_text_and_not_with_its_square(piece: str) ->
     for body in (piece * 100_000, mixed):
         short, long = ("{'a': " + body[: len(body) // share] for share in (10, 1))
         assert_linear(lambda text: read_object(text, 0), short, long)
+
+
+@pytest.mark.parametrize(("lists", "read"), [(23, True), (24, False)])
+def test_an_object_is_nested_so_deep_and_no_deeper(lists: int, read: bool) -> None:
+    text = f'{{"a": {"[" * lists}{"]" * lists}}}'
+    assert (read_object(text, 0) is not None) == read
+
+
+@pytest.mark.parametrize("digits", [400, 401, 5000])
+def test_a_number_may_have_any_length(digits: int) -> None:
+    assert read_object(f'{{"a": {"1" * digits}}}', 0) is not None
+
+
+@pytest.mark.parametrize("text", ["[,]", "[,,]", "[1,,]", "{,}", '{"a": 1,,}', '{"a": [1, ,]}'])
+def test_only_one_comma_may_stand_after_the_last_item(text: str) -> None:
+    assert read_object(f'{{"b": {text}}}', 0) is None
