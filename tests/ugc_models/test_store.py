@@ -8,9 +8,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,24 @@ os.kill(os.getpid(), signal.SIGKILL)
         done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
         assert done.returncode < 0
         assert open_store(str(path)).get("k") == ("made", Generation())  # type: ignore[union-attr]
+
+    def test_what_is_being_written_is_read_when_it_is_on_disk(self, store: CaptionStore) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        class Slow(str):
+            def encode(self, *arguments: str) -> bytes:
+                begun.set()
+                assert go_on.wait(60)
+                return super().encode(*arguments)
+
+        with ThreadPoolExecutor(2) as threads:
+            threads.submit(store.put, "k", MADE_OF, Slow("made"), GENERATION)
+            assert begun.wait(60)
+            read = threads.submit(store.get, "k")
+            too_early = wait([read], timeout=0.2).done
+            go_on.set()
+            assert not too_early
+            assert read.result(60) == ("made", GENERATION)
 
     def test_many_threads_and_two_stores_on_one_file_lose_nothing(self, tmp_path: Path) -> None:
         stores = [CaptionStore(tmp_path / "captions.sqlite3") for _ in range(2)]
