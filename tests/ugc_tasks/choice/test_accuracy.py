@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.reference import reference_dir
 from ugc_tasks.choice.accuracy import accuracy
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_choice_questions
 from ugc_tasks.results.answers import SavedAnswer, SavedAnswers
@@ -129,6 +130,27 @@ def test_no_option_is_unanswered_and_a_blank_is_a_failure_that_does_not_count(
     assert report.items[1] == {"video_id": "PI-2", "failure": "the model gave no answer"}
     assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
     assert not report.complete()
+
+
+def test_the_interval_is_that_of_the_clips_that_were_answered(references: Path) -> None:
+    answered = {"PI-1": "A", "PI-2": "B"}
+    alone = scored(references, answered).ci95
+    assert scored(references, answered | {"PI-3": SavedAnswer("", error="blocked")}).ci95 == alone
+
+
+def test_a_letter_is_one_of_the_clips_own_options(references: Path) -> None:
+    path = references / "tone.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["samples"][2]["options"] = ["Neutral", "Positive", "Negative"]
+    path.write_text(json.dumps(content), "utf-8")
+    report = scored(references, {"PI-1": "A", "PI-3": "C"})
+    assert [item["chosen"] for item in report.items] == ["Positive", "Negative"]
+
+
+def test_captions_are_no_answers_to_a_choice(references: Path) -> None:
+    caption = "A man in a red coat walks along a beach with his dog while soft music plays there."
+    with pytest.raises(DataError, match="is it a file of captions"):
+        scored(references, dict.fromkeys(LABELS, caption))
 
 
 def test_what_beats_a_constant_answer_needs_no_note(references: Path) -> None:

@@ -161,3 +161,9 @@ def test_a_number_may_have_any_length(digits: int) -> None:
 @pytest.mark.parametrize("text", ["[,]", "[,,]", "[1,,]", "{,}", '{"a": 1,,}', '{"a": [1, ,]}'])
 def test_only_one_comma_may_stand_after_the_last_item(text: str) -> None:
     assert read_object(f'{{"b": {text}}}', 0) is None
+
+
+def test_a_line_that_is_continued_in_a_string_goes_on_without_a_break() -> None:
+    found = read_object("{'a': 'one\\\ntwo'}", 0)
+    assert found is not None
+    assert found[0] == (("a", "onetwo"),)
