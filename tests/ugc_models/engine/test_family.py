@@ -101,9 +101,9 @@ class TestFamilyOf:
     ) -> None:
         assert family_of(str(checkpoint)) == QWEN2_5
         config = json.loads((checkpoint / "config.json").read_text("utf-8"))
-        config["thinker_config"]["vision_config"]["patch_size"] = 10
+        config["thinker_config"]["vision_config"] |= {"patch_size": 10, "spatial_merge_size": 3}
         (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
-        assert family_of(str(tmp_path)).token_side == 20
+        assert family_of(str(tmp_path)).token_side == 30
 
     def test_refuses_a_model_that_this_is_not_for(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -121,6 +122,15 @@ def test_the_plugin_that_watches_is_among_those_that_vllm_loads(
         os.environ["VLLM_PLUGINS"] = named
     with process.owned():
         assert os.environ.get("VLLM_PLUGINS") == then
+
+
+def test_ctrl_c_is_not_for_an_engines_loop_nor_for_what_it_starts() -> None:
+    async def blocked() -> set[signal.Signals | int]:
+        return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    loop = process.LoopThread("a loop")
+    assert signal.SIGINT in loop.run(blocked())
+    loop.close()
 
 
 def test_only_what_is_started_meanwhile_is_owned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,7 @@ class TestBody:
         one, other = sent(clip_request()), sent(clip_request(sound=SOUND[::-1].copy()))
         assert one["cache_salt"] == sent(clip_request())["cache_salt"] != other["cache_salt"]
         assert "cache_salt" not in sent(clip_request(sound=None))
+        assert "cache_salt" not in sent(clip_request(frames=None))
 
     def test_of_a_text_has_nothing_of_media(self) -> None:
         body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
