@@ -236,6 +236,19 @@ def test_after_error_four_words_are_a_message_and_five_a_sentence() -> None:
     assert failure_in("Error: the clip was very odd") == ""
 
 
+def test_a_message_shows_in_its_first_five_hundred_characters_that_it_is_one() -> None:
+    assert failure_in("Error: ".ljust(486, "x") + " a b c timeout")
+    assert failure_in("Error: ".ljust(487, "x") + " a b c timeout") == ""
+
+
+def test_reasoning_may_begin_in_an_indented_line() -> None:
+    assert model_answer("A cat.\n" + " " * 10 + "<think>hm", "caption").text == "A cat."
+
+
+def test_what_a_program_writes_for_nothing_is_no_visual_caption() -> None:
+    assert model_answer("None", "visual_caption").failure
+
+
 def test_a_failure_after_reasoning_is_one() -> None:
     assert model_answer("<think>Hm.</think>[LMMS_EVAL_BUDGET_EXCEEDED]", "tone").failure == (
         "[LMMS_EVAL_BUDGET_EXCEEDED]"
