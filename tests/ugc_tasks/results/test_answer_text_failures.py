@@ -42,6 +42,7 @@ CERTAIN = [
     '{"object": "error", "message": "no such model", "type": "NotFound", "code": 404}',
     '["[SAFETY_BLOCKED:unknown]"]',
     '{"caption": "[LMMS_EVAL_BUDGET_EXCEEDED]"}',
+    '[{"caption": ["[LMMS_EVAL_BUDGET_EXCEEDED]"]}]',
 ]
 MESSAGES = [
     "Error: Connection error.",
