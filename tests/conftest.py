@@ -164,9 +164,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("slow")
         if config.getoption("--rounds") is None and item.get_closest_marker("long"):
             item.add_marker(skip)
-        needs = {"vllm_server", "shared_engine", "piecewise_engine"} & set(
-            getattr(item, "fixturenames", ())
-        )
+        needs = _SHARED & set(getattr(item, "fixturenames", ()))
         if needs and not _shared(file):
             raise pytest.UsageError(f"{file} uses {needs}: it belongs in _SERVER or _ENGINE")
     # What takes longest begins first, so that no process has it left at the end.
