@@ -69,10 +69,11 @@ class TestTheFirst:
 
     @pytest.fixture(scope="class")
     def interrupted(self, served: Captioning, tap: Wiretap, nursery: Nursery) -> Interrupted:
-        tap.most = IN_FLIGHT + 2
+        # When the fourth question passes, one answer has; two more may be on their way.
+        tap.most = IN_FLIGHT + 1
         with served.start(nursery) as run:
-            assert run.wait_until(lambda: len(tap.noted) >= IN_FLIGHT + 2)
-            assert run.wait_until(lambda: len(served.stored()) >= 2)
+            assert run.wait_until(lambda: len(tap.noted) > IN_FLIGHT)
+            assert run.wait_until(lambda: len(served.stored()) >= 1)
             before = len(tap.noted)
             run.interrupt()
             assert run.wait_until_it_says(FIRST), run.said()
