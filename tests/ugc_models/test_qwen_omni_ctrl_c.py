@@ -69,7 +69,7 @@ class TestTheFirst:
 
     @pytest.fixture(scope="class")
     def interrupted(self, served: Captioning, tap: Wiretap, nursery: Nursery) -> Interrupted:
-        # When the fourth question passes, one answer has; two more may be on their way.
+        # The fourth question passes after the first answer; two more answers may pass meanwhile.
         tap.most = IN_FLIGHT + 1
         with served.start(nursery) as run:
             assert run.wait_until(lambda: len(tap.noted) > IN_FLIGHT)
