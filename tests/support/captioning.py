@@ -219,7 +219,11 @@ class Run:
 
     def workers(self) -> list[psutil.Process]:
         """Return its decoding processes."""
-        return [process for process in self.family() if _has(process, "ugc_models.decoding.worker")]
+        return [
+            process
+            for process in self.family()
+            if command_has(process, "ugc_models.decoding.worker")
+        ]
 
     def engines(self) -> list[psutil.Process]:
         """Return the processes of an engine of its own."""
@@ -277,7 +281,8 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
-def _has(process: psutil.Process, word: str) -> bool:
+def command_has(process: psutil.Process, word: str) -> bool:
+    """Tell whether a process that lives was started with ``word`` in its command."""
     with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
         return word in process.cmdline()
     return False

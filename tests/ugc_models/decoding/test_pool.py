@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.support.captioning import command_has
 from tests.support.clips import write_clip
 from ugc_models.decoding import pool as module
 from ugc_models.decoding.pool import DecodePool
@@ -42,9 +43,14 @@ def pool() -> Iterator[DecodePool]:
         yield pool
 
 
+def children() -> list[psutil.Process]:
+    """Return the processes that this one has started and not yet waited for, dead ones too."""
+    return psutil.Process().children()
+
+
 def workers() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if "ugc_models.decoding.worker" in child.cmdline()]
+    """Return the workers that live. An engine of other tests may have died in this process."""
+    return [child for child in children() if command_has(child, "ugc_models.decoding.worker")]
 
 
 def same(a: Clip, b: Clip) -> bool:
@@ -106,13 +112,14 @@ class TestReading:
 
 class TestWorkers:
     def test_are_started_when_needed_and_end_with_the_pool(self, clip: Path) -> None:
-        before = len(workers())
+        before, others = len(workers()), set(children())
         with DecodePool(3) as pool:
             assert len(workers()) == before
             for _ in range(4):
                 pool.read(clip, FEW, sound=False)
             assert len(workers()) == before + 1
         assert len(workers()) == before
+        assert set(children()) <= others, "what died was waited for"
 
     def test_one_that_dies_takes_its_clip_and_no_other(self, clip: Path, tmp_path: Path) -> None:
         """Killed while it is stopped in the middle of a clip."""
