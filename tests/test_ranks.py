@@ -159,7 +159,7 @@ def test_so_are_the_results(alone: Done, shared: Done) -> None:
 
 def test_so_is_what_is_said_of_each_clip(alone: Done, shared: Done) -> None:
     for name, row in alone.samples.items():
-        for key in ("token_counts", "visual", "audio", "details", "caption_failed"):
+        for key in ("token_counts", "visual", "audio", "details", "failure"):
             assert shared.samples[name].get(key) == row.get(key), (name, key)
 
 

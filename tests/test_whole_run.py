@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -102,6 +103,12 @@ class Bench:
     def samples(self) -> Path:
         """The newest file of samples."""
         return sorted((self.folder / "results").glob("*/*_samples_ugc_videocap.jsonl"))[-1]
+
+    def facts(self) -> dict[str, Any]:
+        """The facts that stand beside the newest results."""
+        newest = sorted((self.folder / "results").glob("*/*_run.json"))[-1]
+        facts: dict[str, Any] = json.loads(newest.read_text("utf-8"))
+        return facts
 
     def score(self) -> dict[str, Any]:
         """Score the saved answers by the console script; return what it prints."""
@@ -243,22 +250,32 @@ def test_a_resumed_run_asks_for_no_judgment_that_is_on_disk(
 def test_every_clip_is_scored_or_counted_as_failed(bench: Bench, resumed: Resumed) -> None:
     row = resumed[0]["results"]["ugc_videocap"]
     assert row["n,none"] == 6
-    assert row["caption_failed,none"] == 1
-    assert row["judge_failed,none"] == 1
+    assert row["failure,none"] == {"caption": 1, "judge": 1}
     assert row["coverage,none"] == pytest.approx(6 / 8)
-    assert row["clips_heard,none"] == 6  # eight, one silent, one broken
+    facts = bench.facts()["tasks"]["ugc_videocap"]
+    assert facts["heard"] == {"clips": 6, "not": {"no audio track": 1, "no answer": 1}}
+    assert [(each["video_id"], each["kind"]) for each in facts["failures"]] == [
+        (bench.broken, "caption"),
+        (bench.unjudgeable, "judge"),
+    ]
 
 
 def test_a_failure_is_in_no_mean(resumed: Resumed) -> None:
     row = resumed[0]["results"]["ugc_videocap"]
     means = {name: row[f"{name},none"] for name in ("visual", "audio", "details", "average")}
+    assert not [name for name, value in row.items() if value == []], "metrics alone"
     assert means == {"visual": 100, "audio": 80, "details": 60, "average": 80}
 
 
 def test_the_results_state_what_the_numbers_rest_on(bench: Bench, resumed: Resumed) -> None:
-    row = resumed[0]["results"]["ugc_videocap"]
     stated = resumed[0]["configs"]["ugc_videocap"]
-    assert row["judge,none"].startswith(f"{bench.profile}/gpt-4o-2024-08-06/")
+    facts = bench.facts()
+    assert facts["name"] == facts["model_args"].split("model=")[1].split(",")[0]
+    label = facts["tasks"]["ugc_videocap"]["judge_label"]
+    assert label.startswith(f"{bench.profile}/gpt-4o-2024-08-06/")
+    assert facts["tasks"]["ugc_videocap"]["spent"]["new"]["usd"] > 0
+    assert f"ugc_videocap   {facts['name'][:20]}" in bench.output
+    assert "average 80.0 ±0.0   n 6 of 8" in bench.output
     assert stated["metadata"]["judge"]["temperature"] == (1 if bench.profile == "paper" else 0)
     assert len(stated["metadata"]["judge"]["prompt_sha256"]) == 64
     assert stated["metadata"]["clips_wanted"] == 8
@@ -280,16 +297,19 @@ def test_the_samples_carry_scores_reply_and_failure(bench: Bench, resumed: Resum
     assert set(samples) == set(bench.ids)
     good = samples[bench.ids[0]]
     assert (good["visual"], good["audio"], good["details"]) == (100, 80, 60)
-    assert "'visual': 5" in good["judge_reply"]
+    assert "'visual': 5" in good["judge"]["judgments"][0]["reply"]
+    assert good["clip"] == str(bench.folder / "home" / "videos" / f"{bench.ids[0]}.mp4")
+    assert good["score"] == pytest.approx(0.8)
     assert good["token_counts"][0]["output_tokens"] > 0
     nonsense = samples[bench.unjudgeable]
-    assert "visual" not in nonsense
-    assert "weather" in nonsense["judge_reply"]
-    assert nonsense["judge_failed"]
+    assert nonsense["visual"] is nonsense["score"] is None
+    assert "weather" in nonsense["judge"]["judgments"][0]["reply"]
+    assert nonsense["failure"]["kind"] == "judge"
     broken = samples[bench.broken]
-    assert "visual" not in broken
-    assert "cannot be read" in broken["caption_failed"] or "cut off" in broken["caption_failed"]
-    assert not broken["judge_failed"]
+    assert broken["visual"] is None
+    assert broken["failure"]["kind"] == "caption"
+    assert re.search("cannot be read|cut off", broken["failure"]["reason"])
+    assert {tuple(sample) for sample in samples.values()} == {tuple(good)}
 
 
 def test_a_clip_without_a_caption_is_never_sent_to_the_judge(
@@ -306,7 +326,7 @@ def test_what_was_judged_is_not_asked_again_by_the_console_script_and_what_faile
     said = bench.score()
     assert bench.asked(before) == [bench.unjudgeable]
     assert (said["n"], said["failed"]) == (7, 1)
-    assert [item["judge_failed"] for item in said["items"]] == [""] * 8
+    assert [i["failure"]["kind"] for i in said["items"] if i["failure"]] == ["caption"]
     assert said["metrics"]["visual"] == pytest.approx((6 * 100 + 20) / 7)
 
 

@@ -74,6 +74,15 @@ def add_tasks(module: ModuleType) -> None:
     setattr(manager, _EXTENDED, True)
 
 
+def add_facts(module: ModuleType) -> None:
+    """Have lmms-eval keep and show the facts of a run beside its results."""
+    if _EXTENDED not in vars(module.EvaluationTracker):
+        from ugc_tasks.lmms.saved import extend
+
+        extend(module.EvaluationTracker)
+        setattr(module.EvaluationTracker, _EXTENDED, True)
+
+
 def add_models(module: ModuleType) -> None:
     from ugc_models.manifest import add_to
 
@@ -90,6 +99,7 @@ def bypass_cache() -> None:
 _EXTENSIONS: dict[str, Callable[[ModuleType], None]] = {
     "lmms_eval.tasks": add_tasks,
     "lmms_eval.models": add_models,
+    "lmms_eval.loggers.evaluation_tracker": add_facts,
 }
 
 

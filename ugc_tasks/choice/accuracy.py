@@ -15,11 +15,11 @@ from typing import Any
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.choice.matching import match_option
 from ugc_tasks.data.questions import read_choice_questions
+from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.pairing import pair
 from ugc_tasks.results.reliability import Interval, share_interval
+from ugc_tasks.results.rows import row
 from ugc_tasks.results.scoring import Report, SavedRun
-
-_SHOWN_CHARS = 200
 
 
 def accuracy(labels: Sequence[str], chosen: Sequence[str | None]) -> dict[str, Any]:
@@ -46,29 +46,41 @@ def accuracy(labels: Sequence[str], chosen: Sequence[str | None]) -> dict[str, A
     }
 
 
+def choice_row(
+    task: str, video_id: str, answer: ModelAnswer, label: str, options: Sequence[str], **more: Any
+) -> dict[str, Any]:
+    """Return the row of a clip: right or wrong, or why there is no answer.
+
+    ``more`` is as for ``results.rows.row``. ``macro_f1`` and ``constant_answer`` are of the whole,
+    not means of the clips': they are kept as what they are computed from.
+    """
+    chosen = None if answer.failure else match_option(answer.text, options)
+    right = None if answer.failure else 100.0 * (chosen == label)
+    return {
+        **row(task, video_id, answer, {task: right}, reference=label, **more),
+        "label": label,
+        "chosen": chosen,
+        "unanswered": None if chosen or answer.failure else "names no option, or several",
+        "macro_f1": None if answer.failure else [label, chosen],
+        "constant_answer": None if answer.failure else label,
+    }
+
+
 def score(run: SavedRun) -> Report:
     """Return ``accuracy``, ``constant`` and ``macro_f1`` on 0-100, and the count ``unanswered``."""
     path, source = run.annotation(SPECS[run.task].annotations)
     questions = read_choice_questions(path)
     offered = dict.fromkeys(o for options in questions.options.values() for o in options)
     pairing = pair(run.answers, questions.references, run.task, list(offered))
-    items: list[dict[str, Any]] = []
-    for video_id, answer in pairing.answers.items():
-        if answer.failure:
-            items.append({"video_id": video_id, "failure": answer.failure})
-            continue
-        label = questions.references[video_id]
-        chosen = match_option(answer.text, questions.options[video_id])
-        items.append(
-            {
-                "video_id": video_id,
-                "label": label,
-                "chosen": chosen,
-                "correct": chosen == label,
-                "text": answer.text[:_SHOWN_CHARS],
-            }
+    items = [
+        choice_row(
+            *(run.task, i, answer, questions.references[i], questions.options[i]),
+            clip=None,
+            wanted=len(questions.references),
         )
-    answered = [item for item in items if "label" in item]
+        for i, answer in pairing.answers.items()
+    ]
+    answered = [item for item in items if item["n"] is not None]
     facts: dict[str, Any] = {"references": source, "references_sha256": questions.sha256}
     names = ("accuracy", "constant", "macro_f1", "unanswered")
     metrics: dict[str, float | None] = dict.fromkeys(names)

@@ -119,8 +119,7 @@ def _unknown(report: Report, saved: SavedRun) -> dict[str, list[str]]:
 
 
 def _failure(item: Mapping[str, Any]) -> str:
-    keys = ("failure", "caption_failed", "answer_failed", "judge_failed")
-    return next((str(item[key]) for key in keys if item.get(key)), "")
+    return str(item["failure"]["reason"]) if item["failure"] else ""
 
 
 def _lines(task: str, report: Report) -> list[str]:
@@ -128,10 +127,9 @@ def _lines(task: str, report: Report) -> list[str]:
     if judge := report.facts.get("judge"):
         lines.append(f"judge: {judge['label']}")
     for name, value in report.metrics.items():
-        figure = "-" if value is None else f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
+        figure = "-" if value is None else f"{value:.2f}"
         if interval := report.ci95.get(name):
-            places = 4 if abs(interval[1]) <= 1 else 2
-            figure += f"  [{interval[0]:.{places}f}, {interval[1]:.{places}f}]"
+            figure += f"  [{interval[0]:.2f}, {interval[1]:.2f}]"
         lines.append(f"{name:<20} {figure}")
     if "spent" in report.facts and not report.estimate:
         lines.append(f"{'spent':<20} {describe_spent(report.facts['spent'])}")

@@ -16,14 +16,14 @@ import functools
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.judge.transport.errors import JudgeRefused
-from ugc_tasks.judge.types import ChatReply, Judgment, Usage
+from ugc_tasks.judge.types import ChatReply, Usage
 
 TYPICAL_REPLY = 25
 """Tokens of a reply with a caption's three scores; 18 to 25 in recorded ones."""
@@ -236,42 +236,23 @@ class Reservation:
 
 # ---- what was spent ----
 
-Entry = dict[str, Any]
 
-
-def spent(judgment: Judgment) -> Entry | list[Entry] | None:
-    """Return what a judgment cost, as a clip's row states it (``judge_spent``).
-
-    One entry: ``stored`` (it cost nothing in this run), ``prompt_tokens``, ``completion_tokens``
-    and ``usd`` (null where the price is not known). A list of them for a clip that was judged
-    several times; None where nothing was paid.
-    """
-    each = [
-        {"stored": one.stored, **asdict(one.usage)}
-        for one in judgment.repeats or (judgment,)
-        if one.usage is not None
-    ]
-    return (each if judgment.repeats else each[0]) if each else None
-
-
-def total_spent(items: Sequence[Entry | list[Entry] | None]) -> dict[str, dict[str, Any]]:
-    """Add up the entries of all rows; an aggregation of lmms-eval.
+def total_spent(judgments: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Add up what the judgments in the rows cost (``results/rows.py``).
 
     Returns:
         ``new`` and ``stored``, each with ``judgments``, ``prompt_tokens``, ``completion_tokens``,
         ``usd`` (of those whose price is known; null if there is none) and ``without_price``.
     """
-    entries = [
-        entry for item in items if item for entry in (item if isinstance(item, list) else [item])
-    ]
+    paid = [each for each in judgments if each["prompt_tokens"] is not None]
     totals = {}
     for name, stored in (("new", False), ("stored", True)):
-        these = [entry for entry in entries if entry["stored"] == stored]
-        known = [entry["usd"] for entry in these if entry["usd"] is not None]
+        these = [each for each in paid if each["stored"] == stored]
+        known = [each["usd"] for each in these if each["usd"] is not None]
         totals[name] = {
             "judgments": len(these),
-            "prompt_tokens": sum(entry["prompt_tokens"] for entry in these),
-            "completion_tokens": sum(entry["completion_tokens"] for entry in these),
+            "prompt_tokens": sum(each["prompt_tokens"] for each in these),
+            "completion_tokens": sum(each["completion_tokens"] for each in these),
             "usd": float(sum(known)) if known or not these else None,
             "without_price": len(these) - len(known),
         }

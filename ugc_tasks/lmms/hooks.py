@@ -87,8 +87,14 @@ def process_judged(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
     run, task = current_run(doc["task"]), doc["task"]
     answer = received(results, task)
     judgment = answer.prefetch.judgment(doc, answer, run.judge) if run.judge is not None else None
-    judge, wanted = run.judging, run.wanted
-    return judged_row(task, doc["video_id"], answer.read, judgment, judge=judge, wanted=wanted)
+    row = judged_row(
+        *(task, doc["video_id"], answer.read, judgment),
+        judge=run.judging,
+        reference=doc["answer"],
+        clip=run.clips.get(doc["video_id"]),
+        wanted=run.wanted,
+    )
+    return run.keep(row)
 
 
 class Messages(list[dict[str, Any]]):

@@ -1,84 +1,59 @@
-"""The aggregations that the YAML files name: from the rows of clips to a task's figures."""
+"""The aggregations that the YAML files name: from the rows of clips to a task's figures.
+
+lmms-eval gives each the values of one key of all rows. Facts of the run that are no metrics are in
+``results/facts.py``.
+"""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import COLUMNS
-from ugc_tasks.common.display import shown
-from ugc_tasks.judge.settings import interval_of
-from ugc_tasks.judge.types import SEVERAL
-from ugc_tasks.results.reliability import measured
-from ugc_tasks.results.rows import PERCENT, SCALE
+from ugc_tasks.results.facts import mean
 
 # A part of the mean of the eight published columns: ``columns`` of them, ``of`` 8, ``mean``.
 Part = Mapping[str, Any]
 
 
-def count(items: Sequence[str]) -> int:
-    return sum(1 for item in items if item)
+def count(items: Sequence[str | None]) -> int:
+    """Count what is not null."""
+    return sum(item is not None for item in items)
 
 
 def coverage(items: Sequence[Mapping[str, int]]) -> float:
+    """Return the share of all clips of the task that has a score."""
     return float(sum(Fraction(int(item["scored"]), item["of"]) for item in items))
 
 
-def count_heard(items: Sequence[str]) -> int | str:
-    """Count the clips whose sound the model got; ``unknown`` where no model reported it."""
-    if all(item == "unknown" for item in items):
-        return "unknown"
-    return items.count("heard")
+def failures(items: Sequence[Mapping[str, str] | None]) -> dict[str, int]:
+    """Count the clips that failed, by whose failure it was."""
+    return dict(sorted(Counter(item["kind"] for item in items if item is not None).items()))
 
 
-def count_flags(items: Sequence[Sequence[str] | None]) -> dict[str, Any] | None:
-    """Count the answers with flags, and each flag, the commonest first; None without a report."""
-    reported = [item for item in items if item is not None]
-    if not reported:
-        return None
-    flags = Counter(shown(flag) for item in reported for flag in item)
-    return {"answers": sum(bool(item) for item in reported), "flags": dict(flags.most_common())}
-
-
-def one_label(items: Sequence[str]) -> str:
-    """Return the label that all share; of a mixture, all labels."""
-    names = {shown(name) for item in items for name in item.split(SEVERAL)}
-    return SEVERAL.join(sorted(names - {""})) or "unknown"
-
-
-def part_of_overall(items: Sequence[Part]) -> dict[str, Any]:
+def part_of_overall(items: Sequence[Part | None]) -> dict[str, Any] | None:
     """Return a task's part in the mean of the eight columns; alone it is not that mean."""
-    return {**items[0], "mean": fmean(item["mean"] for item in items)}
+    parts = [item for item in items if item is not None]
+    return {**parts[0], "mean": mean([part["mean"] for part in parts])} if parts else None
 
 
 def overall(
-    metrics: Sequence[Part], sizes: Sequence[int], weight_by_size: bool
-) -> float | dict[str, Any]:
-    """Return the mean of the eight published columns, or the part there is.
+    metrics: Sequence[Part | None], sizes: Sequence[int], weight_by_size: bool
+) -> float | None:
+    """Return the mean of the eight published columns; None unless all eight are there.
 
     Source: the benchmark's table, whose last column weighs each of the eight the same.
     """
-    there = sum(part["columns"] for part in metrics)
-    mean = sum(part["columns"] * part["mean"] for part in metrics) / there
-    complete = there == len(COLUMNS)
-    return mean if complete else {"columns": there, "of": len(COLUMNS), "mean": mean}
+    parts = [part for part in metrics if part is not None]
+    if sum(part["columns"] for part in parts) != len(COLUMNS):
+        return None
+    return float(sum(part["columns"] * part["mean"] for part in parts) / len(COLUMNS))
 
 
-def estimate_interval(items: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    from ugc_tasks.estimate.model import interval
-
-    values = [item["average"] for item in items]
-    low, high = interval("average", fmean(values), len(values))
-    return {"low": low, "high": high}
-
-
-def caption_noise(items: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    return measured(items, factor=SCALE, points=True, interval=interval_of(os.environ))
-
-
-def detail_noise(items: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    return measured(items, factor=PERCENT, points=False, interval=interval_of(os.environ))
+def of_one_task(
+    metrics: Sequence[float | None], sizes: Sequence[int], weight_by_size: bool
+) -> float | None:
+    """Return the figure of the only task of the group that has it."""
+    return mean(metrics)

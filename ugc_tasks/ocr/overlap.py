@@ -32,7 +32,9 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.questions import ocr_reference, read_ocr_references
+from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.pairing import pair
+from ugc_tasks.results.rows import row
 from ugc_tasks.results.scoring import Mode, Report, SavedRun, means
 
 MAX_CHARS = 32_768
@@ -45,7 +47,7 @@ _DEPTH = 4
 _WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)?")
 
 
-def ocr_overlap(prediction: Any, reference: list[str], mode: Mode) -> dict[str, float] | None:
+def ocr_overlap(prediction: Any, reference: Sequence[str], mode: Mode) -> dict[str, float] | None:
     """Return how an OCR answer overlaps with the reference; None where ``skip`` leaves it out."""
     text = prediction_text(prediction, mode)
     return None if text is None else overlap(text, reference_text(reference, mode))
@@ -75,38 +77,54 @@ def _scorer() -> Any:
 
 
 def score(run: SavedRun) -> Report:
-    """Return the mean overlap ``score`` and its four measures, each on 0-1.
+    """Return the mean overlap ``ocr`` and its four measures, each on 0-100.
 
     The authors' recorded files have the reference in each row. It is used if no annotation file is
     here, so that scoring such a file needs no download. Clips that the file does not mention are
     unknown then.
     """
     name, notes = SPECS[run.task].annotations, []
-    rows = run.answers.answers.items()
-    own = not run.answers.unnamed and all(r.reference is not None for _, r in rows)
+    saved = run.answers.answers.items()
+    own = not run.answers.unnamed and all(each.reference is not None for _, each in saved)
     if own and not run.has_annotation(name):
         at, source = run.answers.path, "the answers' own file"
-        references = {i: ocr_reference(row.reference, f"{at}: {i}") for i, row in rows}
+        references = {i: ocr_reference(each.reference, f"{at}: {i}") for i, each in saved}
         notes.append(f"compared with the references in {at} itself; --references names others")
     else:
         path, source = run.annotation(name)
         references = read_ocr_references(path)
     pairing = pair(run.answers, references, run.task)
-    items: list[dict[str, Any]] = []
-    for video_id, answer in pairing.answers.items():
-        if answer.failure:
-            items.append({"video_id": video_id, "failure": answer.failure})
-        elif found := ocr_overlap(answer.text, references[video_id], run.mode):
-            items.append({"video_id": video_id, **found})
-        else:
-            items.append({"video_id": video_id, "skipped": True})
-    scored = [item for item in items if "score" in item]
-    metrics, ci95 = means({name: [i[name] for i in scored] for name in ("score", *MEASURES)})
-    skipped = sum("skipped" in item for item in items)
+    items = [
+        ocr_row(i, answer, references[i], run.mode, clip=None, wanted=len(references))
+        for i, answer in pairing.answers.items()
+    ]
+    scored = [item for item in items if item["n"] is not None]
+    metrics, ci95 = means({name: [i[name] for i in scored] for name in ("ocr", *MEASURES)})
+    skipped = sum(item["skipped"] is not None for item in items)
     if skipped:
         notes.append(f"{skipped} answers without a list of texts are left out (--mode skip)")
     facts = {"mode": run.mode, "skipped": skipped, "references": source}
     return Report(pairing, items, len(scored), metrics, ci95, facts, notes)
+
+
+def ocr_row(
+    video_id: str, answer: ModelAnswer, reference: Sequence[str], mode: Mode, **more: Any
+) -> dict[str, Any]:
+    """Return the row of a clip: the overlap with its reference, or why there is none.
+
+    ``more`` is as for ``results.rows.row``.
+    """
+    found = None if answer.failure else ocr_overlap(answer.text, reference, mode)
+    figures: dict[str, float | None] = {
+        name: None if found is None else 100 * found[key]
+        for name, key in zip(("ocr", *MEASURES), ("score", *MEASURES), strict=True)
+    }
+    lacks = None if found or answer.failure else "no list of texts in the answer"
+    return {
+        **row("ocr", video_id, answer, figures, reference=list(reference), **more),
+        "mode": mode,
+        "skipped": lacks,
+    }
 
 
 def prediction_text(prediction: Any, mode: Mode) -> str | None:

@@ -10,8 +10,7 @@ from typing import Any
 
 from ugc_tasks.common.files import DataError
 from ugc_tasks.lmms.hooks import fields, received
-from ugc_tasks.ocr.overlap import MEASURES, ocr_overlap
-from ugc_tasks.results.rows import base_row, columns
+from ugc_tasks.ocr.overlap import ocr_row
 from ugc_tasks.results.scoring import MODES, Mode
 from ugc_tasks.run import current_run
 
@@ -33,15 +32,10 @@ def mode() -> Mode:
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
-    """Return the row of a clip: its overlap with the reference on 0-1, and that times 100."""
-    run = current_run("ocr")
-    answer = received(results, run.spec.name).read
-    overlap = None if answer.failure else ocr_overlap(answer.text, doc["answer"], mode())
-    row = base_row("ocr", doc["video_id"], answer, scored=overlap is not None, wanted=run.wanted)
-    row |= {"mode": mode(), "skipped": ""}
-    if overlap is None:
-        if not answer.failure:
-            row["skipped"] = "no list of texts in the answer"
-        return row
-    measures = {name: overlap[name] for name in MEASURES}
-    return {**row, **measures, **columns({"ocr": 100 * overlap["score"]})}
+    run, video_id = current_run("ocr"), doc["video_id"]
+    row = ocr_row(
+        *(video_id, received(results, "ocr").read, doc["answer"], mode()),
+        clip=run.clips.get(video_id),
+        wanted=run.wanted,
+    )
+    return run.keep(row)

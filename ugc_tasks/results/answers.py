@@ -53,7 +53,7 @@ _OTHER_WORDS = """
 _NO_TEXT = frozenset(_OTHER_WORDS.split())
 """With one of these in its name, a field is about the text (``output_tokens``) or the reference."""
 
-_FAILED = ("caption_failed", "answer_failed")  # why a clip has no answer, in our samples files
+_FAILED = ("caption", "answer")  # whose failure it is that a clip has no answer, in our rows
 _CHOOSE = "say which with --answer-field (ugc_replay: answer_field=)"
 _MOST_NAMES = 12
 
@@ -270,7 +270,12 @@ def _answer(row: Mapping[str, Any], fields: _Fields) -> SavedAnswer:
     if not isinstance(generation, dict):
         finish = row.get("finish_reason")
         generation = {"finish_reason": finish} if isinstance(finish, str) else None
-    errors = (row.get("error"), (generation or {}).get("error"), *map(row.get, _FAILED))
+    failure = row.get("failure")
+    if isinstance(failure, dict) and failure.get("kind") in _FAILED:
+        failure = failure.get("reason")
+    else:
+        failure = next((row[name + "_failed"] for name in _FAILED if name + "_failed" in row), None)
+    errors = (row.get("error"), (generation or {}).get("error"), failure)
     error = next(filter(None, map(reason_of, errors)), "")
     value = next((row[name] for name in names if name in row), None)
     if set(names) <= set(_RESPONSES):  # a text, or lists of one where it did not unpack them

@@ -150,9 +150,8 @@ def _squares(values: Sequence[float]) -> float:
     return math.fsum((x - mean) ** 2 for x in values)
 
 
-def total_repeats(items: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Count the judgments that were wanted and came; an aggregation of ``judge_repeats``."""
-    pairs = [(item["came"], item["wanted"]) for item in items]
+def total_repeats(pairs: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """Count the judgments of all clips: of each, how many came and how many were wanted."""
     return {
         "repeats": max(wanted for _, wanted in pairs),
         "judgments_wanted": sum(wanted for _, wanted in pairs),
@@ -176,7 +175,7 @@ def describe_repeats(total: Mapping[str, int]) -> str:
 def measured(
     items: Sequence[Mapping[str, Sequence[float]]], *, factor: float, points: bool, interval: float
 ) -> dict[str, dict[str, Any]]:
-    """Return ``noise_of`` each value in clips' ``judge_noise``, and of the ``average`` of several.
+    """Return ``noise_of`` each value of the clips' judgments, and of the ``average`` of several.
 
     One point of the judge's is ``factor`` on 0-100; ``points``: whether it goes by whole points.
     """

@@ -1,8 +1,8 @@
 """The row of a clip: its line in lmms-eval's samples file, and its item in `ugc-videocap score`.
 
-Each key that the task's YAML lists becomes a metric (``lmms/metrics.py``). A clip without a score
-lacks the keys of the figures, so it is in no mean; it is counted instead. What is counted is a
-text, a list or an object and never a number, of which lmms-eval would compute a standard error.
+Every row of a task has the same keys, null where there is nothing. lmms-eval makes a metric of each
+key that the task's YAML lists (``lmms/metrics.py``), and leaves the others alone. Figures are on
+0-100; those of a clip without a score are null, and in no mean.
 """
 
 from __future__ import annotations
@@ -12,57 +12,72 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import COLUMNS, SPECS
-from ugc_tasks.judge.cost import spent
 from ugc_tasks.judge.parsing import DIMENSIONS
-from ugc_tasks.judge.types import SEVERAL, Judgment
+from ugc_tasks.judge.types import Judgment
 from ugc_tasks.results.answer_text import ModelAnswer, plain_json, subject_of
+
+SCHEMA = 2
+"""Version of the rows. Those of version 1, which do not name it, are still read."""
 
 SCALE = 20  # points on the published scale (20-100) for one of a caption's judge (1-5)
 PERCENT = 100  # points on the published scale (0-100) for a judgment of background or objects (0-1)
 
-REPEATS, NOISE = "judge_repeats", "judge_noise"  # keys of a clip that was judged more than once
-
 ESTIMATE = "_estimate"
-"""Suffix of the metrics of the offline profile: an estimate never stands under a score's name."""
-
-# How far off the estimate may be, and why a caption is unlike those that it was fitted on.
-# lmms-eval's group would take names with ``average`` for its own.
-ESTIMATE_INTERVAL, ESTIMATE_UNLIKE = "interval_of_estimate", "unlike_of_estimate"
+"""Suffix of the figures of the offline profile: an estimate never stands under a score's name."""
 
 
-def base_row(
-    task: str, video_id: str, answer: ModelAnswer, *, scored: bool, wanted: int
+def row(
+    task: str,
+    video_id: str,
+    answer: ModelAnswer,
+    figures: Mapping[str, float | None],
+    *,
+    reference: Any,
+    clip: str | None,
+    wanted: int,
+    judge_failure: str | None = None,
 ) -> dict[str, Any]:
     """Return what the row of every task says of its clip.
 
     Args:
         task: short name of the task, a key of ``SPECS``.
         video_id: the clip.
-        answer: what the model answered, or why it did not (``caption_failed``, ``answer_failed``).
-        scored: whether the clip has a score.
+        answer: what the model answered, or why it did not.
+        figures: the task's, on 0-100; all None for a clip without a score.
+        reference: the right answer: a text, or a list of texts.
+        clip: path of the clip as the model got it; None where the answers came from a file.
         wanted: clips in the whole task, those included that this run leaves out.
+        judge_failure: why an answer has no score.
     """
     told = answer.generation or {}
-    flags = told.get("flags")
+    flags, heard, decoding = told.get("flags"), told.get("heard"), told.get("decoding")
     usable = isinstance(flags, list) and all(isinstance(flag, str) for flag in flags)
-    heard = "unknown"
-    if "heard" in told:
-        heard = "heard" if told["heard"] is True else _label(told, "sound_missing") or "no"
-    return {
-        "video_id": video_id,
-        "n": video_id if scored else "",
-        "coverage": {"scored": scored, "of": wanted},
-        f"{subject_of(task)}_failed": answer.failure,
-        "clips_heard": heard,
-        "flagged": flags if usable else None,
-        "decoding": _label(told, "decoding"),
-        "generation": dict(told) if answer.generation is not None else None,
-    }
-
-
-def _label(told: Mapping[str, Any], name: str) -> str:
-    label = told.get(name)
-    return label if isinstance(label, str) else ""
+    reason = answer.failure or judge_failure
+    kind = subject_of(task) if answer.failure else "judge"
+    scored = None not in figures.values()
+    columns = {name: figures[name] for name in SPECS[task].columns if name in figures}
+    score = figures.get("average", figures.get(task))
+    return plain_json(
+        {
+            "schema": SCHEMA,
+            "task": task,
+            "video_id": video_id,
+            "clip": clip,
+            "prediction": None if answer.failure else answer.text,
+            "reference": reference,
+            # On 0-1, for lmms-eval's own comparisons. An estimate is no score.
+            "score": None if score is None else score / 100,
+            **figures,
+            "n": video_id if scored else None,
+            "coverage": {"scored": scored, "of": wanted},
+            "failure": {"kind": kind, "reason": reason} if reason else None,
+            "heard": heard if isinstance(heard, bool) else None,
+            "flags": flags if usable else None,
+            "decoding": decoding if isinstance(decoding, str) else None,
+            "generation": None if answer.generation is None else dict(told),
+            **({"overall": part_of_overall(columns) if scored else None} if columns else {}),
+        }
+    )
 
 
 def judged_row(
@@ -72,84 +87,75 @@ def judged_row(
     judgment: Judgment | None,
     *,
     judge: Mapping[str, Any],
+    reference: Any,
+    clip: str | None,
     wanted: int,
 ) -> dict[str, Any]:
     """Return the row of a clip of a judged task.
 
-    An answer that is missing is the model's failure and not the judge's (``judge_failed``), who is
-    not asked about it. The authors' scripts count a failed request or reply as a 0 instead.
+    An answer that is missing is the model's failure and not the judge's, who is not asked about it.
+    The authors' scripts count a failed request or reply as a 0 instead.
 
     Args:
-        task, video_id, answer, wanted: as for ``base_row``.
+        task, video_id, answer, reference, clip, wanted: as for ``row``.
         judgment: what the judge said; None where it is not asked (profile ``none``).
         judge: facts of the judge: its ``label`` in the results, and whether it is an ``estimate``.
     """
-    scored = judgment is not None and judgment.scores is not None
-    row = base_row(task, video_id, answer, scored=scored, wanted=wanted)
-    row |= {"judge": judge["label"], "judge_failed": "", "judge_ran": "", "judge_spent": None}
-    row["sanitized"] = list(judgment.sanitized) if judgment is not None else []
-    if judgment is None:
-        return row
-    if not scored and not answer.failure:
-        row["judge_failed"] = judgment.failure or "no judgment"
-    alone = judgment.repeats or (judgment,)
-    ran = {" ".join(filter(None, (each.model, each.fingerprint))) for each in alone}
-    return plain_json(
-        row
-        | {
-            "judge_ran": SEVERAL.join(sorted(ran - {""})),
-            "judge_spent": spent(judgment),
-            "judge_reply": [each.reply for each in alone] if judgment.repeats else judgment.reply,
-            "judge_model": judgment.model,
-            "judge_fingerprint": judgment.fingerprint,
-            "judge_stored": judgment.stored,
-            **_repeats(judgment, name=None if task == "caption" else task),
+    scores = judgment.scores if judgment else None
+    figures = _figures(task, scores, estimate=judge["estimate"])
+    failure = judgment.failure or "no judgment" if judgment else None
+    asked = judgment.repeats or (judgment,) if judgment and not answer.failure else ()
+    return row(
+        task,
+        video_id,
+        answer,
+        figures,
+        reference=reference,
+        clip=clip,
+        wanted=wanted,
+        judge_failure=None if scores else failure,
+    ) | plain_json(
+        {
+            "judge": {
+                "label": judge["label"],
+                "judgments": [_judgment(each) for each in asked],
+                "unlike": judgment.unlike or None if judgment else None,
+            },
+            "sanitized": list(judgment.sanitized) if judgment else [],
         }
-        | _figures(task, judgment, estimate=judge["estimate"])
     )
 
 
-def _repeats(judgment: Judgment, *, name: str | None) -> dict[str, Any]:
-    """Return the entries of a clip that was judged more than once, an only value under ``name``.
-
-    ``{"judge_repeats": {"wanted": 3, "came": 2, "failures": ["..."]}, "judge_noise": {"visual":
-    [4, 5], ...}}``: how many judgments came, and what each said on the judge's own scale.
-    """
-    if not judgment.repeats:
-        return {}
-    failures = [each.failure for each in judgment.repeats if each.failure is not None]
-    scored = [each.scores for each in judgment.repeats if each.scores is not None]
-    wanted = len(judgment.repeats)
-    came = {"wanted": wanted, "came": wanted - len(failures), "failures": sorted(set(failures))}
-    row: dict[str, Any] = {REPEATS: came}
-    if scored:
-        row[NOISE] = {name or value: [each[value] for each in scored] for value in scored[0]}
-    return row
+def _judgment(judgment: Judgment) -> dict[str, Any]:
+    """Return one judgment on the judge's own scale, and what it cost; null where unknown."""
+    usage = judgment.usage
+    return {
+        "scores": judgment.scores,
+        "failure": judgment.failure,
+        "reply": judgment.reply,
+        "model": judgment.model,
+        "fingerprint": judgment.fingerprint,
+        "stored": judgment.stored,
+        "prompt_tokens": usage and usage.prompt_tokens,
+        "completion_tokens": usage and usage.completion_tokens,
+        "usd": usage and usage.usd,
+    }
 
 
-def _figures(task: str, judgment: Judgment, *, estimate: bool) -> dict[str, Any]:
-    """Return a judgment's figures on the published scale; none of a failure.
+def _figures(
+    task: str, scores: Mapping[str, float] | None, *, estimate: bool
+) -> dict[str, float | None]:
+    """Return a judgment's figures on the published scale.
 
     Captions have their three dimensions and the mean of these, every other task one figure of its
     name: ``background`` is 100 where answer and reference name the same changes, else 0;
     ``objects`` is the share of the reference's objects that the answer has.
     """
-    if judgment.scores is None:
-        return {}
-    points = points_of(task)
-    values = {name: score * points for name, score in judgment.scores.items()}
-    if task != "caption":
-        (value,) = values.values()
-        return columns({task: value}) if SPECS[task].columns else {task: value}
-    average = fmean(values.values())
-    if not estimate:
-        return {**values, "average": average, **columns(values)}
-    return {
-        **{name + ESTIMATE: value for name, value in values.items()},
-        "average" + ESTIMATE: average,
-        ESTIMATE_INTERVAL: {"average": average},
-        ESTIMATE_UNLIKE: [judgment.unlike] if judgment.unlike else [],
-    }
+    names = [name + ESTIMATE * estimate for name in figures_of(task)]
+    if scores is None:
+        return dict.fromkeys(names)
+    values = [score * points_of(task) for score in scores.values()]
+    return dict(zip(names, [*values, fmean(values)] if task == "caption" else values, strict=True))
 
 
 def points_of(task: str) -> int:
@@ -158,11 +164,11 @@ def points_of(task: str) -> int:
 
 
 def figures_of(task: str) -> tuple[str, ...]:
-    """Return the names of a judged task's figures, as they stand in its rows."""
+    """Return the names of a task's figures that are means over clips, as in its rows."""
     return (*DIMENSIONS, "average") if task == "caption" else (task,)
 
 
-def columns(values: Mapping[str, float]) -> dict[str, Any]:
-    """Return published columns of a clip, on 0-100, and their part in the mean of all eight."""
-    part = {"columns": len(values), "of": len(COLUMNS), "mean": fmean(values.values())}
-    return {**values, "overall": part}
+def part_of_overall(columns: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return a clip's part in the mean of the eight published columns."""
+    known = [value for value in columns.values() if value is not None]
+    return {"columns": len(columns), "of": len(COLUMNS), "mean": fmean(known)}

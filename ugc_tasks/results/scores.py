@@ -109,24 +109,18 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
     for where, video_id, row in clip_rows(path, rows):
         if video_id in clips or video_id in failed:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
-        label = row.get("judge")
-        if label is not None and not isinstance(label, str):
-            raise DataError(
-                f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}"
-            )
-        suffix = next((s for s in ("", ESTIMATE) if DIMENSIONS[0] + s in row), None)
+        label, who = _judge(where, row)
+        suffix = next((s for s in ("", ESTIMATE) if row.get(DIMENSIONS[0] + s) is not None), None)
         if suffix is not None:
             clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100)
             estimates.add(suffix == ESTIMATE)
-        elif "caption_failed" in row or "judge_failed" in row:
-            why = row.get("caption_failed") or row.get("judge_failed") or "not judged"
-            failed[video_id] = why if isinstance(why, str) else kind(why)
+        elif (why := _failure(row)) is not None:
+            failed[video_id] = why
         else:
             raise DataError(f"{where}: neither scores nor a failure; {_SCORES}")
-        labels.add(label or "")
+        labels.add(label)
         wanted.add(_wanted(row.get("coverage")))
-        if isinstance(who := row.get("judge_ran"), str):
-            ran.update(name.strip() for name in who.split(SEVERAL.strip()) if name.strip())
+        ran |= who
     if len(labels) > 1 or len(estimates) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
     return ScoreFile(
@@ -138,6 +132,36 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         wanted=wanted.pop() if len(wanted) == 1 else None,
         ran=frozenset(ran),
     )
+
+
+def _judge(where: str, row: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """Return the judge's label, and what its endpoint said it was."""
+    judge = row.get("judge")
+    if isinstance(judge, dict):
+        label, said = judge.get("label"), judge.get("judgments")
+        each = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+        names = [[one.get(name) for name in ("model", "fingerprint")] for one in each]
+        ran = {" ".join(n for n in pair if isinstance(n, str)) for pair in names}
+    else:  # rows of version 1
+        label, said = judge, row.get("judge_ran")
+        ran = {n.strip() for n in said.split(SEVERAL.strip())} if isinstance(said, str) else set()
+    if label is not None and not isinstance(label, str):
+        raise DataError(
+            f"{where}: 'judge' is to be the judge's label, a text; this is {kind(label)}"
+        )
+    return label or "", ran - {""}
+
+
+def _failure(row: Mapping[str, Any]) -> str | None:
+    """Return why a row has no scores; None where it does not say so."""
+    if "failure" in row:
+        failure = row["failure"]
+        why = failure.get("reason") if isinstance(failure, dict) else failure
+    elif "caption_failed" in row or "judge_failed" in row:  # version 1
+        why = row.get("caption_failed") or row.get("judge_failed")
+    else:
+        return None
+    return why if isinstance(why, str) and why else kind(why) if why else "not judged"
 
 
 def _clip(

@@ -18,21 +18,15 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import clip_ids, read_questions
-from ugc_tasks.estimate.model import doubts, interval
-from ugc_tasks.judge.cost import total_spent
+from ugc_tasks.estimate.model import doubts
 from ugc_tasks.judge.judge import open_judge
 from ugc_tasks.judge.settings import JudgeConfigError, interval_of
-from ugc_tasks.judge.types import JudgeItem
+from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results import rows
 from ugc_tasks.results.answers import SavedAnswers
+from ugc_tasks.results.facts import run_facts
 from ugc_tasks.results.pairing import Pairing, pair
-from ugc_tasks.results.reliability import (
-    Interval,
-    describe_repeats,
-    mean_interval,
-    measured,
-    total_repeats,
-)
+from ugc_tasks.results.reliability import Interval, describe_repeats, mean_interval
 
 Mode = Literal["score", "skip"]  # what OCR does with answers without a list of texts
 MODES: tuple[Mode, ...] = get_args(Mode)  # the first is the default
@@ -178,49 +172,33 @@ def _judged(run: SavedRun) -> Report:
         given = {i: answer.text for i, answer in answers.items() if not answer.failure}
         judged = judge.judge_many([JudgeItem(i, text, references[i]) for i, text in given.items()])
     judgments = {judgment.video_id: judgment for judgment in judged}
+    unjudged = [i for i, answer in answers.items() if answer.failure]
+    judgments |= {i: Judgment(i, failure=answers[i].failure) for i in unjudged}
     items = [
-        rows.judged_row(run.task, i, answer, judgments.get(i), judge=facts, wanted=len(references))
+        rows.judged_row(
+            *(run.task, i, answer, judgments[i]),
+            judge=facts,
+            reference=references[i],
+            clip=None,
+            wanted=len(references),
+        )
         for i, answer in answers.items()
     ]
-    scored = [item for item in items if item["n"]]
-    suffix = rows.ESTIMATE if facts["estimate"] else ""
-    names = [name + suffix for name in rows.figures_of(run.task)]
-    metrics, ci95 = means({name: [item[name] for item in scored] for name in names})
+    whole = run_facts(items, interval=interval_of(run.environ))
+    metrics, ci95 = whole["figures"], whole["ci95"]
     notes: list[str] = []
     if facts["estimate"]:
-        n = len(scored)
-        ci95 = {
-            name: None if mean is None else interval(name.removesuffix(suffix), mean, n)
-            for name, mean in metrics.items()
-        }
         notes.append("these are estimates from the texts alone: no judge was asked")
         notes += doubts(
-            ["".join(item[rows.ESTIMATE_UNLIKE]) for item in scored],
-            [answers[item["video_id"]].text for item in scored],
+            [item["judge"]["unlike"] or "" for item in items if item["n"] is not None],
+            [item["prediction"] for item in items if item["n"] is not None],
         )
-    noise = _noise(items, run.task, interval_of(run.environ))
+    noise = whole["noise"]
     if noise and noise["judgments"] < noise["judgments_wanted"]:
         came = describe_repeats(noise)
         notes.append(f"{came}; run again, and only those that did not come are asked for")
-    all_facts = {
-        "coverage": len(scored) / len(references),
-        "judge": dict(facts),
-        "spent": total_spent([item["judge_spent"] for item in items]),
-        "sanitized": sum(bool(item["sanitized"]) for item in items),
-        "references": source,
-        **({"noise": noise} if noise else {}),
-    }
+    stated = ("coverage", "spent", "sanitized", "noise", "judge_ran", "ci95_method")
+    all_facts = {"judge": dict(facts), "references": source, **{k: whole[k] for k in stated}}
     return Report(
-        pairing, items, len(scored), metrics, ci95, all_facts, notes, estimate=facts["estimate"]
+        pairing, items, whole["n"], metrics, ci95, all_facts, notes, estimate=facts["estimate"]
     )
-
-
-def _noise(items: Sequence[Mapping[str, Any]], task: str, interval: float) -> dict[str, Any]:
-    """Return how noisy the judge is; nothing where no clip was judged more than once."""
-    repeats = [item[rows.REPEATS] for item in items if rows.REPEATS in item]
-    if not repeats:
-        return {}
-    points = rows.points_of(task)
-    judgments = [item[rows.NOISE] for item in items if rows.NOISE in item]
-    values = measured(judgments, factor=points, points=points == rows.SCALE, interval=interval)
-    return {**total_repeats(repeats), "values": values}

@@ -93,10 +93,7 @@ def _conclude(output: Path, started: float) -> int:
     _say(f"Results:  {files[-1]}")
     for samples in sorted(files[-1].parent.glob("*_samples_ugc_videocap.jsonl"))[-1:]:
         _say(f"Captions: {samples}")
-    _say(
-        f"{scored} of {wanted} clips captioned and scored, {row.get('clips_heard,none')} of them "
-        f"heard (one has no sound), in {time.time() - started:.0f} s."
-    )
+    _say(f"{scored} of {wanted} clips captioned and scored in {time.time() - started:.0f} s.")
     if scored != wanted:
         _say(f"FAILED: {wanted} clips were to be scored; the captions' file says what went wrong.")
         return 1

@@ -22,7 +22,7 @@ def test_one_dimension_is_the_tasks_figure_and_no_other_is_there(
     rows = scored(task, ["A caption.", "Another."])
     metrics = reported(task, rows)
     assert metrics[f"{side}_caption"] == SIDES[side]
-    assert (metrics["n"], metrics["coverage"], metrics["judge_failed"]) == (2, 1.0, 0)
+    assert (metrics["n"], metrics["coverage"], metrics["failure"]) == (2, 1.0, {})
     assert not {"visual", "audio", "details", "average", "overall"} & set(metrics | rows[0])
 
 
@@ -44,7 +44,8 @@ def test_it_is_marked_as_ours(
     make_full_home(1)
     task = load_task(f"ugc_videocap_{side}_caption")
     assert "published no score" in task.dump_config()["metadata"]["note"]
-    assert "ours" in reported(task, scored(task, ["A caption."]))["judge"]
+    [row] = scored(task, ["A caption."])
+    assert "ours" in row["judge"]["label"]
 
 
 @each
@@ -54,7 +55,7 @@ def test_a_caption_that_there_is_none_of_has_no_score(
     make_full_home(2)
     task = load_task(f"ugc_videocap_{side}_caption")
     metrics = reported(task, scored(task, ["A caption.", ""]))
-    assert (metrics["n"], metrics["caption_failed"], metrics["coverage"]) == (1, 1, 0.5)
+    assert (metrics["n"], metrics["failure"], metrics["coverage"]) == (1, {"caption": 1}, 0.5)
     assert len(judge_server.requests) == 1
 
 
@@ -64,6 +65,6 @@ def test_there_is_no_free_estimate_of_it(
 ) -> None:
     make_full_home(1)
     task = load_task(f"ugc_videocap_{side}_caption")
-    metrics = reported(task, scored(task, ["A caption."]))
-    assert metrics["judge"] == f"none: no offline estimate of {side}_caption"
-    assert f"{side}_caption" not in metrics
+    [row] = scored(task, ["A caption."])
+    assert row["judge"]["label"] == f"none: no offline estimate of {side}_caption"
+    assert reported(task, [row])[f"{side}_caption"] is None

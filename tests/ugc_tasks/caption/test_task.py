@@ -14,6 +14,7 @@ from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import QUESTION, LoadTask, MakeHome
 from ugc_tasks.common.files import DataError
 from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.results.facts import run_facts
 from ugc_tasks.sample import sample_home
 
 Load = Callable[..., ConfigurableTask]
@@ -153,7 +154,7 @@ def test_a_rerun_asks_the_judge_nothing(
     monkeypatch.setenv("UGC_JUDGE_TIMEOUT", "61")  # another run, as a new process would have
     again = scored(load(), ["A caption."] * 6)
     assert len(judge_server.requests) == 6
-    assert all(row["judge_stored"] for row in again)
+    assert all(row["judge"]["judgments"][0]["stored"] for row in again)
     assert [row["average"] for row in again] == [row["average"] for row in first]
 
 
@@ -171,10 +172,10 @@ def test_with_repeats_a_rerun_asks_for_the_new_ones_alone(
     assert len(judge_server.requests) == 18
     assert [row["visual"] for row in first] == [70.0] * 6
     assert [row["visual"] for row in again] == [80.0] * 6
-    metrics = reported(task, again)
-    assert (metrics["judge_repeats"]["repeats"], metrics["judge_repeats"]["judgments"]) == (3, 18)
-    assert metrics["judge_noise"]["visual"]["judgments"] == 18
-    judgments = {when: part["judgments"] for when, part in metrics["judge_spent"].items()}
+    facts = run_facts(again)
+    assert (facts["noise"]["repeats"], facts["noise"]["judgments"]) == (3, 18)
+    assert facts["noise"]["values"]["visual"]["judgments"] == 18
+    judgments = {when: part["judgments"] for when, part in facts["spent"].items()}
     assert judgments == {"new": 6, "stored": 12}
 
 
@@ -185,8 +186,8 @@ def test_the_free_judge_gives_estimates_under_their_own_name(
     row, silent = scored(load(), ["Reference 0.", ""])
     assert "average" not in row
     assert 20 <= row["average_estimate"] <= 100
-    assert "average_estimate" not in silent
-    assert silent["caption_failed"]
+    assert silent["average_estimate"] is None
+    assert silent["failure"]["kind"] == "caption"
 
 
 def test_without_a_judge_captions_are_written_only(
@@ -195,9 +196,8 @@ def test_without_a_judge_captions_are_written_only(
     make_home(2)
     monkeypatch.setenv("UGC_JUDGE_PROFILE", "none")
     rows = scored(load(), ["A caption.", ""])
-    assert [row["judge_failed"] for row in rows] == ["", ""]
-    assert [bool(row["caption_failed"]) for row in rows] == [False, True]
-    assert not any("average" in key for row in rows for key in row)
+    assert [row["failure"] and row["failure"]["kind"] for row in rows] == [None, "caption"]
+    assert not any(value for row in rows for key, value in row.items() if "average" in key)
 
 
 def test_each_metric_of_a_row_is_one_that_the_task_aggregates(
@@ -210,32 +210,9 @@ def test_each_metric_of_a_row_is_one_that_the_task_aggregates(
         "visual": 80.0,
         "audio": 60.0,
         "details": 80.0,
-        "decoding": "unknown",
         "average": pytest.approx(220 / 3),
         "overall": {"columns": 3, "of": 8, "mean": pytest.approx(220 / 3)},
-        "judge": rows[0]["judge"],
-        "judge_ran": "loopback-judge-1 fp_loopback",
-        "judge_spent": {
-            "new": {
-                "judgments": 2,
-                "prompt_tokens": 1400,
-                "completion_tokens": 36,
-                "usd": 0.00386,
-                "without_price": 0,
-            },
-            "stored": {
-                "judgments": 0,
-                "prompt_tokens": 0,
-                "completion_tokens": 0,
-                "usd": 0.0,
-                "without_price": 0,
-            },
-        },
         "n": 2,
         "coverage": 1.0,
-        "judge_failed": 0,
-        "caption_failed": 0,
-        "clips_heard": "unknown",
-        "flagged": None,
-        "sanitized": {"answers": 0, "flags": {}},
+        "failure": {},
     }

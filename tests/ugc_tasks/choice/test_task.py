@@ -9,6 +9,7 @@ import pytest
 from tests.support.lmms_scoring import reported, scored
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.choice.accuracy import accuracy
+from ugc_tasks.results.facts import run_facts
 
 
 class Told(str):
@@ -59,14 +60,14 @@ def test_an_answer_that_there_is_none_of_is_a_failure_and_no_wrong_answer(
     make_full_home(4)
     task = load_task("ugc_videocap_tone")
     rows = scored(task, ["A", "", told("", error="the clip is broken"), "C"])
-    assert [row["answer_failed"] for row in rows] == [
-        "",
+    assert [row["failure"] and row["failure"]["reason"] for row in rows] == [
+        None,
         "the model gave no answer",
         "the clip is broken",
-        "",
+        None,
     ]
     metrics = reported(task, rows)
-    assert (metrics["tone"], metrics["n"], metrics["answer_failed"]) == (100.0, 2, 2)
+    assert (metrics["tone"], metrics["n"], metrics["failure"]) == (100.0, 2, {"answer": 2})
     assert metrics["coverage"] == 0.5
     assert metrics["unanswered"] == 0
     assert metrics["constant_answer"] == 50.0, "of the clips that were answered"
@@ -84,11 +85,11 @@ def test_background_music_is_answered_and_stays_out_of_every_mean(
     assert "measures nothing" in task.dump_config()["metadata"]["note"]
 
 
-def test_what_the_model_reported_reaches_the_results(
+def test_what_the_model_reported_is_among_the_facts(
     load_task: LoadTask, make_full_home: MakeHome
 ) -> None:
     make_full_home(2)
     task = load_task("ugc_videocap_tone")
     answers = [told("A", heard=True, decoding="greedy"), told("B", heard=False, decoding="greedy")]
-    metrics = reported(task, scored(task, answers))
-    assert (metrics["clips_heard"], metrics["decoding"]) == (1, "greedy")
+    facts = run_facts(scored(task, answers))
+    assert (facts["heard"]["clips"], facts["decoding"]) == (1, "greedy")

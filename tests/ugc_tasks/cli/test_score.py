@@ -229,7 +229,7 @@ def test_a_person_reads_the_figures_with_their_intervals(
     assert score("ocr", answers, "--references", folder) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ocr: n 3, failed 0, missing 0"
-    assert lines[1].split() == ["score", "1.0000", "[1.0000,", "1.0000]"]
+    assert lines[1].split() == ["ocr", "100.00", "[100.00,", "100.00]"]
 
 
 def test_the_free_estimate_is_called_one_wherever_it_shows(
@@ -364,7 +364,7 @@ def test_recorded_ocr_gives_the_published_figure_without_a_network(
 ) -> None:
     assert score("ocr", reference_dir() / "ocr" / "ocr_omni3b.jsonl", "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert (round(report["metrics"]["score"], 4), report["n"]) == (0.5608, 826)
+    assert (round(report["metrics"]["ocr"], 2), report["n"]) == (56.08, 826)
 
 
 def test_of_recorded_captions_those_without_a_public_reference_are_left_out(

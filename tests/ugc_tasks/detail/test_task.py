@@ -42,8 +42,7 @@ def test_the_background_is_right_or_not(
     metrics = reported(task, rows)
     assert metrics["background"] == 75.0
     assert metrics["overall"] == {"columns": 1, "of": 8, "mean": 75.0}
-    assert (metrics["n"], metrics["judge_failed"], metrics["coverage"]) == (4, 0, 1.0)
-    assert metrics["judge"] == rows[0]["judge"] != ""
+    assert (metrics["n"], metrics["failure"], metrics["coverage"]) == (4, {}, 1.0)
     assert len(judge_server.requests) == 4
 
 
@@ -88,11 +87,10 @@ def test_what_the_judge_failed_on_has_no_score_and_is_counted(
     judge_server.script = by_answer({"answer 0.": good, "answer 1.": bad, "answer 2.": good})
     task = load_soon_failing(task_name)
     rows = scored(task, answers(3))
-    assert [metric in row for row in rows] == [True, False, True]
-    assert [bool(row["judge_failed"]) for row in rows] == [False, True, False]
+    assert [row[metric] for row in rows] == [100, None, 100]
+    assert [row["failure"] and row["failure"]["kind"] for row in rows] == [None, "judge", None]
     metrics = reported(task, rows)
-    assert (metrics[metric], metrics["n"], metrics["judge_failed"]) == (100.0, 2, 1)
-    assert metrics["answer_failed"] == 0
+    assert (metrics[metric], metrics["n"], metrics["failure"]) == (100.0, 2, {"judge": 1})
     assert metrics["coverage"] == pytest.approx(2 / 3)
     assert metrics["overall"] == {"columns": 1, "of": 8, "mean": 100.0}
 
@@ -105,7 +103,7 @@ def test_an_answer_that_there_is_none_of_is_the_models_failure_and_costs_nothing
     task = load_task(BACKGROUND)
     rows = scored(task, ["This is answer 0.", "  "])
     metrics = reported(task, rows)
-    assert (metrics["answer_failed"], metrics["judge_failed"], metrics["n"]) == (1, 0, 1)
+    assert (metrics["failure"], metrics["n"]) == ({"answer": 1}, 1)
     assert len(judge_server.requests) == 1
 
 
@@ -115,8 +113,9 @@ def test_the_free_judge_leaves_them_unscored_and_says_why(
 ) -> None:
     make_full_home(2)
     task = load_task(task_name)
-    metrics = reported(task, scored(task, answers(2)))
+    rows = scored(task, answers(2))
+    metrics = reported(task, rows)
     question = task_name.removeprefix("ugc_videocap_")
-    assert metrics["judge"] == f"none: no offline estimate of {question}"
-    assert (metrics["n"], metrics["judge_failed"]) == (0, 0)
-    assert not {question, "overall"} & set(metrics)
+    assert rows[0]["judge"]["label"] == f"none: no offline estimate of {question}"
+    assert (metrics["n"], metrics["failure"]) == (0, {})
+    assert metrics[question] is metrics["overall"] is None

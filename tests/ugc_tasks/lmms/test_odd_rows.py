@@ -13,6 +13,7 @@ from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.judge.types import Judgment, Scores
 from ugc_tasks.results.answer_text import ModelAnswer
+from ugc_tasks.results.facts import run_facts
 from ugc_tasks.results.rows import judged_row
 
 
@@ -80,18 +81,19 @@ def test_odd_answers_cost_their_own_rows_alone(
         assert json.loads(json.dumps(row, allow_nan=False, ensure_ascii=False).encode()) == row
     metrics = reported(task, rows)
     json.dumps(metrics, allow_nan=False)
-    failed = "caption_failed" if "caption" in name else "answer_failed"
-    assert rows[0][failed] == rows[-1][failed] == ""
-    reasons = [row[failed] for row in rows[1 : len(GENERATIONS) + 1]]
-    assert reasons[4:7] == ["5", '["broken", "inf"]', "half ?"]
-    assert [r for i, r in enumerate(reasons) if r and i not in (4, 5, 6)] == []
-    assert rows[len(GENERATIONS) + 1][failed] == (
-        f"the model gave no {'caption' if 'caption' in name else 'answer'}"
-    )
+    json.dumps(run_facts(rows), allow_nan=False)
+    subject = "caption" if "caption" in name else "answer"
+    assert rows[0]["failure"] is rows[-1]["failure"] is None
+    assert {row["failure"]["kind"] for row in rows if row["failure"]} == {subject}
+    reasons = [row["failure"] and row["failure"]["reason"] for row in rows]
+    told_reasons = reasons[1 : len(GENERATIONS) + 1]
+    assert told_reasons[4:7] == ["5", '["broken", "inf"]', "half ?"]
+    assert [r for i, r in enumerate(told_reasons) if r and i not in (4, 5, 6)] == []
+    assert reasons[len(GENERATIONS) + 1] == f"the model gave no {subject}"
     if not SPECS[name].judged or name == "caption":
         assert rows[0]["n"]
         assert rows[-1]["n"]
-        assert all(bool(row["n"]) != bool(row[failed]) for row in rows)
+        assert all(bool(row["n"]) != bool(row["failure"]) for row in rows)
 
 
 def test_what_a_judge_says_is_written_as_utf_8_whatever_it_is() -> None:
@@ -102,7 +104,10 @@ def test_what_a_judge_says_is_written_as_utf_8_whatever_it_is() -> None:
         ModelAnswer("text"),
         judgment,
         judge={"label": "rubric", "estimate": False},
+        reference="half \ud83d",
+        clip=None,
         wanted=2,
     )
-    assert (row["judge_reply"], row["judge_model"]) == ("yes ?", "m?")
+    [said] = row["judge"]["judgments"]
+    assert (said["reply"], said["model"], row["reference"]) == ("yes ?", "m?", "half ?")
     json.dumps(row, ensure_ascii=False).encode("utf-8")

@@ -68,7 +68,8 @@ def test_answers_are_judged_before_the_last_is_there_and_scoring_pays_for_the_re
     assert [row["visual"] for row in rows] == [100.0] * 6
     assert len(judge_server.requests) == 6
     assert len({asked.raw for asked in judge_server.requests}) == 6
-    assert not any(row["judge_stored"] for row in rows), "all of it was paid for in this run"
+    stored = [each["stored"] for row in rows for each in row["judge"]["judgments"]]
+    assert stored == [False] * 6, "all of it was paid for in this run"
 
 
 def test_what_failed_early_is_not_paid_for_again(
@@ -80,7 +81,7 @@ def test_what_failed_early_is_not_paid_for_again(
     conversations(task)[0].answered("Caption.", among=1)
     settled(judge_server, 3)
     (row,) = scored(task, ["Caption."])
-    assert row["judge_failed"]
+    assert row["failure"]["kind"] == "judge"
     assert len(judge_server.requests) == 3
 
 
@@ -140,7 +141,7 @@ def test_the_budget_holds_early_too(
     judged = [row for row in rows if row["n"]]
     assert 0 < len(judged) == len(judge_server.requests) < 20
     assert len(judged) * (700 * 2.5 + 18 * 10) / 1e6 <= 0.015
-    assert all("UGC_JUDGE_BUDGET" in row["judge_failed"] for row in rows if not row["n"])
+    assert all("UGC_JUDGE_BUDGET" in row["failure"]["reason"] for row in rows if not row["n"])
 
 
 def test_a_fault_in_judging_never_ends_the_generation(

@@ -223,19 +223,19 @@ def scored(folder: Path, answers: Any, mode: str = "score", **changed: Any) -> R
 def test_an_empty_answer_counts_in_one_mode_and_is_left_out_in_the_other(tmp_path: Path) -> None:
     report = scored(tmp_path, ANSWERS)
     assert (report.n, report.facts["skipped"]) == (3, 0)
-    assert report.metrics["score"] == pytest.approx(1 / 3)
+    assert report.metrics["ocr"] == pytest.approx(100 / 3)
     report = scored(tmp_path, ANSWERS, "skip")
     assert (report.n, report.facts["skipped"]) == (2, 1)
-    assert report.metrics["score"] == pytest.approx(1 / 2)
-    assert report.items[1] == {"video_id": "PI-2", "skipped": True}
+    assert report.metrics["ocr"] == pytest.approx(50)
+    assert report.items[1]["skipped"] == "no list of texts in the answer"
     assert report.complete(), "left out as the mode has it"
 
 
 def test_the_score_is_the_mean_of_its_four_measures(tmp_path: Path) -> None:
     report = scored(tmp_path, ANSWERS)
-    measures = [value for name, value in report.metrics.items() if name != "score"]
+    measures = [value for name, value in report.metrics.items() if name != "ocr"]
     assert len(measures) == 4
-    assert report.metrics["score"] == pytest.approx(sum(m or 0 for m in measures) / 4)
+    assert report.metrics["ocr"] == pytest.approx(sum(m or 0 for m in measures) / 4)
     assert set(report.ci95) == set(report.metrics)
 
 
@@ -243,9 +243,10 @@ def test_a_failure_is_no_zero(tmp_path: Path) -> None:
     broken = ANSWERS | {"PI-3": SavedAnswer("", error="blocked", reference=["five"])}
     report = scored(tmp_path, broken)
     assert (report.n, report.failed) == (2, 1)
-    assert report.metrics["score"] == pytest.approx(1 / 2)
-    assert report.items[0]["score"] == 1.0
-    assert report.items[2] == {"video_id": "PI-3", "failure": "blocked"}
+    assert report.metrics["ocr"] == pytest.approx(50)
+    assert (report.items[0]["ocr"], report.items[0]["score"]) == (100.0, 1.0)
+    assert report.items[2]["ocr"] is report.items[2]["score"] is None
+    assert report.items[2]["failure"] == {"kind": "answer", "reason": "blocked"}
     assert not report.complete()
 
 
@@ -271,7 +272,7 @@ def test_annotations_at_hand_go_before_what_the_answers_file_says(tmp_path: Path
             ("PI-4",),
         )
         # One word alike: three measures of 1, and ROUGE-2 has no pair of words to find.
-        assert report.metrics["score"] == 0.75
+        assert report.metrics["ocr"] == 75
 
 
 def test_references_that_were_asked_for_and_are_not_there_are_missed(tmp_path: Path) -> None:

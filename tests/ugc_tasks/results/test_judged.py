@@ -50,7 +50,10 @@ def test_what_was_changed_before_it_was_sent_is_in_rows_and_counted(paid: JudgeS
         "PI-000": ["label", "turn_token"],
         "PI-001": [],
     }
-    assert report.as_json("caption")["sanitized"] == 1
+    assert report.as_json("caption")["sanitized"] == {
+        "answers": 1,
+        "labels": {"label": 1, "turn_token": 1},
+    }
     sent = next(asked.user for asked in paid.requests if "sings" in asked.user)
     assert "A man sings. end [...] of [...] candidate 12]\nAll five.< |im_end|>\n" in sent
 
@@ -70,7 +73,8 @@ def test_captions_are_judged_and_their_means_are_on_the_published_scale(paid: Ju
     assert report.facts["coverage"] == 0.5
     assert report.facts["judge"]["profile"] == "rubric"
     assert not report.complete()
-    assert [item["caption_failed"] for item in report.items] == ["", "", "blocked"]
+    blocked = {"kind": "caption", "reason": "blocked"}
+    assert [item["failure"] for item in report.items] == [None, None, blocked]
     assert len(paid.requests) == 2, "nothing is paid for what has no reference or no caption"
 
 
@@ -96,8 +100,8 @@ def test_repeats_give_the_mean_and_their_noise_in_figures(
     monkeypatch.setenv("UGC_JUDGE_INTERVAL", "10")
     assert scored(CAPTIONS).facts["noise"]["values"]["visual"]["enough"] == 2
     dog = next(item for item in report.items if item["video_id"] == "PI-001")
-    assert dog["judge_repeats"] == {"wanted": 2, "came": 2, "failures": []}
-    assert dog["judge_noise"] == {"visual": [1, 2], "audio": [3, 3], "details": [3, 3]}
+    said = [each["scores"] for each in dog["judge"]["judgments"]]
+    assert said == [{"visual": grade, "audio": 3, "details": 3} for grade in (1, 2)]
 
 
 def test_repeats_that_did_not_come_are_noted_and_the_others_score_the_clip(
@@ -128,7 +132,7 @@ def test_where_no_repeat_came_there_is_no_noise(
 
 def test_single_judgments_have_no_noise(paid: JudgeServer) -> None:
     report = scored(CAPTIONS)
-    assert "noise" not in report.facts
+    assert report.facts["noise"] is None
     assert report.facts["judge"]["repeats"] == 1
 
 
@@ -137,7 +141,7 @@ def test_a_judgment_that_failed_is_no_zero(paid: JudgeServer) -> None:
     report = scored(CAPTIONS)
     assert (report.n, report.failed, report.metrics["average"]) == (1, 2, 80.0)
     failed = next(item for item in report.items if item["video_id"] == "PI-001")
-    assert failed["judge_failed"]
+    assert failed["failure"]["kind"] == "judge"
     new = report.facts["spent"]["new"]
     assert (new["judgments"], new["prompt_tokens"]) == (2, 2 * 700), "it was paid for all the same"
 
@@ -147,7 +151,7 @@ def test_what_is_no_caption_is_the_models_failure(paid: JudgeServer, value: Any)
     report = scored({"PI-000": SavedAnswer(value)})
     assert (report.n, report.failed) == (0, 1)
     assert report.metrics == {"visual": None, "audio": None, "details": None, "average": None}
-    assert report.items[0]["caption_failed"]
+    assert report.items[0]["failure"]["kind"] == "caption"
     assert paid.requests == []
 
 
@@ -166,7 +170,7 @@ def test_an_estimate_has_the_interval_of_its_errors_and_not_of_its_clips(make_ho
     report = scored({i: CAPTIONS[i] for i in ("PI-000", "PI-001")})
     for name, mean in report.metrics.items():
         assert mean is not None
-        assert report.ci95[name] == interval(name.removesuffix("_estimate"), mean, 2)
+        assert report.ci95[name] == list(interval(name.removesuffix("_estimate"), mean, 2))
     assert any("unlike those that the estimate was fitted on" in note for note in report.notes)
 
 

@@ -17,21 +17,17 @@ from ugc_tasks.results.reliability import (
 )
 
 
-def repeats(came: int, wanted: int) -> dict[str, int]:
-    return {"came": came, "wanted": wanted}
-
-
 @pytest.mark.parametrize(
-    ("items", "counts", "line"),
+    ("pairs", "counts", "line"),
     [
-        ([repeats(3, 3)] * 4, (3, 12, 12, 0, 0), "3 of each clip, all 12 came"),
+        ([(3, 3)] * 4, (3, 12, 12, 0, 0), "3 of each clip, all 12 came"),
         (
-            [repeats(3, 3), repeats(2, 3), repeats(0, 3)],
+            [(3, 3), (2, 3), (0, 3)],
             (3, 9, 5, 1, 1),
             "3 of each clip, 5 of 9 came (clips with fewer: 1, with none: 1)",
         ),
         (
-            [repeats(3, 3), repeats(2, 2)],
+            [(3, 3), (2, 2)],
             (3, 5, 5, 0, 0),
             "3 of each clip, all 5 came",
         ),
@@ -39,9 +35,9 @@ def repeats(came: int, wanted: int) -> dict[str, int]:
     ids=["all", "some", "runs that were mixed"],
 )
 def test_judgments_are_counted_and_clips_that_lack_some(
-    items: list[dict[str, int]], counts: tuple[int, ...], line: str
+    pairs: list[tuple[int, int]], counts: tuple[int, ...], line: str
 ) -> None:
-    total = total_repeats(items)
+    total = total_repeats(pairs)
     names = ("repeats", "judgments_wanted", "judgments", "clips_with_fewer", "clips_with_none")
     assert total == dict(zip(names, counts, strict=True))
     assert describe_repeats(total) == line

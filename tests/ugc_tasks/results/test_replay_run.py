@@ -109,7 +109,7 @@ def test_another_suite_costs_ours_nothing(beside: tuple[str, Path]) -> None:
     said, output = beside
     (results,) = output.glob("*/*_results.json")
     row = json.loads(results.read_text())["results"]["ugc_videocap_tone"]
-    assert (row["n,none"], row["answer_failed,none"], row["tone,none"]) == (2, 1, 50.0), said
+    assert (row["n,none"], row["failure,none"], row["tone,none"]) == (2, {"answer": 1}, 50.0), said
     assert said.count("no answers are saved for tasks of other suites: other_suite") == 1
     assert "to no clip that it asks about" not in said
 
@@ -118,8 +118,8 @@ def test_a_limit_takes_the_clips_that_the_file_has(beside: tuple[str, Path]) -> 
     said, output = beside
     rows = rows_of(output, "ugc_videocap_tone")
     assert [row["video_id"] for row in rows] == ["PI-001", "PI-003", "PI-000"]
-    assert [row["answer_failed"] for row in rows] == [
-        "", "", "there is no saved answer for this clip"
+    assert [row["failure"] and row["failure"]["reason"] for row in rows] == [
+        None, None, "there is no saved answer for this clip"
     ]  # fmt: skip
     assert "ugc_videocap_tone: 1 of 3 clips have none: PI-000" in said
 

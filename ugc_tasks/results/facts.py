@@ -1,0 +1,155 @@
+"""What the rows of a task say of the whole run: its figures, what failed, the judge, the cost.
+
+The same for a run of lmms-eval (``run.json``) and for ``ugc-videocap score``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from ugc_tasks.benchmark import SPECS
+from ugc_tasks.common.display import shown
+from ugc_tasks.judge.cost import total_spent
+from ugc_tasks.judge.types import SEVERAL
+from ugc_tasks.results.reliability import (
+    Interval,
+    mean_interval,
+    measured,
+    share_interval,
+    total_repeats,
+)
+from ugc_tasks.results.rows import ESTIMATE, SCALE, figures_of, points_of
+
+Rows = Sequence[Mapping[str, Any]]
+
+STUDENT, WILSON, ESTIMATED = "Student's t", "Wilson", "error of the estimate"
+
+
+def run_facts(rows: Rows, *, interval: float = 0.5) -> dict[str, Any]:
+    """Return the facts of a task's rows (at least one), plain JSON values.
+
+    ``interval`` is the half-width, in points, that the noise of the judge says the repeats for.
+    """
+    task, of = rows[0]["task"], rows[0]["coverage"]["of"]
+    figures, ci95, methods = task_figures(rows)
+    scored = sum(row["n"] is not None for row in rows)
+    facts = {
+        "task": SPECS[task].task,
+        "n": scored,
+        "of": of,
+        "coverage": scored / of,
+        "figures": figures,
+        "ci95": {name: pair and list(pair) for name, pair in ci95.items()},
+        "ci95_method": methods,
+        "failures": failures(rows),
+        "heard": _heard(rows),
+        "flags": counted([row["flags"] for row in rows]),
+        "decoding": one_label([row["decoding"] for row in rows]),
+    }
+    return facts | (_judged(task, rows, interval) if SPECS[task].judged else {})
+
+
+def task_figures(
+    rows: Rows,
+) -> tuple[dict[str, float | None], dict[str, Interval | None], dict[str, str]]:
+    """Return the means over the clips with a score, their 95 % intervals, and how these are made.
+
+    A mean is None where no clip has a score, an interval where fewer than two have.
+    """
+    task = rows[0]["task"]
+    scored = [row for row in rows if row["n"] is not None]
+    suffix = ESTIMATE if figures_of(task)[0] + ESTIMATE in rows[0] else ""
+    figures: dict[str, float | None] = {}
+    ci95: dict[str, Interval | None] = {}
+    methods = {}
+    for name in figures_of(task):
+        values = [row[name + suffix] for row in scored]
+        figures[name + suffix], ci95[name + suffix], methods[name + suffix] = None, None, STUDENT
+        if not values:
+            continue
+        mean, pair = mean_interval(values)
+        if suffix:
+            from ugc_tasks.estimate.model import interval
+
+            # The estimate is off in the same way for all clips: their spread does not show it.
+            pair, methods[name + suffix] = interval(name, mean, len(values)), ESTIMATED
+        elif SPECS[task].kind == "choice":
+            low, high = share_interval(sum(value == 100 for value in values), len(values))
+            pair, methods[name] = (100 * low, 100 * high), WILSON
+        figures[name + suffix], ci95[name + suffix] = mean, pair
+    return figures, ci95, methods
+
+
+def failures(rows: Rows) -> list[dict[str, str]]:
+    """Return each clip that failed: ``video_id``, and ``kind`` and ``reason`` of its failure."""
+    return [{"video_id": row["video_id"], **row["failure"]} for row in rows if row["failure"]]
+
+
+def counted(items: Sequence[Sequence[str] | None]) -> dict[str, Any] | None:
+    """Count answers with labels, and each label, the commonest first; None without a report."""
+    reported = [item for item in items if item is not None]
+    if not reported:
+        return None
+    labels = Counter(shown(label) for item in reported for label in item)
+    return {"answers": sum(bool(item) for item in reported), "labels": dict(labels.most_common())}
+
+
+def one_label(items: Sequence[str | None]) -> str | None:
+    """Return the label that all share; of a mixture, all labels; None without any."""
+    names = {shown(name) for item in items if item for name in item.split(SEVERAL)}
+    return SEVERAL.join(sorted(names - {""})) or None
+
+
+def _heard(rows: Rows) -> dict[str, Any] | None:
+    """Count the clips whose sound reached the model, and why that of others did not."""
+    told = [row for row in rows if row["heard"] is not None]
+    if not told:
+        return None
+    why = Counter(
+        shown(str((row["generation"] or {}).get("sound_missing") or "no answer"))
+        for row in told
+        if not row["heard"]
+    )
+    return {"clips": sum(row["heard"] for row in told), "not": dict(why.most_common())}
+
+
+def _judged(task: str, rows: Rows, interval: float) -> dict[str, Any]:
+    judgments = [each for row in rows for each in row["judge"]["judgments"]]
+    ran = {" ".join(filter(None, (j["model"], j["fingerprint"]))) for j in judgments}
+    return {
+        "judge_label": one_label([row["judge"]["label"] for row in rows]),
+        "judge_ran": one_label(sorted(ran)),
+        "spent": total_spent(judgments),
+        "noise": _noise(task, rows, interval),
+        "sanitized": counted([row["sanitized"] for row in rows]),
+        "unlike": counted(
+            [[row["judge"]["unlike"]] * bool(row["judge"]["unlike"]) for row in rows]
+        ),
+    }
+
+
+def _noise(task: str, rows: Rows, interval: float) -> dict[str, Any] | None:
+    """Return how noisy the judge is; None where no clip was judged more than once."""
+    asked = [row["judge"]["judgments"] for row in rows if len(row["judge"]["judgments"]) > 1]
+    if not asked:
+        return None
+    came = [[each["scores"] for each in clip if each["scores"] is not None] for clip in asked]
+    points = points_of(task)
+    clips = [
+        {name if task == "caption" else task: [s[name] for s in scores] for name in scores[0]}
+        for scores in came
+        if scores
+    ]
+    return {
+        **total_repeats([(len(c), len(a)) for c, a in zip(came, asked, strict=True)]),
+        "values": measured(clips, factor=points, points=points == SCALE, interval=interval),
+    }
+
+
+def mean(items: Sequence[float | None]) -> float | None:
+    """Return the mean of the clips that have a score, None without any."""
+    values = [item for item in items if item is not None]
+    return fmean(values) if values else None
