@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from ugc_tasks.judge.judge import why_not_judged
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, mean_judgment
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
+from ugc_tasks.results.facts import run_facts
 from ugc_tasks.results.rows import judged_row, part_of_overall
 from ugc_tasks.results.rows import row as plain_row
 
@@ -221,6 +224,26 @@ def test_every_row_of_a_task_has_the_same_keys() -> None:
     keys = [list(row(judgment)) for judgment in said]
     assert keys.count(keys[0]) == len(said)
     assert list(row(FAILED, answer=model_answer("", "caption"))) == keys[0]
+
+
+def documented(section: str) -> set[str]:
+    """Return the keys that a section of the documentation has in its first table."""
+    text = (Path(__file__).parents[3] / "docs" / "results.md").read_text("utf-8")
+    table = (
+        text.partition(f"\n## {section}\n")[2].partition("\n|---|---|\n")[2].partition("\n\n")[0]
+    )
+    return {key for line in table.splitlines() for key in re.findall("`(.+?)`", line.split("|")[1])}
+
+
+def test_every_key_is_documented() -> None:
+    assert set(row(SCORED)) == documented("Rows")
+    section = (Path(__file__).parents[3] / "docs" / "results.md").read_text("utf-8")
+    assert all(f"`{key}`" in section for key in row(SCORED)["judge"]["judgments"][0])
+
+
+def test_every_fact_is_documented() -> None:
+    facts = run_facts([row(SCORED)])
+    assert set(facts) - {"task"} <= documented("run.json")
 
 
 def test_what_counts_as_no_caption_is_what_the_judge_is_not_asked_about() -> None:

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from ugc_tasks.common.files import DataError
+from ugc_tasks.judge.parsing import DIMENSIONS
+from ugc_tasks.judge.types import Judgment
+from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.answers import NOT_SAVED
+from ugc_tasks.results.rows import judged_row
 from ugc_tasks.results.scores import clip_scores, read_scores
 from ugc_tasks.results.summary import doubts, summarize
 
@@ -80,6 +84,44 @@ def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
     assert scores.clips == {"PI-1": clip_scores(80.0, 60.0, 100.0)}
     assert scores.failed == {"PI-2": "broken clip", "PI-3": "no reply", "PI-4": "not judged"}
     assert (scores.judge, scores.estimate, scores.wanted) == ("a judge", False, 9)
+
+
+def current(video_id: str, grades: Any, **more: Any) -> dict[str, Any]:
+    """Return a row as it is written today: of a judged caption, or of one that failed."""
+    scores = None if grades is None else dict(zip(DIMENSIONS, grades, strict=True))
+    judgment = Judgment(video_id, scores, model="m", fingerprint="fp", **more)
+    return judged_row(
+        *("caption", video_id, ModelAnswer("A caption.", more.get("failure") or ""), judgment),
+        judge={"label": "a judge", "estimate": False},
+        reference="reference",
+        clip=None,
+        wanted=9,
+    )
+
+
+def test_rows_of_today_are_read(tmp_path: Path) -> None:
+    rows = [current("PI-1", (4, 3, 5)), current("PI-2", None, failure="broken clip")]
+    rows.append({**current("PI-3", None, failure="x"), "failure": None})
+    scores = read_scores(written(tmp_path, "\n".join(map(json.dumps, rows))))
+    assert scores.clips == {"PI-1": clip_scores(80.0, 60.0, 100.0)}
+    assert scores.failed == {"PI-2": "broken clip", "PI-3": "not judged"}
+    assert (scores.judge, scores.wanted, scores.ran) == ("a judge", 9, {"m fp"})
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [{"label": "a judge"}, {"label": "a judge", "judgments": 5}]
+    + [{"label": "a judge", "judgments": said} for said in ([5], [{"model": []}], [{}], {})],
+)
+def test_an_odd_judge_in_a_row_costs_no_score(tmp_path: Path, judge: Any) -> None:
+    scores = read_scores(written(tmp_path, [{**current("PI-1", (4, 3, 5)), "judge": judge}]))
+    assert (scores.judge, scores.ran) == ("a judge", frozenset())
+
+
+@pytest.mark.parametrize("failure", [5, {"reason": 5}, {"kind": "judge"}, [], "no reply"])
+def test_an_odd_failure_in_a_row_is_one_still(tmp_path: Path, failure: Any) -> None:
+    row = {**current("PI-1", None, failure="x"), "failure": failure}
+    assert list(read_scores(written(tmp_path, [row])).failed) == ["PI-1"]
 
 
 def test_who_really_judged_is_read_from_the_rows(tmp_path: Path) -> None:
