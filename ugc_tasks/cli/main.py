@@ -16,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
-from ugc_tasks.cli import BAD_INPUT, INTERRUPTED, judge_check, prepare, score, summarize
+from ugc_tasks.cli import (
+    BAD_INPUT,
+    INTERRUPTED,
+    compare,
+    judge_check,
+    prepare,
+    score,
+    summarize,
+)
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
 
 
@@ -30,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="The UGC-VideoCap benchmark without lmms-eval's start-up.",
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-        for command in (score, summarize, prepare, judge_check):
+        for command in (score, summarize, compare, prepare, judge_check):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))

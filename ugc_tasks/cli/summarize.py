@@ -25,7 +25,7 @@ from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_questions
-from ugc_tasks.results.scores import read_scores
+from ugc_tasks.results.scores import ScoreFile, read_scores
 from ugc_tasks.results.summary import compare, doubts, summarize, table
 
 
@@ -45,11 +45,11 @@ def add_parsers(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     references = _references(arguments.references)
-    files = [read_scores(path) for path in arguments.scores]
+    files = [_captions(path) for path in arguments.scores]
     rows = [summarize(scores, references) for scores in files]
     compared = list(files)
     if arguments.baseline is not None:
-        baseline = read_scores(arguments.baseline)
+        baseline = _captions(arguments.baseline)
         if baseline.path not in arguments.scores:
             compared.append(baseline)
         for row, scores in zip(rows, files, strict=True):
@@ -65,6 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
         if failed or scores.zeros or not scores.clips:
             return PARTIAL
     return COMPLETE
+
+
+def _captions(path: Path) -> ScoreFile:
+    scores = read_scores(path)
+    if scores.task != "caption":
+        raise DataError(
+            f"{path}: scores of the task {scores.task}, not of captions: ugc-videocap compare "
+            "takes them"
+        )
+    return scores
 
 
 def _references(folder: Path | None) -> Collection[str] | None:

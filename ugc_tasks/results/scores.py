@@ -1,28 +1,31 @@
-"""Reading files of caption scores: the authors', and ours.
+"""Reading scores: the authors' files, ours, and folders of lmms-eval's results.
 
 * The authors': ``{"evaluations": {video_id: {"visual_score": 1-5, "audio_score": 1-5,
   "details_score": 1-5, "average_score": their mean}}, "overall_average_percent": 0-100, ...}``.
   A 0 is off the judge's scale: their script stored it where a request or a reply failed, and
   counted it. So it counts here too, and is reported (``ScoreFile.zeros``).
-* Ours: lmms-eval's samples file of ``ugc_videocap``, and what ``ugc-videocap score caption --json``
-  prints. Both hold rows with ``video_id``, the scores on 20-100, the judge, and the failures.
+* Ours: lmms-eval's samples file of a task, and what ``ugc-videocap score --json`` prints. Both hold
+  rows (``rows.py``). Of tasks other than captions, rows of version 2 alone are read.
+* A folder: the newest samples file in it, or below it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError, kind, quoted, read_values
 from ugc_tasks.data.questions import clip_rows
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
-from ugc_tasks.results.rows import ESTIMATE, SCALE
+from ugc_tasks.results.rows import ESTIMATE, SCALE, figures_of
 
 ClipScores = Mapping[str, float]  # on 0-100: visual, audio, details, and their average
 _HIGHEST = 5
@@ -41,6 +44,9 @@ class ScoreFile:
         wanted: clips in the whole benchmark as the file says; None where it does not.
         stated_average: the average that the file itself states, on 0-100, if any.
         ran: what the judge's endpoint said it was, model and fingerprint; several where it changed.
+        task: short name of the task; figures of ``clips`` are those of its rows.
+        name: what to call it: the model's name, or the file's.
+        rows: by ``video_id``, where the file has rows of ours.
     """
 
     path: Path
@@ -51,6 +57,16 @@ class ScoreFile:
     wanted: int | None = None
     stated_average: float | None = None
     ran: frozenset[str] = frozenset()
+    task: str = "caption"
+    name: str = ""
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+    def judgments(self, video_id: str) -> list[Mapping[str, float]]:
+        """Return what each judgment of a clip said, on the judge's own scale, as far as known."""
+        judge = self.rows.get(video_id, {}).get("judge")
+        said = judge.get("judgments") if isinstance(judge, dict) else None
+        scores = [s.get("scores") for s in said if isinstance(s, dict)] if said else []
+        return [s for s in scores if isinstance(s, dict) and _all_numbers(s)]
 
     @property
     def unanswered(self) -> tuple[str, ...]:
@@ -68,23 +84,51 @@ def clip_scores(visual: float, audio: float, details: float) -> ClipScores:
     return {**scores, "average": fmean(scores.values())}
 
 
-def read_scores(path: Path) -> ScoreFile:
-    """Read a score file.
+def read_scores(path: Path, task: str | None = None) -> ScoreFile:
+    """Read a score file, or the newest in a folder, of ``task`` if that is given.
 
     Raises ``DataError`` where it cannot be, has a clip twice, or a score off its scale.
     """
+    if path.is_dir():
+        path = _newest(path, task or "caption")
     content = read_values(path)
     if isinstance(content, dict) and "evaluations" in content:
         return _authors(path, content)
     if isinstance(content, dict) and "items" in content:
-        if (task := content.get("task")) != "caption":
-            raise DataError(f"{path}: scores of the task {kind(task)}, not of captions")
+        stated = content.get("task")
+        if not isinstance(stated, str) or stated not in SPECS:
+            raise DataError(f"{path}: scores of the task {kind(stated)}, which is none of ours")
         content = content["items"]
     elif isinstance(content, dict) and "video_id" in content:
         content = [content]  # a samples file of one line
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: {_SCORES}")
     return _ours(path, content)
+
+
+def _newest(folder: Path, task: str) -> Path:
+    """Return the newest samples file of a task in a folder, or in one below it."""
+    name = f"*_samples_{SPECS[task].task}.jsonl"
+    found = [*folder.glob(name), *folder.glob(f"*/{name}")]
+    if not found:
+        raise DataError(
+            f"{folder}: there is no samples file of {SPECS[task].task} in it: lmms-eval writes one "
+            "with --log_samples"
+        )
+    return max(found, key=lambda path: (path.stat().st_mtime, path.name))
+
+
+def _name(path: Path) -> str:
+    """Return the model's name as the run's facts have it, else that of folder or file."""
+    if "_samples_" not in path.name:
+        return path.stem
+    facts = path.with_name(path.name.partition("_samples_")[0] + "_run.json")
+    if facts.is_file():
+        with suppress(DataError):
+            name = read_values(facts).get("name")
+            if isinstance(name, str) and name:
+                return name
+    return path.parent.name.replace("__", "/") or path.stem
 
 
 def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
@@ -98,20 +142,29 @@ def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
             raise DataError(f"{where} has no scores")
         clips[video_id] = _clip(where, scores, "_score", _HIGHEST, SCALE)
     stated = _number(content.get("overall_average_percent"))
-    return ScoreFile(path, clips, {}, stated_average=stated)
+    return ScoreFile(path, clips, {}, stated_average=stated, name=path.stem)
 
 
 def _ours(path: Path, rows: list[Any]) -> ScoreFile:
+    named = {row.get("task", "caption") for row in rows if isinstance(row, dict) and _named(row)}
+    task = named.pop() if len(named) == 1 else "caption"
+    if named or task not in SPECS:
+        raise DataError(f"{path}: its rows are not of one task of ours; {_SCORES}")
     clips: dict[str, ClipScores] = {}
     failed: dict[str, str] = {}
+    kept: dict[str, Mapping[str, Any]] = {}
     ran: set[str] = set()
     labels, estimates, wanted = set(), set(), set()
     for where, video_id, row in clip_rows(path, rows):
         if video_id in clips or video_id in failed:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
         label, who = _judge(where, row)
-        suffix = next((s for s in ("", ESTIMATE) if row.get(DIMENSIONS[0] + s) is not None), None)
-        if suffix is not None:
+        kept[video_id] = row
+        first = figures_of(task)[0]
+        suffix = next((s for s in ("", ESTIMATE) if row.get(first + s) is not None), None)
+        if suffix is not None and task != "caption":
+            clips[video_id] = {task: _figure(f"{where}: {video_id}", row, task, 100)}
+        elif suffix is not None:
             clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100)
             estimates.add(suffix == ESTIMATE)
         elif (why := _failure(row)) is not None:
@@ -131,7 +184,14 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         estimate=True in estimates,
         wanted=wanted.pop() if len(wanted) == 1 else None,
         ran=frozenset(ran),
+        task=task,
+        name=_name(path),
+        rows=kept,
     )
+
+
+def _named(row: Mapping[str, Any]) -> bool:
+    return isinstance(row.get("task", ""), str)
 
 
 def _judge(where: str, row: Mapping[str, Any]) -> tuple[str, set[str]]:
@@ -168,13 +228,20 @@ def _clip(
     where: str, row: Mapping[str, Any], suffix: str, highest: int, factor: float = 1
 ) -> ClipScores:
     """Return the scores of a row, each from 0 to ``highest``, times ``factor``."""
-    values = []
-    for name in DIMENSIONS:
-        number = _number(value := row.get(name + suffix))
-        if number is None or not 0 <= number <= highest:
-            raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
-        values.append(number * factor)
-    return clip_scores(*values)
+    return clip_scores(
+        *(factor * _figure(where, row, name, highest, suffix) for name in DIMENSIONS)
+    )
+
+
+def _figure(where: str, row: Mapping[str, Any], name: str, highest: int, suffix: str = "") -> float:
+    number = _number(value := row.get(name + suffix))
+    if number is None or not 0 <= number <= highest:
+        raise DataError(f"{where} has no {name} score from 0 to {highest}, but {kind(value)}")
+    return number
+
+
+def _all_numbers(scores: Mapping[str, Any]) -> bool:
+    return bool(scores) and all(_number(value) is not None for value in scores.values())
 
 
 def _wanted(coverage: Any) -> int | None:

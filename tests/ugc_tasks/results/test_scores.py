@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import Judgment
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.answers import NOT_SAVED
-from ugc_tasks.results.rows import judged_row
+from ugc_tasks.results.rows import judged_row, row
 from ugc_tasks.results.scores import clip_scores, read_scores
 from ugc_tasks.results.summary import doubts, summarize
 
@@ -124,6 +125,56 @@ def test_an_odd_failure_in_a_row_is_one_still(tmp_path: Path, failure: Any) -> N
     assert list(read_scores(written(tmp_path, [row])).failed) == ["PI-1"]
 
 
+def test_rows_of_another_task_have_its_figure(tmp_path: Path) -> None:
+    answer = ModelAnswer("A")
+    rows = [
+        row("tone", f"PI-{i}", answer, {"tone": right}, reference="A", clip=None, wanted=2)
+        for i, right in enumerate((100.0, 0.0))
+    ]
+    scores = read_scores(written(tmp_path, rows))
+    assert (scores.task, scores.clips) == ("tone", {"PI-0": {"tone": 100}, "PI-1": {"tone": 0}})
+    rows[0]["tone"] = 101
+    with pytest.raises(DataError, match="PI-0 has no tone score from 0 to 100"):
+        read_scores(written(tmp_path, rows))
+
+
+def test_of_a_folder_the_newest_samples_file_is_read_and_called_by_the_models_name(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "results" / "org__model"
+    folder.mkdir(parents=True)
+    for date, grade in (("1_", 20), ("2_", 40)):
+        scored = {**sample("PI-1"), "visual": grade}
+        (folder / f"{date}samples_ugc_videocap.jsonl").write_text(json.dumps(scored))
+        os.utime(folder / f"{date}samples_ugc_videocap.jsonl", (grade, grade))
+    for place in (folder, tmp_path / "results"):
+        scores = read_scores(place)
+        assert (scores.clips["PI-1"]["visual"], scores.name) == (40, "org/model")
+    (folder / "2_run.json").write_text('{"name": "my model"}')
+    assert read_scores(folder).name == "my model"
+    for odd in ("{", '{"name": 5}', "{}"):
+        (folder / "2_run.json").write_text(odd)
+        assert read_scores(folder).name == "org/model"
+    with pytest.raises(DataError, match="no samples file of ugc_videocap_tone in it"):
+        read_scores(folder, "tone")
+
+
+def test_each_judgment_of_a_clip_is_there_as_far_as_it_has_scores(tmp_path: Path) -> None:
+    odd = {
+        "label": "j",
+        "judgments": [
+            {"scores": {"visual": 4}},
+            {"scores": None},
+            5,
+            {"scores": {"visual": "x"}},
+            {},
+        ],
+    }
+    scores = read_scores(written(tmp_path, [{**sample("PI-1"), "judge": odd}]))
+    assert scores.judgments("PI-1") == [{"visual": 4}]
+    assert scores.judgments("PI-2") == []
+
+
 def test_who_really_judged_is_read_from_the_rows(tmp_path: Path) -> None:
     rows = [sample("PI-1", judge_ran="m fp_1"), sample("PI-2", judge_ran="m fp_1 + m fp_2"),
             sample("PI-3", judge_ran=""), sample("PI-4", judge_ran=7), sample("PI-5")]  # fmt: skip
@@ -208,8 +259,11 @@ def test_what_our_score_command_prints_is_a_score_file(tmp_path: Path) -> None:
         ([sample("PI-1"), sample("PI-2", judge="b")], "several judges in one file"),
         ([sample("PI-1"), sample("PI-2", suffix="_estimate")], "several judges in one file"),
         ([{"video_id": "PI-1", "caption": "text"}], "row 1: neither scores nor a failure"),
-        ({"task": "ocr", "items": []}, 'scores of the task the text "ocr", not of captions'),
-        ({"task": [], "items": []}, "scores of the task a list, not of captions"),
+        ({"task": "ocr", "items": []}, "expected is a score file"),
+        ({"task": "chess", "items": []}, 'scores of the task the text "chess", which is none of'),
+        ({"task": [], "items": []}, "scores of the task a list, which is none of ours"),
+        ([sample("PI-1", task="chess")], "its rows are not of one task of ours"),
+        ([sample("PI-1"), sample("PI-2", task="tone")], "its rows are not of one task of ours"),
         ({"results": {}}, "expected is a score file"),
         ([], "expected is a score file"),
     ],
