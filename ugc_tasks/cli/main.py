@@ -23,6 +23,7 @@ from ugc_tasks.cli import (
     judge_check,
     prepare,
     score,
+    show,
     summarize,
 )
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="The UGC-VideoCap benchmark without lmms-eval's start-up.",
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-        for command in (score, summarize, compare, prepare, judge_check):
+        for command in (score, summarize, compare, show, prepare, judge_check):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))
