@@ -1,8 +1,8 @@
 """The main job on the bundled clips, on a CPU: ``python -m ugc_tasks.sample.demo``.
 
 Makes a random checkpoint of one megabyte, runs the real ``lmms-eval`` command on it with the real
-vLLM engine and the free offline estimate, and checks the results file: lmms-eval exits with 0 also
-when the evaluation failed.
+vLLM engine and the free offline estimate, and checks what came of it: lmms-eval exits with 0 also
+when the evaluation failed. What the programs say goes into a file.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.common.display import say
+from ugc_tasks.results.paragraph import task_lines
 from ugc_tasks.sample import sample_home
 
 # Quick on two cores; a GPU wants none of these. See the README's table of options.
@@ -39,6 +42,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 MAX_NEW_TOKENS = 64  # the benchmark's own 1024 would be a quarter of an hour of noise
+_LAST_LINES = 15  # of the log, where a step failed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,63 +54,91 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, default=Path("demo-results"), help="folder (default: %(default)s)"
     )
-    output = parser.parse_args(arguments).output.absolute()
+    output: Path = parser.parse_args(arguments).output
     output.mkdir(parents=True, exist_ok=True)
-    started = time.time()
+    log, checkpoint = output / "demo.log", output / "tiny-omni"
+    say("ugc-videocap demo: 8 bundled clips, a random 1 MB checkpoint, the free estimate")
+    log.write_text("", "utf-8")
 
-    checkpoint = output / "tiny-omni"
-    _say(f"1/2  a random checkpoint in {checkpoint}")
     build = [sys.executable, "-m", "ugc_models.testing.tiny_omni", str(checkpoint)]
-    if subprocess.run(build, check=False).returncode:
-        return 1
+    seconds, failed = _step(build, log, {})
+    if failed:
+        return _fail("no checkpoint could be made", log)
+    say(_line("checkpoint", str(checkpoint), seconds))
 
-    model_args = {"model": checkpoint, **MODEL_ARGS}
-    command = [
+    started = time.time()
+    seconds, _ = _step(_evaluation(output, checkpoint), log, _environment(output))
+    found = sorted(output.glob("*/*_run.json"), key=lambda path: path.stat().st_mtime)
+    if not found or found[-1].stat().st_mtime < started - 1:
+        return _fail("lmms-eval wrote no results", log)
+    return _conclude(json.loads(found[-1].read_text("utf-8")), found[-1].parent, log, seconds)
+
+
+def _evaluation(output: Path, checkpoint: Path) -> list[str]:
+    model_args = {"model": checkpoint.absolute(), **MODEL_ARGS}
+    return [
         *(sys.executable, "-m", "lmms_eval"),
         *("--tasks", "ugc_videocap"),
         *("--model", "qwen_omni_vllm"),
         *("--model_args", ",".join(f"{k}={v}" for k, v in model_args.items())),
         *("--gen_kwargs", f"max_new_tokens={MAX_NEW_TOKENS}"),
-        *("--output_path", str(output)),
+        *("--output_path", str(output.absolute())),
         "--log_samples",
     ]
-    _say("2/2  " + " ".join(command[2:]))
+
+
+def _environment(output: Path) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("UGC_")}
+    cache = output.absolute() / "cache"
     folders = {
         "UGC_VIDEOCAP_HOME": str(sample_home()),
-        "UGC_VIDEOCAP_CACHE": str(output / "cache"),
-        "HF_HOME": str(output / "cache" / "huggingface"),
+        "UGC_VIDEOCAP_CACHE": str(cache),
+        "HF_HOME": str(cache / "huggingface"),
     }
-    subprocess.run(command, check=False, env=ours | ENVIRONMENT | folders)
-    return _conclude(output, started)
+    return ours | ENVIRONMENT | folders
 
 
-def _conclude(output: Path, started: float) -> int:
-    """Read the results file of this run and say what it is worth."""
-    wanted = len(json.loads((sample_home() / "final_caption_qa.json").read_text())["samples"])
-    files = sorted(output.glob("*/*_results.json"), key=lambda path: path.stat().st_mtime)
-    if not files or files[-1].stat().st_mtime < started - 1:
-        _say("FAILED: lmms-eval wrote no results file; its messages are above.")
-        return 1
-    row: dict[str, Any] = json.loads(files[-1].read_text())["results"]["ugc_videocap"]
-    scored = row.get("n,none")
-    _say(f"Results:  {files[-1]}")
-    for samples in sorted(files[-1].parent.glob("*_samples_ugc_videocap.jsonl"))[-1:]:
-        _say(f"Captions: {samples}")
-    _say(f"{scored} of {wanted} clips captioned and scored in {time.time() - started:.0f} s.")
-    if scored != wanted:
-        _say(f"FAILED: {wanted} clips were to be scored; the captions' file says what went wrong.")
-        return 1
-    _say(
-        "The weights are random: the captions are noise, and the scores above are the offline\n"
-        "estimate for them. They mean nothing but that every part works. The README says how to\n"
-        "get a number: a GPU, the real checkpoint, and GPT-4o as the judge."
+def _step(command: Sequence[str], log: Path, environment: dict[str, str]) -> tuple[float, bool]:
+    """Run a command whose output goes to the log; return its seconds and whether it failed."""
+    started = time.monotonic()
+    with log.open("a", encoding="utf-8") as file:
+        print("$", *command, file=file, flush=True)
+        done = subprocess.run(
+            command, check=False, stdout=file, stderr=file, env=environment or None
+        )
+    return time.monotonic() - started, done.returncode != 0
+
+
+def _conclude(facts: dict[str, Any], folder: Path, log: Path, seconds: float) -> int:
+    """Say what a run came to and what it is worth."""
+    task = facts["tasks"]["ugc_videocap"]
+    wanted, heard = task["of"], task["heard"]
+    captions = wanted - sum(failure["kind"] == "caption" for failure in task["failures"])
+    sound = f", sound used in {heard['clips']}" if heard else ""
+    why = (
+        ", ".join(f"{reason} in {count}" for reason, count in heard["not"].items()) if heard else ""
     )
+    said = f"{captions} of {wanted}{sound}" + (f" ({why})" if why else "")
+    say(_line("captions", said, seconds))
+    say(_line("scores", "estimated from the texts, no judge was asked"), "")
+    say(*(f"  {line}" for line in task_lines({**task, "heard": None, "flags": None})))
+    say("  The checkpoint is random: these captions are noise. Every part works; for a number see")
+    say('  README, "A real run".', "")
+    say(f"  Captions:  ugc-videocap show {folder}", f"  Full log:  {log}")
+    if task["n"] != wanted:
+        return _fail(f"{wanted} clips were to be scored, {task['n']} were", log)
     return 0
 
 
-def _say(text: str) -> None:
-    print(f"\n{text}", flush=True)
+def _line(step: str, said: str, seconds: float | None = None) -> str:
+    time_taken = "" if seconds is None else f"{seconds:4.0f} s"
+    return f"  {step:<11} {said:<58}{time_taken}".rstrip()
+
+
+def _fail(why: str, log: Path) -> int:
+    lines = log.read_text("utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+    say(*(f"  | {line}" for line in lines), f"FAILED: {why}; the whole log is {log}")
+    return 1
 
 
 if __name__ == "__main__":
