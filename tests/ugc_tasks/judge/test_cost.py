@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from tests.support.grades import grades
-from ugc_tasks.judge.cost import describe_spent, spent, total_spent
+from ugc_tasks.judge.cost import describe_spent, total_spent
 from ugc_tasks.judge.types import Judgment, Usage
+from ugc_tasks.results.answer_text import ModelAnswer
+from ugc_tasks.results.rows import judged_row
 
 SCORES = grades(4, 3, 5)
 
@@ -15,23 +17,29 @@ def judged(usage: Usage | None, *, stored: bool = False) -> Judgment:
     return Judgment("v", SCORES, usage=usage, stored=stored)
 
 
+def paid(*judgments: Judgment) -> list[dict[str, Any]]:
+    """Return what the rows of the clips have of their judgments."""
+    rows = [
+        judged_row(
+            *("caption", "v", ModelAnswer("A caption."), judgment),
+            judge={"label": "a judge", "estimate": False},
+            reference="reference",
+            clip=None,
+            wanted=1,
+        )
+        for judgment in judgments
+    ]
+    return [each for row in rows for each in row["judge"]["judgments"]]
+
+
 def told(*judgments: Judgment) -> str:
-    return describe_spent(total_spent([spent(judgment) for judgment in judgments]))
-
-
-def test_a_row_has_figures_that_json_keeps() -> None:
-    entry = spent(judged(Usage(700, 18, 0.00193)))
-    assert entry == {
-        "stored": False, "prompt_tokens": 700, "completion_tokens": 18, "usd": 0.00193,
-    }  # fmt: skip
-    assert json.loads(json.dumps(entry)) == entry
-    assert spent(judged(None)) is None
+    return describe_spent(total_spent(paid(*judgments)))
 
 
 def test_this_runs_money_stands_apart_from_that_of_earlier_ones() -> None:
     new = judged(Usage(700, 18, 0.00193))
     old = judged(Usage(600, 20, 0.5), stored=True)
-    total = total_spent([spent(each) for each in (new, new, old, judged(None))])
+    total = total_spent(paid(new, new, old, judged(None)))
     assert total == {
         "new": {"judgments": 2, "prompt_tokens": 1400, "completion_tokens": 36,
                 "usd": 0.00386, "without_price": 0},
@@ -45,7 +53,7 @@ def test_this_runs_money_stands_apart_from_that_of_earlier_ones() -> None:
 
 
 def test_money_that_is_not_known_is_not_nothing() -> None:
-    assert total_spent([spent(judged(Usage(7, 1, None)))])["new"]["usd"] is None
+    assert total_spent(paid(judged(Usage(7, 1, None))))["new"]["usd"] is None
     assert told(judged(Usage(7, 1, None))).startswith("an unknown sum for 1 judgments")
     mixed = told(judged(Usage(7, 1, None)), judged(Usage(7, 1, 0.25)))
     assert mixed.startswith("$0.2500 and 1 of unknown cost for 2 judgments")
@@ -67,7 +75,8 @@ def test_repeats_are_judgments_each_and_those_on_disk_are_not_this_runs() -> Non
         "$0.2500 and 1 of unknown cost for 2 judgments (1400 + 20 tokens) in this run, "
         "$0.5000 for 1 judgments (700 + 18 tokens) in earlier ones"
     )
-    assert spent(Judgment("v", failure="401", repeats=(parts[3], parts[3]))) is None
+    nothing = Judgment("v", failure="401", repeats=(parts[3], parts[3]))
+    assert total_spent(paid(nothing))["new"]["judgments"] == 0
 
 
 def test_repeats_that_cost_the_same_are_paid_for_each() -> None:
