@@ -24,6 +24,7 @@ LAYERS = (
     {"benchmark"},
     {"judge", "estimate"},
     {"results"},
+    {"report"},
     {"run"},
     {"lmms"},
     {"caption", "choice", "ocr", "detail"},

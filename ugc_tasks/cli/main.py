@@ -22,6 +22,7 @@ from ugc_tasks.cli import (
     compare,
     judge_check,
     prepare,
+    report,
     score,
     show,
     summarize,
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="The UGC-VideoCap benchmark without lmms-eval's start-up.",
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-        for command in (score, summarize, compare, show, prepare, judge_check):
+        for command in (score, summarize, compare, show, report, prepare, judge_check):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))

@@ -10,12 +10,12 @@ import math
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ugc_tasks.data.home import clip_file
 from ugc_tasks.data.ledger import Ledger
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+T = TypeVar("T")
 
 # The benchmark's clips last 8 to 60 s; what is far from that is an error page or another video.
 SHORTEST_S, LONGEST_S = 1.0, 120.0
@@ -75,6 +77,16 @@ def check_clip(path: Path) -> float:
     ``ClipFault``: it is no video file, has no picture that decodes at its beginning or in its last
     seconds, or has no plausible length. ``NotChecked``: there is not enough memory.
     """
+    return _opened(path, _check)
+
+
+def a_picture(path: Path) -> VideoFrame:
+    """Return a picture from about a third of a clip; raises as ``check_clip`` does."""
+    return _opened(path, _a_picture)
+
+
+def _opened(path: Path, look: Callable[[InputContainer, float], T]) -> T:
+    """Return what ``look`` finds in a file, given until when its thread may compute."""
     import av.error
 
     # libav would also read pipes and devices.
@@ -96,13 +108,28 @@ def check_clip(path: Path) -> float:
             metadata_errors="replace",
             timeout=_BUDGET_S,
         ) as container:
-            seconds = _check(container, give_up)
+            found = look(container, give_up)
     except MemoryError:  # libav's own, too, which is an FFmpegError
         raise NotChecked("there is not enough memory to check it") from None
     except (av.error.FFmpegError, OSError) as error:
         said = (str(error.strerror or "") or type(error).__name__)[:100]
         raise ClipFault(f"it is not a readable video file ({said})") from None
-    return seconds
+    return found
+
+
+def _a_picture(container: InputContainer, give_up: float) -> VideoFrame:
+    import av
+
+    picture = _picture(container)
+    if max(picture.codec_context.width, picture.codec_context.height) > _MAX_SIDE:
+        raise ClipFault(f"its picture is larger than {_MAX_SIDE} pixels a side")
+    if container.duration:
+        with suppress(av.error.FFmpegError):  # some cannot be sought: the first picture will do
+            container.seek(container.duration // 3, backward=True)
+    found = next(_frames(container, picture, give_up), None)
+    if found is None:
+        raise ClipFault("its picture does not decode")
+    return found
 
 
 def survey(
