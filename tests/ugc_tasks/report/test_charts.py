@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
 import pytest
@@ -14,7 +13,7 @@ HOSTILE = '<script>alert(1)</script>" onload="x'
 
 def shapes(plot: Plot, kind: str) -> list[dict[str, str]]:
     """Return the attributes of a plot's shapes of one class."""
-    root = ElementTree.fromstring(plot.svg)
+    root = ElementTree.fromstring(plot.svg)  # noqa: S314  our own
     return [dict(each.attrib) for each in root.iter() if each.get("class") == kind]
 
 
@@ -77,6 +76,6 @@ def test_parts_of_the_clips_have_their_means() -> None:
     ids=["histogram", "heat map", "dots"],
 )
 def test_a_name_is_text_and_no_markup(plot: Plot) -> None:
-    root = ElementTree.fromstring(plot.svg)
+    root = ElementTree.fromstring(plot.svg)  # noqa: S314  our own
     assert {each.tag for each in root.iter()} <= {"svg", "rect", "text", "line", "circle"}
-    assert not re.search(r"\bon\w+=", re.sub(r'"[^"]*"', '""', plot.svg))
+    assert not any(name.startswith("on") for each in root.iter() for name in each.attrib)
