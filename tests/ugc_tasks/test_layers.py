@@ -28,6 +28,7 @@ LAYERS = (
     {"run"},
     {"lmms"},
     {"caption", "choice", "ocr", "detail"},
+    {"submit"},
     {"sample", "cli"},
 )
 """From the lowest up; a module may import its own layer and those below."""

@@ -20,12 +20,16 @@ from ugc_tasks.cli import (
     BAD_INPUT,
     INTERRUPTED,
     compare,
+    export,
     judge_check,
+    leaderboard,
     prepare,
     report,
     score,
     show,
+    submit,
     summarize,
+    verify,
 )
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
 
@@ -40,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="The UGC-VideoCap benchmark without lmms-eval's start-up.",
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-        for command in (score, summarize, compare, show, report, prepare, judge_check):
+        at_runs = (score, summarize, compare, show, report)
+        at_bundles = (submit, verify, export, leaderboard)
+        for command in (*at_runs, *at_bundles, prepare, judge_check):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))

@@ -74,7 +74,7 @@ class Collected:
     fault: str | None
 
 
-_listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["source"]
+_stated = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 FILES: Mapping[str, PublishedFile] = {
     name: PublishedFile(
         name,
@@ -84,10 +84,19 @@ FILES: Mapping[str, PublishedFile] = {
         about["sha256"],
         about.get("script_sha256", ""),
     )
-    for each in _listed
+    for each in _stated["source"]
     for name, about in each["files"].items()
 }
 """By name; prompts are ``prompts/NAME.txt``."""
+
+
+def published_captions() -> tuple[str, Mapping[str, tuple[float, ...]]]:
+    """Return how the label of the published captions' judge begins, and the rows by model.
+
+    Figures are visual, audio, details and average on 20-100, as the authors print them.
+    """
+    captions = _stated["captions"]
+    return captions["judge"], {name: tuple(row) for name, row in captions["rows"].items()}
 
 
 def is_published(path: Path) -> bool:

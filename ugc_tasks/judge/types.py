@@ -87,6 +87,8 @@ class Judgment:
         unlike: why an estimate is a guess (``estimate.unlike``); empty where it is not one.
         sanitized: why the answer was not sent as it is (``sanitize.REASONS``).
         repeats: what this one is the mean of, in order; empty for one that stands alone.
+        request_sha256: digest of what was asked and where (``profiles.judgment_key``); None where
+            nothing is asked. It ties the scores to this answer, reference and prompt.
     """
 
     video_id: str
@@ -101,6 +103,7 @@ class Judgment:
     unlike: str = ""
     sanitized: tuple[str, ...] = ()
     repeats: tuple[Judgment, ...] = ()
+    request_sha256: str | None = None
 
 
 # ---- several judgments of one item ----

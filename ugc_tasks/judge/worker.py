@@ -209,7 +209,11 @@ class JudgeWorker:
                 # Paid for once, so only one of them has it on its bill.
                 usage = None if place else judgment.usage
                 own = dataclasses.replace(
-                    judgment, video_id=waiter.video_id, sanitized=changed, usage=usage
+                    judgment,
+                    video_id=waiter.video_id,
+                    sanitized=changed,
+                    usage=usage,
+                    request_sha256=key,
                 )
                 future.set_result(own)
 

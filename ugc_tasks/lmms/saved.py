@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.benchmark import COLUMNS, SPECS
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import logger, say, shown
+from ugc_tasks.common.machine import command, hardware
 from ugc_tasks.judge.settings import interval_of
-from ugc_tasks.results.facts import run_facts
+from ugc_tasks.results.facts import overall, run_facts
 from ugc_tasks.results.paragraph import paragraph
 from ugc_tasks.run import current_run
 
@@ -76,19 +78,12 @@ def facts_of(
         "limit": config.get("limit"),
         "date": results.get("date"),
         "lmms_eval": results.get("lmms_eval_version"),
+        "command": command(sys.argv),
+        "hardware": hardware(),
         "throughput": results.get("throughput"),
         "tasks": tasks,
-        **({"overall": _overall(tasks)} if whole else {}),
+        **({"overall": overall(tasks)} if whole else {}),
     }
-
-
-def _overall(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean of the eight published columns, or which of them are lacking."""
-    values = {name: v for facts in tasks.values() for name, v in facts["figures"].items()}
-    lacking = [name for name in COLUMNS if values.get(name) is None]
-    if lacking:
-        return {"value": None, "reason": f"there is no figure for {', '.join(lacking)}"}
-    return {"value": sum(values[name] for name in COLUMNS) / len(COLUMNS), "reason": None}
 
 
 def tidy(results: dict[str, Any], facts: Mapping[str, Any]) -> None:

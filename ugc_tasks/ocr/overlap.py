@@ -30,8 +30,8 @@ from functools import cache
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.benchmark import SPECS
-from ugc_tasks.data.questions import ocr_reference, read_ocr_references
+from ugc_tasks.benchmark import OCR_QUESTION, SPECS
+from ugc_tasks.data.questions import ocr_reference, read_ocr_questions
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.pairing import pair
 from ugc_tasks.results.rows import row
@@ -83,7 +83,7 @@ def score(run: SavedRun) -> Report:
     here, so that scoring such a file needs no download. Clips that the file does not mention are
     unknown then.
     """
-    name, notes = SPECS[run.task].annotations, []
+    name, notes, sha256 = SPECS[run.task].annotations, [], None
     saved = run.answers.answers.items()
     own = not run.answers.unnamed and all(each.reference is not None for _, each in saved)
     if own and not run.has_annotation(name):
@@ -92,7 +92,9 @@ def score(run: SavedRun) -> Report:
         notes.append(f"compared with the references in {at} itself; --references names others")
     else:
         path, source = run.annotation(name)
-        references = read_ocr_references(path)
+        questions = read_ocr_questions(path, OCR_QUESTION)
+        references = dict(questions.references)
+        sha256 = questions.sha256
     pairing = pair(run.answers, references, run.task)
     items = [
         ocr_row(i, answer, references[i], run.mode, clip=None, wanted=len(references))
@@ -103,7 +105,12 @@ def score(run: SavedRun) -> Report:
     skipped = sum(item["skipped"] is not None for item in items)
     if skipped:
         notes.append(f"{skipped} answers without a list of texts are left out (--mode skip)")
-    facts = {"mode": run.mode, "skipped": skipped, "references": source}
+    facts = {
+        "mode": run.mode,
+        "skipped": skipped,
+        "references": source,
+        "references_sha256": sha256,
+    }
     return Report(pairing, items, len(scored), metrics, ci95, facts, notes)
 
 

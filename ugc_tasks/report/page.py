@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import shown
+from ugc_tasks.data.published import published_captions
 from ugc_tasks.estimate.model import interval
 from ugc_tasks.report.charts import Dot, Plot, by_slice, dots, heat_map, histogram
 from ugc_tasks.results.compare import compare, sentence
@@ -35,16 +36,6 @@ _SHOWN_FACTS = (
     "output_tokens",
     "sound_missing",
 )
-
-# The captions of the published table, as the authors print them; judged by gpt-4o-2024-08-06.
-PUBLISHED: Mapping[str, tuple[float, float, float, float]] = {
-    "Gemini-2.5-flash": (78.8, 74.2, 77.2, 76.73),
-    "Gemini-2.5-pro": (75.8, 70.8, 74.8, 73.78),
-    "UGC-VideoCaptioner-3B": (59.4, 62.4, 58.2, 60.01),
-    "MiniCPM-o-2.6": (70.4, 46.0, 62.4, 59.6),
-    "Qwen2.5-Omni-3B": (55.6, 48.2, 52.6, 52.18),
-}
-PUBLISHED_JUDGE = "paper/gpt-4o-2024-08-06/"
 
 
 def render(
@@ -64,25 +55,15 @@ def render(
     """
     from jinja2 import Environment, StrictUndefined
 
-    css, js = _packaged("page.css"), _packaged("page.js")
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            f"style-src '{_digest(css)}'",
-            f"script-src '{_digest(js)}'",
-            "img-src data:",
-            "media-src file: https: 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
+    css, js = packaged("page.css"), packaged("page.js")
+    more = (f"script-src '{_digest(js)}'", "img-src data:", "media-src file: https: 'self'")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_packaged("page.html.j2"))
+    template = environment.from_string(packaged("page.html.j2"))
     figures = figures_of(runs[0].task)
     failed = sum(len(run.failed) for run in runs)
     return template.render(
         title=f"UGC-VideoCap · {' against '.join(shown(run.name, 80) for run in runs)}",
-        policy=policy,
+        policy=style_policy(css, *more),
         css=css,
         js=js,
         band=_band(runs),
@@ -101,7 +82,14 @@ def render(
     )
 
 
-def _packaged(name: str) -> str:
+def style_policy(css: str, *more: str) -> str:
+    """Return the policy of a page with this style and nothing else but ``more``."""
+    always = ("default-src 'none'", f"style-src '{_digest(css)}'")
+    return "; ".join((*always, *more, "base-uri 'none'", "form-action 'none'"))
+
+
+def packaged(name: str) -> str:
+    """Return a text file of this package."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
@@ -123,7 +111,7 @@ def _table(runs: Sequence[ScoreFile], figures: Sequence[str]) -> list[dict[str, 
         counts = [str(len(run.clips)), str(len(run.failed))]
         rows.append({"name": shown(run.name, 80), "cells": [*cells, *counts], "ours": True})
     if _beside_published(runs[0]):
-        for name, values in PUBLISHED.items():
+        for name, values in published_captions()[1].items():
             cells = [f"{value:.1f}" for value in values]
             rows.append({"name": f"{name} (published)", "cells": [*cells, "", ""], "ours": False})
     return rows
@@ -141,7 +129,7 @@ def _figure(run: ScoreFile, name: str) -> str:
 
 def _beside_published(run: ScoreFile) -> bool:
     """Tell whether a run was judged as the published rows were."""
-    return run.task == "caption" and str(run.judge).startswith(PUBLISHED_JUDGE)
+    return run.task == "caption" and str(run.judge).startswith(published_captions()[0])
 
 
 def _remarks(runs: Sequence[ScoreFile]) -> list[str]:
@@ -163,7 +151,8 @@ def _plots(
     main = figures[-1]
     if _beside_published(first):
         rows = [Dot(run.name, *_mean(run, main)) for run in runs if run.clips]
-        rows += [Dot(name, values[-1], ours=False) for name, values in PUBLISHED.items()]
+        published = published_captions()[1]
+        rows += [Dot(name, values[-1], ours=False) for name, values in published.items()]
         rows.sort(key=lambda row: -row.value)
         plots.append(dots("average", "The average beside published rows of the same judge.", rows))
     for name in figures:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import NormalDist, fmean, stdev, variance
 from typing import Any, Literal
 
@@ -113,6 +114,11 @@ def compare(
     """Compare a run with each of others; ``slices`` are of clips that may be in either."""
     found = [_compared(new, old, slices or {}) for old in olds]
     return _corrected(found)
+
+
+def compare_all(runs: Sequence[ScoreFile]) -> list[Comparison]:
+    """Compare each run with each after it, corrected over all pairs."""
+    return _corrected([_compared(a, b, {}) for a, b in combinations(runs, 2)])
 
 
 def _compared(new: ScoreFile, old: ScoreFile, slices: Slices) -> Comparison:

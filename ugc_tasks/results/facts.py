@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from ugc_tasks.benchmark import SPECS
+from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.display import shown
 from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.types import SEVERAL
@@ -50,6 +50,18 @@ def run_facts(rows: Rows, *, interval: float = 0.5) -> dict[str, Any]:
         "decoding": one_label([row["decoding"] for row in rows]),
     }
     return facts | (_judged(task, rows, interval) if SPECS[task].judged else {})
+
+
+def overall(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean of the eight published columns, or as ``reason`` which of them are lacking.
+
+    ``tasks`` are facts of tasks, such as ``run_facts``.
+    """
+    values = {name: v for facts in tasks.values() for name, v in facts["figures"].items()}
+    lacking = [name for name in COLUMNS if values.get(name) is None]
+    if lacking:
+        return {"value": None, "reason": f"there is no figure for {', '.join(lacking)}"}
+    return {"value": sum(values[name] for name in COLUMNS) / len(COLUMNS), "reason": None}
 
 
 def task_figures(

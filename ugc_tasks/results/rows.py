@@ -136,6 +136,7 @@ def _judgment(judgment: Judgment) -> dict[str, Any]:
         "model": judgment.model,
         "fingerprint": judgment.fingerprint,
         "stored": judgment.stored,
+        "request_sha256": judgment.request_sha256,
         "prompt_tokens": usage and usage.prompt_tokens,
         "completion_tokens": usage and usage.completion_tokens,
         "usd": usage and usage.usd,

@@ -6,7 +6,7 @@
   counted it. So it counts here too, and is reported (``ScoreFile.zeros``).
 * Ours: lmms-eval's samples file of a task, and what ``ugc-videocap score --json`` prints. Both hold
   rows (``rows.py``). Of tasks other than captions, rows of version 2 alone are read.
-* A folder: the newest samples file in it, or below it.
+* A folder: the rows of a bundle, or the newest samples file in it, or below it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.rows import ESTIMATE, SCALE, figures_of
+from ugc_tasks.results.run_files import BUNDLE, rows_file
 
 ClipScores = Mapping[str, float]  # on 0-100: visual, audio, details, and their average
 _HIGHEST = 5
@@ -107,7 +108,9 @@ def read_scores(path: Path, task: str | None = None) -> ScoreFile:
 
 
 def _newest(folder: Path, task: str) -> Path:
-    """Return the newest samples file of a task in a folder, or in one below it."""
+    """Return a bundle's rows of a task, or the newest samples file of it, or in a folder below."""
+    if (folder / BUNDLE).is_file():
+        return folder / rows_file(SPECS[task].task)
     name = f"*_samples_{SPECS[task].task}.jsonl"
     found = [*folder.glob(name), *folder.glob(f"*/{name}")]
     if not found:
@@ -120,9 +123,12 @@ def _newest(folder: Path, task: str) -> Path:
 
 def _name(path: Path) -> str:
     """Return the model's name as the run's facts have it, else that of folder or file."""
-    if "_samples_" not in path.name:
+    if (bundle := path.parent.parent / BUNDLE).is_file():
+        facts = bundle
+    elif "_samples_" in path.name:
+        facts = path.with_name(path.name.partition("_samples_")[0] + "_run.json")
+    else:
         return path.stem
-    facts = path.with_name(path.name.partition("_samples_")[0] + "_run.json")
     if facts.is_file():
         with suppress(DataError):
             name = read_values(facts).get("name")

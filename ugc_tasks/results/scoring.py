@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError
+from ugc_tasks.common.machine import versions
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import clip_ids, read_questions
@@ -142,7 +143,8 @@ def score(run: SavedRun) -> Report:
         module = {"choice": "choice.accuracy", "ocr": "ocr.overlap"}[spec.kind]
         found = import_module(f"ugc_tasks.{module}").score(run)
     notes = (*found.pairing.notes, *([spec.note] if spec.note else []), *found.notes)
-    return replace(found, notes=notes)
+    facts = {**found.facts, "packages": versions()}
+    return replace(found, notes=notes, facts=facts)
 
 
 def means(
@@ -158,7 +160,8 @@ def _judged(run: SavedRun) -> Report:
     """Return the figures of a judged task on 0-100; items are rows as in its samples file."""
     spec = SPECS[run.task]
     path, source = run.annotation(spec.annotations)
-    references = read_questions(path).references
+    questions = read_questions(path)
+    references = questions.references
     pairing = pair(run.answers, references, run.task)
     answers = pairing.answers
     with open_judge(
@@ -198,7 +201,12 @@ def _judged(run: SavedRun) -> Report:
         came = describe_repeats(noise)
         notes.append(f"{came}; run again, and only those that did not come are asked for")
     stated = ("coverage", "spent", "sanitized", "noise", "judge_ran", "ci95_method")
-    all_facts = {"judge": dict(facts), "references": source, **{k: whole[k] for k in stated}}
+    all_facts = {
+        "judge": dict(facts),
+        "references": source,
+        "references_sha256": questions.sha256,
+        **{key: whole[key] for key in stated},
+    }
     return Report(
         pairing, items, whole["n"], metrics, ci95, all_facts, notes, estimate=facts["estimate"]
     )
