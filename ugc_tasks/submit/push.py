@@ -17,7 +17,11 @@ def push(repository: str, files: Mapping[str, str], *, message: str) -> str:
     The token is that of ``huggingface_hub``: ``HF_TOKEN``, or the one of ``hf auth login``.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,  # type: ignore[attr-defined]
+    )
 
     token = get_token()
     if token is None:
@@ -42,7 +46,7 @@ def push(repository: str, files: Mapping[str, str], *, message: str) -> str:
             404: "there is no such repository, or the token may not see it",
         }.get(status, f"the Hub answered {status}: try again later")
         raise PushError(f"{shown(repository, 80)}: {why}") from None
-    except OSError as error:
+    except (HTTPError, OSError) as error:  # the former is that of the Hub's own HTTP client
         said = shown(error, 200).replace(token, "…")
         raise PushError(f"the Hub was not reached ({said}): try again, nothing was sent") from None
     return str(done.pr_url or done.commit_url)

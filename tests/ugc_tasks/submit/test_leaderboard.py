@@ -1,0 +1,139 @@
+"""Bundles side by side: what is in which table, and who is not distinguishable from whom."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ugc_tasks.common.files import DataError
+from ugc_tasks.data.home import Home
+from ugc_tasks.data.questions import read_choice_questions
+from ugc_tasks.results.rows import SCHEMA
+from ugc_tasks.results.run_files import RunFiles
+from ugc_tasks.submit.bundle import write_bundle
+from ugc_tasks.submit.leaderboard import headline, legend, page, read_leaderboard, table_of
+
+CLIPS = 60
+TONES = ["Positive", "Neutral", "Negative"]
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """The tone question about so many clips, each of which is positive."""
+    samples = [
+        {"video_id": f"PI-{i:03}", "answer": "Positive", "options": TONES} for i in range(CLIPS)
+    ]
+    content = {"question": "Which tone?", "samples": samples}
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "tone.json").write_text(json.dumps(content))
+    return Home(tmp_path / "home", tmp_path, tmp_path / "cache", allow_partial=True)
+
+
+@pytest.fixture
+def make(tmp_path: Path, home: Home) -> Make:
+    """Make the bundle of a model that is right in so many of the clips."""
+
+    def make(name: str, right: int, *, clips: int = CLIPS, **facts: Any) -> Path:
+        numbers = random.Random(name).sample(range(clips), right)
+        rows = [tone_row(i, i in numbers) for i in range(clips)]
+        told = {
+            "clips_missing": [f"PI-{i:03}" for i in range(clips, CLIPS)],
+            "annotations_sha256": read_choice_questions(tmp_path / "home" / "tone.json").sha256,
+            **facts,
+        }
+        run = RunFiles(
+            tmp_path / name, {"name": name, "tasks": {"ugc_videocap_tone": told}}, {"tone": rows}
+        )
+        write_bundle(run, tmp_path / "bundles" / name)
+        return tmp_path / "bundles"
+
+    return make
+
+
+def tone_row(number: int, right: bool) -> dict[str, Any]:
+    chosen = "Positive" if right else "Negative"
+    return {
+        "schema": SCHEMA,
+        "task": "tone",
+        "video_id": f"PI-{number:03}",
+        "clip": None,
+        "prediction": chosen,
+        "reference": "Positive",
+        "score": float(right),
+        "tone": 100.0 * right,
+        "n": f"PI-{number:03}",
+        "coverage": {"scored": True, "of": CLIPS},
+        "failure": None,
+        "heard": None,
+        "flags": None,
+        "decoding": None,
+        "generation": None,
+        "label": "Positive",
+        "chosen": chosen,
+        "unanswered": None,
+        "macro_f1": ["Positive", chosen],
+        "constant_answer": "Positive",
+    }
+
+
+def test_the_best_come_first_with_intervals_and_letters_where_nothing_tells_them_apart(
+    make: Make, home: Home
+) -> None:
+    for name, right in (("weak", 12), ("strong", 52), ("other", 50)):
+        folder = make(name, right)
+    [group] = read_leaderboard(folder, home).groups
+    assert headline(group) == "ugc_videocap_tone, judge no judge"
+    head, *rows = table_of(group)
+    assert head == ["model", "tone", "clips", "same", "note"]
+    assert [(row[0], row[3]) for row in rows] == [("strong", "a"), ("other", "a"), ("weak", "")]
+    assert rows[0][1].startswith("86.7 ±")
+    assert rows[0][2] == "60/60"
+    assert any("Holm" in said for said in legend([group]))
+
+
+def test_clips_without_a_score_are_noted(make: Make, home: Home) -> None:
+    folder = make("partial", 30, clips=40)
+    [group] = read_leaderboard(folder, home).groups
+    assert table_of(group)[1][2:] == ["40/60", "", "20 clips have no score"]
+
+
+def test_runs_on_other_annotations_are_in_a_table_of_their_own(make: Make, home: Home) -> None:
+    make("one", 30)
+    folder = make("two", 30, annotations_sha256="0" * 64)
+    board = read_leaderboard(folder, home)
+    assert [len(group.entries) for group in board.groups] == [1]
+    assert "was scored with other annotations" in board.left_out["two"]
+
+
+def test_a_bundle_that_does_not_hold_is_left_out_and_named(make: Make, home: Home) -> None:
+    make("honest", 30)
+    folder = make("forged", 20)
+    facts = folder / "forged" / "bundle.json"
+    facts.write_text(facts.read_text("utf-8").replace('"tone": 33.3', '"tone": 93.3'))
+    board = read_leaderboard(folder, home)
+    assert [entry.name for entry in board.groups[0].entries] == ["honest"]
+    assert "figures is stated as" in board.left_out["forged"]
+
+
+def test_a_folder_without_bundles_says_how_to_make_one(tmp_path: Path, home: Home) -> None:
+    with pytest.raises(DataError, match="ugc-videocap submit"):
+        read_leaderboard(tmp_path, home)
+
+
+def test_the_page_shows_hostile_names_as_text(make: Make, home: Home) -> None:
+    make("honest", 30)
+    folder = make("evil", 20)
+    facts = folder / "evil" / "bundle.json"
+    content = json.loads(facts.read_text("utf-8"))
+    content["name"] = "<script>alert(1)</script>\u202e"
+    facts.write_text(json.dumps(content))
+    text = page(read_leaderboard(folder, home))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in text
+    assert "<script" not in text
+    assert "default-src &#39;none&#39;" in text
