@@ -17,10 +17,10 @@ def push(repository: str, files: Mapping[str, str], *, message: str) -> str:
     The token is that of ``huggingface_hub``: ``HF_TOKEN``, or the one of ``hf auth login``.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
-    from huggingface_hub.errors import (
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
         HFValidationError,
-        HTTPError,  # type: ignore[attr-defined]
+        HTTPError,
     )
 
     token = get_token()
