@@ -4,6 +4,7 @@
 # make soak   kills, damaged files and the like for ROUNDS rounds, and the tests that take longest
 # make bench  reading and captioning beside other ways, the pace of the judge; benchmarks/results/
 # make lint   ruff and mypy
+# make score-env  .venv-score, which scores saved answers: 0.3 GB instead of 7, no GPU
 # make lock   resolve the requirements again (needs the package index)
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ WORKERS ?= 3
 # Containers set it; what the tests start would compile the project anew in each of many processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick soak bench lint format lock wheel clean
+.PHONY: demo test quick soak bench lint format lock wheel score-env clean
 
 demo: $(READY)
 	$(BIN)/python -m ugc_tasks.sample.demo --output $(OUTPUT)
@@ -65,6 +66,12 @@ $(READY): requirements/cpu.txt requirements/bootstrap.txt pyproject.toml ugc_vid
 	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 	touch $(READY)
 
+score-env: requirements/score.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv-score
+	.venv-score/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/score.txt
+	.venv-score/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+
 UV_COMPILE = uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock" --quiet --constraint requirements/constraints.txt
 
@@ -75,8 +82,11 @@ lock:
 	  -o requirements/gpu.txt
 	$(UV_COMPILE) --extra bench --constraint requirements/cpu.txt --universal --python-version 3.11 \
 	  --override requirements/overrides.txt -o requirements/bench.txt
+	uv pip compile --group score --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --quiet --constraint requirements/cpu.txt --universal \
+	  --python-version 3.11 -o requirements/score.txt
 	echo 'uv==0.13.9' | uv pip compile - --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --quiet --universal -o requirements/bootstrap.txt
 
 clean:
-	rm -rf $(VENV) $(OUTPUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-score $(OUTPUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
