@@ -21,11 +21,13 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.annotations import video_ids, write_annotations
 from tests.support.small_lmms_eval import link_small_lmms_eval
 from ugc_tasks import register
 from ugc_tasks.benchmark import SPECS
 
 PROJECT = Path(register.TASK_DIR).parent
+CLIPS = 7
 TASKS = sorted(spec.task for spec in SPECS.values())
 GROUP = "ugc_videocap_full"
 MODELS = {
@@ -111,12 +113,21 @@ def commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Iterator[
     assert spec.origin is not None
     site_packages = Path(spec.origin).parents[1]
 
+    write_annotations(folder, CLIPS)
+    benchmark = {"UGC_VIDEOCAP_HOME": str(folder), "UGC_JUDGE_PROFILE": "none"}
+    (folder / "videos").mkdir()
+    for video_id in video_ids(CLIPS):
+        (folder / "videos" / f"{video_id}.mp4").write_bytes(b"not decoded here")
     script = str(Path(sys.executable).with_name("lmms-eval"))
     starts = {
         "tasks list": ([script, "tasks", "list"], [small]),
         "models": ([script, "models"], []),
         "models, beside a broken plugin": ([script, "models"], [broken]),
         "--tasks list, beside a broken plugin": ([script, "--tasks", "list"], [small, broken]),
+        "power analysis": (
+            [script, "--power-analysis", "--effect-size", "0.02", "--tasks", "ugc_videocap"],
+            [small],
+        ),
         # -S: no .pth file is read, as where a package came by ``pip install --target``.
         "python -m, without the .pth file": (
             [sys.executable, "-S", "-m", "lmms_eval", "--tasks", "list"],
@@ -127,7 +138,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Iterator[
         {
             name: subprocess.Popen(
                 command,
-                env=environment(*python_path),
+                env=environment(*python_path) | benchmark,
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -388,6 +399,12 @@ def test_lmms_eval_models_lists_the_models_beside_a_broken_plugin(commands: Comm
 
 def test_lmms_eval_tasks_list_has_the_tasks(commands: Commands) -> None:
     assert {*TASKS, GROUP} <= words(commands.output("tasks list"))
+
+
+def test_lmms_evals_power_analysis_takes_the_tasks(commands: Commands) -> None:
+    said = commands.output("power analysis")
+    assert f"Sample size:         n = {CLIPS}" in said
+    assert "Min detectable" in said
 
 
 def test_the_tasks_are_listed_beside_a_broken_plugin(commands: Commands) -> None:
