@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.cli import COMPLETE, NOT_FIT, PARTIAL, add_command
-from ugc_tasks.common.display import say, say_json
+from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.data.home import Home
 
 
@@ -33,10 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = verify(arguments.bundle, Home.from_env(os.environ))
     if arguments.json:
-        say_json({"rows": found.rows, "problems": found.problems, "unchecked": found.unchecked})
+        say_json(asdict(found))
     else:
         say(*(f"does not hold: {said}" for said in found.problems))
         say(*(f"not checked: {said}" for said in found.unchecked))
+        complain(*(f"note: {said}" for said in found.notes))
         if not found.problems:
             so_far = " that could be checked" if found.unchecked else ""
             say(f"{arguments.bundle}: all{so_far} holds, {found.rows} rows")

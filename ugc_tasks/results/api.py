@@ -1,6 +1,6 @@
 """For notebooks: score, summarize, compare and load runs; typed objects, and data frames of them.
 
-The same as the commands of these names do, with the same settings from the environment (README).
+The same as the commands of these names do, with the same settings from the environment (``docs/options.md``).
 Frames need pandas, which lmms-eval brings and ``make score-env`` does not.
 """
 

@@ -12,6 +12,7 @@ Whoever invents both, with all digests, is not found out. Repeating a sample of 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from ugc_tasks.choice.accuracy import choice_row
 from ugc_tasks.common.display import listed, shown
 from ugc_tasks.common.files import DataError, open_file, read_values
 from ugc_tasks.data.home import Home
-from ugc_tasks.data.published import annotation
+from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import Questions
 from ugc_tasks.estimate.model import estimate
 from ugc_tasks.judge.parsing import ReplyError, ResponseSchema, parse_reply
@@ -41,7 +42,7 @@ from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.facts import run_facts
 from ugc_tasks.results.rows import ESTIMATE, figures_of, points_of
 from ugc_tasks.results.run_files import BUNDLE, read_rows, rows_file
-from ugc_tasks.submit.bundle import manifest, schema, sha256
+from ugc_tasks.submit.bundle import manifest, schema
 
 _MOST_SHOWN = 5
 Row = Mapping[str, Any]
@@ -54,11 +55,13 @@ class Verification:
     Attributes:
         problems: what does not hold, a sentence each; empty where all that was checked holds.
         unchecked: what could not be checked, and why.
+        notes: what a reader of the outcome must know.
         rows: how many rows were looked at.
     """
 
     problems: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     rows: int = 0
 
     def collect(self, where: str, found: Iterator[tuple[str, str]]) -> None:
@@ -124,9 +127,13 @@ def _rows(folder: Path, task: str, name: str, result: Verification) -> list[dict
                 yield row["video_id"], f"{place}: {shown(error.message, 100)}"
 
     before = len(result.problems)
-    result.collect(rows_file(task), wrong())
     result.rows += len(rows)
-    return rows if len(result.problems) == before and rows else None
+    # Each of these takes for granted what those before it look for.
+    for found in (wrong(), _lacking(name, rows), _inconsistent(name, rows)):
+        result.collect(rows_file(task), found)
+        if len(result.problems) > before:
+            return None
+    return rows
 
 
 def _check_files(folder: Path, stated: Mapping[str, Any], result: Verification) -> None:
@@ -139,7 +146,7 @@ def _check_files(folder: Path, stated: Mapping[str, Any], result: Verification) 
             result.problems.append(f"{BUNDLE}: {name} is of no task that it states")
         elif (folder / name).is_file():
             with open_file(folder / name) as file:
-                if sha256(file.read().decode("utf-8", "surrogateescape")) != listed[name]:
+                if hashlib.file_digest(file, "sha256").hexdigest() != listed[name]:
                     result.problems.append(f"{name}: its digest is not the stated one")
 
 
@@ -194,7 +201,6 @@ def _check_task(
                 f"{where}: says that the task has {_brief(sorted(of))} clips; it has "
                 f"{len(questions.references)}"
             )
-    result.collect(where, _inconsistent(name, rows))
     if SPECS[name].judged:
         _check_judge(name, rows, stated, home, result)
     elif questions is not None:
@@ -211,6 +217,10 @@ def _questions(
     except DataError as error:
         result.unchecked.append(f"references and clips of {name}: {error}")
         return None
+    if not is_published(found.path):
+        result.notes.append(
+            f"{name} was checked with {found.path}, which is not the published file"
+        )
     if "annotations_sha256" not in stated:
         result.unchecked.append(f"which annotations {name} was scored with: that is not stated")
     elif stated["annotations_sha256"] != questions.sha256:
@@ -227,6 +237,32 @@ def _unlike_benchmark(rows: Sequence[Row], questions: Questions) -> Iterator[tup
             yield row["video_id"], "is no clip of the task"
         elif row["reference"] != reference:
             yield row["video_id"], "the reference is not the benchmark's"
+
+
+_OF_KIND = {
+    "text": ("judge", "sanitized"),
+    "choice": ("label", "chosen", "unanswered"),
+    "ocr": ("mode", "skipped"),
+}
+
+
+def _lacking(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yield rows without what every row of the task has."""
+    plain = figures_of(name)
+    estimates = tuple(figure + ESTIMATE for figure in plain)
+    values = set(QUESTIONS[name].schema.names) if SPECS[name].judged else set()
+    figures = next((names for names in (plain, estimates) if names[0] in rows[0]), plain)
+    for row in rows:
+        lacking = [key for key in (*figures, *_OF_KIND[SPECS[name].kind]) if key not in row]
+        if lacking:
+            yield row["video_id"], f"has no {lacking[0]!r}"
+        elif isinstance(row["reference"], list) != (SPECS[name].kind == "ocr"):
+            yield row["video_id"], "has a reference of another kind than the task's"
+        elif any(
+            each["scores"] is not None and set(each["scores"]) != values
+            for each in row.get("judge", {}).get("judgments", ())
+        ):
+            yield row["video_id"], "has a judgment with other scores than the task's"
 
 
 def _inconsistent(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:

@@ -33,7 +33,7 @@ def test_a_file_of_answers_is_scored_as_the_command_does(
 ) -> None:
     make_full_home(3, videos=False)
     (tmp_path / "tone.csv").write_text("video_id,answer,pred\nPI-000,Negative,Positive\n")
-    with pytest.raises(DataError, match="two fields"):
+    with pytest.raises(DataError, match="2 fields could be"):
         ugc_tasks.score("tone", tmp_path / "tone.csv")
     report = ugc_tasks.score("tone", tmp_path / "tone.csv", answer_field="pred")
     assert report.metrics["accuracy"] == 100.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,23 @@ def test_it_holds_as_it_was_made(bundle: Path, home: Home) -> None:
     found = verify(bundle, home)
     assert (found.problems, found.unchecked) == ([], [])
     assert found.rows == 4 * COUNT
+    assert home.root is not None
+    assert found.notes[0] == (
+        f"caption was checked with {home.root / 'final_caption_qa.json'}, which is not the "
+        "published file"
+    )
 
 
 # --- manipulations: what is done, and what is said ---
 
 
 def raised_score(rows: Rows) -> None:
-    for name in ("visual", "average"):
-        rows[0][name] = 100.0
-    rows[0]["score"] = 1.0
+    """Visual from 20 to 100, and what follows from it in the row."""
+    rows[0].update(visual=100.0, average=60.0, score=0.6)
+
+
+def raised_average(rows: Rows) -> None:
+    rows[0].update(average=100.0, score=1.0)
 
 
 def raised_judgments(rows: Rows) -> None:
@@ -133,6 +142,7 @@ def twice(rows: Rows) -> None:
     ("edit", "said"),
     [
         (raised_score, "the figures are not those of the judge's replies"),
+        (raised_average, "the average is not that of its dimensions (PI-000)"),
         (raised_judgments, "the judge's reply has other scores than are stated"),
         (invented_replies, "the judge was asked about another answer, or otherwise"),
         (edited_prediction, "the judge was asked about another answer, or otherwise"),
@@ -339,6 +349,38 @@ def test_what_is_no_bundle_is_refused_or_found_wrong(
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path, home: Home) -> None:
     with pytest.raises(DataError, match=r"is no bundle: there is no bundle\.json in it"):
         verify(tmp_path, replace(home))
+
+
+ODD = (None, True, -1, 1e308, "x", [], ["x"], {}, {"x": 1})
+
+
+def test_no_odd_value_in_a_row_is_a_fault_of_the_check(
+    bundle: Path, home: Home, tmp_path: Path
+) -> None:
+    for task in ("ugc_videocap", "ugc_videocap_tone", "ugc_videocap_ocr"):
+        path = bundle / "rows" / f"{task}.jsonl"
+        lines = path.read_text("utf-8").splitlines()
+        first = json.loads(lines[0])
+        for key in first:
+            without = {name: value for name, value in first.items() if name != key}
+            for odd in (without, *({**first, key: value} for value in ODD)):
+                path.write_text("\n".join([json.dumps(odd), *lines[1:]]), "utf-8")
+                assert verify(bundle, home).problems, (task, key, odd.get(key))
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def test_no_odd_value_in_a_statement_is_a_fault_of_the_check(bundle: Path, home: Home) -> None:
+    path = bundle / "bundle.json"
+    content = json.loads(path.read_text("utf-8"))
+    facts = content["tasks"][CAPTIONS]
+    for part in (content, facts, facts["judge"]):
+        for key, value in list(part.items()):
+            for odd in ODD:
+                part[key] = odd
+                path.write_text(json.dumps(content), "utf-8")
+                with suppress(DataError):
+                    verify(bundle, home)
+            part[key] = value
 
 
 def test_hostile_texts_are_shown_harmless(bundle: Path, home: Home) -> None:
