@@ -1,7 +1,7 @@
 """For notebooks: score, summarize, compare and load runs; typed objects, and data frames of them.
 
-The same as the commands of these names do, with the same settings from the environment (``docs/options.md``).
-Frames need pandas, which lmms-eval brings and ``make score-env`` does not.
+They do what the commands of these names do, with the same settings from the environment
+(``docs/options.md``). Frames need pandas, which lmms-eval brings and ``make score-env`` does not.
 """
 
 from __future__ import annotations
