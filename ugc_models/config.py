@@ -3,7 +3,7 @@
 ``default`` is this adapter's own way. ``paper`` is how the published Qwen2.5-Omni rows of
 UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer.py`` and
 ``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538). Each difference is an argument of its own, and
-one that stands beside ``preset=`` wins. What each changes is in the README, 'Presets'.
+one that stands beside ``preset=`` wins. docs/options.md has what each changes.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _REAL = {"fps", "engine_timeout", "gpu_memory_utilization", "swap_space", "cpu_o
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``--model_args`` says, checked. The README, 'Options', says what each means."""
+    """What ``--model_args`` says, checked. docs/options.md has what each means."""
 
     preset: str = "default"
     model: str = DEFAULT_MODEL
@@ -270,7 +270,7 @@ def _unknown_names(names: list[str], known: set[str]) -> str:
         hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     return (
         f"unknown model argument {', '.join(hints)}: this model takes its own arguments "
-        "(README, 'Options') and those of vLLM's engine"
+        "(docs/options.md) and those of vLLM's engine"
     )
 
 

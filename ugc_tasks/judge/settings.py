@@ -102,7 +102,7 @@ def _setting(variable: str, read: Callable[[str, str], Any], default: Any = MISS
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How to judge, as the README's table of variables has it. Times are seconds.
+    """How to judge, as docs/options.md has it. Times are seconds.
 
     The key is never shown, logged or stored. ``timeout`` is that of one request, ``deadline`` that
     of all tries for a judgment. ``budget`` is in US dollars, for this process, and None for no

@@ -27,7 +27,7 @@ _TOLERANCE = 0.01
 
 
 def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> dict[str, Any]:
-    """Return the row of one file; plain JSON values, the keys as the README documents them.
+    """Return the row of one file; plain JSON values, the keys as docs/commands.md has them.
 
     ``references`` are the clips with a public reference; None: as is known of the published files.
     """

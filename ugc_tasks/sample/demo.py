@@ -21,7 +21,7 @@ from ugc_tasks.common.display import say
 from ugc_tasks.results.paragraph import task_lines
 from ugc_tasks.sample import sample_home
 
-# Quick on two cores; a GPU wants none of these. See the README's table of options.
+# Quick on two cores; a GPU wants none of these. See docs/options.md.
 MODEL_ARGS = {
     "dtype": "float32",
     "max_model_len": 8192,

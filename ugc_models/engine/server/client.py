@@ -26,7 +26,7 @@ _PASSING = {408, 409, 429}  # statuses below 500 that may be another one the nex
 
 _NO_ADDRESS = (
     "base_url: an address such as http://host:8000/v1 is needed, and one only (for several servers "
-    "see the README, 'Past one GPU')"
+    "see docs/engine.md)"
 )
 
 
