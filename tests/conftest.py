@@ -63,6 +63,7 @@ settings.load_profile("suite")
 # loop (``make quick``). Single tests elsewhere have the mark themselves.
 _SLOW = (
     "benchmarks",
+    "docs/test_commands.py",
     "drawing",
     "soak",
     "test_configs.py",
