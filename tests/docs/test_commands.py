@@ -233,7 +233,7 @@ def _write_answers(folder: Path) -> None:
     with zipfile.ZipFile(folder / "clips.zip", "w") as archive:
         archive.writestr(f"{published.IDS[0]}.mp4", clip)
     (folder / "my-set").mkdir()
-    (annotations,) = of_extending("json")
+    (annotations,) = of_page("extending", "json")
     (folder / "my-set" / "final_caption_qa.json").write_text(annotations)
 
 
@@ -316,9 +316,9 @@ def host() -> Iterator[WebHost]:
         yield host
 
 
-def of_extending(language: str) -> list[str]:
-    """Return the blocks of docs/extending.md in a language."""
-    page = PROJECT / "docs" / "extending.md"
+def of_page(name: str, language: str) -> list[str]:
+    """Return the blocks of a page of docs/ in a language."""
+    page = PROJECT / "docs" / f"{name}.md"
     return [block.text for block in blocks(page) if block.language == language]
 
 
@@ -399,7 +399,7 @@ def use_host(work: Path, host: WebHost, patch: pytest.MonkeyPatch) -> None:
     (work / "links.csv").write_text("\n".join(["video_id,url", *links]))
 
 
-# ---- what docs/extending.md has one write ----
+# ---- what the pages have one write ----
 
 
 def test_a_caption_set_of_ones_own_is_read(folder: Path) -> None:
@@ -418,9 +418,9 @@ def test_a_caption_set_of_ones_own_has_a_task_of_its_own(
     monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(folder / "my-set"))
     tasks = tmp_path / "my-tasks"
     tasks.mkdir()
-    text = of_extending("yaml")[own_metric].replace("TASK_DIR", TASK_DIR)
+    text = of_page("extending", "yaml")[own_metric].replace("TASK_DIR", TASK_DIR)
     (tasks / "my_captions.yaml").write_text(text)
-    code = next(text for text in of_extending("python") if "my_metric.py" in text)
+    code = next(text for text in of_page("extending", "python") if "my_metric.py" in text)
     (tasks / "my_metric.py").write_text(code)
     figures = evaluate(
         tmp_path,
@@ -445,6 +445,17 @@ def test_rows_are_read_by_pandas_as_the_page_has_it(
     made = next((folder / "results" / "new").glob("*_samples_ugc_videocap.jsonl"))
     shutil.copy(made, tmp_path / "samples.jsonl")
     monkeypatch.chdir(tmp_path)
-    code = next(text for text in of_extending("python") if "pandas" in text)
+    code = next(text for text in of_page("extending", "python") if "pandas" in text)
     exec(compile(code, "docs/extending.md", "exec"), {})  # noqa: S102 - our own page
     assert "average" in capsys.readouterr().out
+
+
+def test_the_functions_for_notebooks_do_what_the_page_has_them_do(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ugc_tasks.results.api")
+    (code,) = of_page("commands", "python")
+    exec(compile(code, "docs/commands.md", "exec"), {})  # noqa: S102 - our own page
+    printed = capsys.readouterr().out
+    assert "average_estimate" in printed
+    assert "distinguishable" in printed or "better" in printed
