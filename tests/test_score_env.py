@@ -31,12 +31,14 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     interpreter = folder / "bin" / "python"
     locked = PROJECT / "requirements" / "score.txt"
     install = [UV, "pip", "install", "--quiet", "--python", interpreter, "--no-deps"]
+    # The tests' one certificate (conftest.py) is not that of the package index.
+    environ = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
     for command in (
         [UV, "venv", "--quiet", "--python", sys.executable, folder],
         [*install, "--require-hashes", "-r", locked],
         [*install, "--no-build-isolation", "--editable", PROJECT],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     return interpreter
 

@@ -61,8 +61,8 @@ def default_path() -> Path:
     """Return where captions are kept where ``store=`` names no place."""
     from platformdirs import user_cache_path
 
-    cache = os.environ.get("UGC_VIDEOCAP_CACHE")
-    folder = Path(cache) if cache else user_cache_path("ugc-videocap", appauthor=False)
+    cache = os.environ.get("UGC_VIDEOCAP_CACHE", "").strip()
+    folder = Path(cache).expanduser() if cache else user_cache_path("ugc-videocap", appauthor=False)
     return folder / "captions.sqlite3"
 
 
