@@ -19,17 +19,15 @@ from typing import Any, NoReturn, TextIO, cast
 from ugc_tasks.cli import (
     BAD_INPUT,
     INTERRUPTED,
+    bundles,
     compare,
     export,
     judge_check,
-    leaderboard,
     prepare,
     report,
     score,
     show,
-    submit,
     summarize,
-    verify,
 )
 from ugc_tasks.common.display import UserError, complain, say, traceback_lines
 
@@ -45,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
         at_runs = (score, summarize, compare, show, report)
-        at_bundles = (submit, verify, export, leaderboard)
-        for command in (*at_runs, *at_bundles, prepare, judge_check):
+        for command in (*at_runs, bundles, export, prepare, judge_check):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))

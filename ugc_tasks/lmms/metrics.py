@@ -1,7 +1,7 @@
 """The aggregations that the YAML files name: from the rows of clips to a task's figures.
 
 lmms-eval gives each the values of one key of all rows. Facts of the run that are no metrics are in
-``results/facts.py``.
+``results/facts.py``. Short: most keys are plain means.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Files to a repository of the Hugging Face Hub, as a pull request that its owners decide about."""
+"""Files to a repository of the Hugging Face Hub, as a pull request that its owners decide about.
+
+Short: the Hub's own client does the work.
+"""
 
 from __future__ import annotations
 
