@@ -77,6 +77,7 @@ class Run:
         """Return what the results must state about how their numbers came about."""
         return {
             "version": VERSION,
+            "task": self.spec.name,
             **({"note": self.spec.note} if self.spec.note else {}),
             "annotations": self.annotation.source,
             "annotations_sha256": self.questions.sha256,

@@ -90,6 +90,11 @@ FILES: Mapping[str, PublishedFile] = {
 """By name; prompts are ``prompts/NAME.txt``."""
 
 
+def published_questions(task: str) -> str:
+    """Return the digest of a task's questions and references as published (``Questions``)."""
+    return str(_stated["questions"][task])
+
+
 def published_captions() -> tuple[str, Mapping[str, tuple[float, ...]]]:
     """Return how the label of the published captions' judge begins, and the rows by model.
 

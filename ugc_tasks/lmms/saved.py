@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import logger, say, shown
 from ugc_tasks.common.machine import command, hardware
 from ugc_tasks.judge.settings import interval_of
@@ -24,7 +23,6 @@ from ugc_tasks.run import current_run
 
 SCHEMA = 1
 GROUP = "ugc_videocap_full"
-_TASKS = {spec.task: spec for spec in SPECS.values()}
 _log = logger(__name__)
 
 
@@ -61,13 +59,16 @@ def facts_of(
             which has its own share of them alone where there are several.
     """
     config, tasks = results.get("config", {}), {}
-    for task in sorted(set(results.get("results", {})) & set(_TASKS)):
-        rows = samples.get(task) or list(current_run(_TASKS[task].name).rows.values())
-        stated = results["configs"][task]
+    for task in sorted(results.get("results", {})):
+        stated = results.get("configs", {}).get(task, {})
+        metadata = stated.get("metadata") or {}
+        if "annotations_sha256" not in metadata:
+            continue  # a group, or a task of others
+        rows = samples.get(task) or list(current_run(metadata["task"]).rows.values())
         if rows:
             tasks[task] = {
                 **run_facts(rows, interval=interval_of(os.environ)),
-                **stated["metadata"],
+                **metadata,
                 "generation_kwargs": stated.get("generation_kwargs"),
             }
     whole = GROUP in results.get("results", {})

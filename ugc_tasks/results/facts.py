@@ -37,7 +37,7 @@ def run_facts(rows: Rows, *, interval: float = 0.5) -> dict[str, Any]:
     figures, ci95, methods = task_figures(rows)
     scored = sum(row["n"] is not None for row in rows)
     facts = {
-        "task": SPECS[task].task,
+        "task": task,
         "n": scored,
         "of": of,
         "coverage": scored / of,
@@ -55,9 +55,10 @@ def run_facts(rows: Rows, *, interval: float = 0.5) -> dict[str, Any]:
 def overall(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the mean of the eight published columns, or as ``reason`` which of them are lacking.
 
-    ``tasks`` are facts of tasks, such as ``run_facts``.
+    ``tasks`` are facts of tasks, such as ``run_facts``, by their names in lmms-eval.
     """
-    values = {name: v for facts in tasks.values() for name, v in facts["figures"].items()}
+    ours = [facts for name, facts in tasks.items() if name == SPECS[facts["task"]].task]
+    values = {name: value for facts in ours for name, value in facts["figures"].items()}
     lacking = [name for name in COLUMNS if values.get(name) is None]
     if lacking:
         return {"value": None, "reason": f"there is no figure for {', '.join(lacking)}"}

@@ -7,6 +7,7 @@ A run is a folder of lmms-eval's results (the newest run in it, or in a folder b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from ugc_tasks.results.rows import SCHEMA
 
 BUNDLE = "bundle.json"
 _FACTS, _SAMPLES = "_run.json", "_samples_"
-_OF = {spec.task: spec.name for spec in SPECS.values()}
+_TASK_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # a part of a file's name
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class RunFiles:
     Attributes:
         path: the file that states its facts.
         facts: what the run states of itself, as ``docs/results.md`` has it under ``run.json``.
-        rows: the rows of each task, by its short name, in the order of the benchmark's tasks.
+        rows: the rows of each task, by its name in lmms-eval. A task of the benchmark's kind may
+            have another name than the benchmark's; which kind it is, its rows say.
     """
 
     path: Path
@@ -43,12 +45,12 @@ def read_run(path: Path) -> RunFiles:
     if isinstance(facts, dict) and isinstance(facts.get("items"), list):
         return _scored(facts_at, facts)
     tasks = facts.get("tasks") if isinstance(facts, dict) else None
-    if not isinstance(tasks, dict) or not tasks or not set(tasks) <= set(_OF):
+    if not isinstance(tasks, dict) or not tasks or not all(map(_TASK_NAME.fullmatch, tasks)):
         raise DataError(
             f"{facts_at}: is neither the facts of a run (run.json) nor what `score --json` prints"
         )
     rows = {}
-    for task in sorted(tasks, key=list(_OF).index):
+    for task in sorted(tasks, key=_place):
         if facts_at.name == BUNDLE:
             file = facts_at.parent / rows_file(task)
         else:
@@ -59,7 +61,7 @@ def read_run(path: Path) -> RunFiles:
                 f"{file}: is not there, but {facts_at.name} states figures of {task}: "
                 "lmms-eval writes the rows with --log_samples"
             )
-        rows[_OF[task]] = read_rows(file, _OF[task])
+        rows[task] = read_rows(file)
     return RunFiles(facts_at, facts, rows)
 
 
@@ -68,14 +70,21 @@ def rows_file(task: str) -> str:
     return f"rows/{task}.jsonl"
 
 
-def read_rows(path: Path, task: str) -> list[dict[str, Any]]:
-    """Return the rows of a task; ``DataError`` where one is not of version 2, or of another."""
+def _place(task: str) -> tuple[int, str]:
+    """Return the order of tasks: the benchmark's as it has them, then others by name."""
+    ours = [spec.task for spec in SPECS.values()]
+    return (ours.index(task) if task in ours else len(ours), task)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a task, one at least; ``DataError`` where one is not of version 2."""
     content = read_values(path)
-    return list(_checked(path, content if isinstance(content, list) else [content], task))
+    return list(_checked(path, content if isinstance(content, list) else [content]))
 
 
-def _checked(path: Path, content: list[Any], task: str) -> Iterator[dict[str, Any]]:
-    seen = set()
+def _checked(path: Path, content: list[Any]) -> Iterator[dict[str, Any]]:
+    seen: set[str] = set()
+    task = None
     for where, row in rows_of(path, content):
         if row.get("schema") != SCHEMA:
             raise DataError(
@@ -83,8 +92,11 @@ def _checked(path: Path, content: list[Any], task: str) -> Iterator[dict[str, An
                 "the answers again; judgments that are on disk cost nothing"
             )
         video_id = row.get("video_id")
-        if row.get("task") != task or not isinstance(video_id, str):
-            raise DataError(f"{where}: is not a row of a clip of the task {task}")
+        known = isinstance(row.get("task"), str) and row["task"] in SPECS
+        if not known or not isinstance(video_id, str):
+            raise DataError(f"{where}: is not a row of a clip of a task of ours")
+        if (task := task or row["task"]) != row["task"]:
+            raise DataError(f"{where}: is a row of the task {row['task']}, others are of {task}")
         if video_id in seen:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
         seen.add(video_id)
@@ -127,4 +139,4 @@ def _scored(path: Path, content: Mapping[str, Any]) -> RunFiles:
         "command": content.get("command"),
         "tasks": {SPECS[task].task: {k: v for k, v in stated.items() if v is not None}},
     }
-    return RunFiles(path, facts, {task: list(_checked(path, list(content["items"]), task))})
+    return RunFiles(path, facts, {SPECS[task].task: list(_checked(path, list(content["items"])))})

@@ -18,6 +18,7 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError
+from ugc_tasks.data.published import published_questions
 from ugc_tasks.results.facts import overall, run_facts
 from ugc_tasks.results.run_files import BUNDLE, RunFiles, rows_file
 
@@ -49,10 +50,10 @@ def write_bundle(run: RunFiles, folder: Path) -> Mapping[str, Any]:
     """
     if folder.exists():
         raise DataError(f"{folder}: is there already: give another folder, or remove it")
-    rows = {task: [portable(row) for row in run.rows[task]] for task in run.rows}
+    rows = {task: [portable(row) for row in of_task] for task, of_task in run.rows.items()}
     lines = {
-        rows_file(SPECS[task].task): "".join(f"{_json(row)}\n" for row in rows[task])
-        for task in rows
+        rows_file(task): "".join(f"{_json(row)}\n" for row in of_task)
+        for task, of_task in rows.items()
     }
     stated = manifest(run.facts, rows, {name: sha256(text) for name, text in lines.items()})
     disagreements = disagreeing(run.facts["tasks"], stated["tasks"])
@@ -77,17 +78,17 @@ def manifest(
 
     Args:
         facts: of the run; what is computed from rows is not taken from them.
-        rows: of each task, by its short name.
+        rows: of each task, by its name in lmms-eval.
         digests: SHA-256 of the files with the rows.
     """
     tasks = {}
-    for name, of_task in rows.items():
-        task = SPECS[name].task
+    for task, of_task in rows.items():
         told = facts["tasks"].get(task, {})
         found = run_facts(of_task)
         tasks[task] = {
             **found,
             "complete": found["n"] == found["of"],
+            "of_benchmark": of_benchmark(task, found["task"], told.get("annotations_sha256")),
             **{key: told[key] for key in _OF_TASK if told.get(key) is not None},
         }
     whole = overall(tasks)
@@ -104,6 +105,11 @@ def manifest(
     # As it will come back from the file: tuples are lists, other types texts.
     plain: dict[str, Any] = json.loads(json.dumps(stated, default=str))
     return plain
+
+
+def of_benchmark(task: str, name: str, annotations_sha256: str | None) -> bool:
+    """Tell whether a task of this name asks what the benchmark asks, about its clips."""
+    return SPECS[name].task == task and annotations_sha256 == published_questions(name)
 
 
 def portable(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def records(
 
     Args:
         bundle: ``bundle.json``.
-        rows: its rows, by the task's short name.
+        rows: its rows, by the task's name in lmms-eval.
         organization: who evaluated.
         relationship: of the evaluator to the model: ``first_party``, ``third_party``,
             ``collaborative`` or ``other``.
@@ -73,9 +73,7 @@ def records(
             "additional_details": {"deployment_type": "unknown", "model_availability": "unknown"},
         },
         "evaluation_results": [
-            result
-            for task, of_task in rows.items()
-            for result in _results(task, of_task, bundle["tasks"][SPECS[task].task], bundle)
+            result for task, of_task in rows.items() for result in _results(task, of_task, bundle)
         ],
         "detailed_evaluation_results": {
             "format": "jsonl",
@@ -90,11 +88,9 @@ def records(
 
 
 def _results(
-    task: str,
-    rows: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any],
-    bundle: Mapping[str, Any],
+    task: str, rows: Sequence[Mapping[str, Any]], bundle: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
+    facts = bundle["tasks"][task]
     judge = facts.get("judge") or {}
     for figure, value in facts["figures"].items():
         if value is None:
@@ -111,8 +107,8 @@ def _results(
             error = {"value": spread / len(values) ** 0.5, "method": "analytic"}
             uncertainty |= {"standard_deviation": spread, "standard_error": error}
         yield {
-            "evaluation_result_id": f"{facts['task']}/{figure}",
-            "evaluation_name": facts["task"],
+            "evaluation_result_id": f"{task}/{figure}",
+            "evaluation_name": task,
             "source_data": {
                 "dataset_name": BENCHMARK,
                 "source_type": "hf_dataset",
@@ -121,7 +117,7 @@ def _results(
                 "samples_number": facts["of"],
             },
             "metric_config": {
-                "evaluation_description": f"{figure} of {SPECS[task].name}",
+                "evaluation_description": f"{figure} of {facts['task']}",
                 "metric_id": f"ugc_videocap.{figure}",
                 "metric_name": figure,
                 "metric_kind": "llm_judge_score" if judge else "accuracy_or_overlap",
@@ -130,7 +126,7 @@ def _results(
                 "score_type": "continuous",
                 "min_score": 0,
                 "max_score": 100,
-                **({"llm_scoring": _scoring(task, judge)} if "model" in judge else {}),
+                **({"llm_scoring": _scoring(facts["task"], judge)} if "model" in judge else {}),
                 **({"additional_details": {"estimate": "true"}} if ESTIMATE in figure else {}),
             },
             "score_details": {
@@ -207,23 +203,23 @@ def _lines(
     identity: str, model_id: str, task: str, rows: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Yield a line for each figure of each clip that has a score."""
-    name = SPECS[task].task
-    method = "llm_judge" if SPECS[task].judged else "custom"
+    name = rows[0]["task"]
+    method = "llm_judge" if SPECS[name].judged else "custom"
     for row in rows:
         if row["n"] is None:
             continue
         reference = row["reference"] if isinstance(row["reference"], list) else [row["reference"]]
-        question = {"raw": f"{name}: {row['video_id']}", "reference": reference}
+        question = {"raw": f"{task}: {row['video_id']}", "reference": reference}
         canonical = json.dumps(question, sort_keys=True, separators=(",", ":"))
-        suffix = ESTIMATE if figures_of(task)[0] + ESTIMATE in row else ""
-        for figure in figures_of(task):
+        suffix = ESTIMATE if figures_of(name)[0] + ESTIMATE in row else ""
+        for figure in figures_of(name):
             value = row[figure + suffix]
             yield {
                 "schema_version": VERSION,
                 "evaluation_id": identity,
                 "model_id": model_id,
-                "evaluation_name": name,
-                "evaluation_result_id": f"{name}/{figure + suffix}",
+                "evaluation_name": task,
+                "evaluation_result_id": f"{task}/{figure + suffix}",
                 "sample_id": row["video_id"],
                 "sample_hash": hashlib.sha256(canonical.encode()).hexdigest(),
                 "interaction_type": "single_turn",

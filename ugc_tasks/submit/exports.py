@@ -33,7 +33,9 @@ def table_rows(bundles: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     lines = [["model", *present, *average, "clips", "judge"]]
     for bundle in bundles:
         cells = [_cell(bundle, column) for column in [*present, *average]]
-        lines.append([shown(bundle["name"], 60), *cells, _clips(bundle), _judge(bundle)])
+        own = any(not facts["of_benchmark"] for facts in bundle["tasks"].values())
+        name = shown(bundle["name"], 60) + (" (own clips or questions)" if own else "")
+        lines.append([name, *cells, _clips(bundle), _judge(bundle)])
     return lines
 
 
@@ -81,6 +83,8 @@ def eval_results(bundle: Mapping[str, Any]) -> str:
         found = _figure(bundle, column)
         if found is None or f"{column}_estimate" in found[1]["figures"]:
             continue
+        if not found[1]["of_benchmark"]:
+            continue
         value, facts = found
         entries.append(
             EvalResultEntry(
@@ -94,8 +98,8 @@ def eval_results(bundle: Mapping[str, Any]) -> str:
         )
     if not entries:
         raise DataError(
-            "the bundle has no figure of the published table (an estimate is none): judge a run "
-            "with the profile paper or rubric"
+            "the bundle has no figure of the benchmark (an estimate is none, nor is one of clips "
+            "or questions of your own): judge a run of the published clips"
         )
     return yaml.safe_dump(
         eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True, width=120

@@ -20,11 +20,11 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import published_captions
 from ugc_tasks.results.compare import compare_all
 from ugc_tasks.results.rows import figures_of
-from ugc_tasks.results.run_files import BUNDLE, read_run
+from ugc_tasks.results.run_files import BUNDLE, read_run, rows_file
 from ugc_tasks.results.scores import ScoreFile, read_scores
 from ugc_tasks.submit.verify import verify
 
-_MOST_LETTERS = 26
+_Key = tuple[str, str, str, str]  # task, its kind, judge, digest of annotations that are not ours
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Entries that may be compared with each other, the best first."""
+    """Entries that may be compared with each other, the best first.
+
+    Attributes:
+        task: its name in lmms-eval.
+        judge: the judge's label.
+        own: digest of the annotations, where they are not the benchmark's; else empty.
+        figures: names of the figures, the main one last.
+    """
 
     task: str
     judge: str
-    annotations: str
+    own: str
     figures: Sequence[str]
     entries: Sequence[Entry]
 
@@ -71,7 +78,7 @@ def read_leaderboard(folder: Path, home: Home) -> Leaderboard:
     paths = sorted(path.parent for path in folder.rglob(BUNDLE))
     if not paths:
         raise DataError(f"{folder}: there is no bundle in it: make some with `ugc-videocap submit`")
-    members: dict[tuple[str, str, str], list[tuple[ScoreFile, Mapping[str, Any], str]]] = {}
+    members: dict[_Key, list[tuple[ScoreFile, Mapping[str, Any], str]]] = {}
     left_out = {}
     for path in paths:
         where = str(path.relative_to(folder))
@@ -83,26 +90,21 @@ def read_leaderboard(folder: Path, home: Home) -> Leaderboard:
                 continue
             bundle = read_run(path).facts
             for task, facts in bundle["tasks"].items():
-                name = next(spec.name for spec in SPECS.values() if spec.task == task)
-                key = (
-                    name,
-                    str(facts.get("judge_label") or "no judge"),
-                    str(facts.get("annotations_sha256", "not stated")),
-                )
+                own = "" if facts["of_benchmark"] else facts.get("annotations_sha256", "not stated")
+                key = (task, facts["task"], str(facts.get("judge_label") or "no judge"), str(own))
                 note = "not all of it could be checked" if found.unchecked else ""
-                members.setdefault(key, []).append((read_scores(path, name), facts, note))
+                scores = read_scores(path / rows_file(task))
+                members.setdefault(key, []).append((scores, facts, note))
         except DataError as error:
             left_out[where] = str(error)
     order = list(SPECS)
-    keys = sorted(members, key=lambda key: (order.index(key[0]), key))
+    keys = sorted(members, key=lambda key: (order.index(key[1]), key))
     return Leaderboard([_group(key, members[key]) for key in keys], left_out)
 
 
-def _group(
-    key: tuple[str, str, str], members: Sequence[tuple[ScoreFile, Mapping[str, Any], str]]
-) -> Group:
-    task, judge, annotations = key
-    figures = figures_of(task)
+def _group(key: _Key, members: Sequence[tuple[ScoreFile, Mapping[str, Any], str]]) -> Group:
+    task, name, judge, own = key
+    figures = figures_of(name)
     main = figures[-1]
     members = sorted(members, key=lambda each: -_value(each[1], main))
     letters = _letters([scores for scores, _, _ in members if scores.clips])
@@ -123,13 +125,13 @@ def _group(
             )
         )
     judged_as, rows = published_captions()
-    if task == "caption" and judge.startswith(judged_as):
+    if name == "caption" and not own and judge.startswith(judged_as):
         entries += [
             Entry(name, dict(zip(figures, values, strict=True)), {}, note="published")
             for name, values in rows.items()
         ]
         entries.sort(key=lambda entry: -entry.means.get(main, -1.0))
-    return Group(task, judge, annotations, figures, entries)
+    return Group(task, judge, own, figures, entries)
 
 
 def _value(facts: Mapping[str, Any], name: str) -> float:
@@ -190,7 +192,8 @@ def _cell(entry: Entry, name: str) -> str:
 
 def headline(group: Group) -> str:
     """Return what a group is of, for a person."""
-    return f"{SPECS[group.task].task}, judge {shown(group.judge, 100)}"
+    own = f", own clips or questions ({group.own[:8]})" if group.own else ""
+    return f"{group.task}, judge {shown(group.judge, 100)}{own}"
 
 
 def legend(groups: Sequence[Group]) -> Iterator[str]:
@@ -200,7 +203,7 @@ def legend(groups: Sequence[Group]) -> Iterator[str]:
             "same: two models with a letter in common are not distinguishable (paired permutation "
             "tests, Holm's correction over all pairs of the table, 5 %)"
         )
-    if len({group.judge for group in groups if group.task == "caption"}) > 1:
+    if len({group.judge for group in groups if "average" in group.figures}) > 1:
         yield "numbers of different judges cannot be compared: each judge has a table of its own"
 
 

@@ -75,6 +75,16 @@ class Verification:
             self.problems.append(f"{where}: {said} ({named}{more})")
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A task of a bundle: its short name, the file of its rows, these, and what is stated."""
+
+    name: str
+    where: str
+    rows: Sequence[Row]
+    stated: Mapping[str, Any]
+
+
 def verify(folder: Path, home: Home) -> Verification:
     """Check a bundle; raises ``DataError`` where it is none.
 
@@ -93,31 +103,31 @@ def verify(folder: Path, home: Home) -> Verification:
         result.problems.append(f"{BUNDLE}: {shown(place, 100)}: {shown(error.message, 200)}")
     if result.problems:
         return result  # its parts are not where they are looked for
-    rows = {}
-    for task in stated["tasks"]:
-        name = next((s.name for s in SPECS.values() if s.task == task), None)
-        if name is None:
-            result.problems.append(f"{BUNDLE}: {shown(task, 60)} is none of our tasks")
-        elif (of_task := _rows(folder, task, name, result)) is not None:
-            rows[name] = of_task
+    tasks = {}
+    for task, facts in stated["tasks"].items():
+        if (rows := _rows(folder, task, facts["task"], result)) is not None:
+            tasks[task] = _Task(facts["task"], rows_file(task), rows, facts)
     _check_files(folder, stated, result)
-    for name, of_task in rows.items():
-        facts, limited = stated["tasks"][SPECS[name].task], stated.get("limit") is not None
-        _check_task(name, of_task, facts, home, result, limited=limited)
-    if len(rows) == len(stated["tasks"]):
-        _check_facts(stated, rows, result)
+    for each in tasks.values():
+        _check_task(each, home, result, limited=stated.get("limit") is not None)
+    if len(tasks) == len(stated["tasks"]):
+        _check_facts(stated, {task: each.rows for task, each in tasks.items()}, result)
     return result
 
 
 def _rows(folder: Path, task: str, name: str, result: Verification) -> list[dict[str, Any]] | None:
+    """Return the rows of a task, None where one is not as it has to be."""
     from jsonschema import Draft202012Validator
 
     definitions = schema()["$defs"]
     validator = Draft202012Validator({**definitions["row"], "$defs": definitions})
     try:
-        rows = read_rows(folder / rows_file(task), name)
+        rows = read_rows(folder / rows_file(task))
     except DataError as error:
         result.problems.append(str(error).replace(f"{folder}/", ""))
+        return None
+    if rows[0]["task"] != name:
+        result.problems.append(f"{rows_file(task)}: has rows of the task {rows[0]['task']}")
         return None
 
     def wrong() -> Iterator[tuple[str, str]]:
@@ -168,17 +178,9 @@ def _check_facts(
             result.problems.append(f"{BUNDLE}: {key} does not follow from the tasks' figures")
 
 
-def _check_task(
-    name: str,
-    rows: Sequence[Row],
-    stated: Mapping[str, Any],
-    home: Home,
-    result: Verification,
-    *,
-    limited: bool,
-) -> None:
+def _check_task(task: _Task, home: Home, result: Verification, *, limited: bool) -> None:
     """Check the rows of a task against the benchmark, the judge's replies and the scorer."""
-    where = rows_file(SPECS[name].task)
+    name, where, rows, stated = task.name, task.where, task.rows, task.stated
     of = {row["coverage"]["of"] for row in rows}
     if len(of) > 1:
         result.problems.append(f"{where}: its rows are of runs of {_brief(sorted(of))} clips")
@@ -186,7 +188,7 @@ def _check_task(
     for key in ("decoding", "judge_label"):
         if " + " in str(several.get(key) or ""):
             result.problems.append(f"{where}: its rows are of several runs ({key}: {several[key]})")
-    questions = _questions(name, stated, home, result)
+    questions = _questions(task, home, result)
     if questions is not None:
         result.collect(where, _unlike_benchmark(rows, questions))
         seen = {row["video_id"] for row in rows} | set(stated.get("clips_missing", ()))
@@ -202,15 +204,14 @@ def _check_task(
                 f"{len(questions.references)}"
             )
     if SPECS[name].judged:
-        _check_judge(name, rows, stated, home, result)
+        _check_judge(task, home, result)
     elif questions is not None:
         result.collect(where, _scored_otherwise(name, rows, questions))
 
 
-def _questions(
-    name: str, stated: Mapping[str, Any], home: Home, result: Verification
-) -> Questions | None:
-    """Return the task's questions as published; None where they cannot be had."""
+def _questions(task: _Task, home: Home, result: Verification) -> Questions | None:
+    """Return the questions that are here, or as published; None where they cannot be had."""
+    name, stated = task.name, task.stated
     try:
         found = annotation(SPECS[name].annotations, home)
         questions = questions_of(SPECS[name], found.path)
@@ -225,7 +226,7 @@ def _questions(
         result.unchecked.append(f"which annotations {name} was scored with: that is not stated")
     elif stated["annotations_sha256"] != questions.sha256:
         result.problems.append(
-            f"{BUNDLE}: {SPECS[name].task} was scored with other annotations than {found.source}"
+            f"{task.where}: was scored with other annotations than {found.source}"
         )
     return questions
 
@@ -318,10 +319,8 @@ def _scored_otherwise(
 # ---- judged tasks ----
 
 
-def _check_judge(
-    name: str, rows: Sequence[Row], stated: Mapping[str, Any], home: Home, result: Verification
-) -> None:
-    where, told = rows_file(SPECS[name].task), stated.get("judge") or {}
+def _check_judge(task: _Task, home: Home, result: Verification) -> None:
+    name, where, rows, told = task.name, task.where, task.rows, task.stated.get("judge") or {}
     labels = {row.get("judge", {}).get("label") for row in rows}
     if labels != {told.get("label")}:
         result.problems.append(

@@ -14,6 +14,7 @@ import yaml
 from tests.support.hub import hub
 from tests.ugc_tasks.submit.conftest import edit_rows
 from ugc_tasks.cli.main import main
+from ugc_tasks.data.questions import read_choice_questions
 
 TONES = ["Positive", "Neutral", "Negative"]
 
@@ -29,6 +30,8 @@ def scores(
     monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(tmp_path))
     clips = [{"video_id": f"PI-{i}", "answer": "Positive", "options": TONES} for i in range(3)]
     (tmp_path / "tone.json").write_text(json.dumps({"question": "Which?", "samples": clips}))
+    published = read_choice_questions(tmp_path / "tone.json").sha256
+    monkeypatch.setattr("ugc_tasks.submit.bundle.published_questions", lambda _: published)
     answers = {"PI-0": "Positive", "PI-1": "A", "PI-2": "Neutral"}
     (tmp_path / "answers.json").write_text(json.dumps(answers))
     assert main(["score", "tone", str(tmp_path / "answers.json"), "--json"]) == 0

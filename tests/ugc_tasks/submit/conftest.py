@@ -17,6 +17,7 @@ from lmms_eval.tasks import TaskManager
 
 from tests.support.annotations import ocr_texts, video_ids, write_annotations
 from tests.support.judge_server import Asked, JudgeServer, scores, text
+from ugc_tasks.benchmark import SPECS, questions_of
 from ugc_tasks.data.home import Home
 from ugc_tasks.register import TASK_DIR
 from ugc_tasks.results.run_files import read_run
@@ -90,7 +91,18 @@ def graded(asked: Asked) -> Any:
 
 
 @pytest.fixture
-def bundle(results: Path, tmp_path: Path) -> Path:
+def published(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the annotations of this home be those of the benchmark."""
+    assert home.root is not None
+    digests = {
+        name: questions_of(spec, home.root / spec.annotations).sha256
+        for name, spec in SPECS.items()
+    }
+    monkeypatch.setattr("ugc_tasks.submit.bundle.published_questions", digests.__getitem__)
+
+
+@pytest.fixture
+def bundle(results: Path, published: None, tmp_path: Path) -> Path:
     write_bundle(read_run(results), tmp_path / "bundle")
     return tmp_path / "bundle"
 

@@ -102,7 +102,7 @@ def test_facts_of_another_run_are_refused(second: Path, tmp_path: Path) -> None:
     [
         ({"tasks": {}}, "is neither the facts of a run"),
         ([1, 2], "is neither the facts of a run"),
-        ({"tasks": {"mmlu": {}}}, "is neither the facts of a run"),
+        ({"tasks": {"mmlu": {}}}, r"_samples_mmlu\.jsonl: is not there"),
         ({"task": "caption", "items": [{"video_id": "a", "visual": 1}]}, "row of version"),
         ({"task": "mmlu", "items": []}, "none of ours"),
     ],
@@ -116,3 +116,28 @@ def test_what_is_no_run_is_said_in_a_sentence(tmp_path: Path, content: Any, said
 def test_a_folder_without_a_run_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--output_path"):
         read_run(tmp_path)
+
+
+def test_a_task_of_ones_own_name_is_in_it_and_is_not_the_benchmarks(
+    second: Path, published: None, tmp_path: Path
+) -> None:
+    [facts] = second.glob("*_run.json")
+    content = json.loads(facts.read_text("utf-8"))
+    content["tasks"] = {"my_captions": content["tasks"]["ugc_videocap"]}
+    facts.write_text(json.dumps(content))
+    [rows] = second.glob("*_samples_ugc_videocap.jsonl")
+    rows.rename(rows.with_name(rows.name.replace("ugc_videocap", "my_captions")))
+    stated = write_bundle(read_run(second), tmp_path / "bundle")
+    assert (tmp_path / "bundle/rows/my_captions.jsonl").is_file()
+    assert stated["tasks"]["my_captions"]["of_benchmark"] is False
+    assert stated["tasks"]["my_captions"]["task"] == "caption"
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", ".x", "a/b", ""])
+def test_a_tasks_name_leads_to_no_other_folder(second: Path, name: str) -> None:
+    [facts] = second.glob("*_run.json")
+    content = json.loads(facts.read_text("utf-8"))
+    content["tasks"] = {name: content["tasks"]["ugc_videocap"]}
+    facts.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="is neither the facts of a run"):
+        read_run(second)

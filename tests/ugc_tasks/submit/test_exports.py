@@ -62,6 +62,15 @@ def test_an_estimate_is_marked(found: RunFiles) -> None:
     assert dict(zip(head, row, strict=True))["visual"] == "60.0†*"
 
 
+def test_figures_of_own_clips_are_marked_and_no_result_of_the_benchmark(found: RunFiles) -> None:
+    facts = json.loads(json.dumps(found.facts))
+    for of_task in facts["tasks"].values():
+        of_task["of_benchmark"] = False
+    assert exports.table_rows([facts])[1][0] == "lab/model-1 (own clips or questions)"
+    with pytest.raises(DataError, match="nor is one of clips or questions of your own"):
+        exports.eval_results(facts)
+
+
 # --- the Hub ---
 
 

@@ -21,6 +21,7 @@ from ugc_tasks.submit.bundle import write_bundle
 from ugc_tasks.submit.leaderboard import Group, headline, legend, page, read_leaderboard, table_of
 
 CLIPS = 60
+TONE = "ugc_videocap_tone"
 TONES = ["Positive", "Neutral", "Negative"]
 Make = Callable[..., Path]
 
@@ -38,20 +39,21 @@ def tones(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def make(tmp_path: Path, tones: Home) -> Make:
+def make(tmp_path: Path, tones: Home, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Make the bundle of a model that is right in so many of the clips."""
+    published = read_choice_questions(tmp_path / "home" / "tone.json").sha256
+    monkeypatch.setattr("ugc_tasks.submit.bundle.published_questions", lambda _: published)
 
     def make(name: str, right: int, *, clips: int = CLIPS, **facts: Any) -> Path:
         numbers = random.Random(name).sample(range(clips), right)
         rows = [tone_row(i, i in numbers) for i in range(clips)]
         told = {
             "clips_missing": [f"PI-{i:03}" for i in range(clips, CLIPS)],
-            "annotations_sha256": read_choice_questions(tmp_path / "home" / "tone.json").sha256,
+            "annotations_sha256": published,
             **facts,
         }
-        run = RunFiles(
-            tmp_path / name, {"name": name, "tasks": {"ugc_videocap_tone": told}}, {"tone": rows}
-        )
+        stated = {"name": name, "tasks": {TONE: told}}
+        run = RunFiles(tmp_path / name, stated, {TONE: rows})
         write_bundle(run, tmp_path / "bundles" / name)
         return tmp_path / "bundles"
 
@@ -105,12 +107,25 @@ def test_clips_without_a_score_are_noted(make: Make, tones: Home) -> None:
     assert table_of(group)[1][2:] == ["40/60", "", "20 clips have no score"]
 
 
-def test_runs_on_other_annotations_are_in_a_table_of_their_own(make: Make, tones: Home) -> None:
+def test_a_run_on_other_annotations_than_are_here_is_left_out(make: Make, tones: Home) -> None:
     make("one", 30)
     folder = make("two", 30, annotations_sha256="0" * 64)
     board = read_leaderboard(folder, tones)
     assert [len(group.entries) for group in board.groups] == [1]
     assert "was scored with other annotations" in board.left_out["two"]
+
+
+def test_own_clips_are_in_a_table_of_their_own(
+    make: Make, tones: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("published", 30)
+    monkeypatch.setattr("ugc_tasks.submit.bundle.published_questions", lambda _: "0" * 64)
+    folder = make("own", 30)
+    board = read_leaderboard(folder, tones)
+    assert "of_benchmark is stated as True, the rows give False" in board.left_out["published"]
+    [group] = board.groups
+    assert "own clips or questions" in headline(group)
+    assert [entry.name for entry in group.entries] == ["own"]
 
 
 def test_a_bundle_that_does_not_hold_is_left_out_and_named(make: Make, tones: Home) -> None:
@@ -150,7 +165,7 @@ CAPTIONS = "ugc_videocap"
 
 def captions_of(bundle: Path, home: Home) -> list[Group]:
     board = read_leaderboard(bundle.parent, home)
-    return [group for group in board.groups if group.task == "caption"]
+    return [group for group in board.groups if group.task == CAPTIONS]
 
 
 def state_judge(label: str, content: dict[str, Any]) -> None:

@@ -227,6 +227,10 @@ def other_annotations(content: dict[str, Any]) -> None:
     content["tasks"][CAPTIONS]["annotations_sha256"] = "0" * 64
 
 
+def call_published(content: dict[str, Any]) -> None:
+    content["tasks"][CAPTIONS]["of_benchmark"] = False
+
+
 def wrong_digest(content: dict[str, Any]) -> None:
     content["files"]["rows/ugc_videocap.jsonl"] = "0" * 64
 
@@ -261,6 +265,7 @@ def path_of_elsewhere(content: dict[str, Any]) -> None:
         (claim_overall, "overall does not follow from the tasks' figures"),
         (other_prompt, "stated is paper/gpt-4o-2024-08-06/cafecafecafe"),
         (other_annotations, "was scored with other annotations than local"),
+        (call_published, "of_benchmark is stated as False, the rows give True"),
         (wrong_digest, "rows/ugc_videocap.jsonl: its digest is not the stated one"),
         (no_digest, "the digest of rows/ugc_videocap.jsonl is not stated"),
         (drop_task, "rows/ugc_videocap_tone.jsonl is of no task that it states"),
