@@ -13,6 +13,7 @@ from tests.support.loopback import silent_server
 from tests.support.published import GITHUB, HUB, PROMPT, SCRIPT, sha256
 from tests.support.reference import reference_dir
 from tests.support.web_host import Answer, WebHost
+from ugc_tasks.benchmark import SPECS, questions_of
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data import fetch, published
 from ugc_tasks.data.home import Home
@@ -24,6 +25,7 @@ from ugc_tasks.data.published import (
     collect,
     is_published,
     official_text,
+    published_questions,
 )
 
 TONE, BGM = FILES["tone.json"], FILES["BGM.json"]
@@ -297,3 +299,11 @@ def test_a_file_that_fails_does_not_stop_the_others(server: WebHost, cache: Path
     assert list(collected(cache)) == ["tone.json"]
     assert (cache / "BGM.json").read_bytes() == GITHUB["BGM.json"]
     assert (cache / PROMPT_FILE).read_text() == PROMPT
+
+
+def test_questions_as_published_are_known_by_their_digest() -> None:
+    folder = reference_dir() / "questions"
+    found = {name: questions_of(spec, folder / spec.annotations) for name, spec in SPECS.items()}
+    assert {name: published_questions(name) for name in SPECS} == {
+        name: questions.sha256 for name, questions in found.items()
+    }
