@@ -53,7 +53,7 @@ class Group:
 
     Attributes:
         task: its name in lmms-eval.
-        judge: the judge's label.
+        judge: the judge's label; empty where there is none.
         own: digest of the annotations, where they are not the benchmark's; else empty.
         figures: names of the figures, the main one last.
     """
@@ -91,7 +91,7 @@ def read_leaderboard(folder: Path, home: Home) -> Leaderboard:
             bundle = read_run(path).facts
             for task, facts in bundle["tasks"].items():
                 own = "" if facts["of_benchmark"] else facts.get("annotations_sha256", "not stated")
-                key = (task, facts["task"], str(facts.get("judge_label") or "no judge"), str(own))
+                key = (task, facts["task"], str(facts.get("judge_label") or ""), str(own))
                 note = "not all of it could be checked" if found.unchecked else ""
                 scores = read_scores(path / rows_file(task))
                 members.setdefault(key, []).append((scores, facts, note))
@@ -193,15 +193,16 @@ def _cell(entry: Entry, name: str) -> str:
 def headline(group: Group) -> str:
     """Return what a group is of, for a person."""
     own = f", own clips or questions ({group.own[:8]})" if group.own else ""
-    return f"{group.task}, judge {shown(group.judge, 100)}{own}"
+    judge = f"judge {shown(group.judge, 100)}" if group.judge else "no judge"
+    return f"{shown(group.task, 60)}, {judge}{own}"
 
 
 def legend(groups: Sequence[Group]) -> Iterator[str]:
     """Yield what must be said under the tables."""
     if any(entry.letters for group in groups for entry in group.entries):
         yield (
-            "same: two models with a letter in common are not distinguishable (paired permutation "
-            "tests, Holm's correction over all pairs of the table, 5 %)"
+            "same: models with a letter in common are not distinguishable "
+            "(paired permutation, Holm, 5 %)"
         )
     if len({group.judge for group in groups if "average" in group.figures}) > 1:
         yield "numbers of different judges cannot be compared: each judge has a table of its own"

@@ -131,7 +131,7 @@ def test_a_leaderboard_is_printed_and_a_page(
     target = tmp_path / "board.html"
     assert main(["leaderboard", str(tmp_path / "all"), "-o", str(target)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("ugc_videocap_tone, judge no judge\nmodel")
+    assert out.startswith("ugc_videocap_tone, no judge\nmodel")
     assert "me/it" in target.read_text("utf-8")
     assert main(["leaderboard", str(tmp_path / "all"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["groups"][0]["entries"][0]["name"] == "me/it"

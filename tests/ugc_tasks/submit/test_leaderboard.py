@@ -92,7 +92,7 @@ def test_the_best_come_first_with_intervals_and_letters_where_nothing_tells_them
     for name, right in (("weak", 12), ("strong", 52), ("other", 50)):
         folder = make(name, right)
     [group] = read_leaderboard(folder, tones).groups
-    assert headline(group) == "ugc_videocap_tone, judge no judge"
+    assert headline(group) == "ugc_videocap_tone, no judge"
     head, *rows = table_of(group)
     assert head == ["model", "tone", "clips", "same", "note"]
     assert [(row[0], row[3]) for row in rows] == [("strong", "a"), ("other", "a"), ("weak", "")]
