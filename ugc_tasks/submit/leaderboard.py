@@ -192,7 +192,7 @@ def _cell(entry: Entry, name: str) -> str:
 
 def headline(group: Group) -> str:
     """Return what a group is of, for a person."""
-    own = f", own clips or questions ({group.own[:8]})" if group.own else ""
+    own = f", own clips or questions ({group.own[:10]})" if group.own else ""
     judge = f"judge {shown(group.judge, 100)}" if group.judge else "no judge"
     return f"{shown(group.task, 60)}, {judge}{own}"
 
