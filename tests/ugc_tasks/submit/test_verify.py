@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,11 +13,17 @@ from typing import Any
 
 import pytest
 
+import ugc_tasks
 from tests.support.annotations import write_annotations
+from tests.support.judge_server import JudgeServer
+from tests.support.reference import reference_dir
 from tests.ugc_tasks.submit.conftest import COUNT, edit_manifest, edit_rows
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
+from ugc_tasks.data.questions import read_questions
 from ugc_tasks.results.facts import run_facts
+from ugc_tasks.results.run_files import read_run
+from ugc_tasks.submit.bundle import write_bundle
 from ugc_tasks.submit.verify import verify
 
 CAPTIONS = "ugc_videocap"
@@ -294,6 +301,33 @@ def test_the_rows_of_another_bundle(bundle: Path, home: Home, tmp_path: Path) ->
     ]
 
 
+def test_captions_judged_by_the_authors_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(reference_dir() / "questions", root)
+    shutil.copytree(reference_dir() / "prompts", root / "prompts")
+    clip = next(iter(read_questions(root / "final_caption_qa.json").references))
+    for name in [name for name in os.environ if name.startswith(("UGC_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(root))
+    monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+    with JudgeServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        report = ugc_tasks.score("caption", {clip: "A woman sings."}, profile="paper")
+    (tmp_path / "scores.json").write_text(json.dumps(report.as_json("caption")))
+    stated = write_bundle(read_run(tmp_path / "scores.json"), tmp_path / "bundle")
+    facts = stated["tasks"][CAPTIONS]
+    assert (facts["n"], facts["of"], facts["of_benchmark"]) == (1, 999, True)
+    home = Home.from_env(os.environ)
+    found = verify(tmp_path / "bundle", home)
+    assert (found.problems, found.unchecked, found.notes) == ([], [], [])
+    forged(tmp_path / "bundle", lambda rows: rows[0].update(prediction="A woman sings well."))
+    [said] = verify(tmp_path / "bundle", home).problems
+    assert "the judge was asked about another answer" in said
+
+
 # --- what cannot be checked, and what is no bundle ---
 
 
@@ -356,13 +390,13 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path, home: Home) -> Non
         verify(tmp_path, replace(home))
 
 
-ODD = (None, True, -1, 1e308, "x", [], ["x"], {}, {"x": 1})
+ODD = (None, True, -1, "x", ["x"], {"x": 1})
 
 
 def test_no_odd_value_in_a_row_is_a_fault_of_the_check(
     bundle: Path, home: Home, tmp_path: Path
 ) -> None:
-    for task in ("ugc_videocap", "ugc_videocap_tone", "ugc_videocap_ocr"):
+    for task in ("ugc_videocap", "ugc_videocap_ocr"):
         path = bundle / "rows" / f"{task}.jsonl"
         lines = path.read_text("utf-8").splitlines()
         first = json.loads(lines[0])
