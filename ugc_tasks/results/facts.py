@@ -16,7 +16,7 @@ from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.reliability import (
     Interval,
-    mean_interval,
+    figure_interval,
     measured,
     share_interval,
     total_repeats,
@@ -83,7 +83,7 @@ def task_figures(
         figures[name + suffix], ci95[name + suffix], methods[name + suffix] = None, None, STUDENT
         if not values:
             continue
-        mean, pair = mean_interval(values)
+        mean, pair = figure_interval(values)
         if suffix:
             from ugc_tasks.estimate.model import interval
 

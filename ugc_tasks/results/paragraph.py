@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import listed, shown
+from ugc_tasks.results.reliability import stated
 from ugc_tasks.results.rows import ESTIMATE
 
 _MOST_REASONS = 3
@@ -52,11 +53,7 @@ def _figure(name: str, value: float | None, interval: Any) -> str:
     name = name.removesuffix(ESTIMATE)
     if value is None:
         return f"{name} -"
-    if interval is None:
-        return f"{name} {value:.1f}"
-    if abs((interval[1] - value) - (value - interval[0])) < 0.05:
-        return f"{name} {value:.1f} ±{(interval[1] - interval[0]) / 2:.1f}"
-    return f"{name} {value:.1f} [{interval[0]:.1f}, {interval[1]:.1f}]"
+    return f"{name} {stated(value, interval)}"
 
 
 def _failures(failures: list[dict[str, str]]) -> str:

@@ -1,8 +1,9 @@
 """How sure figures are: means over clips, and a judge that was asked more than once.
 
-Means over clips get Student's t interval, the clips taken as independent. Shares of right answers
-get Wilson's interval (1927), which stays inside 0-1 near its ends, where the constant answers of
-this benchmark are.
+Means over clips get Student's t interval, the clips taken as independent; that of a figure on 0-100
+ends there, since no mean can lie beyond: so much is certain, and the truth is covered as often.
+Shares of right answers get Wilson's interval (1927), which is as good near 0 and 1, where the
+constant answers of this benchmark are.
 
 Where ``UGC_JUDGE_REPEATS`` is above 1, the model is ``m + c_i + e_ij`` for the judgments of clip
 ``i``: clips differ (``c``), and the judge differs from itself (``e``). Both variances come from one
@@ -29,8 +30,11 @@ from typing import Any
 Interval = tuple[float, float]
 Table = Sequence[Sequence[float]]
 
+HIGHEST = 100.0  # of figures; the lowest is 0
+
 _LEVEL = 0.95
 _Z = NormalDist().inv_cdf((1 + _LEVEL) / 2)
+_EVEN = 0.005  # points: nobody sees that such an interval is lopsided
 _SAME = 1e-9  # points: means of the same grades may differ in their last bit
 _COLUMNS = ("judge's variance", "clips'", "alpha", "exact", "within one", "of the mean", "enough")
 
@@ -46,6 +50,22 @@ def mean_interval(values: Sequence[float]) -> tuple[float, Interval | None]:
 
     half = float(stdtrit(n - 1, (1 + _LEVEL) / 2)) * stdev(values, mean) / math.sqrt(n)
     return mean, (mean - half, mean + half)
+
+
+def figure_interval(values: Sequence[float]) -> tuple[float, Interval | None]:
+    """Return ``mean_interval`` of a figure on 0-100, cut off where the figure ends."""
+    mean, pair = mean_interval(values)
+    return mean, pair and (max(0.0, pair[0]), min(HIGHEST, pair[1]))
+
+
+def stated(value: float, interval: Sequence[float] | None, form: str = ".1f") -> str:
+    """Return a value with its interval: ± if it lies in the middle, else both ends in brackets."""
+    if interval is None:
+        return f"{value:{form}}"
+    low, high = interval
+    if abs((high - value) - (value - low)) < _EVEN:
+        return f"{value:{form}} ±{(high - low) / 2:{form.lstrip('+')}}"
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def share_interval(count: int, n: int) -> Interval:

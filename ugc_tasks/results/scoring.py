@@ -27,7 +27,7 @@ from ugc_tasks.results import rows
 from ugc_tasks.results.answers import SavedAnswers
 from ugc_tasks.results.facts import run_facts
 from ugc_tasks.results.pairing import Pairing, pair
-from ugc_tasks.results.reliability import Interval, describe_repeats, mean_interval
+from ugc_tasks.results.reliability import Interval, describe_repeats, figure_interval
 
 Mode = Literal["score", "skip"]  # what OCR does with answers without a list of texts
 MODES: tuple[Mode, ...] = get_args(Mode)  # the first is the default
@@ -151,7 +151,7 @@ def means(
     values: Mapping[str, Sequence[float]],
 ) -> tuple[dict[str, float | None], dict[str, Interval | None]]:
     """Return ``metrics`` and ``ci95`` of figures that are means over clips; None of no clip."""
-    found = {name: mean_interval(column) for name, column in values.items() if column}
+    found = {name: figure_interval(column) for name, column in values.items() if column}
     metrics = {name: found[name][0] if name in found else None for name in values}
     return metrics, {name: pair for name, (_, pair) in found.items()}
 

@@ -17,7 +17,7 @@ from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate.model import difference_interval, interval
 from ugc_tasks.judge.parsing import DIMENSIONS
-from ugc_tasks.results.reliability import mean_interval
+from ugc_tasks.results.reliability import figure_interval, mean_interval, stated
 from ugc_tasks.results.rows import ESTIMATE, SCALE
 from ugc_tasks.results.scores import ClipScores, ScoreFile
 
@@ -61,7 +61,7 @@ def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
     means: dict[str, float] = {}
     intervals: dict[str, list[float] | None] = {}
     for name in COLUMNS if clips else ():
-        mean, pair = mean_interval([clip[name] for clip in clips])
+        mean, pair = figure_interval([clip[name] for clip in clips])
         label = name
         if estimate:
             # The estimate is off in the same way for all clips: their spread does not show it.
@@ -158,6 +158,5 @@ def _cells(
     for name in COLUMNS:
         label = name if row.get(name) is not None else name + ESTIMATE
         value, pair = row.get(label), row["ci95"].get(label)
-        half = f" ±{(pair[1] - pair[0]) / 2:.2f}" if pair else ""
-        figures.append("-" if value is None else f"{value:{sign}.2f}{half}")
+        figures.append("-" if value is None else stated(value, pair, f"{sign}.2f"))
     return [first, str(row["n"]), coverage, *figures, judge]

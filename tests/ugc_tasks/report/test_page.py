@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from ugc_tasks.data.published import published_captions
 from ugc_tasks.judge.types import Judgment, Scores
-from ugc_tasks.report.page import PUBLISHED, found_videos, render
+from ugc_tasks.report.page import found_videos, render
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.rows import judged_row
 from ugc_tasks.results.scores import ScoreFile, read_scores
@@ -93,7 +94,7 @@ def test_the_numbers_of_a_run_stand_beside_the_published_ones_of_the_same_judge(
 ) -> None:
     text = page(written(tmp_path, "mine", {"PI-1": "a", "PI-2": "b", "PI-3": None}))
     assert "80.0 ±0.0" in text
-    assert all(f"{name} (published)" in text for name in PUBLISHED)
+    assert all(f"{name} (published)" in text for name in published_captions()[1])
     other = page(written(tmp_path, "other", {"PI-1": "a", "PI-2": "b"}, label="rubric/gpt-4o/x"))
     assert "(published)" not in other, "another judge's numbers are not comparable"
 

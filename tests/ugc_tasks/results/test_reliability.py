@@ -9,9 +9,11 @@ import pytest
 
 from ugc_tasks.results.reliability import (
     describe_repeats,
+    figure_interval,
     mean_interval,
     measured,
     share_interval,
+    stated,
     table,
     total_repeats,
 )
@@ -110,6 +112,41 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         low, high = mean_interval([rng.gauss(50, 10) for _ in range(6)])[1] or (0, 0)
         covered += low <= 50 <= high
     assert 930 <= covered <= 970
+
+
+def test_the_interval_of_a_figure_ends_where_the_figure_does() -> None:
+    # Student's: 80 ± 254.1, 10 ± 24.84.
+    assert figure_interval([100.0, 60.0]) == (80.0, (0.0, 100.0))
+    assert figure_interval([0.0, 10.0, 20.0]) == (10.0, (0.0, pytest.approx(34.84, abs=0.01)))
+    assert figure_interval([50.0]) == (50.0, None)
+    values = [50.0, 52.0, 54.0]
+    assert figure_interval(values) == mean_interval(values)
+
+
+@pytest.mark.parametrize("chances", [(0, 1, 2, 4, 4), (4, 4, 2, 1, 0)], ids=["high", "low"])
+def test_what_is_cut_off_covers_the_truth_no_less_often(chances: tuple[int, ...]) -> None:
+    rng = random.Random(11)
+    grades = (0, 25, 50, 75, 100)
+    truth = sum(grade * chance for grade, chance in zip(grades, chances, strict=True)) / 11
+    covered = shorter = 0
+    for _ in range(1000):
+        values = [float(grade) for grade in rng.choices(grades, chances, k=5)]
+        cut, whole = figure_interval(values)[1], mean_interval(values)[1]
+        assert cut
+        assert whole
+        assert 0 <= cut[0] <= cut[1] <= 100
+        assert (cut[0] <= truth <= cut[1]) == (whole[0] <= truth <= whole[1])
+        covered += cut[0] <= truth <= cut[1]
+        shorter += cut != whole
+    assert 930 <= covered <= 970
+    assert shorter > 100, "else nothing was cut off"
+
+
+def test_an_interval_is_stated_with_both_ends_where_the_value_is_not_in_its_middle() -> None:
+    assert stated(55.44, (54.54, 56.34)) == "55.4 ±0.9"
+    assert stated(96.0, (90.0, 100.0)) == "96.0 [90.0, 100.0]"
+    assert stated(2.5, (1.25, 3.75), "+.2f") == "+2.50 ±1.25"
+    assert stated(2.5, None, "+.1f") == "+2.5"
 
 
 def test_a_share_has_wilsons_interval() -> None:
