@@ -112,6 +112,16 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._call("Emulation.setEmulatedMedia", features=[feature])
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a window of this size, that of a phone if it is narrow."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 500,
+        )
+
     def screenshot(self, path: Path) -> None:
         """Write what the window shows as a PNG file."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))

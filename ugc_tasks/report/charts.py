@@ -1,22 +1,26 @@
 """Plots as SVG text, each with the figures that it shows as a table.
 
 Drawn by hand: a library of plots would be larger than the whole report. Text that is not ours goes
-through ``escape``.
+through ``escape``. Which plots a report has is in ``plots.py``.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from statistics import fmean
-from typing import Any
 
-from ugc_tasks.results.reliability import Interval, mean_interval
+from ugc_tasks.results.reliability import Interval
 
 WIDTH = 360
-_LEFT, _RIGHT, _TOP, _ROW = 130, 12, 18, 20
+_RIGHT, _TOP, _ROW = 12, 18, 20
+_MOST_NAME = 26  # letters beside a dot plot
+_LETTER = 6.6  # width of one, about, at 11 px
+_SERIES = ("bar", "bar hollow", "bar pale")  # how several runs are told apart, in grey as well
+_NARROWEST = 16  # of a bar that has room for its count
+_LEAST_SPAN = 10.0  # points that an axis has at least, so that noise does not fill it
 
 
 @dataclass(frozen=True)
@@ -37,66 +41,97 @@ class Plot:
     rows: Sequence[Sequence[str]]
 
 
-def histogram(title: str, values: Sequence[float], bins: Sequence[float]) -> Plot:
-    """Draw how often each score was given; ``bins`` are their lower bounds on 0-100."""
-    counts = [0] * len(bins)
-    for value in values:
-        counts[max(i for i, low in enumerate(bins) if value >= low or i == 0)] += 1
-    most, height = max(counts, default=0) or 1, 120
-    step = (WIDTH - 2 * _RIGHT) / len(bins)
-    parts = []
-    for i, count in enumerate(counts):
-        tall = (height - 36) * count / most
-        x = _RIGHT + i * step
-        parts.append(_rect(x + 2, height - 18 - tall, step - 4, tall, "bar"))
-        parts.append(_text(x + step / 2, height - 4, f"{bins[i]:g}", "middle"))
-        parts.append(_text(x + step / 2, height - 22 - tall, str(count), "middle"))
-    mean, pair = mean_interval(values)
-    said = f"{title}: mean {mean:.1f}" + (f" [{pair[0]:.1f}, {pair[1]:.1f}]" if pair else "")
-    rows = [[f"{low:g}", str(count)] for low, count in zip(bins, counts, strict=True)]
-    return Plot(
-        title, f"{said}, {len(values)} clips.", _svg(height, parts, said), ("from", "clips"), rows
-    )
+def bars(
+    title: str,
+    caption: str,
+    bins: Sequence[str],
+    series: Mapping[str, Sequence[int]],
+    *,
+    axis: str,
+    counted: str = "clips",
+) -> Plot:
+    """Draw how many there are in each bin; those of several series stand beside each other.
+
+    Args:
+        bins: what each bin counts, as its label.
+        series: by name, the count of each bin; a single one needs no name.
+        axis: what the bins are of; ``counted``: what is counted.
+    """
+    several = len(series) > 1
+    totals = [sum(counts) or 1 for counts in series.values()]
+    # Runs of different size are compared by shares.
+    scale = totals if several else [1]
+    most = max((c / s for cs, s in zip(series.values(), scale, strict=True) for c in cs), default=0)
+    top = 24 + (14 * len(series) + 6 if several else 0)
+    tall, step = 90, (WIDTH - 2 * _RIGHT) / len(bins)
+    wide = (step - 4) / len(series)
+    foot, tight = top + tall, "small" if several else ""
+    parts = [_text(_RIGHT, 10, counted, "start", "axis-name")]
+    for number, (name, counts) in enumerate(series.items()):
+        kind = _SERIES[number % len(_SERIES)]
+        if several:
+            y = 18 + 14 * number
+            parts.append(_rect(_RIGHT, y, 10, 10, kind))
+            parts.append(_text(_RIGHT + 16, y + 9, _short(name, 52), "start"))
+        for i, count in enumerate(counts):
+            height = tall * (count / scale[number]) / (most or 1)
+            x = _RIGHT + i * step + 2 + number * wide
+            parts.append(_rect(x, foot - height, max(1.0, wide - several), height, kind))
+            if wide >= _NARROWEST:
+                parts.append(_text(x + wide / 2, foot - height - 3, str(count), "middle", tight))
+    parts.append(_line(_RIGHT, foot, WIDTH - _RIGHT, foot, "foot"))
+    small = "small" if max(map(len, bins)) * _LETTER > step else ""
+    for i, label in enumerate(bins):
+        parts.append(_text(_RIGHT + (i + 0.5) * step, foot + 13, label, "middle", small))
+    parts.append(_text(WIDTH / 2, foot + 27, axis, "middle", "axis-name"))
+    head = (axis, *(series if several else [counted]))
+    rows = [[label, *(str(c[i]) for c in series.values())] for i, label in enumerate(bins)]
+    return Plot(title, caption, _svg(foot + 32, parts, caption), head, rows)
 
 
-def heat_map(across: str, down: str, pairs: Sequence[tuple[float, float]]) -> Plot:
-    """Draw how often two dimensions had which scores together, on the judge's five points."""
-    counts = Counter((_point(a), _point(b)) for a, b in pairs)
-    most, cell, left = max(counts.values(), default=1), 40, 60
-    parts = [_text(left + 2.5 * cell, 12, across, "middle"), _text(4, 34, down, "start")]
-    for x in range(1, 6):
-        parts.append(_text(left + (x - 0.5) * cell, 26, str(x), "middle"))
-        parts.append(_text(left - 8, 30 + (x - 0.4) * cell, str(x), "end"))
-        for y in range(1, 6):
-            count = counts[x, y]
-            shade = f'fill-opacity="{count / most:.3f}"'
-            parts.append(
-                _rect(
-                    left + (x - 1) * cell,
-                    30 + (y - 1) * cell,
-                    cell - 2,
-                    cell - 2,
-                    "bar",
-                    more=shade,
-                )
-            )
+def heat_map(
+    title: str,
+    caption: str,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    across: tuple[str, Sequence[str]],
+    down: tuple[str, Sequence[str]],
+) -> Plot:
+    """Draw how often two things came together; ``across`` and ``down``: a name, and its values."""
+    counts = Counter(pairs)
+    most, left, height = max(counts.values(), default=1), 112, 30
+    columns, rows = list(across[1]), list(down[1])
+    widest = max((len(word) for name in columns for word in name.split()), default=0)
+    cell = min(max(48.0, _LETTER * widest + 8), (WIDTH - left - 4) / max(1, len(columns)))
+    letters = max(3, int(cell / _LETTER))
+    middle = left + len(columns) * cell / 2
+    parts = [_text(middle, 11, f"{across[0]} →", "middle", "axis-name")]
+    # A name of several words stands on two lines.
+    top = 26 + 13 * any(" " in name for name in columns)
+    parts.append(_text(left - 8, top, f"{down[0]} ↓", "end", "axis-name"))
+    for x, name in enumerate(columns):
+        first, _, rest = name.rpartition(" ")
+        for line, text in ((top - 13, first), (top, rest)):
+            parts.append(_text(left + (x + 0.5) * cell - 1, line, _short(text, letters), "middle"))
+    for y, row in enumerate(rows):
+        at = top + 6 + y * height
+        parts.append(_text(left - 8, at + height / 2 + 3, _short(row, 16), "end"))
+        for x, column in enumerate(columns):
+            count = counts[column, row]
+            # At most half of the accent, so that the number in it can be read in both schemes.
+            shade = f'fill-opacity="{0.04 + 0.46 * count / most:.3f}"'
+            at_x = left + x * cell
+            parts.append(_rect(at_x, at, cell - 2, height - 2, "cell", more=shade))
             if count:
-                parts.append(
-                    _text(left + (x - 0.5) * cell, 30 + (y - 0.4) * cell, str(count), "middle")
-                )
-    said = f"{across} against {down}, on the judge's points."
-    rows = [[str(y), *(str(counts[x, y]) for x in range(1, 6))] for y in range(1, 6)]
+                parts.append(_text(at_x + cell / 2 - 1, at + height / 2 + 3, str(count), "middle"))
+    table = [[row, *(str(counts[column, row]) for column in columns)] for row in rows]
     return Plot(
-        f"{across} and {down}",
-        said,
-        _svg(30 + 5 * cell, parts, said),
-        (down, "1", "2", "3", "4", "5"),
-        rows,
+        title,
+        caption,
+        _svg(top + 8 + len(rows) * height, parts, caption),
+        (f"{down[0]} ↓ {across[0]} →", *columns),
+        table,
     )
-
-
-def _point(value: float) -> int:
-    return min(5, max(1, round(value / 20)))
 
 
 @dataclass(frozen=True)
@@ -111,66 +146,78 @@ class Dot:
 
 
 def dots(title: str, caption: str, rows: Sequence[Dot], *, signed: bool = False) -> Plot:
-    """Draw values with their intervals on 0-100, or ``signed`` about 0."""
-    bounds = [bound for row in rows for bound in (row.interval or (row.value, row.value))]
-    low, high = (min([*bounds, 0.0]), max([*bounds, 0.0])) if signed else (0.0, 100.0)
-    span = (high - low) or 1.0
-    wide = WIDTH - _LEFT - _RIGHT
+    """Draw values on 0-100 with their intervals, or differences (``signed``) about 0."""
+    ticks, form = _axis(rows, signed=signed)
+    low, high = ticks[0], ticks[-1]
+    names = [_short(row.name, _MOST_NAME) for row in rows]
+    left = 14 + _LETTER * max(8, *map(len, names)) if names else 0
+    wide = WIDTH - left - _RIGHT
 
     def place(value: float) -> float:
-        return _LEFT + wide * (min(high, max(low, value)) - low) / span
+        return left + wide * (min(high, max(low, value)) - low) / (high - low)
 
     height = _TOP + _ROW * len(rows) + 6
     parts = []
-    for tick in [low + span * part / 4 for part in range(5)]:
-        parts.append(_line(place(tick), _TOP - 4, place(tick), height, "axis"))
-        parts.append(_text(place(tick), 10, f"{tick:.0f}", "middle"))
-    if signed:
-        parts.append(_line(place(0), _TOP - 4, place(0), height, "mean"))
+    for tick in ticks:
+        zero = signed and tick == 0
+        parts.append(_line(place(tick), _TOP - 4, place(tick), height, "zero" if zero else "axis"))
+        parts.append(_text(place(tick), 10, _tick(tick, form), "middle"))
     for i, row in enumerate(rows):
         y = _TOP + _ROW * (i + 0.5)
         kind = "" if row.ours else "other-"
-        parts.append(_text(_LEFT - 6, y + 4, _short(row.name), "end"))
+        parts.append(_text(left - 8, y + 4, names[i], "end"))
         if row.interval:
-            parts.append(
-                _line(place(row.interval[0]), y, place(row.interval[1]), y, f"{kind}range")
-            )
+            ends = place(row.interval[0]), place(row.interval[1])
+            parts.append(_line(ends[0], y, ends[1], y, f"{kind}range"))
         mark = "dot" if row.ours else "other"
         parts.append(f'<circle class="{mark}" cx="{place(row.value):.1f}" cy="{y:.1f}" r="4"/>')
+    sign = "+" if signed else ""
+    with_n = any(row.n is not None for row in rows)
     table = [
         [
             row.name,
-            f"{row.value:{'+' if signed else ''}.1f}",
-            "" if row.interval is None else f"[{row.interval[0]:.1f}, {row.interval[1]:.1f}]",
-            "" if row.n is None else str(row.n),
+            f"{row.value:{sign}.1f}",
+            f"[{pair[0]:{sign}.1f}, {pair[1]:{sign}.1f}]" if (pair := row.interval) else "",
+            *(["" if row.n is None else str(row.n)] if with_n else []),
         ]
         for row in rows
     ]
-    return Plot(
-        title, caption, _svg(height, parts, caption), ("", "value", "95 % interval", "clips"), table
-    )
+    head = ("", "difference" if signed else "value", "95 % interval", *(["clips"] * with_n))
+    return Plot(title, caption, _svg(height, parts, caption), head, table)
 
 
-def by_slice(
-    figure: str, clips: Mapping[str, Mapping[str, float]], slices: Mapping[str, Mapping[str, Any]]
-) -> list[Plot]:
-    """Draw the mean of a figure in the parts of each slice."""
-    plots = []
-    for kind, groups in slices.items():
-        rows = []
-        for part, ids in groups.items():
-            values = [clips[i][figure] for i in ids if i in clips]
-            if values:
-                rows.append(Dot(part, fmean(values), mean_interval(values)[1], len(values)))
-        if len(rows) > 1:
-            plots.append(
-                dots(f"{figure} by {kind}", f"{figure} by {kind}, with 95 % intervals.", rows)
-            )
-    return plots
+def _tick(value: float, form: str) -> str:
+    return f"{value:{form}}".replace("-", "−") if value else "0"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 20 else f"{name[:19]}…"
+def _axis(rows: Sequence[Dot], *, signed: bool) -> tuple[list[float], str]:
+    """Return round ticks around all that is drawn, and the format of their labels."""
+    ends = [bound for row in rows for bound in (row.value, *(row.interval or ()))]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    if signed:
+        low, high = min(low, 0.0), max(high, 0.0)
+        least = 0.5
+    else:
+        least = _LEAST_SPAN
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
+    rough = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    ticks = [round(step * i, 6) for i in range(first, last + 1)]
+    if not signed:
+        ticks = [tick for tick in ticks if 0 <= tick <= 100]
+    digits = max(0, -math.floor(math.log10(step)))
+    return [tick + 0.0 for tick in ticks], f"{'+' if signed else ''}.{digits}f"
+
+
+def _short(name: str, most: int) -> str:
+    """Return a name of at most so many letters; names of models differ at their ends."""
+    if len(name) <= most:
+        return name
+    end = most // 2
+    return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
 
 
 def _svg(height: float, parts: Sequence[str], label: str) -> str:
@@ -190,5 +237,6 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line class="{kind}" {ends}/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{named}>{escape(text)}</text>'

@@ -3,11 +3,12 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const ROW = 56;
 const $ = (id) => document.getElementById(id);
-const two = data.runs.length > 1;
+const several = data.runs.length > 1;
+const comparable = data.against.length > 0; // with the first run: judged by the same judge
 const FUNCTION_WORDS = new Set(
   "a an and are as at be been but by for from has have he her his in into is it its of on or she that the their them then there they this to was were which while who with".split(" ")
 );
-const state = { clip: "", search: "", sort: two ? "difference" : "low", failed: false, flagged: false, differ: false };
+const state = { clip: "", search: "", sort: comparable ? "difference" : "low", against: data.against[0] || 0, failed: false, flagged: false, differ: false };
 let shown = [];
 
 function make(tag, text, className) {
@@ -17,18 +18,21 @@ function make(tag, text, className) {
   return element;
 }
 
+const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(1);
 const number = (value) => (value === null || value === undefined ? "–" : value.toFixed(1));
-const scoreOf = (clip, run = 0) => clip.runs[run] ? clip.runs[run].score : null;
+const scoreOf = (clip, run = 0) => (clip.runs[run] && clip.runs[run].figures ? clip.runs[run].figures.at(-1) : null);
+// What has no value is not in the data.
+const complete = (run) => run && { prediction: null, figures: null, failure: null, replies: [], flags: [], more: {}, ...run };
 
 function difference(clip) {
-  const [a, b] = [scoreOf(clip, 0), scoreOf(clip, 1)];
+  const [a, b] = [scoreOf(clip, 0), scoreOf(clip, state.against)];
   return a === null || b === null ? null : a - b;
 }
 
 function haystack(clip) {
   if (clip.hay === undefined) {
     const parts = [clip.id, clip.reference];
-    for (const run of clip.runs) if (run) parts.push(run.prediction, run.failure, ...run.replies);
+    for (const run of clip.runs.map(complete)) if (run) parts.push(run.prediction, run.failure, ...run.replies);
     clip.hay = parts.filter(Boolean).join("\n").toLowerCase();
   }
   return clip.hay;
@@ -53,7 +57,7 @@ function choose() {
   shown = data.clips.filter(
     (clip) =>
       (!state.failed || clip.runs.some((run) => run && run.failure)) &&
-      (!state.flagged || clip.runs.some((run) => run && run.flags.length)) &&
+      (!state.flagged || clip.runs.some((run) => run && run.flags)) &&
       (!state.differ || (difference(clip) ?? 0) !== 0) &&
       wanted.every((word) => haystack(clip).includes(word))
   );
@@ -62,6 +66,9 @@ function choose() {
   $("rows").style.height = `${shown.length * ROW}px`;
   $("count").textContent = shown.length === data.clips.length
     ? `${shown.length} clips` : `${shown.length} of ${data.clips.length} clips`;
+  const names = data.runs.map((run) => run.name);
+  $("column").textContent = comparable ? `${names[0]} minus ${names[state.against]}, ${data.figures.at(-1)}`
+    : `${data.figures.at(-1)}${several ? ` of ${names[0]}` : ""}`;
   draw();
 }
 
@@ -86,12 +93,16 @@ function row(clip, at) {
     image.src = clip.poster;
     item.append(image);
   }
-  const gain = two ? difference(clip) : null;
-  const value = two ? (gain === null ? "–" : (gain > 0 ? "+" : "") + gain.toFixed(1)) : number(scoreOf(clip));
+  const gain = comparable ? difference(clip) : null;
+  const value = comparable ? (gain === null ? "–" : signed(gain)) : number(scoreOf(clip));
   item.append(make("span", value, `value${gain ? (gain > 0 ? " better" : " worse") : ""}`));
   const run = clip.runs.find(Boolean);
-  item.append(make("span", (run && (run.failure || run.prediction)) || clip.id, "text"));
-  item.addEventListener("click", () => open(clip.id));
+  const text = (run && (run.failure ? `not scored: ${run.failure}` : run.prediction)) || clip.id;
+  item.append(make("span", text.slice(0, 200), `text${run && run.failure ? " quiet" : ""}`));
+  item.addEventListener("click", () => {
+    open(clip.id);
+    if (matchMedia("(max-width: 48rem)").matches) $("clip").scrollIntoView();
+  });
   return item;
 }
 
@@ -113,15 +124,25 @@ function open(id, scroll = false) {
 
 function show(clip, at) {
   const place = $("clip");
-  const head = make("h2", clip.id);
-  const where = make("p", at >= 0 ? `${at + 1} of ${shown.length}` : "not among the clips that are shown", "quiet");
-  place.replaceChildren(head, where, media(clip));
+  const place_in_list = at >= 0 ? `${at + 1} of ${shown.length}` : "not among the clips that are listed";
+  const where = make("p", undefined, "where");
+  for (const [name, by] of [["◂ previous", -1], ["next ▸", 1]]) {
+    const button = make("button", name);
+    button.type = "button";
+    button.disabled = at + by < 0 || at + by >= shown.length;
+    button.addEventListener("click", () => step(by));
+    where.append(button);
+  }
+  where.append(make("span", place_in_list + (clip.seconds ? ` · ${clip.seconds.toFixed(1)} s` : ""), "quiet"));
+  place.replaceChildren(make("h2", clip.id), where, media(clip));
   const texts = make("div", undefined, "texts");
   clip.runs.forEach((run, index) => texts.append(answer(clip, run, index)));
   const reference = make("section");
-  reference.append(make("h2", "reference"));
-  const other = clip.runs.map((run) => (run && run.prediction) || "").join(" ");
-  reference.append(marked(clip.reference, other));
+  reference.append(make("h3", "reference"));
+  const other = clip.runs.map((run) => (run && run.prediction) || "").join(" ").trim();
+  if (clip.reference) reference.append(other ? marked(clip.reference, other) : make("p", clip.reference));
+  else reference.append(make("p", "The run's file has no reference of this clip.", "quiet"));
+  if (clip.reference && other) reference.append(make("p", several ? "Underlined: words that no answer has." : "Underlined: words that the answer lacks.", "quiet small"));
   texts.append(reference);
   place.append(texts);
 }
@@ -141,8 +162,9 @@ function media(clip) {
     button.addEventListener("click", () => {
       const video = make("video");
       video.controls = true;
-      video.src = clip.video;
-      video.addEventListener("error", () => video.replaceWith(make("p", `The clip cannot be played here: ${clip.video}`, "quiet")));
+      const address = data.folder + clip.video;
+      video.src = address;
+      video.addEventListener("error", () => video.replaceWith(make("p", `The clip cannot be played here: ${address}`, "quiet")));
       box.replaceChildren(video);
       video.play().catch(() => {});
       video.focus();
@@ -154,19 +176,23 @@ function media(clip) {
 
 function answer(clip, run, index) {
   const section = make("section");
-  section.append(make("h2", two ? data.runs[index].name : "prediction"));
+  section.append(make("h3", several ? data.runs[index].name : "prediction"));
   if (!run) {
     section.append(make("p", "This clip is not in the run.", "quiet"));
     return section;
   }
-  const figures = Object.entries(run.figures).map(([name, value]) => `${name} ${number(value)}`).join("   ");
-  section.append(make("p", run.failure ? `not scored: ${run.failure}` : figures));
+  run = complete(run);
+  if (run.failure !== null) section.append(make("p", `not scored: ${run.failure}`, "worse"));
+  else section.append(make("p", run.figures.map((value, at) => `${data.figures[at]}\u00a0${number(value)}`).join("   "), "figures"));
   if (run.prediction !== null) section.append(marked(run.prediction, clip.reference || ""));
+  else if (run.failure === null) section.append(make("p", "The run's file has no text of this clip.", "quiet"));
+  if (run.flags.length) section.append(make("p", `flags: ${run.flags.join(", ")}`));
+  const facts = Object.entries({ ...data.runs[index].same, ...run.more });
+  if (!run.replies.length && !facts.length) return section;
   const more = make("details");
-  more.append(make("summary", "judge, decoding, flags"));
+  more.append(make("summary", run.replies.length ? "judge's reply, decoding" : "decoding"));
   run.replies.forEach((reply) => more.append(make("pre", reply)));
-  for (const [name, value] of Object.entries(run.more)) more.append(make("p", `${name}: ${value}`, "quiet"));
-  if (run.flags.length) more.append(make("p", `flags: ${run.flags.join(", ")}`));
+  for (const [name, value] of facts) more.append(make("p", `${name.replaceAll("_", " ")}: ${value}`, "quiet"));
   section.append(more);
   return section;
 }
@@ -174,12 +200,12 @@ function answer(clip, run, index) {
 const plain = (word) => word.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "");
 
 function marked(text, other) {
-  const paragraph = make("p");
+  const paragraph = make("p", undefined, "marked");
   const there = new Set((other || "").split(/\s+/).map(plain));
   for (const piece of (text || "").split(/(\s+)/)) {
     const word = plain(piece);
-    if (!word || FUNCTION_WORDS.has(word)) paragraph.append(piece);
-    else paragraph.append(make("span", piece, there.has(word) ? "shared" : "only"));
+    const lacks = word && !FUNCTION_WORDS.has(word) && !there.has(word);
+    paragraph.append(lacks ? make("span", piece, "only") : piece);
   }
   return paragraph;
 }
@@ -200,10 +226,12 @@ function recall() {
   const kept = new URLSearchParams(location.hash.slice(1));
   for (const name of ["failed", "flagged", "differ"]) state[name] = kept.get(name) === "1";
   state.search = kept.get("search") || "";
-  if (kept.get("sort") in ORDERS) state.sort = kept.get("sort");
+  if ([...$("sort").options].some((option) => option.value === kept.get("sort"))) state.sort = kept.get("sort");
+  if (data.against.includes(Number(kept.get("against")))) state.against = Number(kept.get("against"));
   state.clip = kept.get("clip") || "";
   $("search").value = state.search;
   $("sort").value = state.sort;
+  if ($("against")) $("against").value = state.against;
   for (const name of ["failed", "flagged", "differ"]) if ($(name)) $(name).checked = state[name];
 }
 
@@ -212,6 +240,11 @@ function listen() {
   $("sort").addEventListener("change", (event) => { state.sort = event.target.value; choose(); remember(); });
   for (const name of ["failed", "flagged", "differ"])
     if ($(name)) $(name).addEventListener("change", (event) => { state[name] = event.target.checked; choose(); remember(); });
+  if ($("against")) {
+    $("against").append(...data.against.map((run) => new Option(data.runs[run].name, run)));
+    $("against").addEventListener("change", (event) => { state.against = Number(event.target.value); choose(); remember(); });
+  }
+  $("keys-button").addEventListener("click", () => $("help").showModal());
   $("window").addEventListener("scroll", () => requestAnimationFrame(draw));
   addEventListener("resize", draw);
   addEventListener("hashchange", () => { recall(); choose(); if (state.clip) open(state.clip, true); });
@@ -230,8 +263,8 @@ function listen() {
 }
 
 data.clips.forEach((clip, at) => { clip.at = at; });
-recall();
 listen();
+recall();
 choose();
 open(state.clip || (shown[0] && shown[0].id) || "", true);
 document.documentElement.dataset.ready = "yes";

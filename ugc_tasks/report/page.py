@@ -4,6 +4,8 @@ Nothing is fetched: style, script, posters and data are in the file. Captions, i
 foreign text. Above, the template escapes them; below, they are data in a JSON block, in which
 ``<`` is written as an escape, and the script sets them as text. The policy forbids all that is not
 our own style and script, by their digests.
+
+What stands above is ``top.py``'s and ``plots.py``'s.
 """
 
 from __future__ import annotations
@@ -11,22 +13,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import shown
-from ugc_tasks.data.published import published_captions
-from ugc_tasks.estimate.model import interval
-from ugc_tasks.report.charts import Dot, Plot, by_slice, dots, heat_map, histogram
-from ugc_tasks.results.compare import compare, sentence
-from ugc_tasks.results.reliability import mean_interval
+from ugc_tasks.report import top
+from ugc_tasks.report.plots import Slices, plots_of
+from ugc_tasks.results.compare import compare
 from ugc_tasks.results.rows import figures_of
 from ugc_tasks.results.scores import ScoreFile
 
-_BINS = {"caption": (20, 30, 40, 50, 60, 70, 80, 90)}
 _SHOWN_FACTS = (
     "seconds",
     "frames",
@@ -36,12 +39,15 @@ _SHOWN_FACTS = (
     "output_tokens",
     "sound_missing",
 )
+# Markup, and what is not seen or turns the writing direction, where somebody reads the source.
+_ESCAPED = re.compile("[<>&\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_DECIMALS = 3  # of figures in the data; one is shown
 
 
 def render(
     runs: Sequence[ScoreFile],
     *,
-    slices: Mapping[str, Mapping[str, Sequence[str]]],
+    slices: Slices,
     posters: Mapping[str, str],
     videos: Mapping[str, str],
 ) -> str:
@@ -57,29 +63,50 @@ def render(
 
     css, js = packaged("page.css"), packaged("page.js")
     more = (f"script-src '{_digest(js)}'", "img-src data:", "media-src file: https: 'self'")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string(packaged("page.html.j2"))
-    figures = figures_of(runs[0].task)
+    runs = _told_apart(runs)
+    comparisons = compare(runs[0], runs[1:], slices) if len(runs) > 1 else []
+    facts = [top.facts_of(run) for run in runs]
     failed = sum(len(run.failed) for run in runs)
     return template.render(
-        title=f"UGC-VideoCap · {' against '.join(shown(run.name, 80) for run in runs)}",
+        title=f"{SPECS[runs[0].task].task} · {' against '.join(shown(r.name, 80) for r in runs)}",
         policy=style_policy(css, *more),
         css=css,
         js=js,
-        band=_band(runs),
+        bands=top.bands(runs, comparisons),
         runs=[
-            {"name": shown(r.name, 80), "judge": r.judge and shown(r.judge), "date": ""}
-            for r in runs
+            {"name": shown(run.name, 80), "facts": top.facts_lines(run, told)}
+            for run, told in zip(runs, facts, strict=True)
         ],
-        figures=figures,
-        table=_table(runs, figures),
-        remarks=_remarks(runs),
-        plots=_plots(runs, figures, slices),
+        figures=figures_of(runs[0].task),
+        table=top.table(runs),
+        remarks=top.remarks(comparisons),
+        note=SPECS[runs[0].task].note,
+        plots=plots_of(runs, comparisons, slices, [told.get("noise") for told in facts]),
+        comparable=any(each.figures for each in comparisons),
         nothing_failed="" if failed else f"All {len(runs[0].clips)} clips are scored.",
-        no_videos="" if videos else "Posters only: no clip was found where the run had it.",
+        no_videos=_no_videos(posters, videos),
         made=f"Made by ugc-videocap {version('ugc-videocap')}; this file needs no network.",
-        data=_data(runs, posters, videos),
+        data=_data(runs, posters, videos, against=_comparable(comparisons)),
     )
+
+
+def _told_apart(runs: Sequence[ScoreFile]) -> list[ScoreFile]:
+    """Return the runs, those of one name with the place of their files as well, or a number."""
+    ways: tuple[Callable[[ScoreFile, int], object], ...] = (
+        lambda run, _: run.path.parent.name or run.path.stem,
+        lambda _, number: number,
+    )
+    for more in ways:
+        counts = Counter(run.name for run in runs)
+        runs = [
+            replace(run, name=f"{run.name} ({more(run, n)})") if counts[run.name] > 1 else run
+            for n, run in enumerate(runs, 1)
+        ]
+    return list(runs)
 
 
 def style_policy(css: str, *more: str) -> str:
@@ -98,104 +125,67 @@ def _digest(text: str) -> str:
     return f"sha256-{digest}"
 
 
-def _band(runs: Sequence[ScoreFile]) -> str:
-    if any(run.estimate for run in runs):
-        return "An estimate from the texts: no judge was asked."
-    return ""
+def _no_videos(posters: Mapping[str, str], videos: Mapping[str, str]) -> str:
+    if videos:
+        return ""
+    without = "" if posters else ", and there are no pictures"
+    return f"No clip was found where the run had it: none can be played{without}."
 
 
-def _table(runs: Sequence[ScoreFile], figures: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    for run in runs:
-        cells = [_figure(run, name) for name in figures]
-        counts = [str(len(run.clips)), str(len(run.failed))]
-        rows.append({"name": shown(run.name, 80), "cells": [*cells, *counts], "ours": True})
-    if _beside_published(runs[0]):
-        for name, values in published_captions()[1].items():
-            cells = [f"{value:.1f}" for value in values]
-            rows.append({"name": f"{name} (published)", "cells": [*cells, "", ""], "ours": False})
-    return rows
+def _comparable(comparisons: Sequence[Any]) -> list[int]:
+    """Return the numbers of the runs that the first can be compared with."""
+    return [number for number, each in enumerate(comparisons, 1) if each.figures]
 
 
-def _figure(run: ScoreFile, name: str) -> str:
-    if not run.clips:
-        return "–"
-    mean, pair, n = _mean(run, name)
-    if run.estimate:
-        low, high = interval(name, mean, n)
-        return f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-    return f"{mean:.1f}" + (f" ±{(pair[1] - pair[0]) / 2:.1f}" if pair else "")
+# ---- the data that the script reads ----
 
 
-def _beside_published(run: ScoreFile) -> bool:
-    """Tell whether a run was judged as the published rows were."""
-    return run.task == "caption" and str(run.judge).startswith(published_captions()[0])
-
-
-def _remarks(runs: Sequence[ScoreFile]) -> list[str]:
-    said = []
-    for comparison in compare(runs[0], runs[1:]) if len(runs) > 1 else ():
-        said += [f"{sentence(comparison)}.", *(f"Note: {note}." for note in comparison.notes)]
-    return said
-
-
-def _plots(
+def _data(
     runs: Sequence[ScoreFile],
-    figures: Sequence[str],
-    slices: Mapping[str, Mapping[str, Sequence[str]]],
-) -> list[Plot]:
-    first = runs[0]
-    if not first.clips:
-        return []
-    plots = []
-    main = figures[-1]
-    if _beside_published(first):
-        rows = [Dot(run.name, *_mean(run, main)) for run in runs if run.clips]
-        published = published_captions()[1]
-        rows += [Dot(name, values[-1], ours=False) for name, values in published.items()]
-        rows.sort(key=lambda row: -row.value)
-        plots.append(dots("average", "The average beside published rows of the same judge.", rows))
-    for name in figures:
-        values = [clip[name] for clip in first.clips.values()]
-        plots.append(histogram(name, values, _BINS.get(first.task, (0, 20, 40, 60, 80, 100))))
-    if first.task == "caption":
-        pairs = [(clip["visual"], clip["audio"]) for clip in first.clips.values()]
-        plots.append(heat_map("visual", "audio", pairs))
-    return plots + by_slice(main, first.clips, slices)
+    posters: Mapping[str, str],
+    videos: Mapping[str, str],
+    *,
+    against: Sequence[int],
+) -> str:
+    """Return it as JSON that no HTML parser takes for markup.
 
-
-def _mean(run: ScoreFile, name: str) -> tuple[float, tuple[float, float] | None, int]:
-    values = [clip[name] for clip in run.clips.values()]
-    mean, pair = mean_interval(values)
-    return mean, pair, len(values)
-
-
-def _data(runs: Sequence[ScoreFile], posters: Mapping[str, str], videos: Mapping[str, str]) -> str:
-    """Return what the script reads, as JSON that no HTML parser takes for markup."""
-    ids = dict.fromkeys(i for run in runs for i in (*run.clips, *run.failed))
+    What all clips share is there once: names of figures, the folder of the clips (``folder``), and
+    facts that are the same in every clip of a run (``same``). Keys without a value are left out.
+    """
+    ids = list(dict.fromkeys(i for run in runs for i in (*run.clips, *run.failed)))
+    folders = {address.rpartition("/")[0] + "/" for address in videos.values()}
+    folder = folders.pop() if len(folders) == 1 else ""
+    told = [{i: _clip(run, i) for i in ids if i in run.clips or i in run.failed} for run in runs]
+    same = [_same(list(clips.values())) for clips in told]
     clips = []
     for video_id in ids:
         rows = [run.rows.get(video_id, {}) for run in runs]
         reference = next((row["reference"] for row in rows if row.get("reference")), None)
         seconds = next((s for row in rows if (s := _generation(row).get("seconds"))), None)
-        clips.append(
-            {
-                "id": video_id,
-                "poster": posters.get(video_id),
-                "video": videos.get(video_id),
-                "seconds": seconds if isinstance(seconds, int | float) else None,
-                "reference": _as_text(reference),
-                "runs": [
-                    _clip(run, video_id)
-                    if video_id in run.clips or video_id in run.failed
-                    else None
-                    for run in runs
-                ],
-            }
-        )
-    whole = {"runs": [{"name": shown(run.name, 80)} for run in runs], "clips": clips}
-    text = json.dumps(whole, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        video = videos.get(video_id)
+        clip = {
+            "id": video_id,
+            "poster": posters.get(video_id),
+            "video": None if video is None else video[len(folder) :],
+            "seconds": seconds if isinstance(seconds, int | float) else None,
+            "reference": _as_text(reference),
+            "runs": [clips_of.get(video_id) for clips_of in told],
+        }
+        clips.append(_given(clip))
+    whole = {
+        "runs": [
+            {"name": shown(run.name, 80), "same": each}
+            for run, each in zip(runs, same, strict=True)
+        ],
+        "figures": figures_of(runs[0].task),
+        "folder": folder,
+        "against": list(against),
+        "clips": clips,
+    }
+    text = json.dumps(whole, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate cannot be written; this is how JSON spells it.
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return _ESCAPED.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
 
 
 def _clip(run: ScoreFile, video_id: str) -> dict[str, Any]:
@@ -204,17 +194,40 @@ def _clip(run: ScoreFile, video_id: str) -> dict[str, Any]:
     said = judge.get("judgments") if isinstance(judge, dict) else None
     each = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
     flags = row.get("flags")
-    told = _generation(row)
-    more = {"decoding": row.get("decoding"), **{name: told.get(name) for name in _SHOWN_FACTS}}
-    return {
-        "prediction": _as_text(row.get("prediction")),
-        "figures": figures or {},
-        "score": None if figures is None else list(figures.values())[-1],
-        "failure": run.failed.get(video_id),
-        "replies": [str(one["reply"]) for one in each if one.get("reply")],
-        "flags": [str(flag) for flag in flags] if isinstance(flags, list) else [],
-        "more": {name: str(value) for name, value in more.items() if value not in (None, "")},
+    generation = _generation(row)
+    more = {
+        "label": row.get("label"),
+        "chosen": row.get("chosen"),
+        "decoding": row.get("decoding"),
+        **{name: generation.get(name) for name in _SHOWN_FACTS},
     }
+    return _given(
+        {
+            "prediction": _as_text(row.get("prediction")),
+            "figures": figures and [round(value, _DECIMALS) for value in figures.values()],
+            "failure": run.failed.get(video_id),
+            "replies": [str(one["reply"]) for one in each if one.get("reply")],
+            "flags": [str(flag) for flag in flags] if isinstance(flags, list) else [],
+            "more": {name: str(value) for name, value in more.items() if value not in (None, "")},
+        }
+    )
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, "", [], {})}
+
+
+def _same(clips: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Take out of the facts of several clips what is the same in all, and return it."""
+    if len(clips) < 2:
+        return {}
+    first = clips[0].get("more", {})
+    same = {k: v for k, v in first.items() if all(c.get("more", {}).get(k) == v for c in clips)}
+    for clip in clips if same else ():
+        clip["more"] = {k: v for k, v in clip["more"].items() if k not in same}
+        if not clip["more"]:
+            del clip["more"]
+    return same
 
 
 def _generation(row: Mapping[str, Any]) -> Mapping[str, Any]:

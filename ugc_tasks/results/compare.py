@@ -20,6 +20,7 @@ from itertools import combinations
 from statistics import NormalDist, fmean, stdev, variance
 from typing import Any, Literal
 
+from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate.model import difference_interval
 from ugc_tasks.results.reliability import Interval, mean_interval
@@ -168,7 +169,7 @@ def _why_not(new: ScoreFile, old: ScoreFile, shared: Sequence[str]) -> str:
 
 def _notes(new: ScoreFile, old: ScoreFile) -> list[str]:
     notes = []
-    silent = [run for run in (new, old) if not run.judge]
+    silent = [run for run in (new, old) if SPECS[run.task].judged and not run.judge]
     if silent:
         notes.append(
             "the judge is not stated in "

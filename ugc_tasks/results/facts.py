@@ -15,6 +15,7 @@ from ugc_tasks.common.display import shown
 from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.reliability import (
+    HIGHEST,
     Interval,
     figure_interval,
     measured,
@@ -81,19 +82,26 @@ def task_figures(
     for name in figures_of(task):
         values = [row[name + suffix] for row in scored]
         figures[name + suffix], ci95[name + suffix], methods[name + suffix] = None, None, STUDENT
-        if not values:
-            continue
-        mean, pair = figure_interval(values)
-        if suffix:
-            from ugc_tasks.estimate.model import interval
-
-            # The estimate is off in the same way for all clips: their spread does not show it.
-            pair, methods[name + suffix] = interval(name, mean, len(values)), ESTIMATED
-        elif SPECS[task].kind == "choice":
-            low, high = share_interval(sum(value == 100 for value in values), len(values))
-            pair, methods[name] = (100 * low, 100 * high), WILSON
-        figures[name + suffix], ci95[name + suffix] = mean, pair
+        if values:
+            found = figure(task, name, values, estimate=bool(suffix))
+            figures[name + suffix], ci95[name + suffix], methods[name + suffix] = found
     return figures, ci95, methods
+
+
+def figure(
+    task: str, name: str, values: Sequence[float], *, estimate: bool
+) -> tuple[float, Interval | None, str]:
+    """Return the mean of a figure of clips, at least one, its 95 % interval, and whose it is."""
+    mean, pair = figure_interval(values)
+    if estimate:
+        from ugc_tasks.estimate.model import interval
+
+        # The estimate is off in the same way for all clips: their spread does not show it.
+        return mean, interval(name, mean, len(values)), ESTIMATED
+    if SPECS[task].kind == "choice":
+        low, high = share_interval(sum(value == HIGHEST for value in values), len(values))
+        return mean, (HIGHEST * low, HIGHEST * high), WILSON
+    return mean, pair, STUDENT
 
 
 def failures(rows: Rows) -> list[dict[str, str]]:

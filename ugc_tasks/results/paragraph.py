@@ -13,6 +13,7 @@ from ugc_tasks.results.rows import ESTIMATE
 
 _MOST_REASONS = 3
 _WIDTH = 96
+_CENT = 0.01  # US dollars
 
 
 def paragraph(facts: Mapping[str, Any], folder: Path | None) -> list[str]:
@@ -25,7 +26,7 @@ def paragraph(facts: Mapping[str, Any], folder: Path | None) -> list[str]:
     if whole := facts.get("overall"):
         figure = f"{whole['value']:.1f}" if whole["value"] is not None else f"-   {whole['reason']}"
         lines += ["", f"mean of the eight published columns   {figure}"]
-    tail = [_lasted(facts["seconds"])] if facts.get("seconds") else []
+    tail = [lasted(facts["seconds"])] if facts.get("seconds") else []
     return [*lines, "  ".join([*tail, *([f"files: {folder}"] if folder else [])]), ""]
 
 
@@ -41,9 +42,9 @@ def task_lines(facts: Mapping[str, Any]) -> list[str]:
     for part in parts[1:]:
         joined = f"{lines[-1]}   {part}"
         lines[-1:] = [joined] if len(joined) <= _WIDTH else [lines[-1], part]
-    if failed := _failures(facts["failures"]):
+    if failed := not_scored(facts["failures"]):
         lines.append(f"not scored: {failed}")
-    said = [_heard(facts["heard"]), _flags(facts["flags"]), _spent(facts.get("spent"))]
+    said = [sound_used(facts["heard"]), flagged(facts["flags"]), money_spent(facts.get("spent"))]
     if any(said):
         lines.append(" · ".join(filter(None, said)))
     return lines
@@ -56,9 +57,14 @@ def _figure(name: str, value: float | None, interval: Any) -> str:
     return f"{name} {stated(value, interval)}"
 
 
-def _failures(failures: list[dict[str, str]]) -> str:
+def not_scored(failures: list[dict[str, str]]) -> str:
     kinds = Counter(each["kind"] for each in failures)
-    words = {"judge": "not judged", "caption": "without a caption", "answer": "without an answer"}
+    words = {
+        "judge": "not judged",
+        "caption": "without a caption",
+        "answer": "without an answer",
+        "": "without a score",  # of files that do not say whose failure it was
+    }
     said = []
     for kind, count in kinds.items():
         those = [each for each in failures if each["kind"] == kind]
@@ -69,14 +75,14 @@ def _failures(failures: list[dict[str, str]]) -> str:
     return ", ".join(said)
 
 
-def _heard(heard: Mapping[str, Any] | None) -> str:
+def sound_used(heard: Mapping[str, Any] | None) -> str:
     if heard is None:
         return ""
     others = ", ".join(f"{why} in {count}" for why, count in heard["not"].items())
     return f"sound used in {heard['clips']}" + (f", {others}" if others else "")
 
 
-def _flags(flags: Mapping[str, Any] | None) -> str:
+def flagged(flags: Mapping[str, Any] | None) -> str:
     labels = flags["labels"] if flags else {}
     words = {
         "token_limit": "cut by the token limit",
@@ -86,16 +92,18 @@ def _flags(flags: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{count} answers {words.get(f, f)}" for f, count in labels.items())
 
 
-def _spent(spent: Mapping[str, Any] | None) -> str:
+def money_spent(spent: Mapping[str, Any] | None) -> str:
     if not spent or not (spent["new"]["judgments"] or spent["stored"]["judgments"]):
         return ""
     usd = spent["new"]["usd"]
     money = "at an unknown price" if usd is None else f"${usd:.2f}"
-    earlier = spent["stored"]["judgments"]
-    return f"{money} for {spent['new']['judgments']} judgments" + (
+    if usd is not None and 0 < usd < _CENT / 2:
+        money = f"under ${_CENT:.2f}"
+    new, earlier = spent["new"]["judgments"], spent["stored"]["judgments"]
+    return f"{money} for {new} judgment{'s' * (new != 1)}" + (
         f", {earlier} were on disk" if earlier else ""
     )
 
 
-def _lasted(seconds: float) -> str:
+def lasted(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -48,6 +48,8 @@ class ScoreFile:
         task: short name of the task; figures of ``clips`` are those of its rows.
         name: what to call it: the model's name, or the file's.
         rows: by ``video_id``, where the file has rows of ours.
+        stated: what is said of the whole run beside the rows: ``run.json``, ``bundle.json``, or the
+            rest of the JSON that has the rows in it; empty where nothing is.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class ScoreFile:
     task: str = "caption"
     name: str = ""
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    stated: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def judgments(self, video_id: str) -> list[Mapping[str, float]]:
         """Return what each judgment of a clip said, on the judge's own scale, as far as known."""
@@ -99,12 +102,23 @@ def read_scores(path: Path, task: str | None = None) -> ScoreFile:
         stated = content.get("task")
         if not isinstance(stated, str) or stated not in SPECS:
             raise DataError(f"{path}: scores of the task {kind(stated)}, which is none of ours")
-        content = content["items"]
+        return replace(_ours(path, _rows(path, content["items"])), stated=_rest(content))
     elif isinstance(content, dict) and "video_id" in content:
         content = [content]  # a samples file of one line
+    stated = _beside(path)
+    found, name = _ours(path, _rows(path, content)), stated.get("name")
+    name = name if isinstance(name, str) and name else found.name
+    return replace(found, stated=stated, name=name)
+
+
+def _rows(path: Path, content: Any) -> list[Any]:
     if not isinstance(content, list) or not content:
         raise DataError(f"{path}: {_SCORES}")
-    return _ours(path, content)
+    return content
+
+
+def _rest(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != "items"}
 
 
 def _newest(folder: Path, task: str) -> Path:
@@ -121,20 +135,23 @@ def _newest(folder: Path, task: str) -> Path:
     return max(found, key=lambda path: (path.stat().st_mtime, path.name))
 
 
-def _name(path: Path) -> str:
-    """Return the model's name as the run's facts have it, else that of folder or file."""
-    if (bundle := path.parent.parent / BUNDLE).is_file():
-        facts = bundle
-    elif "_samples_" in path.name:
+def _beside(path: Path) -> Mapping[str, Any]:
+    """Return what the file beside a file of rows states of the run, if there is one."""
+    facts = path.parent.parent / BUNDLE
+    if not facts.is_file():
         facts = path.with_name(path.name.partition("_samples_")[0] + "_run.json")
-    else:
-        return path.stem
     if facts.is_file():
         with suppress(DataError):
-            name = read_values(facts).get("name")
-            if isinstance(name, str) and name:
-                return name
-    return path.parent.name.replace("__", "/") or path.stem
+            stated = read_values(facts)
+            return stated if isinstance(stated, dict) else {}
+    return {}
+
+
+def _name(path: Path) -> str:
+    """Return what a file is called that does not say whose it is."""
+    if "_samples_" in path.name or (path.parent.parent / BUNDLE).is_file():
+        return path.parent.name.replace("__", "/") or path.stem
+    return path.stem
 
 
 def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:

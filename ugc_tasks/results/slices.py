@@ -16,6 +16,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import is_published
 from ugc_tasks.data.questions import read_choice_questions, read_ocr_references
+from ugc_tasks.results.answer_text import subject_of
 from ugc_tasks.results.scores import ScoreFile
 
 SECONDS = (10, 30)  # of a clip
@@ -33,7 +34,9 @@ def slices_of(runs: Sequence[ScoreFile], home: Home) -> dict[str, Groups]:
             ids, lambda i: _span(_told(rows[i], "seconds"), SECONDS, "s")
         ),
         "sound": _grouped(ids, lambda i: _sound(rows[i])),
-        "length of the caption": _grouped(ids, lambda i: _span(_words(runs[0], i), WORDS, "words")),
+        f"length of the {subject_of(runs[0].task)}": _grouped(
+            ids, lambda i: _span(_words(runs[0], i), WORDS, "words")
+        ),
     }
     for name, task in (("voice", "voice_source"), ("tone", "tone")):
         if (path := _at_hand(home, task)) is not None:
@@ -51,7 +54,12 @@ def _grouped(ids: Iterable[str], part: Callable[[str], str | None]) -> Groups:
     for video_id in ids:
         if (name := part(video_id)) is not None:
             groups.setdefault(name, []).append(video_id)
-    return dict(sorted(groups.items()))
+    return dict(sorted(groups.items(), key=lambda each: _order(each[0])))
+
+
+def _order(part: str) -> tuple[int, str]:
+    """Return where a part stands: spans from the shortest to the longest, others by name."""
+    return {"under": 0, "over": 2}.get(part.partition(" ")[0], 1), part
 
 
 def _told(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:

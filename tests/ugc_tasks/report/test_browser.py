@@ -110,7 +110,7 @@ def test_two_runs_begin_with_the_largest_difference(browser: Browser, folder: Pa
     path.write_text(page(type(new)(**{**new.__dict__, "clips": clips}), old), "utf-8")
     browser.open(path.as_uri())
     values = "[...document.querySelectorAll('#rows .value')].map((e) => e.textContent)"
-    assert browser.run(values) == ["+15.0", "-5.0", "0.0"]
+    assert browser.run(values) == ["+15.0", "−5.0", "0.0"]
     browser.press("d")
     browser.wait("document.querySelectorAll('#rows li').length === 2")
 
@@ -136,3 +136,49 @@ def test_both_schemes_are_drawn(browser: Browser, large: str, scheme: str) -> No
     browser.open(large)
     paper = browser.run("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 23, 27)"}[scheme]
+
+
+def test_runs_of_different_judges_are_listed_without_a_difference(
+    browser: Browser, folder: Path
+) -> None:
+    captions: dict[str, str | None] = {"PI-1": "a", "PI-2": "b"}
+    runs = written(folder, "first", captions), written(folder, "second", captions, label="other")
+    path = folder / "judges.html"
+    path.write_text(page(*runs), "utf-8")
+    browser.open(f"{path.as_uri()}#sort=gains")
+    values = "[...document.querySelectorAll('#rows .value')].map((e) => e.textContent)"
+    assert browser.run(values) == ["80.0", "80.0"]
+    assert browser.run("document.getElementById('differ')") is None
+    assert browser.run("document.getElementById('column').textContent") == "average of first"
+    assert "second" in str(browser.run("document.getElementById('clip').innerText"))
+
+
+def test_of_three_runs_one_says_which_the_first_is_compared_with(
+    browser: Browser, folder: Path
+) -> None:
+    captions: dict[str, str | None] = {"PI-1": "a", "PI-2": "b"}
+    runs = [written(folder, name, captions) for name in ("new", "old", "oldest")]
+    for scores in runs[2].clips.values():
+        scores["average"] = 70.0  # type: ignore[index]
+    path = folder / "three.html"
+    path.write_text(page(*runs), "utf-8")
+    browser.open(path.as_uri())
+    values = "[...document.querySelectorAll('#rows .value')].map((e) => e.textContent)"
+    assert browser.run(values) == ["0.0", "0.0"]
+    choose = "(e) => { e.value = '2'; e.dispatchEvent(new Event('change')); }"
+    browser.run(f"({choose})(document.getElementById('against'))")
+    assert browser.run(values) == ["+10.0", "+10.0"]
+    browser.open(str(browser.run("location.href")))
+    column = "document.getElementById('column').textContent"
+    assert browser.run(column) == "new minus oldest, average"
+
+
+def test_buttons_walk_as_keys_do(browser: Browser, large: str) -> None:
+    browser.open(large)
+    first = opened(browser)
+    buttons = "document.querySelectorAll('#clip .where button')"
+    assert browser.run(f"{buttons}[0].disabled")
+    browser.run(f"{buttons}[1].click()")
+    assert opened(browser) != first
+    browser.run(f"{buttons}[0].click()")
+    assert opened(browser) == first

@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from ugc_tasks.data.published import published_captions
-from ugc_tasks.judge.types import Judgment, Scores
+from ugc_tasks.judge.types import Judgment, Scores, Usage
 from ugc_tasks.report.page import found_videos, render
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.rows import judged_row
@@ -38,11 +40,15 @@ def written(folder: Path, name: str, captions: Mapping[str, Any], **more: Any) -
     rows = []
     for video_id, caption in captions.items():
         failed = caption is None
-        answer = ModelAnswer(caption or "", "no caption" if failed else "")
+        told = more["generation"][len(rows)] if "generation" in more else None
+        answer = ModelAnswer(caption or "", "no caption" if failed else "", told)
         judgment = Judgment(
             video_id,
             None if failed else Scores(visual=4, audio=3, details=5),
             reply=f"of {caption}",
+            usage=Usage(700, 18, 0.25),
+            model="gpt-4o-2024-08-06",
+            fingerprint="fp_1",
         )
         rows.append(
             judged_row(
@@ -50,7 +56,7 @@ def written(folder: Path, name: str, captions: Mapping[str, Any], **more: Any) -
                 judge={"label": more.get("label", PAPER), "estimate": more.get("estimate", False)},
                 reference=f"Reference of {video_id}.",
                 clip=more.get("clip"),
-                wanted=len(captions),
+                wanted=more.get("wanted", len(captions)),
             )
         )
     path = folder / f"{name}.jsonl"
@@ -59,7 +65,7 @@ def written(folder: Path, name: str, captions: Mapping[str, Any], **more: Any) -
 
 
 def page(*runs: ScoreFile, **more: Any) -> str:
-    return render(runs, slices={}, **{"posters": {}, "videos": {}, **more})
+    return render(runs, **{"slices": {}, "posters": {}, "videos": {}, **more})
 
 
 class Parsed(HTMLParser):
@@ -105,10 +111,25 @@ def test_every_clip_has_its_texts_scores_reply_and_failure(tmp_path: Path) -> No
     assert (first["id"], first["reference"]) == ("PI-1", "Reference of PI-1.")
     [told] = first["runs"]
     assert told["prediction"] == "A man sings."
-    assert told["figures"] == {"visual": 80, "audio": 60, "details": 100, "average": 80}
-    assert (told["score"], told["failure"], told["replies"]) == (80, None, ["of A man sings."])
-    assert second["runs"][0]["failure"] == "no caption"
-    assert second["runs"][0]["score"] is None
+    assert told["figures"] == [80, 60, 100, 80]
+    assert data_of(page(run))["figures"] == ["visual", "audio", "details", "average"]
+    assert told["replies"] == ["of A man sings."]
+    assert "failure" not in told, "what has no value is left out"
+    assert second["runs"] == [{"failure": "no caption"}]
+
+
+def test_what_all_clips_share_is_in_the_data_once(tmp_path: Path) -> None:
+    generation = [{"decoding": "greedy, 32 frames", "fps": 2.0, "frames": n} for n in (8, 9)]
+    run = written(tmp_path, "mine", {"PI-1": "a", "PI-2": "b"}, generation=generation)
+    videos = {"PI-1": "file:///clips/PI-1.mp4", "PI-2": "file:///clips/PI-2.mp4"}
+    data = data_of(page(run, videos=videos))
+    assert data["runs"][0]["same"] == {"decoding": "greedy, 32 frames", "fps": "2.0"}
+    assert [clip["runs"][0]["more"] for clip in data["clips"]] == [{"frames": "8"}, {"frames": "9"}]
+    assert data["folder"] == "file:///clips/"
+    assert [clip["video"] for clip in data["clips"]] == ["PI-1.mp4", "PI-2.mp4"]
+    elsewhere = {**videos, "PI-2": "file:///more/PI-2.mp4"}
+    data = data_of(page(run, videos=elsewhere))
+    assert [data["folder"] + clip["video"] for clip in data["clips"]] == list(elsewhere.values())
 
 
 def test_two_runs_are_compared_and_a_clip_of_one_alone_has_a_gap(tmp_path: Path) -> None:
@@ -119,7 +140,73 @@ def test_two_runs_are_compared_and_a_clip_of_one_alone_has_a_gap(tmp_path: Path)
     assert data_of(text)["clips"][2]["runs"][0] is None
     assert [run["name"] for run in data_of(text)["runs"]] == ["new", "old"]
     judged_otherwise = written(tmp_path, "odd", {"PI-1": "a", "PI-2": "b"}, label="other")
-    assert "cannot be compared: they were judged by different judges" in page(new, judged_otherwise)
+    apart = page(new, judged_otherwise)
+    assert "cannot be compared: they were judged by different judges" in apart
+    assert data_of(apart)["against"] == []
+    assert 'value="gains"' not in apart, "no difference is shown"
+    assert data_of(text)["against"] == [1]
+    assert 'value="gains"' in text
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    captions = {"PI-1": "a", "PI-2": "b"}
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    runs = [written(tmp_path / folder, "same", captions) for folder in ("one", "two", "two")]
+    names = [run["name"] for run in data_of(page(*runs))["runs"]]
+    assert names == ["same (one)", "same (two) (2)", "same (two) (3)"]
+
+
+def facts(text: str) -> dict[str, str]:
+    """Return what stands under the figures of a page's first run."""
+    found = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text)
+    return {name: unescape(said) for name, said in reversed(found)}
+
+
+def test_who_judged_what_is_missing_cost_time_and_date_stand_at_the_top(tmp_path: Path) -> None:
+    captions = {"PI-1": "a", "PI-2": "b", "PI-3": None}
+    name = "20261128_102636_samples_ugc_videocap"
+    stated = {"name": "org/model", "date": "20261128_102636", "seconds": 2280.0, "model": "vllm"}
+    (tmp_path / "20261128_102636_run.json").write_text(json.dumps({**stated, "tasks": {}}))
+    text = page(written(tmp_path, name, captions))
+    assert facts(text) == {
+        "judged by": f"{PAPER}; its endpoint called itself gpt-4o-2024-08-06 fp_1",
+        "scored": "2 of 3 clips (66.7%)",
+        "not scored": "1 without a caption (PI-3: no caption)",
+        "cost": "$0.50 for 2 judgments",
+        "time": "38 min",
+        "date": "2026-11-28 10:26",
+        "model": "vllm",
+    }
+    assert "org/model" in text
+
+
+def test_scores_without_rows_have_the_facts_that_there_are(tmp_path: Path) -> None:
+    scores = {"visual_score": 4, "audio_score": 3, "details_score": 0}
+    path = tmp_path / "authors.json"
+    path.write_text(json.dumps({"evaluations": {"PI-1": scores, "PI-2": scores}}))
+    assert facts(page(read_scores(path))) == {
+        "judged by": "not stated",
+        "scored": "2 clips",
+        "stored zeros": "2 clips have a 0, which no judge gives; they count, as published",
+    }
+
+
+def test_a_part_of_the_benchmark_and_a_run_without_scores_are_said_across_the_top(
+    tmp_path: Path,
+) -> None:
+    part = page(written(tmp_path, "part", {"PI-1": "a", "PI-2": None}, wanted=999))
+    assert "A part of the benchmark, 2 of its 999 clips" in part
+    assert "A part of the benchmark" not in page(written(tmp_path, "x", {"PI-1": "a"}))
+    none = page(written(tmp_path, "none", {"PI-1": None}, wanted=999))
+    assert "No clip has a score, so there is no figure." in none
+
+
+def test_rows_that_are_not_as_ours_are_shown_as_far_as_they_can_be(tmp_path: Path) -> None:
+    run = written(tmp_path, "mine", {"PI-1": "a", "PI-2": None})
+    rows = {i: {**row, "judge": {"label": PAPER}, "coverage": None} for i, row in run.rows.items()}
+    said = facts(page(replace(run, rows=rows)))
+    assert said["not scored"] == "1 without a score (PI-2: no caption)"
 
 
 def test_an_estimate_says_so_across_the_top(tmp_path: Path) -> None:
@@ -131,8 +218,8 @@ def test_an_estimate_says_so_across_the_top(tmp_path: Path) -> None:
 def test_the_page_says_what_it_lacks(tmp_path: Path) -> None:
     run = written(tmp_path, "mine", {"PI-1": "a", "PI-2": "b"})
     assert "All 2 clips are scored." in page(run)
-    assert "no clip was found where the run had it" in page(run)
-    assert "no clip was found" not in page(run, videos={"PI-1": "file:///x.mp4"})
+    assert "No clip was found where the run had it" in page(run)
+    assert "No clip was found" not in page(run, videos={"PI-1": "file:///x.mp4"})
 
 
 def test_a_run_of_one_clip_and_one_of_no_score_are_pages_too(tmp_path: Path) -> None:
