@@ -18,7 +18,7 @@ AXE = Path(os.environ.get("AXE_JS") or _OURS)
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.skipif(
-        not AXE.is_file(), reason=f"axe-core is not there: {AXE}; .ci/axe brings it, or set AXE_JS"
+        not AXE.is_file(), reason=f"axe-core is not there: {AXE}; .ci/run brings it, or set AXE_JS"
     ),
 ]
 
