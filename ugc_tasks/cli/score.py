@@ -6,12 +6,13 @@ answer in each row.
 examples:
   ugc-videocap score caption captions.jsonl --profile offline   a free estimate
   ugc-videocap score caption captions.jsonl --json              GPT-4o; needs OPENAI_API_KEY
+  ugc-videocap score caption captions.jsonl --dry-run           what that would cost; no key
   ugc-videocap score tone answers.jsonl --references questions/
   ugc-videocap score ocr answers.jsonl --mode skip
   ugc-videocap score tone answers.csv --answer-field prediction
 
 exit status: 0 every clip of the task was scored (with --allow-missing: every clip of the file), 3
-some were not, 2 the input cannot be used
+some were not, 2 the input cannot be used; with --dry-run 0 or 2
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.judge.cost import describe_spent
 from ugc_tasks.results.answers import read_answers
 from ugc_tasks.results.reliability import describe_repeats, table
-from ugc_tasks.results.scoring import MODES, Report, SavedRun, score
+from ugc_tasks.results.scoring import MODES, Report, SavedRun, estimate, score
 
 _MOST_REASONS = 5
 
@@ -50,10 +51,14 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--mode", choices=MODES, help=mode)
     parser.add_argument("--answer-field", metavar="NAME", help=text)
     parser.add_argument("--allow-missing", action="store_true", help=missing)
+    dry = "say what judging would cost, and ask nothing; needs no key"
+    parser.add_argument("--dry-run", action="store_true", help=dry)
 
 
 def run(arguments: argparse.Namespace) -> int:
     saved = _saved_run(arguments)
+    if arguments.dry_run:
+        return _dry_run(saved, as_json=arguments.json)
     report = score(saved)
     complain(*_remarks(report, saved))
     if arguments.json:
@@ -61,6 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         say(*_lines(arguments.task, report))
     return COMPLETE if report.complete(allow_missing=arguments.allow_missing) else PARTIAL
+
+
+def _dry_run(saved: SavedRun, *, as_json: bool) -> int:
+    found = estimate(saved)
+    if as_json:
+        nothing = {"needed": 0, "stored": 0, "to_ask": 0, "usd": 0.0}
+        say_json({"task": saved.task, **(found.as_json() if found else nothing)})
+    else:
+        say(str(found) if found else f"{saved.task}: no judge is asked, so it costs nothing")
+    return COMPLETE
 
 
 def _saved_run(arguments: argparse.Namespace) -> SavedRun:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ugc_tasks.common.display import complain, shown
 from ugc_tasks.judge.cost import Price
-from ugc_tasks.judge.prices import price_of, tell
+from ugc_tasks.judge.prices import Estimate, price_of, tell
 from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
     OfflineProfile,
@@ -110,15 +110,18 @@ class Judge(AbstractContextManager["Judge"]):
         """How many judgments of an item are asked for; the estimate is the same every time."""
         return self._settings.repeats if self._worker is not None else 1
 
+    def estimate(self, items: Sequence[JudgeItem]) -> Estimate | None:
+        """Return what judging ``items`` will take; None where nobody is to be paid."""
+        return None if self._worker is None else self._worker.estimate(self._judged(items))
+
     def announce(self, items: Sequence[JudgeItem], *, early: bool = False) -> None:
         """Say what judging ``items``, or such as them (``early``), will take, before it is paid."""
-        estimate = self._worker and self._worker.estimate(self._judged(items))
-        if estimate:
+        if (estimate := self.estimate(items)) is not None:
             tell(
                 "judging begins while answers are made; if all are like the first, "
                 f"{estimate}; what is stored costs nothing"
                 if early
-                else estimate
+                else str(estimate)
             )
 
     def begin(self, items: Sequence[JudgeItem]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,41 +60,77 @@ def _table(path: Path) -> dict[str, Price]:
     )
 
 
-def describe_estimate(
-    judge: str,
-    settings: JudgeSettings,
-    price: Price | None,
-    *,
-    needed: int,
-    stored: int,
-    prompt_tokens: int,
-) -> str:
-    """Return what judging is expected to take, in one line.
+@dataclass(frozen=True)
+class Estimate:
+    """What judging is expected to take; as a text, one line for a person.
 
-    Of ``needed`` judgments, each counted once, ``stored`` are on disk; ``prompt_tokens`` are those
-    of the requests of all the others together.
+    Attributes:
+        judge: its label.
+        needed: judgments, each counted once; ``stored`` of them are on disk.
+        prompt_tokens: of the requests of all the others together, estimated.
+        price: of the judge's model; None where it is not known.
     """
-    repeats, budget, batched = settings.repeats, settings.budget, settings.batch
-    missing, each = needed - stored, f" ({repeats} of each answer)" if repeats > 1 else ""
-    said = f"{judge}: {needed} judgments are needed{each}, {stored} are stored"
-    if not missing:
-        return f"{said}; nothing is to be paid for"
-    replies = missing * TYPICAL_REPLY
-    said += (
-        f", {missing} are to be asked for: about {prompt_tokens:,} tokens (estimated) and "
-        f"{replies:,} of replies"
-    )
-    usd = 0.0 if price is None else price.usd(prompt_tokens, replies, batched=batched)
-    if price is None:
-        said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"
-    else:
-        batch = f", {price.batch_factor:g} of it in batches" if batched else ""
-        said += f", about ${usd:.2f} ({price}{batch})"
-    if budget is not None:
-        said += f"; the budget is ${budget:g}"
-        if usd > budget:
-            said += f", enough for about {int(missing * budget / usd)} of them"
-    return said
+
+    judge: str
+    settings: JudgeSettings = field(repr=False)
+    price: Price | None
+    needed: int
+    stored: int
+    prompt_tokens: int
+
+    @property
+    def missing(self) -> int:
+        """Judgments that are to be asked for."""
+        return self.needed - self.stored
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of their replies, estimated."""
+        return self.missing * TYPICAL_REPLY
+
+    @property
+    def usd(self) -> float | None:
+        """What they cost in US dollars; None where that is not known."""
+        if self.price is None or not self.missing:
+            return None if self.missing else 0.0
+        batched = self.settings.batch
+        return self.price.usd(self.prompt_tokens, self.completion_tokens, batched=batched)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "judge": self.judge,
+            "needed": self.needed,
+            "stored": self.stored,
+            "to_ask": self.missing,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "usd": self.usd,
+            "price": str(self.price) if self.price else None,
+            "budget_usd": self.settings.budget,
+        }
+
+    def __str__(self) -> str:
+        """Return it in one line, with the budget if there is one."""
+        repeats, budget, usd = self.settings.repeats, self.settings.budget, self.usd
+        each = f" ({repeats} of each answer)" if repeats > 1 else ""
+        said = f"{self.judge}: {self.needed} judgments are needed{each}, {self.stored} are stored"
+        if not self.missing:
+            return f"{said}; nothing is to be paid for"
+        said += (
+            f", {self.missing} are to be asked for: about {self.prompt_tokens:,} tokens "
+            f"(estimated) and {self.completion_tokens:,} of replies"
+        )
+        if self.price is None or usd is None:
+            said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"
+        else:
+            batch = f", {self.price.batch_factor:g} of it in batches" * self.settings.batch
+            said += f", about ${usd:.2f} ({self.price}{batch})"
+        if budget is not None:
+            said += f"; the budget is ${budget:g}"
+            if usd is not None and usd > budget:
+                said += f", enough for about {int(self.missing * budget / usd)} of them"
+        return said
 
 
 def tell(text: str) -> None:

@@ -19,13 +19,14 @@ DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
 _STORE_NAME = "judgments.sqlite3"
 _DEFAULT_INTERVAL = 0.5
 _SHORTEST_SECRET = 8
+_NO_KEY = "dry-run"  # the client wants one, and sends nothing
 _ALONE = " \t\r\n\v\f\ufeff\u200b\u2060\xa0"  # around a value: of a file, or of copying
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ADDRESS = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
-Command = Literal["lmms-eval", "score", "judge-check"]
-"""What the judge is asked by: advice in messages is for that."""
+Command = Literal["lmms-eval", "score", "judge-check", "dry-run"]
+"""What the judge is asked by: advice in messages is for that. A dry run asks nothing."""
 
 
 class JudgeConfigError(UserError, ValueError):
@@ -184,6 +185,8 @@ def _bare(value: str) -> str:
 def _api_key(given: Mapping[str, str], profile: str, question: Question, command: Command) -> str:
     if profile not in PAID_PROFILES:
         return ""
+    if command == "dry-run":
+        return _NO_KEY
     key = given.get("OPENAI_API_KEY", "")
     if not key:
         ways = []

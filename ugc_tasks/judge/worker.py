@@ -23,7 +23,7 @@ from ugc_tasks.judge.batch import Batches
 from ugc_tasks.judge.cache import ROOM, JudgeStoreError, JudgmentCache, Locks
 from ugc_tasks.judge.cost import Meter, Price, budget_of, estimated_tokens
 from ugc_tasks.judge.parsing import ReplyError, read_reply
-from ugc_tasks.judge.prices import describe_estimate
+from ugc_tasks.judge.prices import Estimate
 from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.transport.batch_api import BatchApi
@@ -101,15 +101,15 @@ class JudgeWorker:
 
     # ---- from any thread ----
 
-    def estimate(self, items: Sequence[JudgeItem]) -> str | None:
-        """Return what judging ``items`` will take, in a line; None where the store is unusable."""
+    def estimate(self, items: Sequence[JudgeItem]) -> Estimate | None:
+        """Return what judging ``items`` will take; None where the store is unusable."""
         try:
             needed, missing = self._missing(items)
         except JudgeStoreError:  # the first item will say so
             return None
         times = Counter(dataclasses.replace(item, repeat=0) for item in missing.values())
         tokens = sum(estimated_tokens(self._requests.body(item)) * n for item, n in times.items())
-        return describe_estimate(
+        return Estimate(
             self._label,
             self._settings,
             self._meter.price,

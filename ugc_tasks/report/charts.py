@@ -62,15 +62,15 @@ def bars(
     # Runs of different size are compared by shares.
     scale = totals if several else [1]
     most = max((c / s for cs, s in zip(series.values(), scale, strict=True) for c in cs), default=0)
-    top = 24 + (14 * len(series) + 6 if several else 0)
+    top = 14 + (14 * len(series) + 4 if several else 0)
     tall, step = 90, (WIDTH - 2 * _RIGHT) / len(bins)
     wide = (step - 4) / len(series)
     foot, tight = top + tall, "small" if several else ""
-    parts = [_text(_RIGHT, 10, counted, "start", "axis-name")]
+    parts = []
     for number, (name, counts) in enumerate(series.items()):
         kind = _SERIES[number % len(_SERIES)]
         if several:
-            y = 18 + 14 * number
+            y = 4 + 14 * number
             parts.append(_rect(_RIGHT, y, 10, 10, kind))
             parts.append(_text(_RIGHT + 16, y + 9, _short(name, 52), "start"))
         for i, count in enumerate(counts):
@@ -83,7 +83,7 @@ def bars(
     small = "small" if max(map(len, bins)) * _LETTER > step else ""
     for i, label in enumerate(bins):
         parts.append(_text(_RIGHT + (i + 0.5) * step, foot + 13, label, "middle", small))
-    parts.append(_text(WIDTH / 2, foot + 27, axis, "middle", "axis-name"))
+    parts.append(_text(WIDTH / 2, foot + 27, f"{axis} · bars: {counted}", "middle", "axis-name"))
     head = (axis, *(series if several else [counted]))
     rows = [[label, *(str(c[i]) for c in series.values())] for i, label in enumerate(bins)]
     return Plot(title, caption, _svg(foot + 32, parts, caption), head, rows)

@@ -95,7 +95,14 @@ def render(
 
 
 def _told_apart(runs: Sequence[ScoreFile]) -> list[ScoreFile]:
-    """Return the runs, those of one name with the place of their files as well, or a number."""
+    """Return the runs, those of one name with the place of their files as well, or a number.
+
+    A checkpoint on disk is called by its folder: where that is says nothing to a reader.
+    """
+    runs = [
+        replace(run, name=Path(run.name).name or run.name) if run.name.startswith("/") else run
+        for run in runs
+    ]
     ways: tuple[Callable[[ScoreFile, int], object], ...] = (
         lambda run, _: run.path.parent.name or run.path.stem,
         lambda _, number: number,

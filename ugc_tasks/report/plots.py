@@ -220,7 +220,7 @@ def _noise(run: ScoreFile, noise: Mapping[str, Any] | None, of: str) -> Iterator
         f"How far apart the judgments{of} of one clip lie. {noise_sentence(noise)}",
         labels,
         counts,
-        axis="points between the lowest and the highest judgment of a clip",
+        axis="points between the judgments of a clip",
     )
 
 

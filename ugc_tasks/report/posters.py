@@ -29,11 +29,16 @@ def take_posters(clips: Mapping[str, Path], *, workers: int = 4) -> dict[str, st
 
 def _poster(path: Path) -> str | None:
     import cv2
+    import numpy as np
 
     try:
         frame: Any = a_picture(path)
-        scale = HEIGHT / frame.height
-        small = frame.reformat(max(2, round(frame.width * scale)), HEIGHT, "bgr24").to_ndarray()
+        # Phones store clips lying down, and say by how much they are to be turned.
+        quarters = round(frame.rotation / 90) % 4
+        scale = HEIGHT / (frame.width if quarters % 2 else frame.height)
+        size = [max(2, round(side * scale)) for side in (frame.width, frame.height)]
+        lying = frame.reformat(*size, "bgr24").to_ndarray()
+        small = np.ascontiguousarray(np.rot90(lying, quarters))
     except (ClipFault, ValueError, OSError, MemoryError):
         return None  # the page says that there is none
     done, content = cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])

@@ -20,8 +20,9 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import clip_ids, read_questions
 from ugc_tasks.estimate.model import doubts
-from ugc_tasks.judge.judge import open_judge
-from ugc_tasks.judge.settings import JudgeConfigError, interval_of
+from ugc_tasks.judge.judge import Judge, open_judge
+from ugc_tasks.judge.prices import Estimate
+from ugc_tasks.judge.settings import Command, JudgeConfigError, interval_of
 from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results import rows
 from ugc_tasks.results.answers import SavedAnswers
@@ -147,6 +148,33 @@ def score(run: SavedRun) -> Report:
     return replace(found, notes=notes, facts=facts)
 
 
+def estimate(run: SavedRun) -> Estimate | None:
+    """Return what scoring a run would cost, without a key; None where no judge is to be paid.
+
+    Raises as ``score`` does.
+    """
+    spec = SPECS[run.task]
+    if not spec.judged:
+        return None
+    references = read_questions(run.annotation(spec.annotations)[0]).references
+    pairing = pair(run.answers, references, run.task)
+    with _open_judge(run, "dry-run") as judge:
+        return judge.estimate(_items(pairing, references))
+
+
+def _open_judge(run: SavedRun, command: Command) -> Judge:
+    home = run.home
+    return open_judge(
+        run.environ, home=home.root, cache=home.cache, question=run.task, command=command
+    )
+
+
+def _items(pairing: Pairing, references: Mapping[str, Any]) -> list[JudgeItem]:
+    """Return what the judge is asked about: answers, but no failures."""
+    answered = {i: answer.text for i, answer in pairing.answers.items() if not answer.failure}
+    return [JudgeItem(i, text, references[i]) for i, text in answered.items()]
+
+
 def means(
     values: Mapping[str, Sequence[float]],
 ) -> tuple[dict[str, float | None], dict[str, Interval | None]]:
@@ -164,16 +192,13 @@ def _judged(run: SavedRun) -> Report:
     references = questions.references
     pairing = pair(run.answers, references, run.task)
     answers = pairing.answers
-    with open_judge(
-        run.environ, home=run.home.root, cache=run.home.cache, question=spec.name, command="score"
-    ) as judge:
+    with _open_judge(run, "score") as judge:
         facts = judge.describe()
         if facts["profile"] == "none":
             raise JudgeConfigError(
                 "the judge profile 'none' scores nothing: choose paper, rubric or offline"
             )
-        given = {i: answer.text for i, answer in answers.items() if not answer.failure}
-        judged = judge.judge_many([JudgeItem(i, text, references[i]) for i, text in given.items()])
+        judged = judge.judge_many(_items(pairing, references))
     judgments = {judgment.video_id: judgment for judgment in judged}
     unjudged = [i for i, answer in answers.items() if answer.failure]
     judgments |= {i: Judgment(i, failure=answers[i].failure) for i in unjudged}

@@ -71,7 +71,16 @@ def main(arguments: list[str] | None = None) -> int:
     found = sorted(output.glob("*/*_run.json"), key=lambda path: path.stat().st_mtime)
     if not found or found[-1].stat().st_mtime < started - 1:
         return _fail("lmms-eval wrote no results", log)
-    return _conclude(json.loads(found[-1].read_text("utf-8")), found[-1].parent, log, seconds)
+    facts, report = json.loads(found[-1].read_text("utf-8")), output / "report.html"
+    all_scored = _say_results(facts, seconds)
+    if _step(_report(found[-1].parent, report), log, _environment(output))[1]:
+        return _fail("no report could be made", log)
+    say(f"  Look at it:   {report}", f"  Full log:     {log}")
+    return 0 if all_scored else _fail("not every clip was scored", log)
+
+
+def _report(folder: Path, report: Path) -> list[str]:
+    return [sys.executable, "-m", "ugc_tasks.cli.main", "report", str(folder), "-o", str(report)]
 
 
 def _evaluation(output: Path, checkpoint: Path) -> list[str]:
@@ -109,8 +118,8 @@ def _step(command: Sequence[str], log: Path, environment: dict[str, str]) -> tup
     return time.monotonic() - started, done.returncode != 0
 
 
-def _conclude(facts: dict[str, Any], folder: Path, log: Path, seconds: float) -> int:
-    """Say what a run came to and what it is worth."""
+def _say_results(facts: dict[str, Any], seconds: float) -> bool:
+    """Say what a run came to and what it is worth; return whether every clip was scored."""
     task = facts["tasks"]["ugc_videocap"]
     wanted, heard = task["of"], task["heard"]
     captions = wanted - sum(failure["kind"] == "caption" for failure in task["failures"])
@@ -124,10 +133,7 @@ def _conclude(facts: dict[str, Any], folder: Path, log: Path, seconds: float) ->
     say(*(f"  {line}" for line in task_lines({**task, "heard": None, "flags": None})))
     say("  The checkpoint is random: these captions are noise. Every part works; for a number see")
     say('  README, "A real run".', "")
-    say(f"  Captions:  ugc-videocap show {folder}", f"  Full log:  {log}")
-    if task["n"] != wanted:
-        return _fail(f"{wanted} clips were to be scored, {task['n']} were", log)
-    return 0
+    return bool(task["n"] == wanted)
 
 
 def _line(step: str, said: str, seconds: float | None = None) -> str:

@@ -382,3 +382,68 @@ def test_of_recorded_captions_those_without_a_public_reference_are_left_out(
     assert status == 3
     assert (report["n"], len(report["missing"])) == (995, 4)
     assert report["unknown"] == ["PI-0abb79ae-18ae-40d9-a66f-3ad7744a6095"]
+
+
+# --- what it would cost ---
+
+CAPTIONS = {"PI-1": "A cat.", "PI-2": "A dog.", "PI-3": ""}
+PAID = ("--profile", "rubric", "--dry-run")
+
+
+def test_a_dry_run_says_what_judging_would_cost_without_a_key(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = saved(folder, CAPTIONS)
+    assert score("caption", answers, "--references", folder, *PAID, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["needed"], said["stored"], said["to_ask"]) == (2, 0, 2), "no empty caption"
+    assert said["judge"].startswith("rubric/gpt-4o-2024-08-06/")
+    assert said["prompt_tokens"] > 200
+    assert said["completion_tokens"] == 50
+    assert 0.0005 < said["usd"] < 0.05
+    assert score("caption", answers, "--references", folder, *PAID) == 0
+    assert "2 judgments are needed, 0 are stored, 2 are to be asked for" in capsys.readouterr().out
+
+
+def test_a_dry_run_asks_nothing_and_knows_what_is_on_disk(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = saved(folder, CAPTIONS)
+    with JudgeServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        arguments = ("caption", answers, "--references", folder, "--json")
+        assert score(*arguments, *PAID) == 0
+        assert server.requests == []
+        before = json.loads(capsys.readouterr().out)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+        assert score(*arguments, "--profile", "rubric") == 3, "one has no caption"
+        capsys.readouterr()
+        asked = len(server.requests)
+        assert score(*arguments, *PAID) == 0
+        after = json.loads(capsys.readouterr().out)
+        assert len(server.requests) == asked == 2
+    assert (before["to_ask"], after["stored"], after["to_ask"], after["usd"]) == (2, 2, 0, 0.0)
+
+
+def test_a_dry_run_without_a_known_price_has_the_tokens_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_MODEL", "my-own-judge")
+    answers = saved(folder, CAPTIONS)
+    assert score("caption", answers, "--references", folder, *PAID, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["usd"], said["price"], said["to_ask"]) == (None, None, 2)
+    assert score("caption", answers, "--references", folder, *PAID) == 0
+    assert "what that costs is not known" in capsys.readouterr().out
+
+
+def test_where_no_judge_is_asked_a_dry_run_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tones = saved(folder, {"PI-1": "Positive", "PI-2": "B", "PI-3": "?"})
+    assert score("tone", tones, "--references", folder, "--dry-run") == 0
+    assert "no judge is asked, so it costs nothing" in capsys.readouterr().out
+    captions = saved(folder, CAPTIONS)
+    offline = ("--references", folder, "--profile", "offline", "--dry-run", "--json")
+    assert score("caption", captions, *offline) == 0
+    assert json.loads(capsys.readouterr().out)["usd"] == 0.0

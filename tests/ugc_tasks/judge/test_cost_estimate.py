@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ugc_tasks.judge.cost import Price
-from ugc_tasks.judge.prices import describe_estimate, tell
+from ugc_tasks.judge.prices import Estimate, tell
 from ugc_tasks.judge.settings import JudgeSettings
 
 PRICE = Price(2.5, 10.0, "2031-01-01", batch_factor=0.5)
@@ -18,7 +18,7 @@ def said(*, price: Price | None = PRICE, **changed: Any) -> str:
     figures: dict[str, int] = {"needed": 999, "stored": 120, "prompt_tokens": 800_000}
     figures |= {name: changed.pop(name) for name in figures.keys() & changed.keys()}
     settings = JudgeSettings(Path("store"), **changed)
-    return describe_estimate("paper/m/0123", settings, price, **figures)
+    return str(Estimate("paper/m/0123", settings, price, **figures))
 
 
 def test_it_is_one_paragraph_with_all_that_decides() -> None:

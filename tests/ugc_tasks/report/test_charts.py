@@ -27,7 +27,7 @@ def test_bars_are_as_tall_as_their_counts_and_labelled() -> None:
     heights = [float(bar["height"]) for bar in shapes(plot, "bar")]
     assert heights[0] == pytest.approx(2 * heights[1])
     assert heights[2] == 0
-    assert {"20", "40", "60", "2", "1", "0", "visual, 20 to 100", "clips"} <= set(texts(plot))
+    assert {"20", "40", "60", "2", "1", "0", "visual, 20 to 100 · bars: clips"} <= set(texts(plot))
     assert plot.head == ("visual, 20 to 100", "clips")
     assert plot.rows == [["20", "2"], ["40", "1"], ["60", "0"]]
 
