@@ -14,6 +14,7 @@ from typing import Any
 from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.display import shown
 from ugc_tasks.common.files import DataError
+from ugc_tasks.results.reliability import stated
 from ugc_tasks.submit.bundle import BENCHMARK, DATASET
 
 EVAL_RESULTS = ".eval_results/ugc-videocap.yaml"
@@ -53,10 +54,9 @@ def _cell(bundle: Mapping[str, Any], column: str) -> str:
     if found is None:
         return "–"
     value, facts = found
-    pair = facts["ci95"].get(column)
-    half = f" ±{(pair[1] - pair[0]) / 2:.1f}" if pair else ""
     estimate = "†" if f"{column}_estimate" in facts["figures"] else ""
-    return f"{value:.1f}{half}{estimate}{'' if facts['complete'] else '*'}"
+    marks = f"{estimate}{'' if facts['complete'] else '*'}"
+    return f"{stated(value, facts['ci95'].get(column))}{marks}"
 
 
 def _clips(bundle: Mapping[str, Any]) -> str:

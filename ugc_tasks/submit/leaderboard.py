@@ -19,6 +19,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import published_captions
 from ugc_tasks.results.compare import compare_all
+from ugc_tasks.results.reliability import stated
 from ugc_tasks.results.rows import figures_of
 from ugc_tasks.results.run_files import BUNDLE, read_run, rows_file
 from ugc_tasks.results.scores import ScoreFile, read_scores
@@ -186,8 +187,7 @@ def table_of(group: Group) -> list[list[str]]:
 def _cell(entry: Entry, name: str) -> str:
     if name not in entry.means:
         return "–"
-    pair = entry.ci95.get(name)
-    return f"{entry.means[name]:.1f}" + (f" ±{(pair[1] - pair[0]) / 2:.1f}" if pair else "")
+    return stated(entry.means[name], entry.ci95.get(name))
 
 
 def headline(group: Group) -> str:

@@ -22,7 +22,14 @@ TEXT = ModelAnswer("text")
 SCORES = Scores(visual=5, audio=3, details=4)
 USAGE = Usage(700, 18, 0.002)
 SCORED = Judgment(
-    "PI-1", SCORES, reply="{...}", model="gpt", fingerprint="fp", attempts=1, usage=USAGE
+    "PI-1",
+    SCORES,
+    reply="{...}",
+    model="gpt",
+    fingerprint="fp",
+    attempts=1,
+    usage=USAGE,
+    request_sha256="c0ffee",
 )
 FAILED = Judgment("PI-1", failure="the reply is no JSON", reply="Sorry.", attempts=3)
 FIGURES = {*DIMENSIONS, "average", "background", "objects", "audio_caption", "visual_caption"}
@@ -172,6 +179,7 @@ def test_a_judged_clip_says_who_judged_and_what_and_what_it_cost() -> None:
                 "model": "gpt",
                 "fingerprint": "fp",
                 "stored": False,
+                "request_sha256": "c0ffee",
                 "prompt_tokens": 700,
                 "completion_tokens": 18,
                 "usd": 0.002,
