@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,15 @@ for _name in ("OPENAI_API_KEY", "VLLM_API_KEY", "OPENAI_BASE_URL", "UGC_OMNI_POS
 # tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ctrl_c_as_before() -> Iterator[None]:
+    """Undo what judges of a module's tests made Ctrl-C do in this process."""
+    before = signal.getsignal(signal.SIGINT), sys.excepthook
+    yield
+    signal.signal(signal.SIGINT, before[0])
+    sys.excepthook = before[1]
 
 
 # How fast the machine is decides nothing, and each run of the suite tries the same examples.

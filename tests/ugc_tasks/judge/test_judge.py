@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -62,7 +64,10 @@ def test_every_clip_comes_back_in_its_place_with_its_own_scores(
     judgments = open_judge().judge_many(clips(30), progress=False)
     assert [j.video_id for j in judgments] == [f"clip-{n}" for n in range(30)]
     assert [j.scores for j in judgments] == [own_scores(n) for n in range(30)]
-    assert judgments[7] == Judgment(
+    digests = {j.request_sha256 for j in judgments}
+    assert len(digests) == 30, "each was asked something of its own"
+    assert all(re.fullmatch("[0-9a-f]{64}", digest or "") for digest in digests)
+    assert dataclasses.replace(judgments[7], request_sha256=None) == Judgment(
         "clip-7", own_scores(7), "{'visual': 3, 'audio': 2, 'details': 3}", None,
         "loopback-judge-1", "fp_loopback", stored=False, attempts=1,
         usage=Usage(700, 18, (700 * 2.5 + 18 * 10) / 1e6),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_it_states_the_run_and_of_each_task_the_figures_with_all_they_rest_on(bu
         "ugc_replay",
     )
     assert content["hardware"]["cores"] == os.cpu_count()
-    assert "pytest" in content["command"] or "__main__" in content["command"]
+    assert content["command"].startswith(Path(sys.argv[0]).name)
     assert set(content["tasks"]) == set(TASKS)
     captions = content["tasks"]["ugc_videocap"]
     assert (captions["n"], captions["of"], captions["complete"]) == (COUNT - 1, COUNT, False)
