@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import (
-    AWAITED_FILES,
     OTHER_PAGES,
     PAGES,
     PROJECT,
@@ -37,15 +36,9 @@ def _inside(page: Path) -> list[tuple[Path, str]]:
 def test_every_link_leads_somewhere(page: Path) -> None:
     for target, anchor in _inside(page):
         assert target.is_relative_to(PROJECT), f"{named(page)} links out of the project: {target}"
-        if named(target) in AWAITED_FILES:
-            continue
         assert target.exists(), f"{named(page)} links to {named(target)}, which is not there"
         if anchor:
             assert anchor in anchors(target), f"{named(page)}: {named(target)} has no #{anchor}"
-
-
-def test_what_is_awaited_is_not_there_yet() -> None:
-    assert [name for name in AWAITED_FILES if (PROJECT / name).exists()] == []
 
 
 def test_addresses_elsewhere_are_https() -> None:

@@ -45,12 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = {each.task for each in runs}
     if len(tasks) > 1:
         raise DataError(f"one page is of one task, not of {', '.join(sorted(tasks))}")
-    videos = found_videos(runs)
+    home = Home.from_env(os.environ)
+    videos = found_videos(runs, home.videos)
     paths = {i: Path(unquote(urlsplit(address).path)) for i, address in videos.items()}
     posters = {} if arguments.no_posters else take_posters(paths)
     page = render(
         runs,
-        slices=slices_of(runs, Home.from_env(os.environ)),
+        slices=slices_of(runs, home),
         posters=posters,
         videos=videos,
     )

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def facts_of(
         "model": config.get("model"),
         "model_args": config.get("model_args"),
         "limit": config.get("limit"),
-        "date": results.get("date"),
+        # lmms-eval's own, in the names of its files, is that of a zone it does not state.
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "lmms_eval": results.get("lmms_eval_version"),
         "command": command(sys.argv),
         "hardware": hardware(),

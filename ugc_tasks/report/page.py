@@ -24,6 +24,7 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import shown
+from ugc_tasks.data.home import video_path
 from ugc_tasks.report import top
 from ugc_tasks.report.plots import Slices, plots_of
 from ugc_tasks.results.compare import compare
@@ -248,12 +249,15 @@ def _as_text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def found_videos(runs: Sequence[ScoreFile]) -> dict[str, str]:
-    """Return the addresses of the clips that are where a run had them."""
-    found = {}
+def found_videos(runs: Sequence[ScoreFile], folder: Path) -> dict[str, str]:
+    """Return the addresses of the clips that are where a run had them, or else in ``folder``."""
+    found: dict[str, str] = {}
     for run in runs:
-        for video_id, row in run.rows.items():
-            path = row.get("clip")
-            if video_id not in found and isinstance(path, str) and Path(path).is_file():
-                found[video_id] = Path(path).absolute().as_uri()
+        for video_id in (*run.clips, *run.failed):
+            stated, own = run.rows.get(video_id, {}).get("clip"), video_path(folder, video_id)
+            places = [Path(stated)] if isinstance(stated, str) else []
+            places += [own] if own.parent == folder else []  # not so where an id has slashes
+            for place in places:
+                if video_id not in found and place.is_file():
+                    found[video_id] = place.absolute().as_uri()
     return found

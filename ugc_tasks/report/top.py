@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
@@ -17,8 +17,6 @@ from ugc_tasks.results.paragraph import flagged, lasted, money_spent, not_scored
 from ugc_tasks.results.reliability import stated
 from ugc_tasks.results.rows import SCHEMA, figures_of
 from ugc_tasks.results.scores import ScoreFile
-
-_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)[_T](\d\d)[:-]?(\d\d)")
 
 
 def facts_of(run: ScoreFile) -> Mapping[str, Any]:
@@ -125,8 +123,10 @@ def _time(seconds: Any) -> str:
 def _date(date: Any) -> str:
     if not isinstance(date, str):
         return ""
-    found = _DATE.match(date)
-    return "{}-{}-{} {}:{}".format(*found.groups()) if found else shown(date, 40)
+    try:
+        return f"{datetime.fromisoformat(date).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return shown(date, 40)
 
 
 def _short_text(value: Any) -> str:

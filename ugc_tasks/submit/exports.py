@@ -121,9 +121,9 @@ def _revision(facts: Mapping[str, Any]) -> str | None:
 
 def run_date(bundle: Mapping[str, Any]) -> str | None:
     """Return when the run ended, as ISO 8601 in UTC; None where it does not say."""
-    with suppress(ValueError, TypeError):
-        at = datetime.strptime(str(bundle.get("date")), "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
-        return at.isoformat().replace("+00:00", "Z")
+    with suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(str(bundle.get("date")))
+        return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return None
 
 

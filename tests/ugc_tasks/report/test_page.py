@@ -166,7 +166,12 @@ def facts(text: str) -> dict[str, str]:
 def test_who_judged_what_is_missing_cost_time_and_date_stand_at_the_top(tmp_path: Path) -> None:
     captions = {"PI-1": "a", "PI-2": "b", "PI-3": None}
     name = "20261128_102636_samples_ugc_videocap"
-    stated = {"name": "org/model", "date": "20261128_102636", "seconds": 2280.0, "model": "vllm"}
+    stated = {
+        "name": "org/model",
+        "date": "2026-11-28T10:26:36+00:00",
+        "seconds": 2280.0,
+        "model": "vllm",
+    }
     (tmp_path / "20261128_102636_run.json").write_text(json.dumps({**stated, "tasks": {}}))
     text = page(written(tmp_path, name, captions))
     assert facts(text) == {
@@ -175,7 +180,7 @@ def test_who_judged_what_is_missing_cost_time_and_date_stand_at_the_top(tmp_path
         "not scored": "1 without a caption (PI-3: no caption)",
         "cost": "$0.50 for 2 judgments",
         "time": "38 min",
-        "date": "2026-11-28 10:26",
+        "date": "2026-11-28 10:26 UTC",
         "model": "vllm",
     }
     assert "org/model" in text
@@ -269,4 +274,17 @@ def test_clips_are_found_where_the_run_had_them(tmp_path: Path) -> None:
     clip.write_bytes(b"")
     here = written(tmp_path, "here", {"PI-1": "a"}, clip=str(clip))
     gone = written(tmp_path, "gone", {"PI-2": "a"}, clip=str(tmp_path / "gone.mp4"))
-    assert found_videos([here, gone]) == {"PI-1": clip.as_uri()}
+    assert found_videos([here, gone], tmp_path / "videos") == {"PI-1": clip.as_uri()}
+
+
+def test_clips_that_are_not_where_a_file_says_are_looked_for_among_the_user_s(
+    tmp_path: Path,
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for path in (videos / "PI-1.mp4", tmp_path / "outside.mp4"):
+        path.write_bytes(b"")
+    for clip in (None, "/of/another/machine/PI-1.mp4"):
+        captions = {"PI-1": "a", "PI-2": None, "../outside": "a"}
+        run = written(tmp_path, "run", captions, clip=clip)
+        assert found_videos([run], videos) == {"PI-1": (videos / "PI-1.mp4").as_uri()}

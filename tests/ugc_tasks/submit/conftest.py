@@ -60,7 +60,6 @@ def results(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         )
         assert found is not None
         samples = found.pop("samples")
-        found["date"] = "20261128_101112"
         tracker.save_results_aggregated(found, samples, "2026-11-28T10:11:12")
         for task in TASKS:
             tracker.save_results_samples(task, samples[task])

@@ -80,7 +80,7 @@ def test_eval_results_have_an_entry_a_column_with_its_terms(found: RunFiles) -> 
     assert [e.task_id for e in entries] == ["visual", "audio", "details", "tone", "ocr", "objects"]
     visual = entries[0]
     assert (visual.dataset_id, visual.value) == ("openinterx/UGC-VideoCap", 60.0)
-    assert visual.date == "2026-11-28T10:11:12Z"
+    assert visual.date == found.facts["date"].replace("+00:00", "Z")
     assert visual.notes is not None
     assert re.match(r"judge rubric/gpt-4o.*; n 5 of 6, 95 % \[\d+\.\d, \d+\.\d\];", visual.notes)
     assert entries[3].notes is not None
