@@ -108,7 +108,9 @@ def tidy(results: dict[str, Any], facts: Mapping[str, Any]) -> None:
 
 def _keep_and_show(tracker: Any, facts: dict[str, Any]) -> None:
     config = tracker.general_config_tracker
-    facts["name"] = config.model_name or facts["model"]
+    name = str(config.model_name or facts["model"])
+    # A checkpoint on disk is called by its folder: where that is says nothing to a reader.
+    facts["name"] = (Path(name).name or name) if Path(name).is_absolute() else name
     facts["seconds"] = float(config.total_evaluation_time_seconds or 0)
     folder = None
     try:

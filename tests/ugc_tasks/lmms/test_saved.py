@@ -36,14 +36,14 @@ def run(
     judge_server.script = graded
 
     def run(
-        name: str, captions: list[str], *, keep: bool = True, **more: Any
+        name: str, captions: list[str], *, keep: bool = True, called: str = "", **more: Any
     ) -> tuple[dict[str, Any], Path]:
         answers = tmp_path / f"{name}.json"
         answers.write_text(json.dumps(dict(zip(video_ids(COUNT), captions, strict=False))))
         tracker = EvaluationTracker(output_path=str(tmp_path / "out") if keep else None)
         results = simple_evaluate(
             model="ugc_replay",
-            model_args=f"answers={answers},name={name}",
+            model_args=f"answers={answers},name={called or name}",
             tasks=["ugc_videocap"],
             task_manager=TaskManager(include_path=TASK_DIR, include_defaults=False),
             evaluation_tracker=tracker,
@@ -115,6 +115,12 @@ def test_without_samples_and_without_a_place_for_files_it_is_said_all_the_same(
     assert "n 5 of 6" in said
     assert "for 5 judgments" in said, "what it cost"
     assert "files:" not in said
+
+
+def test_a_checkpoint_on_disk_is_called_by_its_folder(run: Run, tmp_path: Path) -> None:
+    run("mine", rated(5), called="/data/checkpoints/step-100")
+    [facts] = (tmp_path / "out").rglob("*_run.json")
+    assert json.loads(facts.read_text("utf-8"))["name"] == "step-100"
 
 
 def test_lmms_evals_own_baseline_compares_two_runs_clip_by_clip(run: Run) -> None:
