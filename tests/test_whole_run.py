@@ -270,7 +270,8 @@ def test_a_failure_is_in_no_mean(resumed: Resumed) -> None:
 def test_the_results_state_what_the_numbers_rest_on(bench: Bench, resumed: Resumed) -> None:
     stated = resumed[0]["configs"]["ugc_videocap"]
     facts = bench.facts()
-    assert facts["name"] == facts["model_args"].split("model=")[1].split(",")[0]
+    checkpoint = facts["model_args"].split("model=")[1].split(",")[0]
+    assert facts["name"] == Path(checkpoint).name
     label = facts["tasks"]["ugc_videocap"]["judge_label"]
     assert label.startswith(f"{bench.profile}/gpt-4o-2024-08-06/")
     assert facts["tasks"]["ugc_videocap"]["spent"]["new"]["usd"] > 0
