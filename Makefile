@@ -5,6 +5,7 @@
 # make bench  reading and captioning beside other ways, the pace of the judge; benchmarks/results/
 # make lint   ruff and mypy
 # make score-env  .venv-score, which scores saved answers: 0.3 GB instead of 7, no GPU
+# make newest  what an install would bring today, and what of the suite breaks with it
 # make lock   resolve the requirements again (needs the package index)
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ WORKERS ?= 3
 # Containers set it; what the tests start would compile the project anew in each of many processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick soak bench lint format lock wheel score-env clean
+.PHONY: demo test quick soak bench lint format lock newest wheel score-env clean
 
 demo: $(READY)
 	$(BIN)/python -m ugc_tasks.sample.demo --output $(OUTPUT)
@@ -88,5 +89,8 @@ lock:
 	echo 'uv==0.13.9' | uv pip compile - --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --quiet --universal -o requirements/bootstrap.txt
 
+newest:
+	$(PYTHON) -m benchmarks.newest $(NEWEST_ARGS)
+
 clean:
-	rm -rf $(VENV) .venv-score $(OUTPUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-score .venv-newest $(OUTPUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
