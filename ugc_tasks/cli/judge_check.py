@@ -49,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(check: dict[str, Any]) -> list[str]:
     cost = "" if check["usd"] is None else f", {check['usd']:.4f} US dollars"
-    lines = [f"judge: {check['judge']['label']}", ""]
+    sent = ", ".join(f"{name} {value}" for name, value in check["judge"]["parameters"].items())
+    thought = f", {check['reasoning_tokens']} of them thinking" * bool(check["reasoning_tokens"])
+    lines = [f"judge: {check['judge']['label']}", f"sent with each request: {sent or '-'}", ""]
     for kind, mean in check["means"].items():
         lines.append(f"  {kind.replace('_', ' '):<16} {'-' if mean is None else f'{mean:.2f}'}")
     lines.append("")
@@ -59,7 +61,7 @@ def _lines(check: dict[str, Any]) -> list[str]:
         *lines,
         *(f"note: {remark}" for remark in check["remarks"]),
         f"asked {check['asked']} times: {check['prompt_tokens']} prompt tokens, "
-        f"{check['completion_tokens']} completion tokens{cost}",
+        f"{check['completion_tokens']} completion tokens{thought}{cost}",
         "",
         f"verdict: {'fit' if check['fit'] else 'NOT fit'} for a run",
     ]

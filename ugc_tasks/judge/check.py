@@ -55,7 +55,8 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
     Returns:
         ``fit``; ``judge`` as results describe it; ``means`` (1-5) by kind of caption, null where no
         reply could be read; ``findings``; ``remarks``; ``asked``, the replies received;
-        ``prompt_tokens``, ``completion_tokens``, and ``usd``, null where no price is known.
+        ``prompt_tokens``, ``completion_tokens`` (of them ``cached_tokens``, ``reasoning_tokens``),
+        and ``usd``, null where no price is known.
 
     Raises:
         JudgeConfigError, DataError: the judge cannot be asked as configured.
@@ -91,7 +92,7 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
         "judge": facts,
         "means": means,
         "findings": findings,
-        "remarks": _remarks(means),
+        "remarks": _remarks(means, facts),
         "asked": len(replies),
         **asdict(total_usage(judgment.usage for judgment in replies) or Usage()),
     }
@@ -173,14 +174,21 @@ def _findings(
     return [{"name": name, "holds": holds, "said": said} for name, holds, said in found]
 
 
-def _remarks(means: Mapping[str, float | None]) -> list[str]:
-    here, abroad = means["perfect"], means["other_language"]
-    if here is None or abroad is None or here - abroad < _MUCH_FOR_LANGUAGE:
-        return []
-    return [
-        f"a perfect caption in another language gets {abroad:.2f} instead of {here:.2f}: a model "
-        "that does not answer in English is judged on that"
+def _remarks(means: Mapping[str, float | None], judge: Mapping[str, Any]) -> list[str]:
+    said = [
+        f"{name} is not sent as the profile has it: {w}" for name, w in judge["not_sent"].items()
     ]
+    if "temperature" not in judge["parameters"]:
+        said.append(
+            "no temperature is sent: its replies differ from one another as much as the model has it"
+        )
+    here, abroad = means["perfect"], means["other_language"]
+    if here is not None and abroad is not None and here - abroad >= _MUCH_FOR_LANGUAGE:
+        said.append(
+            f"a perfect caption in another language gets {abroad:.2f} instead of {here:.2f}: a "
+            "model that does not answer in English is judged on that"
+        )
+    return said
 
 
 def _shown(value: float | None) -> str:

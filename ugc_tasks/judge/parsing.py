@@ -21,9 +21,10 @@ first ``</think>`` is not read. Where the opening mark is in the prompt and so n
 what precedes ``</think>`` is not read either. But if it has an object with other scores, that is a
 failure: it may be the answer of a judge that quotes a caption afterwards.
 
-A reply that was cut by its token limit counts if its object is complete. One in which the judge
-declines does not count, whatever is in it. Failures are asked again. Other questions than captions
-have other kinds of values, each with a rule of its own.
+A reply that was cut by its token limit counts if its object is complete; if not, that is a failure
+of its own (``ReplyCut``). One in which the judge declines does not count, whatever is in it.
+Failures are asked again. Other questions than captions have other kinds of values, each with a rule
+of its own.
 """
 
 from __future__ import annotations
@@ -42,11 +43,9 @@ _MAX_OBJECTS = 16
 _SHOWN = 120  # characters of a refusal
 _OPENED = re.compile(r"\s*(?:<(think|thinking|thought|reasoning)>|\[(think)\])", re.IGNORECASE)
 _CLOSED = re.compile(r"</(?:think|thinking|thought|reasoning)>|\[/think\]", re.IGNORECASE)
-_STOPPED = {
-    "length": "the reply was cut by its token limit",
-    "max_tokens": "the reply was cut by its token limit",
-    "content_filter": "the reply was stopped by a content filter",
-}
+_CUT = {"length", "max_tokens"}
+_MODERATED = {"content_filter": "the reply was stopped by a content filter"}
+_MORE_ROOM = "a larger max_completion_tokens or less reasoning_effort in the profile gives it room"
 _DIFFERENT = "the reply has several objects with different scores"
 _GRADES = range(1, 6)
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
@@ -60,6 +59,10 @@ Object = tuple[tuple[str, object], ...]
 
 class ReplyError(ValueError):
     """The reply holds no usable scores; the message is a short reason without the reply's text."""
+
+
+class ReplyCut(ReplyError):
+    """The reply ended at its token limit, before its scores."""
 
 
 # ---- what is asked for ----
@@ -138,6 +141,9 @@ CAPTION_SCHEMA = ResponseSchema(dict.fromkeys(DIMENSIONS, GRADE))
 
 def read_reply(reply: ChatReply, schema: ResponseSchema = CAPTION_SCHEMA) -> Scores:
     """Return the scores of ``schema`` that a judge's reply states, or raise ``ReplyError``."""
+    cut = reply.finish_reason in _CUT
+    if cut and not reply.text.strip():
+        raise ReplyCut(_cut(reply, "it has no text"))
     if reply.lacks is not None:
         said = " ".join(reply.text.split())
         said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
@@ -145,8 +151,17 @@ def read_reply(reply: ChatReply, schema: ResponseSchema = CAPTION_SCHEMA) -> Sco
     try:
         return parse_reply(reply.text, schema)
     except ReplyError as error:
-        why = _STOPPED.get(reply.finish_reason or "")
+        if cut:
+            raise ReplyCut(_cut(reply, str(error))) from None
+        why = _MODERATED.get(reply.finish_reason or "")
         raise ReplyError(f"{why} ({error})" if why else str(error)) from None
+
+
+def _cut(reply: ChatReply, why: str) -> str:
+    tokens, thought = reply.completion_tokens, reply.reasoning_tokens
+    spent = "" if tokens is None else f" after {tokens} tokens"
+    spent += f", {thought} of them thinking" if spent and thought else ""
+    return f"the reply was cut by its token limit{spent} ({why}); {_MORE_ROOM}"
 
 
 def parse_reply(text: str, schema: ResponseSchema = CAPTION_SCHEMA) -> Scores:

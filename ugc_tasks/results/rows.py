@@ -36,6 +36,7 @@ def row(
     clip: str | None,
     wanted: int,
     judge_failure: str | None = None,
+    cut: bool = False,
 ) -> dict[str, Any]:
     """Return what the row of every task says of its clip.
 
@@ -47,13 +48,13 @@ def row(
         reference: the right answer: a text, or a list of texts.
         clip: path of the clip as the model got it; None where the answers came from a file.
         wanted: clips in the whole task, those included that this run leaves out.
-        judge_failure: why an answer has no score.
+        judge_failure: why an answer has no score; ``cut``: the judge's reply had no room for it.
     """
     told = answer.generation or {}
     flags, heard, decoding = told.get("flags"), told.get("heard"), told.get("decoding")
     usable = isinstance(flags, list) and all(isinstance(flag, str) for flag in flags)
     reason = answer.failure or judge_failure
-    kind = subject_of(task) if answer.failure else "judge"
+    kind = subject_of(task) if answer.failure else "cut" if cut else "judge"
     scored = None not in figures.values()
     columns = {name: figures[name] for name in SPECS[task].columns if name in figures}
     score = figures.get("average", figures.get(task))
@@ -114,6 +115,7 @@ def judged_row(
         clip=clip,
         wanted=wanted,
         judge_failure=None if scores else failure,
+        cut=judgment is not None and judgment.cut,
     ) | plain_json(
         {
             "judge": {

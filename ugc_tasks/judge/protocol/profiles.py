@@ -85,13 +85,19 @@ class ChatProfile:
 
     name: str
     model: str
-    temperature: float
+    parameters: Mapping[str, Any]  # of the request, as it has them: temperature, ...
     system: str = field(repr=False)
     user_template: str = field(repr=False)  # with places for the texts
     response_format: dict[str, Any] | None = field(repr=False)  # None where requests have none
     question: Question
     labels: tuple[str, ...]  # what begins a field of the user message; see ``sanitize.py``
+    not_sent: Mapping[str, str] = field(default_factory=dict)  # why parameters are not as stated
     estimate: bool = False
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that is sent; None where none is, and the model's own holds."""
+        return self.parameters.get("temperature")
 
     def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
         """Return the whole body of the request; both texts lose surrounding white space.
@@ -109,7 +115,7 @@ class ChatProfile:
         )
         body: dict[str, Any] = {
             "model": self.model,
-            "temperature": self.temperature,
+            **self.parameters,
             "messages": [
                 {"role": "system", "content": self.system},
                 {"role": "user", "content": user},
@@ -208,7 +214,11 @@ def load_profile(
 
 
 def _chat_profile(
-    name: str, system: str | None, model: str | None = None, question: Question = _CAPTION
+    name: str,
+    system: str | None,
+    model: str | None = None,
+    question: Question = _CAPTION,
+    parameters: Mapping[str, Any] | None = None,
 ) -> ChatProfile:
     entry = stated(name, question.name)
     if system is None:
@@ -217,7 +227,7 @@ def _chat_profile(
     return ChatProfile(
         name=name,
         model=model or entry["model"],
-        temperature=entry["temperature"],
+        parameters=parameters or {"temperature": entry["temperature"]},
         system=system,
         user_template=entry["user"],
         response_format={"type": "json_schema", "json_schema": schema} if schema else None,
