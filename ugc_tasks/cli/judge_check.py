@@ -19,15 +19,17 @@ import argparse
 import os
 from typing import Any
 
-from ugc_tasks.cli import COMPLETE, NOT_FIT, add_command
+from ugc_tasks.cli import COMPLETE, NOT_FIT, add_command, profile_argument
 from ugc_tasks.common.display import say, say_json
 from ugc_tasks.data.home import Home
+
+PROFILE = profile_argument("paper", "rubric")
 
 
 def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "judge-check", run, __doc__)
-    profile = "the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)"
-    parser.add_argument("--profile", choices=("paper", "rubric"), help=profile)
+    profile = "paper, rubric, or a file of your own (default: UGC_JUDGE_PROFILE, else paper)"
+    parser.add_argument("--profile", type=PROFILE, metavar="PROFILE", help=profile)
     parser.add_argument("--model", help="the judge's model (default: UGC_JUDGE_MODEL)")
 
 

@@ -1,4 +1,4 @@
-"""What judging costs: tokens, the budget, what was spent. Where prices are from: ``judges.py``.
+"""What judging costs: tokens, the budget, the estimate. Where prices are from: ``judges.py``.
 
 The budget is kept by reservations. Before a request is sent, what it may cost at most is set aside;
 when its reply comes, what it did cost takes that place. A request that might pass the budget waits
@@ -271,44 +271,6 @@ class Reservation:
     """``usd``: what a request has cost; None where it may have to be paid for."""
 
     usd: float | None = None
-
-
-# ---- what was spent ----
-
-
-def total_spent(judgments: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Add up what the judgments in the rows cost (``results/rows.py``).
-
-    Returns:
-        ``new`` and ``stored``, each with ``judgments``, ``prompt_tokens``, ``completion_tokens``,
-        ``usd`` (of those whose price is known; null if there is none) and ``without_price``.
-    """
-    paid = [each for each in judgments if each["prompt_tokens"] is not None]
-    totals = {}
-    for name, stored in (("new", False), ("stored", True)):
-        these = [each for each in paid if each["stored"] == stored]
-        known = [each["usd"] for each in these if each["usd"] is not None]
-        totals[name] = {
-            "judgments": len(these),
-            "prompt_tokens": sum(each["prompt_tokens"] for each in these),
-            "completion_tokens": sum(each["completion_tokens"] for each in these),
-            "usd": float(sum(known)) if known or not these else None,
-            "without_price": len(these) - len(known),
-        }
-    return totals
-
-
-def describe_spent(total: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what ``total_spent`` added up as a line for a person."""
-    said = []
-    for part, when in ((total["new"], "in this run"), (total["stored"], "in earlier ones")):
-        money = "an unknown sum"
-        if part["usd"] is not None:
-            without = part["without_price"]
-            money = f"${part['usd']:.4f}" + (f" and {without} of unknown cost" if without else "")
-        tokens = f"{part['prompt_tokens']} + {part['completion_tokens']} tokens"
-        said.append(f"{money} for {part['judgments']} judgments ({tokens}) {when}")
-    return ", ".join(said)
 
 
 # ---- what a run is expected to cost ----

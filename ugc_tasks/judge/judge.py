@@ -5,6 +5,7 @@ A paid judge, the offline estimate and the profile that judges nothing are used 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -244,6 +245,7 @@ class Judge(AbstractContextManager["Judge"]):
                 "mode": "batch" if at.batch else "request",
                 "parameters": dict(profile.parameters),
                 "not_sent": dict(profile.not_sent),
+                **({"scale": dict(profile.scale)} if profile.scale else {}),
                 "budget_usd": at.budget,
                 "price": str(self._price) if self._price else None,
             }
@@ -274,8 +276,8 @@ _told: set[str] = set()
 
 
 def _tell_once(text: str) -> None:
-    """Say something that holds for all judges of a process, once."""
-    if text not in _told:
+    """Say something that holds for all judges of a run, once."""
+    if text not in _told and os.environ.get("RANK", "0") == "0":
         _told.add(text)
         tell(text)
 

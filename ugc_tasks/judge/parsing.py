@@ -33,7 +33,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from ugc_tasks.judge.types import ChatReply, Scores
@@ -47,7 +47,7 @@ _CUT = {"length", "max_tokens"}
 _MODERATED = {"content_filter": "the reply was stopped by a content filter"}
 _MORE_ROOM = "a larger max_completion_tokens or less reasoning_effort in the profile gives it room"
 _DIFFERENT = "the reply has several objects with different scores"
-_GRADES = range(1, 6)
+_LARGEST = 100  # number of a scale
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
 _RATIO = re.compile(r"([0-9]{1,4}) ?/ ?([0-9]{1,4})")
 _YES_NO = {"yes": 1.0, "no": 0.0}
@@ -75,6 +75,14 @@ class ValueKind:
     meaning: str
     read: Callable[[object], float | None]  # the number that a stated value means, if it means one
     on_scale: Callable[[float], bool]  # whether a number is one that ``read`` can return
+    lowest: int = 0
+    highest: int = 1
+    json: Mapping[str, object] = field(default_factory=dict)  # its JSON schema
+
+    @property
+    def points(self) -> float:
+        """How many points of a figure, which goes up to 100, one of the judge's is."""
+        return 100 / self.highest
 
 
 @dataclass(frozen=True)
@@ -101,10 +109,19 @@ class ResponseSchema:
         return ResponseSchema({name: self.fields[name] for name in names})
 
 
-def _read_grade(value: object) -> float | None:
-    if isinstance(value, str) and value in {"1", "2", "3", "4", "5"}:
-        return int(value)
-    return int(value) if _is_number(value) and value in _GRADES else None
+def whole_number(lowest: int, highest: int) -> ValueKind:
+    """Return the kind of whole numbers from ``lowest`` to ``highest``."""
+    allowed = range(lowest, highest + 1)
+    texts = set(map(str, allowed))
+
+    def read(value: object) -> float | None:
+        if isinstance(value, str) and value in texts:
+            return int(value)
+        return int(value) if _is_number(value) and value in allowed else None
+
+    meaning = f"a whole number from {lowest} to {highest}"
+    schema = {"type": "integer", "enum": list(allowed)}
+    return ValueKind(meaning, read, allowed.__contains__, lowest, highest, schema)
 
 
 def _read_fraction(value: object) -> float | None:
@@ -122,13 +139,42 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-GRADE = ValueKind("a whole number from 1 to 5", _read_grade, _GRADES.__contains__)
+GRADE = whole_number(1, 5)
 YES_NO = ValueKind(
     '"yes" or "no"',
     lambda value: _YES_NO.get(str(value).strip().casefold()),
     {0.0, 1.0}.__contains__,
+    json={"type": "string", "enum": ["yes", "no"]},
 )
-FRACTION = ValueKind("a fraction from 0 to 1", _read_fraction, lambda value: 0 <= value <= 1)
+FRACTION = ValueKind(
+    "a fraction from 0 to 1",
+    _read_fraction,
+    lambda value: 0 <= value <= 1,
+    json={"type": "number"},
+)
+
+
+def kind_of(spec: object) -> ValueKind:
+    """Return the kind that a profile names: ``grade``, ``yes_no``, ``fraction``, or a table of
+    ``from`` and ``to``, whole numbers. Raises ``ValueError`` in words that follow the value's name.
+    """
+    named = {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
+    if isinstance(spec, str) and spec in named:
+        return named[spec]
+    if isinstance(spec, Mapping) and spec.keys() == {"from", "to"}:
+        low, high = spec["from"], spec["to"]
+        if type(low) is int and type(high) is int and 0 <= low < high <= _LARGEST:
+            return whole_number(low, high)
+    raise ValueError(
+        f'is to be "grade", "yes_no", "fraction", or {{ from = 1, to = 10 }} with whole numbers '
+        f"from 0 to {_LARGEST}"
+    )
+
+
+def schema_of(scale: Mapping[str, object]) -> ResponseSchema:
+    """Return the schema of values by name, each a kind as ``kind_of`` has it."""
+    return ResponseSchema({name: kind_of(spec) for name, spec in scale.items()})
+
 
 DIMENSIONS = ("visual", "audio", "details")
 """The values of a caption's judgment."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.display import UserError
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, Question
+from ugc_tasks.judge.protocol.profiles import QUESTIONS, Question, is_paid
 
 DEFAULT_ENDPOINT = "api.openai.com/v1"
 DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
@@ -193,7 +193,7 @@ def _bare(value: str) -> str:
 
 
 def _api_key(given: Mapping[str, str], profile: str, question: Question, command: Command) -> str:
-    if profile not in PAID_PROFILES:
+    if not is_paid(profile):
         return ""
     if command == "dry-run":
         return _NO_KEY
