@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.judge_server import Act, Asked, JudgeServer, text
+from tests.support.judge_server import Act, Asked, JudgeServer, scores, text
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from tests.ugc_tasks.submit.conftest import edit_rows
 from ugc_tasks.cli.main import main
@@ -187,3 +187,34 @@ def test_a_name_that_is_no_profile_and_a_file_that_is_none_are_one_sentence(
         main([*command, "--profile", "papier"])
     assert caught.value.code == 2
     assert "'papier' is not one of paper, rubric" in capsys.readouterr().err
+
+
+def test_what_a_model_declines_is_verified_as_not_sent(
+    profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    judge_server: JudgeServer,
+) -> None:  # fmt: skip
+    published = read_questions(profile.with_name("home") / "final_caption_qa.json").sha256
+    monkeypatch.setattr("ugc_tasks.submit.bundle.published_questions", lambda _: published)
+    monkeypatch.setenv("UGC_JUDGE_MODEL", "gpt-6-luna")
+    judge_server.script = lambda _: scores()
+    found = score(capsys, "--profile", "rubric")
+    assert "temperature" not in judge_server.requests[0].body
+    assert found["judge"]["parameters"] == {}
+    assert list(found["judge"]["not_sent"]) == ["temperature"]
+    Path("thinks.json").write_text(json.dumps(found))
+    assert main(["submit", "thinks.json", "-o", "thinks"]) == 0
+    assert main(["verify", "thinks"]) == 0
+    assert main(["export", "thinks", "--format", "markdown"]) == 0
+
+
+def test_a_dry_run_says_what_will_be(
+    profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    for today, said in (
+        ("2026-11-28", "gpt-4o-2024-08-06 is shut down on 2027-01-14 (in 47 days); OpenAI names"),
+        ("2027-02-01", "gpt-4o-2024-08-06 was shut down on 2027-01-14: choose another judge"),
+    ):
+        monkeypatch.setenv("UGC_JUDGE_TODAY", today)
+        assert main(["score", "caption", "captions.jsonl", "--profile", "rubric", "--dry-run"]) == 0
+        assert said in capsys.readouterr().err
