@@ -23,6 +23,7 @@ from ugc_tasks.judge.parsing import ResponseSchema, kind_of
 from ugc_tasks.judge.protocol.profiles import (
     PAID_PROFILES,
     PROFILE_NAMES,
+    QUESTIONS,
     ChatProfile,
     Question,
     UnknownProfileError,
@@ -32,6 +33,7 @@ from ugc_tasks.judge.protocol.profiles import (
 
 _MAX_BYTES = 256 * 1024
 _MOST_VALUES = 16
+_MOST_LABELS, _LONGEST_LABEL = 32, 100
 _DEEPEST = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _VALUE = re.compile(r"[a-z][a-z0-9_]{0,29}")
@@ -128,9 +130,13 @@ def _profile(
     values = _of(entry, "values", dict, "a table", base.get("values"))
     schema = _schema(values, question)
     wanted = _of(entry, "json_schema", bool, "true or false", bool(base.get("schema")))
-    labels = _of(entry, "labels", list, "a list of texts", base.get("labels") or _labels(user))
-    if not all(isinstance(label, str) and label.strip() for label in labels):
-        raise _Unusable("labels is to be a list of texts")
+    inherited_labels = base["labels"] if base and "user" not in entry else _labels(user)
+    labels = _of(entry, "labels", list, "a list of texts", inherited_labels)
+    if len(labels) > _MOST_LABELS or not all(map(_is_label, labels)):
+        raise _Unusable(
+            f"labels is to be a list of at most {_MOST_LABELS} texts with words in them, each of "
+            f"{_LONGEST_LABEL} characters at most"
+        )
     inherited = {"temperature": base["temperature"]} if base else {}
     parameters = _of(content, "parameters", dict, "a table", inherited)
     _check_parameters(parameters)
@@ -163,6 +169,9 @@ def _entry(
     """Return what the file states of the question: its own table, before the keys of the file."""
     tables = _of(content, "questions", dict, "a table", {})
     for name, table in tables.items():
+        if name not in QUESTIONS or QUESTIONS[name].asked_as != name:
+            asked = ", ".join(dict.fromkeys(each.asked_as for each in QUESTIONS.values()))
+            raise _Unusable(f"questions has {name!r:.40}; the questions are {asked}")
         if not isinstance(table, dict):
             raise _Unusable(f"questions.{name} is to be a table")
         _only(table, _OF_QUESTION, f"questions.{name}")
@@ -210,7 +219,11 @@ def _check_places(user: str) -> None:
 def _labels(user: str) -> list[str]:
     """Return what begins the fields of a message: what stands before a place on its line."""
     starts = [line.partition("{")[0].strip() for line in user.splitlines() if "{" in line]
-    return list(dict.fromkeys(start for start in starts if re.search(r"\w", start)))
+    return list(dict.fromkeys(filter(_is_label, starts)))[:_MOST_LABELS]
+
+
+def _is_label(text: Any) -> bool:
+    return isinstance(text, str) and len(text) <= _LONGEST_LABEL and bool(re.search(r"\w", text))
 
 
 def _schema(values: Mapping[str, Any], question: Question) -> ResponseSchema:

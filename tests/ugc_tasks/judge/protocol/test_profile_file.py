@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.judge_server import JudgeServer, text
+from tests.support.reference import reference_dir
 from tests.ugc_tasks.judge.conftest import OpenJudge
 from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
@@ -187,7 +188,12 @@ def test_what_it_says_is_read_on_its_scale(
             MINE.replace("json_schema = true", 'like = "offline"'),
             "like 'offline' is to be paper",
         ),
-        (MINE.replace("json_schema = true", "labels = [3]"), "labels is to be a list of texts"),
+        (
+            MINE.replace("json_schema = true", "labels = [3]"),
+            "labels is to be a list of at most",
+        ),
+        (MINE.replace("json_schema = true", 'labels = ["--"]'), "texts with words in them"),
+        (MINE + "\n[questions.captions]", "questions has 'captions'; the questions are caption,"),
         (MINE + "\n[questions]\ncaption = 3", "questions.caption is to be a table"),
         (MINE + "\n[questions.caption]\nx = 3", "questions.caption has 'x'"),
     ],
@@ -229,3 +235,19 @@ def test_a_side_of_captions_is_asked_as_captions_are(folder: Path, side: str) ->
         load(folder, MINE, question=question)
     profile = load(folder, MINE.replace("sound =", f"{side} ="), question=question)
     assert profile.question.schema.names == (side,)
+
+
+def test_a_file_like_the_published_profile_has_its_prompt_and_request(folder: Path) -> None:
+    home = reference_dir()
+    paper = load_profile("paper", home=home, cache=folder)
+    assert isinstance(paper, ChatProfile)
+    (folder / "mine.toml").write_text('name = "mine"\nlike = "paper"')
+    mine = load_profile(str(folder / "mine.toml"), home=home, cache=folder)
+    assert isinstance(mine, ChatProfile)
+    assert mine.request("PI-1", "p", "r") == paper.request("PI-1", "p", "r")
+    assert mine.changed("Sample ID: 3") == ("label",)
+    own = 'name = "mine"\nlike = "paper"\nuser = "Truth: {reference}\\nText: {prediction}"'
+    (folder / "mine.toml").write_text(own)
+    changed = load_profile(str(folder / "mine.toml"), home=home, cache=folder)
+    assert isinstance(changed, ChatProfile)
+    assert (changed.changed("Sample ID: 3"), changed.changed("Truth: 3")) == ((), ("label",))
