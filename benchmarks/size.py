@@ -19,11 +19,12 @@ SHORT = 60
 def counts(lines: dict[str, int]) -> Iterator[tuple[str, int, int | None]]:
     """Yield what is counted in files of so many lines, how many there are, and the most allowed."""
     modules = [name for name in lines if not name.endswith("__init__.py")]
-    # 17,500 lines in 120 files, and what report, comparison and bundles have added since.
-    yield "lines of Python outside tests/", sum(lines.values()), 22_000
+    # 17,500 lines in 120 files, and what was added since: report, comparison, bundles; judges with
+    # dates, and profiles of one's own.
+    yield "lines of Python outside tests/", sum(lines.values()), 23_000
     yield "files with content", len(lines), 145
     judge = sum(name.startswith("ugc_tasks/judge/") for name in modules)
-    yield "modules in ugc_tasks/judge", judge, 16
+    yield "modules in ugc_tasks/judge", judge, 17
     for wing, most in (("ugc_tasks", 3), ("ugc_models", 7)):
         top = sum(name.startswith(f"{wing}/") and name.count("/") == 1 for name in modules)
         yield f"modules at the top of {wing}", top, most

@@ -34,6 +34,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # A developer's own settings must not decide what the tests see.
 for _name in [name for name in os.environ if name.startswith(("UGC_VIDEOCAP_", "UGC_JUDGE_"))]:
     del os.environ[_name]
+# Nor may the day: judges have a last one (docs/options.md).
+os.environ["UGC_JUDGE_TODAY"] = "2026-06-01"
 # Nor may captions that an earlier run stored.
 _FOLDER = Path(tempfile.mkdtemp(prefix="ugc-tests-"))
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)

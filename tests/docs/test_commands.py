@@ -34,7 +34,7 @@ from tests.support.documents import (
     commands,
     named,
 )
-from tests.support.judge_server import JudgeServer
+from tests.support.judge_server import Act, Asked, JudgeServer, text
 from tests.support.web_host import MP4, Answer, WebHost
 from ugc_tasks import run as task_run
 from ugc_tasks.benchmark import SPECS, questions_of
@@ -181,8 +181,17 @@ def test_what_a_command_names_is_there(command: Command, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="module")
 def judge() -> Iterator[JudgeServer]:
-    with JudgeServer(graders.sane) as server:
+    with JudgeServer(graded) as server:
         yield server
+
+
+def graded(asked: Asked) -> Act:
+    """Grade as a sane judge does, also where docs/extending.md asks in its own way."""
+    reference, own, caption = asked.user.partition("\n\nCaption: ")
+    if not own:
+        return graders.sane(asked)
+    mark = graders.grade(caption, reference.removeprefix("Reference: "))
+    return text(json.dumps({"visual": mark, "audio": mark, "story": 2 * mark}))
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +247,9 @@ def _write_answers(folder: Path) -> None:
     (folder / "my-set").mkdir()
     (annotations,) = of_page("extending", "json")
     (folder / "my-set" / "final_caption_qa.json").write_text(annotations)
+    (profile,), prompt = of_page("extending", "toml"), of_page("extending", "text")[0]
+    (folder / "story.toml").write_text(profile)
+    (folder / "story.txt").write_text(prompt)
 
 
 def _make_runs(folder: Path, patch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.support.documents import (
 )
 
 README = PROJECT / "README.md"
-LANGUAGES = {"sh", "json", "yaml", "python", "text"}
+LANGUAGES = {"toml", "sh", "json", "yaml", "python", "text"}
 
 each_page = pytest.mark.parametrize("page", (*PAGES, *OTHER_PAGES), ids=named)
 

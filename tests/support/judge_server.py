@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,8 @@ class JudgeServer:
         self.requests: list[Asked] = []
         self.most_at_once = 0
         self.script: Script = script or (lambda _: scores())
+        self.models: dict[str, Any] = {}  # what is told of a model, by its name
+        self.asked_about: list[str] = []  # models, one a request for what is told of them
         self.at_once = 0
         self._seen: Counter[bytes] = Counter()
         self._lock = threading.Lock()
@@ -235,6 +238,17 @@ def _handler(judge: JudgeServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            name = unquote(self.path.rpartition("/models/")[2])
+            judge.asked_about.append(name)
+            told = judge.models.get(name)
+            content = json.dumps(told or {"error": {"message": f"no {name}"}}).encode()
+            self.send_response(404 if told is None else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])

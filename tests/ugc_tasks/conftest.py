@@ -44,6 +44,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setenv("UGC_VIDEOCAP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("UGC_JUDGE_PROFILE", "offline")
+    monkeypatch.setenv("UGC_JUDGE_TODAY", "2026-06-01")
     opened: list[Judge] = []
 
     def open_and_remember(*args: Any, **kwargs: Any) -> Judge:

@@ -172,7 +172,7 @@ def test_the_wheel_has_all_that_a_run_needs(wheel: Path) -> None:
         "ugc_tasks/judge/check_pairs.json",
         "ugc_tasks/estimate/vocabulary.json",
         "ugc_tasks/estimate/weights.json",
-        "ugc_tasks/judge/prices.toml",
+        "ugc_tasks/judge/judges.toml",
         "ugc_tasks/judge/protocol/profile_paper.toml",
         "ugc_tasks/judge/protocol/profile_rubric.toml",
         "ugc_tasks/data/published.toml",

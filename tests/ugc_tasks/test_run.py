@@ -15,6 +15,7 @@ from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.files import DataError
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
 from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.judge.types import JudgeItem
 from ugc_tasks.run import answer_from_files, current_run, new_run
 
 
@@ -209,3 +210,34 @@ def test_a_run_cannot_be_changed(make_home: MakeHome) -> None:
     make_home()
     with pytest.raises(dataclasses.FrozenInstanceError):
         current_run("caption").home = None  # type: ignore[misc, assignment]
+
+
+def test_a_judge_that_has_ended_stops_the_run_before_a_clip_is_read(
+    make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home()
+    monkeypatch.setenv("UGC_JUDGE_TODAY", "2026-11-28")
+    judge_server.models["gpt-4o-2024-08-06"] = {"shutdown_date": "2026-11-21"}
+    with pytest.raises(JudgeConfigError, match=r"was shut down on 2026-11-21: choose another"):
+        current_run("caption")
+    with pytest.raises(JudgeConfigError, match=r"was shut down on 2026-11-21: choose another"):
+        current_run("caption")
+
+
+def test_a_run_that_is_judged_already_goes_through_after_the_end(
+    make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home()
+    item = JudgeItem("PI-000", "A caption.", "Reference 0.")
+    before = current_run("caption").judge
+    assert before is not None
+    assert before.submit(item).result().scores
+    monkeypatch.setenv("UGC_JUDGE_TODAY", "2026-11-28")
+    judge_server.models["gpt-4o-2024-08-06"] = {"shutdown_date": "2026-11-21"}
+    after = current_run("caption").judge
+    assert after is not None
+    assert after is not before
+    assert after.submit(item).result().scores
+    missing = after.submit(JudgeItem("PI-001", "A caption.", "Reference 1.")).result()
+    assert "was shut down on 2026-11-21" in str(missing.failure)
+    assert len(judge_server.requests) == 1

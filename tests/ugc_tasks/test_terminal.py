@@ -131,7 +131,7 @@ def test_names_of_folders_and_annotations(
 
 
 def test_what_is_said_above_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    from ugc_tasks.judge.prices import tell
+    from ugc_tasks.judge.cost import tell
 
     tell(f"batch b{EVIL}: in_progress")
     assert capsys.readouterr().err == f"judge: batch b{HARMLESS}: in_progress\n"

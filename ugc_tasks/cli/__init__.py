@@ -13,6 +13,19 @@ COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 """All was done; the judge is not fit; input or environment is unusable; a part was done; Ctrl-C."""
 
 
+def profile_argument(*names: str) -> Callable[[str], str]:
+    """Return what checks the argument of ``--profile``: one of ``names``, or a profile file."""
+
+    def check(text: str) -> str:
+        if text in names or text.endswith(".toml") or "/" in text:
+            return text
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one of {', '.join(names)}, nor a file such as mine.toml"
+        )
+
+    return check
+
+
 def add_command(
     subparsers: Any, name: str, run: Callable[[argparse.Namespace], int], text: str | None
 ) -> argparse.ArgumentParser:

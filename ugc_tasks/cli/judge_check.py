@@ -19,15 +19,17 @@ import argparse
 import os
 from typing import Any
 
-from ugc_tasks.cli import COMPLETE, NOT_FIT, add_command
+from ugc_tasks.cli import COMPLETE, NOT_FIT, add_command, profile_argument
 from ugc_tasks.common.display import say, say_json
 from ugc_tasks.data.home import Home
+
+PROFILE = profile_argument("paper", "rubric")
 
 
 def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "judge-check", run, __doc__)
-    profile = "the judge's protocol (default: UGC_JUDGE_PROFILE, else paper)"
-    parser.add_argument("--profile", choices=("paper", "rubric"), help=profile)
+    profile = "paper, rubric, or a file of your own (default: UGC_JUDGE_PROFILE, else paper)"
+    parser.add_argument("--profile", type=PROFILE, metavar="PROFILE", help=profile)
     parser.add_argument("--model", help="the judge's model (default: UGC_JUDGE_MODEL)")
 
 
@@ -49,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _lines(check: dict[str, Any]) -> list[str]:
     cost = "" if check["usd"] is None else f", {check['usd']:.4f} US dollars"
-    lines = [f"judge: {check['judge']['label']}", ""]
+    sent = ", ".join(f"{name} {value}" for name, value in check["judge"]["parameters"].items())
+    thought = f", {check['reasoning_tokens']} of them thinking" * bool(check["reasoning_tokens"])
+    lines = [f"judge: {check['judge']['label']}", f"sent with each request: {sent or '-'}", ""]
     for kind, mean in check["means"].items():
         lines.append(f"  {kind.replace('_', ' '):<16} {'-' if mean is None else f'{mean:.2f}'}")
     lines.append("")
@@ -59,7 +63,7 @@ def _lines(check: dict[str, Any]) -> list[str]:
         *lines,
         *(f"note: {remark}" for remark in check["remarks"]),
         f"asked {check['asked']} times: {check['prompt_tokens']} prompt tokens, "
-        f"{check['completion_tokens']} completion tokens{cost}",
+        f"{check['completion_tokens']} completion tokens{thought}{cost}",
         "",
         f"verdict: {'fit' if check['fit'] else 'NOT fit'} for a run",
     ]

@@ -24,30 +24,31 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_command
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_command, profile_argument
 from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import NO_REFERENCE
-from ugc_tasks.judge.cost import describe_spent
 from ugc_tasks.results.answers import read_answers
+from ugc_tasks.results.facts import describe_spent
 from ugc_tasks.results.reliability import describe_repeats, table
 from ugc_tasks.results.scoring import MODES, Report, SavedRun, estimate, score
 
+PROFILE = profile_argument("paper", "rubric", "offline")
 _MOST_REASONS = 5
 
 
 def add_parsers(subparsers: Any) -> None:
     parser = add_command(subparsers, "score", run, __doc__)
     references = "folder of annotation files (default: UGC_VIDEOCAP_HOME, else as published)"
-    profile = "the judge, for judged tasks (default: UGC_JUDGE_PROFILE, else paper)"
+    profile = "paper, rubric, offline, or a file of your own (default: UGC_JUDGE_PROFILE, or paper)"
     mode = f"what OCR does with answers without a list of texts (default: {MODES[0]})"
     text = "the field of a row that holds the model's text, where several could"
     missing = "exit with 0 though the file lacks clips of the task"
     parser.add_argument("task", choices=SPECS, metavar="TASK", help=", ".join(SPECS))
     parser.add_argument("answers", type=Path, metavar="ANSWERS", help="file of answers")
     parser.add_argument("--references", type=Path, metavar="DIR", help=references)
-    parser.add_argument("--profile", choices=("paper", "rubric", "offline"), help=profile)
+    parser.add_argument("--profile", type=PROFILE, metavar="PROFILE", help=profile)
     parser.add_argument("--mode", choices=MODES, help=mode)
     parser.add_argument("--answer-field", metavar="NAME", help=text)
     parser.add_argument("--allow-missing", action="store_true", help=missing)

@@ -26,7 +26,6 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.cli import COMPLETE, add_command
 from ugc_tasks.common.display import say, say_json, shown
 from ugc_tasks.common.files import DataError
-from ugc_tasks.results.rows import figures_of
 from ugc_tasks.results.scores import ScoreFile, read_scores
 
 _WIDEST = 160
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def kinds(scores: ScoreFile, most: int) -> dict[str, list[dict[str, Any]]]:
     """Return by kind the clips that one looks at first, each with what is said of it."""
-    main = figures_of(scores.task)[-1]
+    main = scores.figures[-1]
     by_score = sorted(scores.clips, key=lambda i: scores.clips[i][main])
     disputed = {i: spread for i in scores.clips if (spread := _spread(scores, i))}
     return {

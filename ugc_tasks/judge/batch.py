@@ -24,8 +24,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from ugc_tasks.judge.cache import ROOM, JudgmentCache, Locks
-from ugc_tasks.judge.cost import Meter
-from ugc_tasks.judge.prices import tell
+from ugc_tasks.judge.cost import Meter, tell
 from ugc_tasks.judge.transport.batch_api import (
     Batch,
     BatchApi,

@@ -22,9 +22,10 @@ from typing import Any
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES
+from ugc_tasks.judge.parsing import ResponseSchema
+from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, ChatProfile
 from ugc_tasks.judge.settings import JudgeConfigError
-from ugc_tasks.judge.types import JudgeItem, Judgment, Usage, total_usage
+from ugc_tasks.judge.types import JudgeItem, Judgment, Scores, Usage, total_usage
 
 KINDS = ("perfect", "good", "partial", "wrong", "empty", "other_language", "injected")
 TWICE = ("perfect", "partial")
@@ -55,7 +56,8 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
     Returns:
         ``fit``; ``judge`` as results describe it; ``means`` (1-5) by kind of caption, null where no
         reply could be read; ``findings``; ``remarks``; ``asked``, the replies received;
-        ``prompt_tokens``, ``completion_tokens``, and ``usd``, null where no price is known.
+        ``prompt_tokens``, ``completion_tokens`` (of them ``cached_tokens``, ``reasoning_tokens``),
+        and ``usd``, null where no price is known.
 
     Raises:
         JudgeConfigError, DataError: the judge cannot be asked as configured.
@@ -74,9 +76,9 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
             # A new store: what is in one is not asked.
             with _opened(environ, home, Path(folder) / f"{len(rounds)}.sqlite3") as judge:
                 rounds.append(_answered(judge, items))
-                facts = judge.describe()
+                facts, schema = judge.describe(), judge.profile.question.schema
     scores, second = (
-        {item: fmean(j.scores.values()) for item, j in zip(items, judged, strict=True) if j.scores}
+        {item: _grade(j.scores, schema) for item, j in zip(items, judged, strict=True) if j.scores}
         for items, judged in zip((kinds, again), rounds, strict=True)
     )
     means: dict[str, float | None] = dict.fromkeys(KINDS)
@@ -91,7 +93,7 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
         "judge": facts,
         "means": means,
         "findings": findings,
-        "remarks": _remarks(means),
+        "remarks": _remarks(means, facts),
         "asked": len(replies),
         **asdict(total_usage(judgment.usage for judgment in replies) or Usage()),
     }
@@ -107,7 +109,7 @@ def _opened(environ: Mapping[str, str], home: Home, store: Path) -> Judge:
         "UGC_JUDGE_REPEATS": "1",
     }
     judge = open_judge(settings, home=home.root, cache=home.cache, command="judge-check")
-    if judge.profile.name not in PAID_PROFILES:
+    if not isinstance(judge.profile, ChatProfile):
         judge.close()
         raise JudgeConfigError(
             f"the judge profile {judge.profile.name!r} asks no judge: there is nothing to check; "
@@ -125,6 +127,15 @@ def _answered(judge: Judge, items: Sequence[JudgeItem]) -> list[Judgment]:
             if judgment.scores is None and judgment.reply is None:
                 raise JudgeUnreachableError(f"the judge does not answer: {judgment.failure}")
     return judgments
+
+
+def _grade(scores: Scores, schema: ResponseSchema) -> float:
+    """Return the mean of a judgment's values, each as a grade from 1 to 5 whatever its scale."""
+    kinds = schema.fields
+    return fmean(
+        1 + 4 * (value - kinds[name].lowest) / (kinds[name].highest - kinds[name].lowest)
+        for name, value in scores.items()
+    )
 
 
 def _findings(
@@ -173,14 +184,19 @@ def _findings(
     return [{"name": name, "holds": holds, "said": said} for name, holds, said in found]
 
 
-def _remarks(means: Mapping[str, float | None]) -> list[str]:
-    here, abroad = means["perfect"], means["other_language"]
-    if here is None or abroad is None or here - abroad < _MUCH_FOR_LANGUAGE:
-        return []
-    return [
-        f"a perfect caption in another language gets {abroad:.2f} instead of {here:.2f}: a model "
-        "that does not answer in English is judged on that"
+def _remarks(means: Mapping[str, float | None], judge: Mapping[str, Any]) -> list[str]:
+    said = [
+        f"{name} is not sent as the profile has it: {w}" for name, w in judge["not_sent"].items()
     ]
+    if "temperature" not in judge["parameters"]:
+        said.append("no temperature is sent: how far its replies differ is the model's own affair")
+    here, abroad = means["perfect"], means["other_language"]
+    if here is not None and abroad is not None and here - abroad >= _MUCH_FOR_LANGUAGE:
+        said.append(
+            f"a perfect caption in another language gets {abroad:.2f} instead of {here:.2f}: a "
+            "model that does not answer in English is judged on that"
+        )
+    return said
 
 
 def _shown(value: float | None) -> str:

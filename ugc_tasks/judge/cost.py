@@ -1,4 +1,4 @@
-"""What judging costs: tokens, the budget, what was spent. Where prices are from: ``prices.py``.
+"""What judging costs: tokens, the budget, the estimate. Where prices are from: ``judges.py``.
 
 The budget is kept by reservations. Before a request is sent, what it may cost at most is set aside;
 when its reply comes, what it did cost takes that place. A request that might pass the budget waits
@@ -6,7 +6,9 @@ for those under way and, if there is still no room, is not sent. The most that a
 its prompt (beyond our count as much as the endpoint's own counts have ever exceeded ours) and four
 times the longest reply so far; before the first reply requests go one at a time. The longest reply
 that a *model* can give is no useful bound: gpt-4o's 16,384 tokens are eight hundred times a
-judgment. A single reply that breaks this bound can pass the budget by itself.
+judgment; one that the request states is. A single reply that breaks this bound can pass the budget
+by itself. What a model thinks is a part of its reply; what of a prompt was cached is taken for full
+until the reply says so.
 """
 
 from __future__ import annotations
@@ -15,18 +17,25 @@ import asyncio
 import functools
 import json
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ugc_tasks.common.display import complain
+from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.transport.errors import JudgeRefused
 from ugc_tasks.judge.types import ChatReply, Usage
 
 TYPICAL_REPLY = 25
 """Tokens of a reply with a caption's three scores; 18 to 25 in recorded ones."""
+TYPICAL_THOUGHT = 500
+"""Tokens that a model thinks before such a reply: a guess, until one has come."""
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""Parameters of a request that bound its reply."""
 
 # Source: OpenAI's cookbook on counting tokens: three for each message, three to prime the reply.
 _EACH_MESSAGE, _REPLY = 3, 3
@@ -34,6 +43,7 @@ _EACH_MESSAGE, _REPLY = 3, 3
 # references, the judges' prompts), 1.0 to 2.9 of Chinese, Japanese, Korean, Russian and emoji.
 _ASCII_A_TOKEN, _OTHERS_A_TOKEN = 4.5, 1.0
 _FIRST_REPLY = 256  # tokens set aside for a reply before one has come
+_FIRST_THOUGHT = 4096  # and for what is thought before it
 _SHORTEST_REPLY = 64
 _LONGER = 4
 _MARGIN, _LEARNED_MARGIN = 1.3, 1.05  # of prompts: before the endpoint counted one, and after
@@ -49,15 +59,26 @@ class Price:
     output: float
     as_of: str
     batch_factor: float = 1.0
+    cached_input: float | None = None
 
-    def usd(self, prompt_tokens: int, completion_tokens: int, *, batched: bool = False) -> float:
-        """Return what so many tokens cost, in US dollars."""
-        whole = (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+    def usd(
+        self,
+        prompt_tokens: int,
+        completion_tokens: int,
+        *,
+        cached_tokens: int = 0,
+        batched: bool = False,
+    ) -> float:
+        """Return what so many tokens cost, ``cached_tokens`` of the prompt's, in US dollars."""
+        cached = 0 if self.cached_input is None else min(cached_tokens, prompt_tokens)
+        whole = (prompt_tokens - cached) * self.input + completion_tokens * self.output
+        whole = (whole + cached * (self.cached_input or 0.0)) / 1e6
         return whole * self.batch_factor if batched else whole
 
     def __str__(self) -> str:
         """Return it as messages state it."""
-        return f"${self.input:g} in, ${self.output:g} out a million, as of {self.as_of}"
+        cached = "" if self.cached_input is None else f" (${self.cached_input:g} cached)"
+        return f"${self.input:g} in{cached}, ${self.output:g} out a million, as of {self.as_of}"
 
 
 # ---- tokens ----
@@ -141,11 +162,25 @@ def budget_of(store: Path, limit: float | None) -> Budget:
 
 
 class Meter:
-    """Counts what one judge spends of ``budget``, at ``price`` (None: not known)."""
+    """Counts what one judge spends of ``budget``, at ``price`` (None: not known).
 
-    def __init__(self, budget: Budget, price: Price | None) -> None:
+    ``reasons``: whether it thinks before it replies; ``limit``: tokens of a reply at most, if its
+    requests state that.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        price: Price | None,
+        *,
+        reasons: bool = False,
+        limit: int | None = None,
+    ) -> None:
         self.price = price
         self.budget = budget
+        self._first = _FIRST_THOUGHT if reasons else _FIRST_REPLY
+        self._typical = TYPICAL_REPLY + TYPICAL_THOUGHT * reasons
+        self._limit = limit
         self._excess = 0.0  # the endpoint's count of a prompt as a multiple of ours, at most so far
         self._longest = 0  # reply so far, in tokens
 
@@ -164,7 +199,7 @@ class Meter:
         finally:
             usd = reservation.usd
             if usd is None:
-                reply = self._longest or TYPICAL_REPLY
+                reply = self._longest or self._typical
                 usd = self.price.usd(ours, reply) if self.price else 0.0
             self.budget.settle(aside, usd)
 
@@ -173,7 +208,8 @@ class Meter:
         if self.price is None:
             return 0.0
         prompt = tokens * max(_MARGIN, self._excess * _LEARNED_MARGIN)
-        reply = max(_SHORTEST_REPLY, _LONGER * self._longest) if self._longest else _FIRST_REPLY
+        reply = max(_SHORTEST_REPLY, _LONGER * self._longest) if self._longest else self._first
+        reply = min(reply, self._limit or reply)
         return self.price.usd(round(prompt), reply, batched=batched)
 
     def usage(
@@ -186,12 +222,15 @@ class Meter:
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         ours = estimated_tokens(body) if body and prompt is None else self._counted(body)
         prompt = ours if prompt is None else prompt
-        completion = TYPICAL_REPLY if completion is None else completion
+        completion = self._typical if completion is None else completion
+        cached, thought = reply.cached_tokens or 0, reply.reasoning_tokens or 0
         if ours:
             self._excess = max(self._excess, prompt / ours)
         self._longest = max(self._longest, completion, 1)
-        usd = self.price.usd(prompt, completion, batched=batched) if self.price else None
-        return Usage(prompt, completion, usd)
+        usd = None
+        if self.price:
+            usd = self.price.usd(prompt, completion, cached_tokens=cached, batched=batched)
+        return Usage(prompt, completion, usd, cached, thought)
 
     def batched(self, body: Mapping[str, Any] | None, reply: ChatReply) -> Usage:
         """Return what a reply from a batch cost, and note it as spent."""
@@ -234,39 +273,88 @@ class Reservation:
     usd: float | None = None
 
 
-# ---- what was spent ----
+# ---- what a run is expected to cost ----
 
 
-def total_spent(judgments: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Add up what the judgments in the rows cost (``results/rows.py``).
+@dataclass(frozen=True)
+class Estimate:
+    """What judging is expected to take; as a text, one line for a person.
 
-    Returns:
-        ``new`` and ``stored``, each with ``judgments``, ``prompt_tokens``, ``completion_tokens``,
-        ``usd`` (of those whose price is known; null if there is none) and ``without_price``.
+    Attributes:
+        judge: its label.
+        needed: judgments, each counted once; ``stored`` of them are on disk.
+        prompt_tokens: of the requests of all the others together, estimated.
+        price: of the judge's model; None where it is not known.
+        reasons: whether that model thinks before it replies.
     """
-    paid = [each for each in judgments if each["prompt_tokens"] is not None]
-    totals = {}
-    for name, stored in (("new", False), ("stored", True)):
-        these = [each for each in paid if each["stored"] == stored]
-        known = [each["usd"] for each in these if each["usd"] is not None]
-        totals[name] = {
-            "judgments": len(these),
-            "prompt_tokens": sum(each["prompt_tokens"] for each in these),
-            "completion_tokens": sum(each["completion_tokens"] for each in these),
-            "usd": float(sum(known)) if known or not these else None,
-            "without_price": len(these) - len(known),
+
+    judge: str
+    settings: JudgeSettings = field(repr=False)
+    price: Price | None
+    needed: int
+    stored: int
+    prompt_tokens: int
+    reasons: bool = False
+
+    @property
+    def missing(self) -> int:
+        """Judgments that are to be asked for."""
+        return self.needed - self.stored
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of their replies, estimated."""
+        return self.missing * (TYPICAL_REPLY + TYPICAL_THOUGHT * self.reasons)
+
+    @property
+    def usd(self) -> float | None:
+        """What they cost in US dollars; None where that is not known."""
+        if self.price is None or not self.missing:
+            return None if self.missing else 0.0
+        batched = self.settings.batch
+        return self.price.usd(self.prompt_tokens, self.completion_tokens, batched=batched)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "judge": self.judge,
+            "needed": self.needed,
+            "stored": self.stored,
+            "to_ask": self.missing,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "usd": self.usd,
+            "price": str(self.price) if self.price else None,
+            "budget_usd": self.settings.budget,
         }
-    return totals
+
+    def __str__(self) -> str:
+        """Return it in one line, with the budget if there is one."""
+        repeats, budget, usd = self.settings.repeats, self.settings.budget, self.usd
+        each = f" ({repeats} of each answer)" if repeats > 1 else ""
+        said = f"{self.judge}: {self.needed} judgments are needed{each}, {self.stored} are stored"
+        if not self.missing:
+            return f"{said}; nothing is to be paid for"
+        said += (
+            f", {self.missing} are to be asked for: about {self.prompt_tokens:,} tokens "
+            f"(estimated) and {self.completion_tokens:,} of replies"
+            f"{', what it thinks being a guess' * self.reasons}"
+        )
+        if self.price is None or usd is None:
+            said += "; what that costs is not known (UGC_JUDGE_PRICES can name a price table)"
+        else:
+            batch = f", {self.price.batch_factor:g} of it in batches" * self.settings.batch
+            said += f", about ${usd:.2f} ({self.price}{batch})"
+        if budget is not None:
+            said += f"; the budget is ${budget:g}"
+            if usd is not None and usd > budget:
+                said += f", enough for about {int(self.missing * budget / usd)} of them"
+        return said
 
 
-def describe_spent(total: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what ``total_spent`` added up as a line for a person."""
-    said = []
-    for part, when in ((total["new"], "in this run"), (total["stored"], "in earlier ones")):
-        money = "an unknown sum"
-        if part["usd"] is not None:
-            without = part["without_price"]
-            money = f"${part['usd']:.4f}" + (f" and {without} of unknown cost" if without else "")
-        tokens = f"{part['prompt_tokens']} + {part['completion_tokens']} tokens"
-        said.append(f"{money} for {part['judgments']} judgments ({tokens}) {when}")
-    return ", ".join(said)
+def tell(text: str) -> None:
+    """Say something on stderr, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        complain(f"judge: {text}")

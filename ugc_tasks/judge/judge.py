@@ -5,11 +5,12 @@ A paid judge, the offline estimate and the profile that judges nothing are used 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import complain, shown
-from ugc_tasks.judge.cost import Price
-from ugc_tasks.judge.prices import Estimate, price_of, tell
+from ugc_tasks.judge.cost import Estimate, Price, tell
+from ugc_tasks.judge.judges import accepted, known
 from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
     OfflineProfile,
@@ -65,6 +66,12 @@ def open_judge(
         )
     except UnknownProfileError as error:
         raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
+    if isinstance(profile, ChatProfile):
+        about = known(profile.model, settings.prices)
+        sent, not_sent = accepted(profile.model, profile.parameters, about)
+        profile = replace(profile, parameters=sent, not_sent=not_sent)
+        for name, why in not_sent.items():
+            _tell_once(f"{name} is not sent as the profile has it: {why}")
     return Judge(profile, settings)
 
 
@@ -95,20 +102,45 @@ class Judge(AbstractContextManager["Judge"]):
         if isinstance(profile, ChatProfile):
             if settings.endpoint != DEFAULT_ENDPOINT:
                 self.label += f"@{settings.endpoint}"
-            self._price = price_of(profile.model, settings.prices)
+            about = known(profile.model, settings.prices)
+            self._price = about.price
             if self._price is None and settings.budget is not None:
                 raise JudgeConfigError(
                     f"UGC_JUDGE_BUDGET cannot be kept: no price of {profile.model!r:.80} is known; "
                     "state it in a table and name that in UGC_JUDGE_PRICES"
                 )
             self._worker = JudgeWorker(
-                profile, settings, label=self.label, price=self._price, backoff=backoff or Backoff()
+                profile, settings, label=self.label, known=about, backoff=backoff or Backoff()
             )
 
     @property
     def repeats(self) -> int:
         """How many judgments of an item are asked for; the estimate is the same every time."""
         return self._settings.repeats if self._worker is not None else 1
+
+    def check_end(
+        self, items: Sequence[JudgeItem] = (), *, clips: Collection[str] = frozenset()
+    ) -> None:
+        """Say that the judge is shut down soon; once it is, have only what is on disk handed out.
+
+        Raises ``JudgeConfigError`` where it is and nothing is on disk: of ``items``, or where these
+        are not known yet, of ``clips``.
+        """
+        if self._worker is None:
+            return
+        dry, judged = self._settings.command == "dry-run", self._judged(items)
+        missing = self._worker.missing(judged)
+        life = self._worker.lifetime(ask=not dry and (missing > 0 or not judged))
+        if life.soon:
+            _tell_once(life.soon)
+        if not life.over or (judged and not missing):
+            return
+        if not dry:
+            self._worker.ask_nothing(life.end)
+            some = missing < len(judged) if judged else self._worker.has_judged(clips)
+            if not some and (judged or clips):
+                raise JudgeConfigError(f"{life.end}; no judgment of these answers is on disk")
+        _tell_once(f"{life.end}; what is on disk of it is used, and nothing is asked")
 
     def estimate(self, items: Sequence[JudgeItem]) -> Estimate | None:
         """Return what judging ``items`` will take; None where nobody is to be paid."""
@@ -182,6 +214,7 @@ class Judge(AbstractContextManager["Judge"]):
         """Return the judgments of ``items`` in their order, with a progress bar on stderr."""
         from tqdm import tqdm
 
+        self.check_end(items)
         self.announce(items)
         self.begin(items)
         what = f"judging ({shown(self.label)})"
@@ -210,6 +243,9 @@ class Judge(AbstractContextManager["Judge"]):
             facts |= {name: getattr(profile, name) for name in stated} | {
                 "endpoint": at.endpoint,
                 "mode": "batch" if at.batch else "request",
+                "parameters": dict(profile.parameters),
+                "not_sent": dict(profile.not_sent),
+                **({"scale": dict(profile.scale)} if profile.scale else {}),
                 "budget_usd": at.budget,
                 "price": str(self._price) if self._price else None,
             }
@@ -234,6 +270,16 @@ class Judge(AbstractContextManager["Judge"]):
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+
+_told: set[str] = set()
+
+
+def _tell_once(text: str) -> None:
+    """Say something that holds for all judges of a run, once."""
+    if text not in _told and os.environ.get("RANK", "0") == "0":
+        _told.add(text)
+        tell(text)
 
 
 def why_not_judged(item: JudgeItem, subject: str = "caption") -> str | None:

@@ -21,9 +21,10 @@ first ``</think>`` is not read. Where the opening mark is in the prompt and so n
 what precedes ``</think>`` is not read either. But if it has an object with other scores, that is a
 failure: it may be the answer of a judge that quotes a caption afterwards.
 
-A reply that was cut by its token limit counts if its object is complete. One in which the judge
-declines does not count, whatever is in it. Failures are asked again. Other questions than captions
-have other kinds of values, each with a rule of its own.
+A reply that was cut by its token limit counts if its object is complete; if not, that is a failure
+of its own (``ReplyCut``). One in which the judge declines does not count, whatever is in it.
+Failures are asked again. Other questions than captions have other kinds of values, each with a rule
+of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from ugc_tasks.judge.types import ChatReply, Scores
@@ -42,13 +43,11 @@ _MAX_OBJECTS = 16
 _SHOWN = 120  # characters of a refusal
 _OPENED = re.compile(r"\s*(?:<(think|thinking|thought|reasoning)>|\[(think)\])", re.IGNORECASE)
 _CLOSED = re.compile(r"</(?:think|thinking|thought|reasoning)>|\[/think\]", re.IGNORECASE)
-_STOPPED = {
-    "length": "the reply was cut by its token limit",
-    "max_tokens": "the reply was cut by its token limit",
-    "content_filter": "the reply was stopped by a content filter",
-}
+_CUT = {"length", "max_tokens"}
+_MODERATED = {"content_filter": "the reply was stopped by a content filter"}
+_MORE_ROOM = "a larger max_completion_tokens or less reasoning_effort in the profile gives it room"
 _DIFFERENT = "the reply has several objects with different scores"
-_GRADES = range(1, 6)
+_LARGEST = 100  # number of a scale
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
 _RATIO = re.compile(r"([0-9]{1,4}) ?/ ?([0-9]{1,4})")
 _YES_NO = {"yes": 1.0, "no": 0.0}
@@ -62,6 +61,10 @@ class ReplyError(ValueError):
     """The reply holds no usable scores; the message is a short reason without the reply's text."""
 
 
+class ReplyCut(ReplyError):
+    """The reply ended at its token limit, before its scores."""
+
+
 # ---- what is asked for ----
 
 
@@ -72,6 +75,14 @@ class ValueKind:
     meaning: str
     read: Callable[[object], float | None]  # the number that a stated value means, if it means one
     on_scale: Callable[[float], bool]  # whether a number is one that ``read`` can return
+    lowest: int = 0
+    highest: int = 1
+    json: Mapping[str, object] = field(default_factory=dict)  # its JSON schema
+
+    @property
+    def points(self) -> float:
+        """How many points of a figure, which goes up to 100, one of the judge's is."""
+        return 100 / self.highest
 
 
 @dataclass(frozen=True)
@@ -98,10 +109,19 @@ class ResponseSchema:
         return ResponseSchema({name: self.fields[name] for name in names})
 
 
-def _read_grade(value: object) -> float | None:
-    if isinstance(value, str) and value in {"1", "2", "3", "4", "5"}:
-        return int(value)
-    return int(value) if _is_number(value) and value in _GRADES else None
+def whole_number(lowest: int, highest: int) -> ValueKind:
+    """Return the kind of whole numbers from ``lowest`` to ``highest``."""
+    allowed = range(lowest, highest + 1)
+    texts = set(map(str, allowed))
+
+    def read(value: object) -> float | None:
+        if isinstance(value, str) and value in texts:
+            return int(value)
+        return int(value) if _is_number(value) and value in allowed else None
+
+    meaning = f"a whole number from {lowest} to {highest}"
+    schema = {"type": "integer", "enum": list(allowed)}
+    return ValueKind(meaning, read, allowed.__contains__, lowest, highest, schema)
 
 
 def _read_fraction(value: object) -> float | None:
@@ -119,13 +139,42 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-GRADE = ValueKind("a whole number from 1 to 5", _read_grade, _GRADES.__contains__)
+GRADE = whole_number(1, 5)
 YES_NO = ValueKind(
     '"yes" or "no"',
     lambda value: _YES_NO.get(str(value).strip().casefold()),
     {0.0, 1.0}.__contains__,
+    json={"type": "string", "enum": ["yes", "no"]},
 )
-FRACTION = ValueKind("a fraction from 0 to 1", _read_fraction, lambda value: 0 <= value <= 1)
+FRACTION = ValueKind(
+    "a fraction from 0 to 1",
+    _read_fraction,
+    lambda value: 0 <= value <= 1,
+    json={"type": "number"},
+)
+
+
+def kind_of(spec: object) -> ValueKind:
+    """Return the kind that a profile names: ``grade``, ``yes_no``, ``fraction``, or a table of
+    ``from`` and ``to``, whole numbers. Raises ``ValueError`` in words that follow the value's name.
+    """
+    named = {"grade": GRADE, "yes_no": YES_NO, "fraction": FRACTION}
+    if isinstance(spec, str) and spec in named:
+        return named[spec]
+    if isinstance(spec, Mapping) and spec.keys() == {"from", "to"}:
+        low, high = spec["from"], spec["to"]
+        if type(low) is int and type(high) is int and 0 <= low < high <= _LARGEST:
+            return whole_number(low, high)
+    raise ValueError(
+        f'is to be "grade", "yes_no", "fraction", or {{ from = 1, to = 10 }} with whole numbers '
+        f"from 0 to {_LARGEST}"
+    )
+
+
+def schema_of(scale: Mapping[str, object]) -> ResponseSchema:
+    """Return the schema of values by name, each a kind as ``kind_of`` has it."""
+    return ResponseSchema({name: kind_of(spec) for name, spec in scale.items()})
+
 
 DIMENSIONS = ("visual", "audio", "details")
 """The values of a caption's judgment."""
@@ -138,6 +187,9 @@ CAPTION_SCHEMA = ResponseSchema(dict.fromkeys(DIMENSIONS, GRADE))
 
 def read_reply(reply: ChatReply, schema: ResponseSchema = CAPTION_SCHEMA) -> Scores:
     """Return the scores of ``schema`` that a judge's reply states, or raise ``ReplyError``."""
+    cut = reply.finish_reason in _CUT
+    if cut and not reply.text.strip():
+        raise ReplyCut(_cut(reply, "it has no text"))
     if reply.lacks is not None:
         said = " ".join(reply.text.split())
         said = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
@@ -145,8 +197,17 @@ def read_reply(reply: ChatReply, schema: ResponseSchema = CAPTION_SCHEMA) -> Sco
     try:
         return parse_reply(reply.text, schema)
     except ReplyError as error:
-        why = _STOPPED.get(reply.finish_reason or "")
+        if cut:
+            raise ReplyCut(_cut(reply, str(error))) from None
+        why = _MODERATED.get(reply.finish_reason or "")
         raise ReplyError(f"{why} ({error})" if why else str(error)) from None
+
+
+def _cut(reply: ChatReply, why: str) -> str:
+    tokens, thought = reply.completion_tokens, reply.reasoning_tokens
+    spent = "" if tokens is None else f" after {tokens} tokens"
+    spent += f", {thought} of them thinking" if spent and thought else ""
+    return f"the reply was cut by its token limit{spent} ({why}); {_MORE_ROOM}"
 
 
 def parse_reply(text: str, schema: ResponseSchema = CAPTION_SCHEMA) -> Scores:

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.display import UserError
-from ugc_tasks.judge.protocol.profiles import PAID_PROFILES, QUESTIONS, Question
+from ugc_tasks.judge.protocol.profiles import QUESTIONS, Question, is_paid
 
 DEFAULT_ENDPOINT = "api.openai.com/v1"
 DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
@@ -62,6 +63,13 @@ def _path(name: str, text: str) -> Path:
         raise JudgeConfigError(f"{name} is no path ({error}): {text!r:.200}") from None
 
 
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise JudgeConfigError(f"{name} must be a day like 2027-01-14, not {text!r:.40}") from None
+
+
 def _one_of(name: str, text: str, *, words: Mapping[str, bool]) -> bool:
     if text.lower() not in words:
         listed = " or ".join(list(words)[:2])
@@ -107,7 +115,8 @@ class JudgeSettings:
 
     The key is never shown, logged or stored. ``timeout`` is that of one request, ``deadline`` that
     of all tries for a judgment. ``budget`` is in US dollars, for this process, and None for no
-    limit. ``command`` is what the judge is asked by.
+    limit. ``today`` is what the last days of judges are compared with, None for the day that it is.
+    ``command`` is what the judge is asked by.
     """
 
     store: Path = _setting("UGC_JUDGE_STORE", _path)  # noqa: RUF009
@@ -125,6 +134,7 @@ class JudgeSettings:
     early: bool = _setting("UGC_JUDGE_EARLY", partial(_one_of, words=_SWITCH), True)
     repeats: int = _setting("UGC_JUDGE_REPEATS", partial(_whole, most=64), 1)
     interval: float = _setting("UGC_JUDGE_INTERVAL", _points, _DEFAULT_INTERVAL)
+    today: date | None = _setting("UGC_JUDGE_TODAY", _day, None)  # noqa: RUF009
     command: Command = "lmms-eval"
 
     @property
@@ -183,7 +193,7 @@ def _bare(value: str) -> str:
 
 
 def _api_key(given: Mapping[str, str], profile: str, question: Question, command: Command) -> str:
-    if profile not in PAID_PROFILES:
+    if not is_paid(profile):
         return ""
     if command == "dry-run":
         return _NO_KEY

@@ -21,11 +21,17 @@ numbers from a judge, fractions from an estimate.
 
 @dataclass(frozen=True)
 class Usage:
-    """What replies cost: tokens as the endpoint counts them, US dollars where a price is known."""
+    """What replies cost: tokens as the endpoint counts them, US dollars where a price is known.
+
+    ``cached_tokens`` are a part of the prompt's, ``reasoning_tokens`` of the completion's; 0 also
+    where the endpoint does not tell.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
@@ -34,11 +40,13 @@ def total_usage(usages: Iterable[Usage | None]) -> Usage | None:
     known = [usage.usd for usage in paid if usage.usd is not None]
     if not paid:
         return None
-    prompt, completion = (
-        sum(u.prompt_tokens for u in paid),
-        sum(u.completion_tokens for u in paid),
+    return Usage(
+        sum(usage.prompt_tokens for usage in paid),
+        sum(usage.completion_tokens for usage in paid),
+        sum(known) if known else None,
+        sum(usage.cached_tokens for usage in paid),
+        sum(usage.reasoning_tokens for usage in paid),
     )
-    return Usage(prompt, completion, sum(known) if known else None)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ class ChatReply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     lacks: str | None = None
+    cached_tokens: int | None = None  # of the prompt's
+    reasoning_tokens: int | None = None  # of the completion's
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,8 @@ class Judgment:
 
     Attributes:
         reply: the judge's last text, None if there was none.
-        failure: on one line that is safe to show.
+        failure: on one line that is safe to show; ``cut`` where the last reply had no room for its
+            scores.
         model, fingerprint: what the endpoint said it ran.
         stored: whether the reply was on disk and nothing was asked.
         attempts: replies received for the item, earlier runs included.
@@ -104,6 +115,7 @@ class Judgment:
     sanitized: tuple[str, ...] = ()
     repeats: tuple[Judgment, ...] = ()
     request_sha256: str | None = None
+    cut: bool = False
 
 
 # ---- several judgments of one item ----

@@ -14,21 +14,26 @@ import dataclasses
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from functools import partial
 
 from ugc_tasks.common.display import logger, shown
 from ugc_tasks.judge.batch import Batches
 from ugc_tasks.judge.cache import ROOM, JudgeStoreError, JudgmentCache, Locks
-from ugc_tasks.judge.cost import Meter, Price, budget_of, estimated_tokens
-from ugc_tasks.judge.parsing import ReplyError, read_reply
-from ugc_tasks.judge.prices import Estimate
+from ugc_tasks.judge.cost import LIMITS, Estimate, Meter, budget_of, estimated_tokens
+from ugc_tasks.judge.judges import Known, Lifetime, lifetime, model_stated
+from ugc_tasks.judge.parsing import ReplyCut, ReplyError, read_reply
 from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
 from ugc_tasks.judge.settings import JudgeSettings
 from ugc_tasks.judge.transport.batch_api import BatchApi
 from ugc_tasks.judge.transport.client import Connection
-from ugc_tasks.judge.transport.errors import JudgeRefused, RequestFailed
+from ugc_tasks.judge.transport.errors import (
+    JudgeRefused,
+    NotServed,
+    RequestFailed,
+    RetryableError,
+)
 from ugc_tasks.judge.transport.retry import (
     Backoff,
     CircuitBreaker,
@@ -43,6 +48,7 @@ _INTERRUPTED = "the run was interrupted before this was judged; run again to jud
 # Seconds for the replies to what is on the wire when a run ends: they may be paid for already.
 _LAST_REPLIES_S = 10.0
 _LOCK_POLL_S = 0.25
+_TOLD_S = 5.0  # seconds for an endpoint to state what it knows of a model
 _SEATS = 2  # items for each request: those that wait to try again leave no permit unused
 _LONGEST_FAILURE = 1_000  # characters
 
@@ -58,7 +64,7 @@ class JudgeWorker:
         settings: JudgeSettings,
         *,
         label: str,
-        price: Price | None,
+        known: Known,
         backoff: Backoff,
     ) -> None:
         """Open the store (raises ``JudgeStoreError``) and start the thread. Nothing is sent yet."""
@@ -72,7 +78,14 @@ class JudgeWorker:
         )
         self._cache = JudgmentCache(settings.store, profile.question.schema)
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
-        self._meter = Meter(budget_of(settings.store, settings.budget), price)
+        limits = [n for name in LIMITS if type(n := profile.parameters.get(name)) is int]
+        self._reasons = known.reasons and profile.parameters.get("reasoning_effort") != "none"
+        self._meter = Meter(
+            budget_of(settings.store, settings.budget),
+            known.price,
+            reasons=self._reasons,
+            limit=limits[0] if limits else None,
+        )
         self._breaker = CircuitBreaker()
         self._limiter = RateLimiter(settings.concurrency, backoff.longest_told)
         self._backoff = backoff
@@ -116,7 +129,45 @@ class JudgeWorker:
             needed=needed,
             stored=needed - len(missing),
             prompt_tokens=tokens,
+            reasons=self._reasons,
         )
+
+    def lifetime(self, *, ask: bool) -> Lifetime:
+        """Return until when the judge answers; ``ask`` its endpoint, too, which may not tell."""
+        stated = None
+        if ask:
+            asked = asyncio.run_coroutine_threadsafe(self._stated(), self._loop)
+            stated = asked.result()
+        has_estimate = self._profile.question.has_estimate
+        return lifetime(
+            self._profile.model, self._settings, stated=stated, has_estimate=has_estimate
+        )
+
+    async def _stated(self) -> object:
+        model = self._profile.model
+        try:
+            answer = await self._connection.send(
+                lambda client: client.models.with_raw_response.retrieve(model), timeout=_TOLD_S
+            )
+        except (RetryableError, RequestFailed):
+            return None
+        return model_stated(answer.content) if answer.is_success else None
+
+    def ask_nothing(self, reason: str) -> None:
+        """From now on only hand out what is on disk; ``reason`` is the failure of all else."""
+        self._loop.call_soon_threadsafe(self._breaker.trip, reason)
+
+    def missing(self, items: Sequence[JudgeItem]) -> int:
+        """Return how many of ``items`` have no judgment on disk."""
+        try:
+            missing = self._missing(items)[1]
+        except JudgeStoreError:  # the first item will say so
+            return len(items)
+        return sum(self._requests.key(item) in missing for item in items)
+
+    def has_judged(self, video_ids: Collection[str]) -> bool:
+        """Tell whether a judgment of any of these clips by this judge is on disk."""
+        return self._cache.has_judged(self._label, video_ids)
 
     def begin_batches(self, items: Sequence[JudgeItem]) -> None:
         """Begin batches of what is missing of ``items``, if there are to be some."""
@@ -190,13 +241,15 @@ class JudgeWorker:
             judgment = await self._judge(key, item)
             self._watch(judgment)
         except (JudgeRefused, JudgeStoreError, RequestFailed) as error:
+            if isinstance(error, NotServed):
+                error = self._told_apart(error)
             if not isinstance(error, RequestFailed):
                 self._refuse(str(error))  # also: what cannot be kept must not be bought
             # The endpoint's reason, with the last reply if one came that did not parse.
             so_far = self._so_far.get(key) or Judgment("")
             usage = total_usage((so_far.usage, getattr(error, "usage", None)))
             failure = shown(error, _LONGEST_FAILURE)
-            judgment = dataclasses.replace(so_far, failure=failure, usage=usage)
+            judgment = dataclasses.replace(so_far, failure=failure, usage=usage, cut=False)
         except Exception as error:  # a fault of ours must cost one clip, and be seen
             _log.exception("judging %s failed", item.video_id)
             judgment = Judgment("", failure=f"internal error ({type(error).__name__})")
@@ -239,7 +292,7 @@ class JudgeWorker:
                                 body, partial(self._keep, key), within
                             )
                             left -= 1
-                            if judgment.scores or not left:
+                            if judgment.scores or not left or not self._can_differ(judgment):
                                 return judgment
             await asyncio.sleep(_LOCK_POLL_S)
 
@@ -247,11 +300,11 @@ class JudgeWorker:
         """Put a reply on disk, then return what it says, and what it and those before it cost."""
         # A batch of an earlier run may bring what this one has not asked for.
         name = self._waiting[key][0][0].video_id if key in self._waiting else ""
-        scores, failure = None, None
+        scores, failure, cut = None, None, False
         try:
             scores = read_reply(reply, self._profile.question.schema)
         except ReplyError as error:
-            failure = shown(error, _LONGEST_FAILURE)
+            failure, cut = shown(error, _LONGEST_FAILURE), isinstance(error, ReplyCut)
         judgment = Judgment(
             name,
             scores,
@@ -261,6 +314,7 @@ class JudgeWorker:
             reply.fingerprint,
             attempts=1,
             usage=cost,
+            cut=cut,
         )
         add = partial(self._cache.add, key, reply, judgment, judge=self._label)
         try:
@@ -275,6 +329,18 @@ class JudgeWorker:
             judgment = dataclasses.replace(judgment, usage=total)
         self._so_far[key] = judgment
         return judgment
+
+    def _told_apart(self, error: NotServed) -> JudgeRefused:
+        """Return the error with what it means: a judge that has ended is no mistyped one."""
+        life = self.lifetime(ask=False)
+        return JudgeRefused(f"{error.where}: {life.not_served(error.where)}")
+
+    def _can_differ(self, judgment: Judgment) -> bool:
+        """Tell whether asking again can bring scores: not where there is no room for them."""
+        if not judgment.cut:
+            return True
+        thought_it_all_away = not (judgment.reply or "").strip()
+        return not thought_it_all_away and self._profile.parameters.get("temperature") != 0
 
     def _watch(self, judgment: Judgment) -> None:
         """Log it, once, if this run's judgments, stored ones included, come from two models."""

@@ -28,7 +28,6 @@ from ugc_tasks.data.home import video_path
 from ugc_tasks.report import top
 from ugc_tasks.report.plots import Slices, plots_of
 from ugc_tasks.results.compare import compare
-from ugc_tasks.results.rows import figures_of
 from ugc_tasks.results.scores import ScoreFile
 
 _SHOWN_FACTS = (
@@ -82,7 +81,7 @@ def render(
             {"name": shown(run.name, 80), "facts": top.facts_lines(run, told)}
             for run, told in zip(runs, facts, strict=True)
         ],
-        figures=figures_of(runs[0].task),
+        figures=runs[0].figures,
         table=top.table(runs),
         remarks=top.remarks(comparisons),
         note=SPECS[runs[0].task].note,
@@ -185,7 +184,7 @@ def _data(
             {"name": shown(run.name, 80), "same": each}
             for run, each in zip(runs, same, strict=True)
         ],
-        "figures": figures_of(runs[0].task),
+        "figures": runs[0].figures,
         "folder": folder,
         "against": list(against),
         "clips": clips,

@@ -13,7 +13,7 @@ from ugc_tasks.report.charts import Dot, Plot, bars, dots, heat_map
 from ugc_tasks.results.compare import Comparison
 from ugc_tasks.results.facts import figure
 from ugc_tasks.results.reliability import HIGHEST, stated
-from ugc_tasks.results.rows import SCALE, figures_of, points_of
+from ugc_tasks.results.rows import SCALE
 from ugc_tasks.results.scores import ScoreFile
 
 POINTS = tuple(SCALE * point for point in range(1, 6))  # what a caption's judge can give
@@ -98,7 +98,7 @@ def _differences(comparison: Comparison) -> Iterator[Plot]:
 
 def _histograms(runs: Sequence[ScoreFile], *, of_several: bool) -> Iterator[Plot]:
     task = runs[0].task
-    for name in figures_of(task):
+    for name in runs[0].figures:
         values = [[clip[name] for clip in run.clips.values()] for run in runs]
         labels, places = bins_of(task, name, values)
         counts = [[placed.count(i) for i in range(len(labels))] for placed in places]
@@ -138,7 +138,7 @@ def bins_of(
 
 def _matrices(run: ScoreFile, of: str) -> Iterator[Plot]:
     """Yield what goes together: two dimensions of captions, or label and chosen option."""
-    if run.task == "caption":
+    if {"visual", "audio"} <= set(run.figures):
         grades = [str(point) for point in POINTS]
         pairs = [
             (grades[_point(clip["audio"])], grades[_point(clip["visual"])])
@@ -175,7 +175,7 @@ def _point(value: float) -> int:
 
 def by_slice(run: ScoreFile, slices: Slices) -> Iterator[Plot]:
     """Yield the mean of a run's main figure in the parts of each slice, two clips at least."""
-    main = figures_of(run.task)[-1]
+    main = run.figures[-1]
     for kind, groups in slices.items():
         rows = []
         for part, ids in groups.items():
@@ -199,11 +199,11 @@ def _mean(run: ScoreFile, name: str) -> str:
 
 def _noise(run: ScoreFile, noise: Mapping[str, Any] | None, of: str) -> Iterator[Plot]:
     """Yield how far apart the judgments of a clip lie, where clips were judged several times."""
-    points, apart = points_of(run.task), dict[str, list[float]]()
+    points, apart = run.points(), dict[str, list[float]]()
     for video_id in run.clips:
         said = run.judgments(video_id)
         for name in said[0] if len(said) > 1 else ():
-            each = [points * s[name] for s in said if name in s]
+            each = [run.points(name) * s[name] for s in said if name in s]
             apart.setdefault(name, []).append(max(each) - min(each))
     if not apart or not noise:
         return

@@ -15,7 +15,7 @@ from ugc_tasks.results.compare import Comparison, sentence
 from ugc_tasks.results.facts import figure, run_facts
 from ugc_tasks.results.paragraph import flagged, lasted, money_spent, not_scored, sound_used
 from ugc_tasks.results.reliability import stated
-from ugc_tasks.results.rows import SCHEMA, figures_of
+from ugc_tasks.results.rows import SCHEMA
 from ugc_tasks.results.scores import ScoreFile
 
 
@@ -137,7 +137,7 @@ def table(runs: Sequence[ScoreFile]) -> list[dict[str, Any]]:
     """Return the rows of figures: the runs', and the published ones if one judge judged all."""
     rows = []
     for run in runs:
-        cells = [_figure(run, name) for name in figures_of(run.task)]
+        cells = [_figure(run, name) for name in run.figures]
         counts = [f"{len(run.clips):,}", f"{len(run.failed):,}"]
         rows.append({"name": shown(run.name, 80), "cells": [*cells, *counts], "ours": True})
     if all(is_published_judge(run) for run in runs):

@@ -24,7 +24,6 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate.model import difference_interval
 from ugc_tasks.results.reliability import Interval, mean_interval
-from ugc_tasks.results.rows import figures_of, points_of
 from ugc_tasks.results.scores import ScoreFile
 
 Verdict = Literal["better", "worse", "not distinguishable", "not comparable"]
@@ -131,7 +130,7 @@ def _compared(new: ScoreFile, old: ScoreFile, slices: Slices) -> Comparison:
     why_not = _why_not(new, old, shared)
     if why_not:
         return Comparison(new, old, {}, {}, only_new, only_old, left_out, why_not)
-    figures = {name: _difference(name, new, old, shared) for name in figures_of(new.task)}
+    figures = {name: _difference(name, new, old, shared) for name in new.figures}
     main = list(figures)[-1]
     parts = {
         kind: {
@@ -240,10 +239,9 @@ def _noise(name: str, run: ScoreFile, clips: Sequence[str]) -> tuple[float, floa
     spreads, counts = [], []
     for video_id in clips:
         said = [s for s in run.judgments(video_id) if s]
-        points = points_of(run.task)
+        said = [{value: s[value] * run.points(value) for value in s} for s in said]
         values = [
-            points * (fmean(s.values()) if name == "average" else s.get(name, fmean(s.values())))
-            for s in said
+            fmean(s.values()) if name == "average" else s.get(name, fmean(s.values())) for s in said
         ]
         if len(values) > 1:
             spreads.append(variance(values))

@@ -6,13 +6,12 @@ The same for a run of lmms-eval (``run.json``) and for ``ugc-videocap score``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.display import shown
-from ugc_tasks.judge.cost import total_spent
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.reliability import (
     HIGHEST,
@@ -22,7 +21,7 @@ from ugc_tasks.results.reliability import (
     share_interval,
     total_repeats,
 )
-from ugc_tasks.results.rows import ESTIMATE, SCALE, figures_of, points_of
+from ugc_tasks.results.rows import ESTIMATE, SCALE, figures_of, points_of, scale_of
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -73,13 +72,13 @@ def task_figures(
 
     A mean is None where no clip has a score, an interval where fewer than two have.
     """
-    task = rows[0]["task"]
+    task, names = rows[0]["task"], figures_of(rows[0]["task"], scale_of(rows[0]))
     scored = [row for row in rows if row["n"] is not None]
-    suffix = ESTIMATE if figures_of(task)[0] + ESTIMATE in rows[0] else ""
+    suffix = ESTIMATE if names[0] + ESTIMATE in rows[0] else ""
     figures: dict[str, float | None] = {}
     ci95: dict[str, Interval | None] = {}
     methods = {}
-    for name in figures_of(task):
+    for name in names:
         values = [row[name + suffix] for row in scored]
         figures[name + suffix], ci95[name + suffix], methods[name + suffix] = None, None, STUDENT
         if values:
@@ -158,16 +157,58 @@ def _noise(task: str, rows: Rows, interval: float) -> dict[str, Any] | None:
     if not asked:
         return None
     came = [[each["scores"] for each in clip if each["scores"] is not None] for clip in asked]
-    points = points_of(task)
+    scale = scale_of(rows[0])
+    points = points_of(task, scale)
+    graded = points == SCALE or scale is not None
     clips = [
-        {name if task == "caption" else task: [s[name] for s in scores] for name in scores[0]}
+        {
+            name if task == "caption" else task: [
+                s[name] * (points_of(task, scale, name) / points) for s in scores
+            ]
+            for name in scale or scores[0]
+        }
         for scores in came
         if scores
     ]
     return {
         **total_repeats([(len(c), len(a)) for c, a in zip(came, asked, strict=True)]),
-        "values": measured(clips, factor=points, points=points == SCALE, interval=interval),
+        "values": measured(clips, factor=points, points=graded, interval=interval),
     }
+
+
+def total_spent(judgments: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Add up what the judgments in the rows cost (``results/rows.py``).
+
+    Returns:
+        ``new`` and ``stored``, each with ``judgments``, ``prompt_tokens``, ``completion_tokens``,
+        ``usd`` (of those whose price is known; null if there is none) and ``without_price``.
+    """
+    paid = [each for each in judgments if each["prompt_tokens"] is not None]
+    totals = {}
+    for name, stored in (("new", False), ("stored", True)):
+        these = [each for each in paid if each["stored"] == stored]
+        known = [each["usd"] for each in these if each["usd"] is not None]
+        totals[name] = {
+            "judgments": len(these),
+            "prompt_tokens": sum(each["prompt_tokens"] for each in these),
+            "completion_tokens": sum(each["completion_tokens"] for each in these),
+            "usd": float(sum(known)) if known or not these else None,
+            "without_price": len(these) - len(known),
+        }
+    return totals
+
+
+def describe_spent(total: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what ``total_spent`` added up as a line for a person."""
+    said = []
+    for part, when in ((total["new"], "in this run"), (total["stored"], "in earlier ones")):
+        money = "an unknown sum"
+        if part["usd"] is not None:
+            without = part["without_price"]
+            money = f"${part['usd']:.4f}" + (f" and {without} of unknown cost" if without else "")
+        tokens = f"{part['prompt_tokens']} + {part['completion_tokens']} tokens"
+        said.append(f"{money} for {part['judgments']} judgments ({tokens}) {when}")
+    return ", ".join(said)
 
 
 def mean(items: Sequence[float | None]) -> float | None:

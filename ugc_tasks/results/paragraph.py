@@ -61,6 +61,7 @@ def not_scored(failures: list[dict[str, str]]) -> str:
     kinds = Counter(each["kind"] for each in failures)
     words = {
         "judge": "not judged",
+        "cut": "cut short by the judge",
         "caption": "without a caption",
         "answer": "without an answer",
         "": "without a score",  # of files that do not say whose failure it was

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from ugc_tasks.data.questions import clip_rows
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
-from ugc_tasks.results.rows import ESTIMATE, SCALE, figures_of
+from ugc_tasks.results.rows import ESTIMATE, SCALE, Scale, figures_of, points_of, scale_of
 from ugc_tasks.results.run_files import BUNDLE, rows_file
 
 ClipScores = Mapping[str, float]  # on 0-100: visual, audio, details, and their average
@@ -73,6 +74,20 @@ class ScoreFile:
         return [s for s in scores if isinstance(s, dict) and _all_numbers(s)]
 
     @property
+    def scale(self) -> Scale | None:
+        """The scale of a judge with a profile of one's own; None for the task's own."""
+        return next((scale for row in self.rows.values() if (scale := scale_of(row))), None)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures of ``clips``, that of the whole last."""
+        return figures_of(self.task, self.scale)
+
+    def points(self, value: str | None = None) -> float:
+        """Return how many points of a figure one of the judge's is (``rows.points_of``)."""
+        return points_of(self.task, self.scale, value)
+
+    @property
     def unanswered(self) -> tuple[str, ...]:
         """Failed clips to which the scored file of answers has none."""
         return tuple(video_id for video_id, why in self.failed.items() if why == NOT_SAVED)
@@ -80,6 +95,8 @@ class ScoreFile:
     @property
     def zeros(self) -> tuple[str, ...]:
         """Clips with a 0 among their scores: failures that were stored as scores."""
+        if self.scale:  # on which a 0 may be a grade
+            return ()
         return tuple(video_id for video_id, clip in self.clips.items() if 0 in clip.values())
 
 
@@ -177,18 +194,20 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
     failed: dict[str, str] = {}
     kept: dict[str, Mapping[str, Any]] = {}
     ran: set[str] = set()
-    labels, estimates, wanted = set(), set(), set()
+    labels, estimates, wanted, scales = set(), set(), set(), set()
     for where, video_id, row in clip_rows(path, rows):
         if video_id in clips or video_id in failed:
             raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
         label, who = _judge(where, row)
         kept[video_id] = row
-        first = figures_of(task)[0]
+        scale = scale_of(row)
+        scales.add(json.dumps(scale, sort_keys=True))
+        first = figures_of(task, scale)[0]
         suffix = next((s for s in ("", ESTIMATE) if row.get(first + s) is not None), None)
         if suffix is not None and task != "caption":
             clips[video_id] = {task: _figure(f"{where}: {video_id}", row, task, 100)}
         elif suffix is not None:
-            clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100)
+            clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100, names=scale)
             estimates.add(suffix == ESTIMATE)
         elif (why := _failure(row)) is not None:
             failed[video_id] = why
@@ -197,7 +216,7 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         labels.add(label)
         wanted.add(_wanted(row.get("coverage")))
         ran |= who
-    if len(labels) > 1 or len(estimates) > 1:
+    if len(labels) > 1 or len(estimates) > 1 or len(scales) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
     return ScoreFile(
         path,
@@ -248,12 +267,19 @@ def _failure(row: Mapping[str, Any]) -> str | None:
 
 
 def _clip(
-    where: str, row: Mapping[str, Any], suffix: str, highest: int, factor: float = 1
+    where: str,
+    row: Mapping[str, Any],
+    suffix: str,
+    highest: int,
+    factor: float = 1,
+    *,
+    names: Iterable[str] | None = None,
 ) -> ClipScores:
     """Return the scores of a row, each from 0 to ``highest``, times ``factor``."""
-    return clip_scores(
-        *(factor * _figure(where, row, name, highest, suffix) for name in DIMENSIONS)
-    )
+    scores = {
+        name: factor * _figure(where, row, name, highest, suffix) for name in names or DIMENSIONS
+    }
+    return {**scores, "average": fmean(scores.values())}
 
 
 def _figure(where: str, row: Mapping[str, Any], name: str, highest: int, suffix: str = "") -> float:

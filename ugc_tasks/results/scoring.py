@@ -20,8 +20,8 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import clip_ids, read_questions
 from ugc_tasks.estimate.model import doubts
+from ugc_tasks.judge.cost import Estimate
 from ugc_tasks.judge.judge import Judge, open_judge
-from ugc_tasks.judge.prices import Estimate
 from ugc_tasks.judge.settings import Command, JudgeConfigError, interval_of
 from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.results import rows
@@ -159,6 +159,7 @@ def estimate(run: SavedRun) -> Estimate | None:
     references = read_questions(run.annotation(spec.annotations)[0]).references
     pairing = pair(run.answers, references, run.task)
     with _open_judge(run, "dry-run") as judge:
+        judge.check_end()
         return judge.estimate(_items(pairing, references))
 
 

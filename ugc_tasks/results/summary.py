@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.common.display import shown
+from ugc_tasks.common.files import DataError
 from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.estimate.model import difference_interval, interval
 from ugc_tasks.judge.parsing import DIMENSIONS
@@ -32,6 +33,11 @@ def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> d
     ``references`` are the clips with a public reference; None: as is known of the published files.
     """
     clips = list(scores.clips.values())
+    if scores.scale and scores.figures != COLUMNS:
+        raise DataError(
+            f"{scores.path}: its figures are {', '.join(scores.figures)}, by a profile of one's "
+            "own: a table of the published columns has no row for it; `ugc-videocap show` shows it"
+        )
     if references is None:
         wanted = scores.wanted or REFERENCES
         stray = [video_id for video_id in scores.clips if video_id in NO_REFERENCE]
@@ -50,7 +56,9 @@ def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> d
         "estimate": scores.estimate,
         "failed": len(scores.failed),
         "zeros": len(scores.zeros),
-        "published": as_published(clips) if clips and not scores.estimate else None,
+        "published": (
+            as_published(clips) if clips and not scores.estimate and not scores.scale else None
+        ),
         "without_reference": stray,
         "with_reference": of_known if stray else None,
     }

@@ -20,6 +20,7 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.published import published_questions
 from ugc_tasks.results.facts import overall, run_facts
+from ugc_tasks.results.rows import Scale, figures_of, scale_of
 from ugc_tasks.results.run_files import BUNDLE, RunFiles, rows_file
 
 SCHEMA = 1
@@ -88,7 +89,9 @@ def manifest(
         tasks[task] = {
             **found,
             "complete": found["n"] == found["of"],
-            "of_benchmark": of_benchmark(task, found["task"], told.get("annotations_sha256")),
+            "of_benchmark": of_benchmark(
+                task, found["task"], told.get("annotations_sha256"), scale_of(of_task[0])
+            ),
             **{key: told[key] for key in _OF_TASK if told.get(key) is not None},
         }
     whole = overall(tasks)
@@ -107,15 +110,23 @@ def manifest(
     return plain
 
 
-def of_benchmark(task: str, name: str, annotations_sha256: str | None) -> bool:
-    """Tell whether a task of this name asks what the benchmark asks, about its clips."""
-    return SPECS[name].task == task and annotations_sha256 == published_questions(name)
+def of_benchmark(
+    task: str, name: str, annotations_sha256: str | None, scale: Scale | None = None
+) -> bool:
+    """Tell whether a task of this name asks what the benchmark asks, about its clips.
+
+    With the ``scale`` of a profile of one's own it asks the judge something else.
+    """
+    published = annotations_sha256 == published_questions(name)
+    return SPECS[name].task == task and published and scale is None
 
 
 def portable(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a bundle has of a row: our keys, and of the clip's path the name alone."""
     known = schema()["$defs"]["row"]["properties"]
-    kept = {key: value for key, value in row.items() if key in known}
+    scale = scale_of(row)
+    own = figures_of(row["task"], scale) if scale else ()
+    kept = {key: value for key, value in row.items() if key in known or key in own}
     clip = kept.get("clip")
     return kept | ({"clip": PurePath(clip).name} if isinstance(clip, str) else {})
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.judge.protocol.profiles import QUESTIONS, ChatProfile, load_profile
-from ugc_tasks.results.rows import ESTIMATE, figures_of
+from ugc_tasks.results.rows import ESTIMATE, figures_of, scale_of
 from ugc_tasks.submit.bundle import BENCHMARK, DATASET
 from ugc_tasks.submit.exports import run_date
 
@@ -144,6 +144,7 @@ def _results(
 def _scoring(task: str, judge: Mapping[str, Any]) -> dict[str, Any]:
     """Return how a judge scored. The authors' prompt is theirs: it is named by its digest."""
     model = str(judge["model"])
+    temperature = judge.get("temperature", 0)  # None where none is sent
     return {
         "judges": [
             {
@@ -155,7 +156,7 @@ def _scoring(task: str, judge: Mapping[str, Any]) -> dict[str, Any]:
                         "model_availability": "unknown",
                     },
                 },
-                "temperature": judge.get("temperature", 0),
+                **({} if temperature is None else {"temperature": temperature}),
                 "additional_details": {
                     "endpoint": str(judge.get("endpoint")),
                     "repeats": str(judge.get("repeats")),
@@ -211,8 +212,9 @@ def _lines(
         reference = row["reference"] if isinstance(row["reference"], list) else [row["reference"]]
         question = {"raw": f"{task}: {row['video_id']}", "reference": reference}
         canonical = json.dumps(question, sort_keys=True, separators=(",", ":"))
-        suffix = ESTIMATE if figures_of(name)[0] + ESTIMATE in row else ""
-        for figure in figures_of(name):
+        figures = figures_of(name, scale_of(row))
+        suffix = ESTIMATE if figures[0] + ESTIMATE in row else ""
+        for figure in figures:
             value = row[figure + suffix]
             yield {
                 "schema_version": VERSION,

@@ -105,7 +105,8 @@ def read_leaderboard(folder: Path, home: Home) -> Leaderboard:
 
 def _group(key: _Key, members: Sequence[tuple[ScoreFile, Mapping[str, Any], str]]) -> Group:
     task, name, judge, own = key
-    figures = figures_of(name)
+    scale = next((s for scores, _, _ in members if (s := scores.scale)), None)
+    figures = figures_of(name, scale)
     main = figures[-1]
     members = sorted(members, key=lambda each: -_value(each[1], main))
     letters = _letters([scores for scores, _, _ in members if scores.clips])

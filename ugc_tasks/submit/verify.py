@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,7 +28,7 @@ from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
 from ugc_tasks.data.questions import Questions
 from ugc_tasks.estimate.model import estimate
-from ugc_tasks.judge.parsing import ReplyError, ResponseSchema, parse_reply
+from ugc_tasks.judge.parsing import ReplyError, ResponseSchema, parse_reply, schema_of
 from ugc_tasks.judge.protocol.profiles import (
     PAID_PROFILES,
     QUESTIONS,
@@ -40,7 +40,7 @@ from ugc_tasks.judge.types import Scores
 from ugc_tasks.ocr.overlap import ocr_row
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.facts import run_facts
-from ugc_tasks.results.rows import ESTIMATE, figures_of, points_of
+from ugc_tasks.results.rows import ESTIMATE, figures_of, points_of, scale_of
 from ugc_tasks.results.run_files import BUNDLE, read_rows, rows_file
 from ugc_tasks.submit.bundle import manifest, schema
 
@@ -249,9 +249,10 @@ _OF_KIND = {
 
 def _lacking(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """Yield rows without what every row of the task has."""
-    plain = figures_of(name)
+    scale = scale_of(rows[0])
+    plain = figures_of(name, scale)
     estimates = tuple(figure + ESTIMATE for figure in plain)
-    values = set(QUESTIONS[name].schema.names) if SPECS[name].judged else set()
+    values = set(scale or QUESTIONS[name].schema.names) if SPECS[name].judged else set()
     figures = next((names for names in (plain, estimates) if names[0] in rows[0]), plain)
     for row in rows:
         lacking = [key for key in (*figures, *_OF_KIND[SPECS[name].kind]) if key not in row]
@@ -279,21 +280,22 @@ def _inconsistent(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
             yield row["video_id"], "has a score and a failure"
         elif not scored and row["failure"] is None and not row.get("skipped"):
             yield row["video_id"], "has neither a score nor a failure"
-        elif name == "caption" and scored and not math.isclose(fmean(figures[:3]), figures[3]):
+        elif name == "caption" and scored and not math.isclose(fmean(figures[:-1]), figures[-1]):
             yield row["video_id"], "the average is not that of its dimensions"
         elif scored and not _score_fits(row, figures[-1]):
             yield row["video_id"], "'score' is not the figure on 0-1"
 
 
 def _figures(name: str, row: Row) -> list[Any]:
-    plain = [row.get(figure) for figure in figures_of(name)]
-    estimates = [row.get(figure + ESTIMATE) for figure in figures_of(name)]
+    names = figures_of(name, scale_of(row))
+    plain = [row.get(figure) for figure in names]
+    estimates = [row.get(figure + ESTIMATE) for figure in names]
     return estimates if any(value is not None for value in estimates) else plain
 
 
 def _score_fits(row: Row, figure: float) -> bool:
     if row["score"] is None:
-        return figures_of(row["task"])[0] + ESTIMATE in row
+        return figures_of(row["task"], scale_of(row))[0] + ESTIMATE in row
     return math.isclose(row["score"], figure / 100, abs_tol=1e-12)
 
 
@@ -330,7 +332,11 @@ def _check_judge(task: _Task, home: Home, result: Verification) -> None:
     if told.get("estimate"):
         result.collect(where, _estimated_otherwise(rows))
         return
-    read = QUESTIONS[name].schema
+    scale = scale_of(rows[0])
+    if any(scale_of(row) != scale for row in rows) or scale != told.get("scale"):
+        result.problems.append(f"{where}: the judge's scale is not the same throughout")
+        return
+    read = schema_of(scale) if scale else QUESTIONS[name].schema
     result.collect(where, _judged_otherwise(name, rows, read))
     try:
         remake = _requests(name, told, home)
@@ -352,6 +358,11 @@ def _requests(name: str, told: Mapping[str, Any], home: Home) -> Callable[[Row, 
     )
     if not isinstance(profile, ChatProfile) or profile.prompt_sha256 != told.get("prompt_sha256"):
         raise DataError("this version of ugc-videocap has other prompts than the run had")
+    sent = told.get("parameters", profile.parameters)
+    if not isinstance(sent, dict) or not sent.items() <= profile.parameters.items():
+        raise DataError("the run sent other parameters than the profile has")
+    # What is lacking of them, the model does not take (``judge.judges.accepted``).
+    profile = replace(profile, parameters=sent)
 
     def digest(row: Row, repeat: int) -> str:
         request = profile.request(row["video_id"], row["prediction"], row["reference"])
@@ -376,7 +387,10 @@ def _judged_otherwise(
                     yield row["video_id"], "the judge's reply has other scores than are stated"
                     break
         else:
-            means = [points_of(name) * fmean(s[v] for s in said) for v in read.names if said]
+            scale = scale_of(row)
+            means = [
+                points_of(name, scale, v) * fmean(s[v] for s in said) for v in read.names if said
+            ]
             figures = _figures(name, row)
             own = figures[: len(read.names)] if said else [v for v in figures if v is not None]
             if not _alike(own, means):

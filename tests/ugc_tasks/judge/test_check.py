@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import graders
-from tests.support.judge_server import JudgeServer, Script, scores, status
+from tests.support.judge_server import Act, Asked, JudgeServer, Script, scores, status
 from tests.support.reference import reference_dir
 from ugc_tasks.cli.main import main
 from ugc_tasks.judge.check import KINDS
@@ -116,6 +116,56 @@ def test_a_check_asks_afresh_and_leaves_no_judgment(check: Any, tmp_path: Path) 
     for _ in range(2):
         assert check(graders.sane)[1]["asked"] == 18
     assert not list(tmp_path.rglob("*.sqlite3"))
+
+
+def test_a_judge_that_thinks_is_checked_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(asked: Asked) -> Act:
+        """Answer as the API of such a model does: it declines a temperature, and thinks."""
+        if "temperature" in asked.body:
+            return status(400, "Unsupported parameter: 'temperature'", param="temperature")
+        content = json.loads(graders.sane(asked).body or b"")
+        details = {"reasoning_tokens": 400}
+        content["usage"] |= {"completion_tokens": 418, "completion_tokens_details": details}
+        return Act(body=json.dumps(content).encode())
+
+    with JudgeServer(answer) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        assert main(["judge-check", "--model", "gpt-6-luna"]) == 0
+        printed = capsys.readouterr().out
+        assert "sent with each request: -" in printed
+        assert "temperature is not sent as the profile has it: gpt-6-luna takes none" in printed
+        assert f"{18 * 418} completion tokens, {18 * 400} of them thinking, 0.0" in printed
+        # A model that no table knows declines it, and the sentence says what to do.
+        assert main(["judge-check", "--model", "brand-new-thinker"]) == 2
+    assert "it does not take temperature as it is sent" in capsys.readouterr().err
+
+
+def test_answers_that_are_cut_are_no_junk(check: Any) -> None:
+    def answer(asked: Asked) -> Act:
+        content = json.loads(graders.sane(asked).body or b"")
+        content["choices"][0] |= {"finish_reason": "length", "message": {"content": ""}}
+        return Act(body=json.dumps(content).encode())
+
+    code, report = check(answer)
+    assert code == 1
+    parses = report["findings"][0]["said"]
+    assert "0 of 18 replies could be read (the reply was cut by its token limit after" in parses
+    assert "a larger max_completion_tokens" in parses
+
+
+def test_a_judge_that_has_ended_is_not_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UGC_JUDGE_TODAY", "2026-11-28")
+    with JudgeServer(graders.sane) as server:
+        server.models["my-judge"] = {"shutdown_date": "2026-11-21"}
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("UGC_JUDGE_MODEL", "my-judge")
+        said = refused(capsys)
+        assert "my-judge was shut down on 2026-11-21: choose another judge" in said
+        assert not server.requests
 
 
 # --- it could not be asked ------------------------------------------------------------------------

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.judge.cost import Price
-from ugc_tasks.judge.prices import Estimate, tell
+from ugc_tasks.judge.cost import Estimate, Price, tell
 from ugc_tasks.judge.settings import JudgeSettings
 
 PRICE = Price(2.5, 10.0, "2031-01-01", batch_factor=0.5)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ugc_tasks.judge import prices
-from ugc_tasks.judge.prices import price_of
+from ugc_tasks.judge import judges
+from ugc_tasks.judge.judges import known, price_of
 from ugc_tasks.judge.protocol.profiles import paper_profile
 from ugc_tasks.judge.settings import JudgeConfigError
 
@@ -44,8 +44,8 @@ def test_the_published_judge_has_a_price_with_a_date() -> None:
 
 
 def test_every_row_of_the_package_is_read() -> None:
-    table = tomllib.loads(prices._OUR_PRICES.read_text())
-    assert all(price_of(model) for model in table["models"])
+    table = tomllib.loads(Path(judges.__file__).with_name("judges.toml").read_text())
+    assert all(known(model) for model in table["models"])
 
 
 def test_a_model_that_is_in_no_table_has_no_price(own: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_users_table_goes_first_and_ours_fills_what_it_lacks(own: Path) -> N
         ('as_of = "x"\n[models.m]\ninput = true\noutput = 1', "is no number of 0 or more"),
         ('as_of = "x"\n[models.m]\ninput = "1"\noutput = 1', "is no number of 0 or more"),
         ('as_of = "x"\nbatch_factor = inf\n[models]', "inf is no number"),
-        ('as_of = "x"\n[models]\nm = 3', "not subscriptable"),
+        ('as_of = "x"\n[models]\nm = 3', "m is no table"),
         ("a = " + "[" * 100_000, "recursion"),
         ("#" * (1 << 20) + "\n", "larger"),
     ],

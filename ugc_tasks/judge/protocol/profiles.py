@@ -85,13 +85,20 @@ class ChatProfile:
 
     name: str
     model: str
-    temperature: float
+    parameters: Mapping[str, Any]  # of the request, as it has them: temperature, ...
     system: str = field(repr=False)
     user_template: str = field(repr=False)  # with places for the texts
     response_format: dict[str, Any] | None = field(repr=False)  # None where requests have none
     question: Question
     labels: tuple[str, ...]  # what begins a field of the user message; see ``sanitize.py``
+    not_sent: Mapping[str, str] = field(default_factory=dict)  # why parameters are not as stated
+    scale: Mapping[str, Any] = field(default_factory=dict)  # kinds of the values of one's own file
     estimate: bool = False
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that is sent; None where none is, and the model's own holds."""
+        return self.parameters.get("temperature")
 
     def request(self, video_id: str, prediction: str, reference: str) -> dict[str, Any]:
         """Return the whole body of the request; both texts lose surrounding white space.
@@ -109,7 +116,7 @@ class ChatProfile:
         )
         body: dict[str, Any] = {
             "model": self.model,
-            "temperature": self.temperature,
+            **self.parameters,
             "messages": [
                 {"role": "system", "content": self.system},
                 {"role": "user", "content": user},
@@ -126,7 +133,17 @@ class ChatProfile:
     @property
     def prompt_sha256(self) -> str:
         """Digest of all that is the same in every request's prompt: texts, template, schema."""
-        return _digest([self.system, self.user_template, self.response_format])
+        stated = [self.system, self.user_template, self.response_format]
+        # Of a file of one's own its name says nothing of the rest.
+        return _digest([*stated, self.parameters, self.scale] if self.scale else stated)
+
+    @property
+    def question_key(self) -> str:
+        """What tells its judgments from others with the same request: what of them is kept."""
+        name, scale = self.question.name, dict(self.scale)
+        kept = QUESTIONS[name].schema.names
+        ours = {v: k for v, k in stated("paper", name)["values"].items() if v in kept}
+        return name if scale in ({}, ours) else f"{name} {json.dumps(scale, sort_keys=True)}"
 
     @property
     def system_sha256(self) -> str:
@@ -136,9 +153,9 @@ class ChatProfile:
     @property
     def label(self) -> str:
         """Return the short name under which numbers of this judge are shown."""
-        ours = "" if self.question.published else "(ours)"
+        ours = "" if self.question.published or self.scale else "(ours)"
         # Captions are the benchmark's main task, and not named.
-        asked = "" if self.question == _CAPTION else f":{self.question.name}{ours}"
+        asked = "" if self.question.name == "caption" else f":{self.question.name}{ours}"
         return f"{self.name}{asked}/{self.model}/{self.prompt_sha256[:12]}"
 
 
@@ -164,11 +181,27 @@ class OfflineProfile(NoProfile):
 Profile = ChatProfile | NoProfile
 
 
+def is_file(name: str) -> bool:
+    """Tell whether a profile's name is the path of a file of one's own."""
+    return name.endswith(".toml") or "/" in name
+
+
+def is_paid(name: str) -> bool:
+    """Tell whether a profile asks a judge, who is to be paid."""
+    return name in PAID_PROFILES or is_file(name)
+
+
+def packaged_prompt(name: str) -> str:
+    """Return a system text of this package."""
+    return (_FOLDER / name).read_text("utf-8").strip()
+
+
 def check_profile_name(name: str) -> str:
     """Return ``name``, or raise ``UnknownProfileError`` with the names there are."""
     if name not in PROFILE_NAMES:
         raise UnknownProfileError(
-            f"there is no judge profile {name!r}; the profiles are {', '.join(PROFILE_NAMES)}"
+            f"there is no judge profile {name!r}; the profiles are {', '.join(PROFILE_NAMES)}, and "
+            "files of your own such as ./mine.toml"
         )
     return name
 
@@ -183,10 +216,15 @@ def load_profile(
 ) -> Profile:
     """Return the profile ``name`` for ``question``; ``model`` replaces the model of a chat profile.
 
-    Raises ``UnknownProfileError``, ``UnknownQuestionError``, and ``DataError`` where the published
-    prompt cannot be had.
+    ``name`` may be the path of a file (``profile_file.py``). Raises ``UnknownProfileError``,
+    ``UnknownQuestionError``, and ``DataError`` where the published prompt cannot be had.
     """
     asked = question_named(question)
+    if is_file(name):
+        from ugc_tasks.judge.protocol.profile_file import read_profile
+
+        path = Path(name).expanduser()
+        return read_profile(path, home=home, cache=cache, model=model, question=asked)
     match check_profile_name(name):
         case "paper":
             prompt = stated("paper", question)["prompt"]
@@ -208,16 +246,20 @@ def load_profile(
 
 
 def _chat_profile(
-    name: str, system: str | None, model: str | None = None, question: Question = _CAPTION
+    name: str,
+    system: str | None,
+    model: str | None = None,
+    question: Question = _CAPTION,
+    parameters: Mapping[str, Any] | None = None,
 ) -> ChatProfile:
     entry = stated(name, question.name)
     if system is None:
-        system = (_FOLDER / entry["prompt"]).read_text("utf-8").strip()
+        system = packaged_prompt(entry["prompt"])
     schema = entry.get("schema")
     return ChatProfile(
         name=name,
         model=model or entry["model"],
-        temperature=entry["temperature"],
+        parameters=parameters or {"temperature": entry["temperature"]},
         system=system,
         user_template=entry["user"],
         response_format={"type": "json_schema", "json_schema": schema} if schema else None,
@@ -275,5 +317,5 @@ class JudgeRequests:
         return self._profile.request(item.video_id, item.prediction, item.reference)
 
     def _key(self, item: JudgeItem) -> str:
-        question = self._profile.question.name
+        question = self._profile.question_key
         return judgment_key(self._endpoint, self.body(item), question, item.repeat)

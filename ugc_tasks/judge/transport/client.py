@@ -49,6 +49,7 @@ _TEXT = (None, "text", "output_text")
 _REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text"}
 _ERRORS = frozenset(map(str, range(400, 600)))
 _OF_A_MODEL = (b"{", b"data:", b"event:", b"id:", b":")  # begin a completion, or a stream of one
+_PLAIN = ("model", "temperature", "messages")
 _SHOWN = 80  # characters of an answer that cannot be read
 _LONGEST_NAME = 100  # of a model or a fingerprint; who shows it makes it harmless
 
@@ -164,13 +165,12 @@ def _client(base_url: str, api_key: str, largest: int) -> openai.AsyncOpenAI:
 
 def chat_call(body: Mapping[str, Any]) -> Call:
     """Return the call that sends the request ``body``."""
-    plain = dict(body)
-    # Put into the body as it is: the client would walk through a schema, node by node, for each
-    # request, which takes as long as all the rest that it does.
-    schema = plain.pop("response_format", None)
-    extra = {"response_format": schema} if schema else None
+    # What is put into the body as it is: the client would walk through a schema, node by node, for
+    # each request, which takes as long as all the rest that it does; and it may not know the rest.
+    extra = {name: value for name, value in body.items() if name not in _PLAIN}
+    plain = {name: body[name] for name in _PLAIN if name in body}
     return lambda client: client.chat.completions.with_raw_response.create(
-        **plain, extra_body=extra
+        **plain, extra_body=extra or None
     )
 
 
@@ -244,15 +244,28 @@ def _text(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
 def _billed(data: Mapping[str, Any], key: str) -> ChatReply | None:
     """Return what a completion says of itself and its tokens; None where no model answered."""
     usage = _dict(data.get("usage") or data.get("usageMetadata"))  # Gemini's
+    prompt = _count(usage.get("prompt_tokens"))
+    of_prompt = _dict(usage.get("prompt_tokens_details"))
+    of_completion = _dict(usage.get("completion_tokens_details"))
     if not usage and not data.get("choices"):
         return None
     return ChatReply(
         "",
         model=_name(data.get("model"), key),
         fingerprint=_name(data.get("system_fingerprint"), key),
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        prompt_tokens=prompt,
+        completion_tokens=_completion_tokens(usage, prompt),
+        cached_tokens=_count(of_prompt.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))),
+        reasoning_tokens=_count(of_completion.get("reasoning_tokens")),
     )
+
+
+def _completion_tokens(usage: Mapping[str, Any], prompt: int | None) -> int | None:
+    """Return the tokens that are billed; some count what was thought in the total alone."""
+    completion, total = _count(usage.get("completion_tokens")), _count(usage.get("total_tokens"))
+    if completion is None or prompt is None or total is None:
+        return completion
+    return max(completion, total - prompt)
 
 
 def _error(error: object, billed: ChatReply | None, key: str, endpoint: str) -> Exception:

@@ -31,7 +31,11 @@ REDACTED = "[redacted]"
 _SHORTEST_SECRET = 8  # a shorter "key" is a placeholder for a local server, and matches by chance
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 _NO_CREDIT = re.compile(r"credit balance|insufficient (?:credit|balance|funds)", re.IGNORECASE)
-_SHARED_PARAMETERS = {"model", "temperature", "response_format"}  # the same in every request
+_SHARED_PARAMETERS = {
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "seed",
+    "response_format",
+}  # fmt: skip
+_UNTAKEN = re.compile(r"unsupported (?:parameter|value)s?: '(\w{1,40})'", re.IGNORECASE)
 # In the words of OpenAI, Azure, OpenRouter, Gemini, Bedrock, Mistral, DashScope.
 MODERATED = re.compile(
     r"moderat|flagged|content[ _-]?(?:policy|filter|management|block)|responsible[ _-]?ai"
@@ -49,6 +53,7 @@ _KEY = re.compile(
 _INVALID_KEY = re.compile(
     r"api[ _]key[ _](?:not[ _]valid|invalid|expired)|invalid[ _]api[ _]key", re.IGNORECASE
 )
+_CHECK_MODEL = "it does not serve this judge; check OPENAI_BASE_URL and UGC_JUDGE_MODEL"
 _CHECK_KEY = "check OPENAI_API_KEY and OPENAI_BASE_URL"
 _PROXIES = ("https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
@@ -58,6 +63,14 @@ class JudgeRefused(RuntimeError):
 
     billed: ChatReply | None = None  # as of ``RequestFailed``
     usage: Usage | None = None
+
+
+class NotServed(JudgeRefused):
+    """It has no such model, in the words of ``str``; what that means, others know."""
+
+    def __init__(self, where: str, said: str) -> None:
+        super().__init__(f"{where}: {said}")
+        self.where = where
 
 
 class KeyRefused(JudgeRefused):
@@ -157,8 +170,13 @@ def failure_for(
         refused = "the account has no quota left; add credit"
     elif 300 <= status < 400:
         refused = "it is somewhere else; correct OPENAI_BASE_URL"
-    elif status in {404, 405} or (status in {400, 422} and parameter in _SHARED_PARAMETERS):
-        refused = "it does not serve this judge; check OPENAI_BASE_URL and UGC_JUDGE_MODEL"
+    elif status in {404, 405, 410} or (status in {400, 422} and parameter == "model"):
+        return NotServed(f"{endpoint} {where}", _CHECK_MODEL)
+    elif status in {400, 422} and (untaken := _untaken(parameter, words)):
+        refused = (
+            f"it does not take {untaken} as it is sent; a profile of your own states what is sent, "
+            "a table in UGC_JUDGE_PRICES what a model takes (docs/extending.md)"
+        )
     if refused:
         return JudgeRefused(f"{endpoint} {where}: {refused}")
     if status in {408, 409, 429} or status >= 500:
@@ -172,6 +190,13 @@ def failure_for(
         return KeyRefused(f"{endpoint} {where}: it does not accept the key for this; {_CHECK_KEY}")
     advice = f": it declines this request; if it declines all, {_CHECK_KEY}"
     return Declined(f"{endpoint} {where}{advice if status == 403 else ''}")
+
+
+def _untaken(parameter: str, words: str) -> str:
+    """Return the parameter, the same in every request, that an endpoint refuses; empty for none."""
+    found = _UNTAKEN.search(words)
+    name = parameter or (found[1] if found else "")
+    return name if name in _SHARED_PARAMETERS else ""
 
 
 def error_details(body: bytes) -> tuple[str, str, str]:

@@ -202,7 +202,14 @@ def test_what_never_passes_ends_at_the_deadline(server: JudgeServer, fault: Act)
         (act.status(403, f"this API key may not: {CANARY}"), "OPENAI_API_KEY"),
         (act.status(404, f"no such model for {CANARY}"), "UGC_JUDGE_MODEL"),
         (act.status(400, "bad model sk-canar**a7e2", param="model"), "UGC_JUDGE_MODEL"),
-        (act.status(400, "no schemas", param="response_format"), "UGC_JUDGE_MODEL"),
+        (
+            act.status(400, "no schemas", param="response_format"),
+            "not take response_format",
+        ),
+        (
+            act.status(400, "Unsupported value: 'temperature' does not support 0"),
+            "not take temperat",
+        ),
         (act.status(402), "quota"),
         (act.no_quota(), "quota"),
     ],

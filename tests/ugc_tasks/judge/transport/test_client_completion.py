@@ -15,6 +15,7 @@ from ugc_tasks.judge.transport.errors import (
     Declined,
     JudgeRefused,
     KeyRefused,
+    NotServed,
     RequestFailed,
     RetryableError,
     Unreadable,
@@ -22,6 +23,7 @@ from ugc_tasks.judge.transport.errors import (
 from ugc_tasks.judge.types import ChatReply
 
 KEY = "sk-canary-4cb1d8f0a7e2"
+MORE_ROOM = "a larger max_completion_tokens or less reasoning_effort in the profile gives it room"
 GOOD = "{'visual': 4, 'audio': 3, 'details': 5}"
 DRAFT = "{'visual': 1, 'audio': 1, 'details': 1}"
 
@@ -77,11 +79,13 @@ def test_text_is_read_in_one_piece_or_in_parts_and_thinking_is_passed_over(conte
          "the reply has reasoning and no text"),
         (completion([]), "the reply is empty"),
         (completion(None), "the reply is empty"),
-        (completion(GOOD[:20], "length"), "the reply was cut by its token limit (the reply has no "
-         "object with visual, audio and details)"),
+        (completion(GOOD[:20], "length"),
+         "the reply was cut by its token limit after 18 tokens (the "
+         f"reply has no object with visual, audio and details); {MORE_ROOM}"),
         (completion("", "max_tokens"),
-         "the reply was cut by its token limit (the reply is empty)"),
-        (completion(None, "length", reasoning_content="hm"), "the reply has reasoning and no text"),
+         f"the reply was cut by its token limit after 18 tokens (it has no text); {MORE_ROOM}"),
+        (completion(None, "length", reasoning_content="hm"),
+         f"the reply was cut by its token limit after 18 tokens (it has no text); {MORE_ROOM}"),
         (completion("", "content_filter"),
          "the reply was stopped by a content filter (the reply is empty)"),
     ],
@@ -165,7 +169,7 @@ def test_the_beginning_that_is_shown_has_no_escape_and_no_key_in_it() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        ({"error": {"message": "no model", "code": 404}}, JudgeRefused, "404 .no model"),
+        ({"error": {"message": "no model", "code": 404}}, NotServed, "404 .no model"),
         ({"error": {"message": "who?", "code": 401}}, KeyRefused, "who"),
         ({"error": {"message": "who?", "code": "401"}}, KeyRefused, "who"),
         ({"error": {"message": "input was flagged", "code": 403}}, RequestFailed, "flagged"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.grades import grades
-from ugc_tasks.judge.cost import describe_spent, total_spent
 from ugc_tasks.judge.types import Judgment, Usage
 from ugc_tasks.results.answer_text import ModelAnswer
+from ugc_tasks.results.facts import describe_spent, total_spent
 from ugc_tasks.results.rows import judged_row
 
 SCORES = grades(4, 3, 5)
