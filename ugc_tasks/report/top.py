@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
+from ugc_tasks.bridge.document import Bridge
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import published_captions
 from ugc_tasks.report.plots import is_published_judge
@@ -133,13 +134,30 @@ def _short_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def table(runs: Sequence[ScoreFile]) -> list[dict[str, Any]]:
-    """Return the rows of figures: the runs', and the published ones if one judge judged all."""
+def bridge_remarks(runs: Sequence[ScoreFile], bridge: Bridge | None) -> list[str]:
+    """Return what must be known of bridged figures, or why there are none."""
+    if bridge is None:
+        return []
+    outside = [run for run in runs if (found := bridge.restate(run)) and found["outside"]]
+    beyond = f" {_which(runs, outside)}Outside of what the bridge was measured on." * bool(outside)
+    return [bridge.why_not + "." if bridge.why_not else f"{bridge.name}: restated, no judge's own "
+            f"figures; the intervals have the bridge's own error in them.{beyond}"]  # fmt: skip
+
+
+def table(runs: Sequence[ScoreFile], bridge: Bridge | None = None) -> list[dict[str, Any]]:
+    """Return the rows of figures: the runs', and the published ones if one judge judged all.
+
+    With a bridge, each run's raw figures have the bridged ones below them.
+    """
     rows = []
     for run in runs:
         cells = [_figure(run, name) for name in figures_of(run.task)]
         counts = [f"{len(run.clips):,}", f"{len(run.failed):,}"]
         rows.append({"name": shown(run.name, 80), "cells": [*cells, *counts], "ours": True})
+        if bridge and (found := bridge.restate(run)):
+            cells = [stated(found[name], found["ci95"][name]) for name in figures_of(run.task)]
+            name = f"{shown(run.name, 80)}, {shown(bridge.name, 160)}"
+            rows.append({"name": name, "cells": [*cells, "", ""], "ours": True})
     if all(is_published_judge(run) for run in runs):
         for name, values in published_captions()[1].items():
             cells = [f"{value:.1f}" for value in values]

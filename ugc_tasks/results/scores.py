@@ -21,6 +21,7 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError, kind, quoted, read_values
+from ugc_tasks.data.published import published_judge
 from ugc_tasks.data.questions import clip_rows
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
@@ -86,6 +87,17 @@ class ScoreFile:
 def clip_scores(visual: float, audio: float, details: float) -> ClipScores:
     scores = dict(zip(DIMENSIONS, (visual, audio, details), strict=True))
     return {**scores, "average": fmean(scores.values())}
+
+
+def named_judge(scores: ScoreFile, judge: str | None) -> ScoreFile:
+    """Return a file with ``judge`` for its judge where it names none; ``DataError`` if another."""
+    if judge is None or scores.judge == judge:
+        return scores
+    if known := published_judge(scores.path):
+        return replace(scores, judge=known)
+    if scores.judge is not None:
+        raise DataError(f"--judge: {scores.path} names its judge, {scores.judge}: leave it out")
+    return replace(scores, judge=judge)
 
 
 def read_scores(path: Path, task: str | None = None) -> ScoreFile:
