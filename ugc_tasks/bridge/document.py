@@ -65,21 +65,17 @@ def read_folder(folder: Path) -> dict[str, ScoreFile]:
 def pair(old: Mapping[str, ScoreFile], new: Mapping[str, ScoreFile]) -> list[Paired]:
     """Return the models of both, each with the clips that both judges have scored.
 
-    Zeros stand for failures and are left out, and so is a model with next to no clips.
+    A model with next to no such clips is left out.
     """
     paired = []
     for model in sorted(old.keys() & new.keys()):
         both = [i for i in old[model].clips if i in new[model].clips]
-        sides = [
-            np.array([[s[model].clips[i][d] for d in DIMENSIONS] for i in both], float).reshape(
-                -1, len(DIMENSIONS)
+        if len(both) >= _FEWEST_CLIPS:
+            sides = (
+                np.array([[files[model].clips[i][d] for d in DIMENSIONS] for i in both])
+                for files in (old, new)
             )
-            for s in (old, new)
-        ]
-        good = (np.minimum(*sides) > 0).all(axis=1)
-        if good.sum() >= _FEWEST_CLIPS:
-            kept = [i for i, use in zip(both, good, strict=True) if use]
-            paired.append(Paired(model, kept, sides[0][good], sides[1][good]))
+            paired.append(Paired(model, both, *sides))
     return paired
 
 
@@ -208,16 +204,15 @@ class Bridge:
         return self.restate_clips(list(scores.clips.values()))
 
     def restate_clips(self, scored: Sequence[ClipScores]) -> dict[str, Any] | None:
-        clips = [clip for clip in scored if 0 not in clip.values()]
-        if not self.usable or self.line is None or not clips:
+        if not self.usable or self.line is None or not scored:
             return None
-        means = np.array([[clip[d] for d in DIMENSIONS] for clip in clips]).mean(0)
-        values, half = self.line.restate(means, len(clips))
+        means = np.array([[clip[d] for d in DIMENSIONS] for clip in scored]).mean(0)
+        values, half = self.line.restate(means, len(scored))
         from scipy.special import stdtrit
 
         sampled = math.inf
-        if len(clips) > 1:
-            sampled = float(stdtrit(len(clips) - 1, 0.975)) / math.sqrt(len(clips))
+        if len(scored) > 1:
+            sampled = float(stdtrit(len(scored) - 1, 0.975)) / math.sqrt(len(scored))
         whole = np.hypot(half, sampled * np.sqrt(self.line.spread))
         bounds = {
             name: {
@@ -265,7 +260,6 @@ def bridged_difference(bridge: Bridge, new: ScoreFile, old: ScoreFile) -> dict[s
         for side, run, is_new in zip(("new", "old"), (new, old), restated, strict=True)
     }
     shared = [i for i in new.clips if i in old.clips and i not in NO_REFERENCE]
-    shared = [i for i in shared if 0 not in (*new.clips[i].values(), *old.clips[i].values())]
     if not any(restated):
         return {**found, "said": "both were judged by the old judge: nothing to restate"}
     if not bridge.usable or bridge.line is None or len(shared) < 2:

@@ -141,6 +141,37 @@ def recorded(model: str, kind: Literal["captions", "scores"], cache: Path) -> Pa
     return _obtain(RECORDED[model][kind], cache)
 
 
+@dataclass(frozen=True)
+class PublishedTable:
+    """Figures of captions that others published, all by one judge.
+
+    Attributes:
+        judge: as far as it is stated; no label of ours, and comparable with none.
+        rows: by system, visual, audio, details and average on 0-100.
+        n: clips of each; None where it is not stated.
+    """
+
+    judge: str
+    source: str
+    protocol: str
+    rows: Mapping[str, tuple[float, ...]]
+    n: int | None = None
+
+
+def published_elsewhere() -> list[PublishedTable]:
+    """Return the tables of others than the authors, one for each judge and source."""
+    return [
+        PublishedTable(
+            each["judge"],
+            each["source"],
+            each["protocol"],
+            {name: tuple(row) for name, row in each["rows"].items()},
+            each.get("n"),
+        )
+        for each in _stated["elsewhere"]
+    ]
+
+
 def is_published(path: Path) -> bool:
     """Tell whether an annotation file is the published one of its name, byte for byte."""
     return path.name in FILES and FILES[path.name].is_at(path)

@@ -26,6 +26,7 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.bridge.document import Bridge
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.home import video_path
+from ugc_tasks.data.published import published_elsewhere
 from ugc_tasks.report import top
 from ugc_tasks.report.plots import Slices, plots_of
 from ugc_tasks.results.compare import compare
@@ -89,6 +90,7 @@ def render(
         table=top.table(runs, bridge),
         remarks=top.remarks(comparisons) + top.bridge_remarks(runs, bridge),
         note=SPECS[runs[0].task].note,
+        elsewhere=published_elsewhere() if runs[0].task == "caption" else [],
         plots=plots_of(runs, comparisons, slices, [told.get("noise") for told in facts]),
         comparable=any(each.figures for each in comparisons),
         nothing_failed="" if failed else f"All {len(runs[0].clips)} clips are scored.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
@@ -101,7 +102,11 @@ def _zeros(run: ScoreFile) -> str:
     """Return how many failures stand as scores: the authors' script has stored a 0 for them."""
     if run.task != "caption" or not run.zeros:
         return ""
-    return f"{len(run.zeros)} clips have a 0, which no judge gives; they count, as published"
+    counted = [clip["average"] for clip in (*run.clips.values(), *run.zeros.values())]
+    return (
+        f"{len(run.zeros)} clips have a 0, which no judge gives, and are left out; with them, as "
+        f"scripts of the field count, the average is {fmean(counted):.1f}"
+    )
 
 
 def _failures(run: ScoreFile, facts: Mapping[str, Any]) -> list[dict[str, str]]:
