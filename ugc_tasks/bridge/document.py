@@ -26,7 +26,10 @@ from ugc_tasks.results.scores import ClipScores, ScoreFile, read_scores
 
 SCHEMA = 1
 KIND = "ugc-videocap bridge"
-METHOD = "linear on the models' means, a line a dimension; Student's prediction interval"
+METHOD = (
+    "a line a dimension through the models' means, in points or (bent) in log-odds of the scale; "
+    "Student's prediction interval"
+)
 UNNAMED = "not named"
 _FEWEST_CLIPS = 10
 _BESIDE = ("_run.json", "_results.json")
@@ -148,6 +151,8 @@ def _written(line: Line) -> dict[str, Any]:
         "n": line.n.tolist(),
         "variance_about_line": line.within.tolist(),
         "variance_of_clips": line.spread.tolist(),
+        "lowest": list(line.lowest),
+        "bent": line.bent,
     }
 
 
@@ -264,13 +269,13 @@ def bridged_difference(bridge: Bridge, new: ScoreFile, old: ScoreFile) -> dict[s
         return {**found, "said": "both were judged by the old judge: nothing to restate"}
     if not bridge.usable or bridge.line is None or len(shared) < 2:
         return {**found, "said": bridge.why_not or f"they share {len(shared)} clips with a score"}
-    lines = bridge.line.coefficients()
     sides, errors = [], []
     for run, is_new in zip((new, old), restated, strict=True):
         clips = np.array([[run.clips[i][d] for d in DIMENSIONS] for i in shared])
         if is_new:
             errors.append(bridge.line.restate(clips.mean(0), len(shared))[1][3])
-            clips = lines[:, 0] + lines[:, 1] * clips
+            restated, steep = bridge.line.place(clips.mean(0))
+            clips = restated + steep * (clips - clips.mean(0))
         sides.append(clips.mean(1))
     mean, pair = mean_interval((sides[0] - sides[1]).tolist())
     half = math.hypot(*errors, (pair[1] - pair[0]) / 2 if pair else 0.0)
@@ -295,7 +300,11 @@ def read_bridge(path: Path) -> Bridge:
         made = None
         if line is not None:
             names = ("from_means", "to_means", "n", "variance_about_line", "variance_of_clips")
-            made = Line(*(np.array(line[name], float) for name in names))
+            low_new, low_old = map(float, line["lowest"])
+            if not all(0 <= low < HIGHEST for low in (low_new, low_old)):
+                raise ValueError
+            new, old, n, within, spread = (np.array(line[name], float) for name in names)
+            made = Line(new, old, n, within, spread, (low_new, low_old), line["bent"] is True)
             k = len(made.n)
             shapes = [(k, 3), (k, 3), (k,), (4,), (4,)]
             arrays = [made.new, made.old, made.n, made.within, made.spread]

@@ -1,27 +1,29 @@
 """How figures of a new judge are restated on an old judge's scale, and how far that is off.
 
 Both judges have scored answers of the same models to the same clips. What is bridged is a model's
-*mean*, so the models are the observations: of each dimension the old means are regressed on the
-new ones, and the bridged average is the mean of the bridged dimensions. An unseen model lies off
-the line as the bridge's own models do, plus what the line itself is uncertain by: Student's
-prediction interval with ``models - 2`` degrees of freedom. However many clips there are, few
-models make it wide. Where a bridge had fewer clips than the run (or more), the part of the error
-that is the clips' is put in for the run's number of clips.
+*mean*, so the models are the observations: of each dimension the old means are regressed on the new
+ones. Scales have ends, and judges bend towards them: with six models or more, the line is in
+log-odds of the place between lowest and highest grade, if models that are left out are then off by
+much less than on a line in points. The bridged average is the mean of the bridged dimensions. An
+unseen model lies off the line as the bridge's own models do, plus what the line itself is uncertain
+by: Student's prediction interval with ``models - 2`` degrees of freedom. However many clips there
+are, few models make it wide. Where a bridge had fewer clips than the run (or more), the part of the
+error that is the clips' is put in for the run's number of clips.
 
 Each residual counts as what it would be without its own pull on the line where that is more (HC2):
-judges bend scales, and the models at the ends show it.
+the models at the ends show what a line misses.
 
-What else was tried, on recorded scores and two dozen simulated judges (``docs/judges.md``): the
-grades passed through a monotone curve first (a tenth less error where a judge is bent, none or more
-elsewhere), a slope of 1 (fails for most judges), and the inverse of the judges' table of
-confusion (fails where both are noisy). None was worth its assumptions.
+What else was tried, on recorded scores and two dozen simulated judges (``docs/judges.md``): points
+alone (up to three times the error where a judge bends its scale), log-odds alone (wider where a
+judge is strict), the grades passed through a monotone curve first (better than points by a tenth),
+a slope of 1 (fails for most judges).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -41,6 +43,10 @@ _CHANCE = 0.05
 _APART = 0.01
 _LEVEL = 0.95
 _TOLD = 1.96
+_FEWEST_BENT = 6
+_MUCH_LESS = 0.4  # of squared errors; choosing by less makes intervals hold less often
+_LOWEST, _HIGHEST = 20.0, 100.0
+_ENDS = (0.01, 0.99)
 _LOWEST_SHARE = 0.02  # of a residual that its own pull on the line leaves
 
 RULE = (
@@ -75,6 +81,8 @@ class Line:
         within: by figure, the variance of a clip about the line of its model: of the clips' part
             in a model's error.
         spread: by figure, the variance of the old judge's scores of a model's clips.
+        lowest: the lowest grade of the new judge and of the old one, in points.
+        bent: whether the line is in log-odds; else in points.
     """
 
     new: Array
@@ -82,14 +90,65 @@ class Line:
     n: Array
     within: Array
     spread: Array
+    lowest: tuple[float, float]
+    bent: bool = False
 
     @property
     def df(self) -> int:
-        return len(self.new) - 2
+        # One more is gone where the scale was chosen by the same models.
+        return len(self.new) - 2 - self.bent
+
+    def _from_points(self, means: Array, side: int) -> Array:
+        """Return means as the line has them; ``side`` is 0 for the new judge, 1 for the old."""
+        return _log_odds(means, self.lowest[side]) if self.bent else means
+
+    def _steepness(self, means: Array, side: int) -> Array:
+        """Return how many points a step of 1 on the line's scale is."""
+        if not self.bent:
+            return np.ones_like(means)
+        share, width = _share(means, self.lowest[side]), _HIGHEST - self.lowest[side]
+        return width * share * (1 - share)
+
+    def _to_points(self, values: Array) -> Array:
+        """Return what the line gives as points of the old judge."""
+        low = self.lowest[1]
+        return low + (_HIGHEST - low) / (1 + np.exp(-values)) if self.bent else values
+
+    @property
+    def _on_line(self) -> tuple[Array, Array]:
+        return self._from_points(self.new, 0), self._from_points(self.old, 1)
+
+    def chosen(self) -> Line:
+        """Return this line in log-odds if models that are left out are off by much less, or points.
+
+        What a model would be off by if it were left out is its residual over what its own pull on
+        the line leaves.
+        """
+
+        def off(line: Line) -> float:
+            total = 0.0
+            for x, y, true in zip(*(m.T for m in line._on_line), self.old.T, strict=True):
+                design, solve = _design(x)
+                left = np.maximum(1 - np.einsum("ij,ji->i", design, solve), _LOWEST_SHARE)
+                without = y - (y - design @ (solve @ y)) / left
+                total += float(((line._to_points(without) - true) ** 2).sum())
+            return total
+
+        points, odds = (replace(self, bent=bent) for bent in (False, True))
+        few = len(self.n) < _FEWEST_BENT
+        return points if few or off(odds) > _MUCH_LESS * off(points) else odds
 
     def coefficients(self) -> Array:
-        """Return intercept and slope, dimensions x 2."""
-        return np.array([_design(x)[1] @ y for x, y in zip(self.new.T, self.old.T, strict=True)])
+        """Return intercept and slope on the line's own scale, dimensions x 2."""
+        new, old = self._on_line
+        return np.array([_design(x)[1] @ y for x, y in zip(new.T, old.T, strict=True)])
+
+    def place(self, means: Array) -> tuple[Array, Array]:
+        """Return means of the dimensions on the old scale, and how steep the map is there."""
+        lines = self.coefficients()
+        restated = self._to_points(lines[:, 0] + lines[:, 1] * self._from_points(means, 0))
+        steep = self._steepness(restated, 1) / self._steepness(means, 0)
+        return restated, lines[:, 1] * steep
 
     def restate(self, means: Array, n: float) -> tuple[Array, Array]:
         """Return figures of ``n`` clips on the old scale, and the half-widths of their intervals.
@@ -98,30 +157,46 @@ class Line:
         """
         from scipy.special import stdtrit
 
-        designs = [_design(x) for x in self.new.T]
-        lines = self.coefficients()
-        restated = lines[:, 0] + lines[:, 1] * means
+        new, old = self._on_line
+        designs, lines = [_design(x) for x in new.T], self.coefficients()
+        restated, _ = self.place(means)
         residual = np.array(
-            [y - d[0] @ line for y, d, line in zip(self.old.T, designs, lines, strict=True)]
+            [y - d[0] @ line for y, d, line in zip(old.T, designs, lines, strict=True)]
         )
         left = np.array([1 - np.einsum("ij,ji->i", d[0], d[1]) for d in designs])
         bent = residual / np.sqrt(np.maximum(left, _LOWEST_SHARE))
-        pull = np.array([np.array([1.0, x]) @ d[1] for x, d in zip(means, designs, strict=True)])
+        places = self._from_points(means, 0)
+        pull = np.array([np.array([1.0, x]) @ d[1] for x, d in zip(places, designs, strict=True)])
         shared = pull @ pull.T
-        clips = self.within * (1 / n - np.mean(1 / self.n))
+        steep = self._steepness(restated, 1)
+        in_points = np.outer(steep, steep)
+        per_clip = float(np.mean(1 / self.n))
         found = []
         for apart in (residual @ residual.T / self.df, bent @ bent.T / len(self.new)):
-            own = np.append(np.diag(apart), apart.mean())
+            covariance = apart * in_points
+            own = np.append(np.diag(covariance), covariance.mean())
             # More clips can take away the clips' part; at most all of it is theirs.
-            own = np.maximum(own + clips, own * min(1.0, 1 / (n * float(np.mean(1 / self.n)))))
-            line = apart * shared
+            own = np.maximum(
+                own + self.within * (1 / n - per_clip), own * min(1.0, 1 / (n * per_clip))
+            )
+            line = covariance * shared
             found.append(own + np.append(np.diag(line), line.mean()))
         half = stdtrit(self.df, (1 + _LEVEL) / 2) * np.sqrt(np.maximum(*found))
         return np.append(restated, restated.mean()), half
 
     def without(self, model: int) -> Line:
         keep = np.arange(len(self.n)) != model
-        return Line(self.new[keep], self.old[keep], self.n[keep], self.within, self.spread)
+        return replace(self, new=self.new[keep], old=self.old[keep], n=self.n[keep]).chosen()
+
+
+def _log_odds(means: Array, lowest: float) -> Array:
+    share = _share(means, lowest)
+    return np.log(share / (1 - share))
+
+
+def _share(means: Array, lowest: float) -> Array:
+    """Return where means lie between the lowest and the highest grade, on 0-1, not at the ends."""
+    return np.clip((means - lowest) / (_HIGHEST - lowest), *_ENDS)
 
 
 def _design(x: Array) -> tuple[Array, Array]:
@@ -134,11 +209,15 @@ def line_of(paired: Sequence[Paired]) -> Line:
     """Return the map of models that both judges have scored, at least three."""
     new, old = (np.array([getattr(p, name).mean(0) for p in paired]) for name in ("new", "old"))
     counts = np.array([len(p.clips) for p in paired], float)
-    bare = Line(new, old, counts, np.zeros(4), np.zeros(4))
-    slopes = bare.coefficients()[:, 1]
-    left = [_about_mean(p.old - slopes * p.new) for p in paired]
+    sides = ([p.new for p in paired], [p.old for p in paired])
+    # The published scale begins at 20; one that goes lower is taken to begin at 0.
+    low_new, low_old = (
+        _LOWEST if min(float(np.min(clips)) for clips in side) >= _LOWEST else 0.0 for side in sides
+    )
+    line = Line(new, old, counts, np.zeros(4), np.zeros(4), (low_new, low_old)).chosen()
+    left = [_about_mean(p.old - line.place(m)[1] * p.new) for p, m in zip(paired, new, strict=True)]
     spread = [_about_mean(p.old) for p in paired]
-    return Line(new, old, counts, _pooled(left), _pooled(spread))
+    return replace(line, within=_pooled(left), spread=_pooled(spread))
 
 
 def _about_mean(clips: Array) -> Array:
@@ -164,7 +243,7 @@ def fit(paired: Sequence[Paired]) -> dict[str, Any]:
     ]
     off, holds = _left_out(line, old)
     _, half = line.restate(line.new.mean(0), float(np.mean(line.n)))
-    lines = [*line.coefficients(), _design(new[:, 3])[1] @ old[:, 3]]
+    lines = [_design(x)[1] @ y for x, y in zip(new.T, old.T, strict=True)]
     figures = {
         name: {
             **_agreement(old[:, i], new[:, i]),
@@ -186,8 +265,7 @@ def _left_out(line: Line, old: Array) -> tuple[Array, Array | None]:
     off, holds = [], []
     for model in range(len(old)):
         rest = line.without(model)
-        slopes = rest.coefficients()
-        restated = slopes[:, 0] + slopes[:, 1] * line.new[model]
+        restated, _ = rest.place(line.new[model])
         off.append(np.abs(np.append(restated, restated.mean()) - old[model]))
         if rest.df > 0:
             holds.append(off[-1] <= rest.restate(line.new[model], line.n[model])[1])

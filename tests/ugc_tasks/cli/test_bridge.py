@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.judge_server import Asked, JudgeServer, scores
-from tests.support.published import sha256
+from tests.support.recordings import MODELS, captions, install
 from tests.support.web_host import Answer, WebHost
 from tests.ugc_tasks.bridge.judges import WITH_A_MAP
 from tests.ugc_tasks.bridge.test_document import NEW, made
-from ugc_tasks.bridge import plan, recorded
-from ugc_tasks.cli import bridge as command
+from ugc_tasks.bridge import plan
 from ugc_tasks.cli.main import main
-from ugc_tasks.data import published
 
-MODELS = ("one", "two", "three", "four")
 CLIPS = 24
-
-
-def captions(model: int) -> bytes:
-    rows = [{"video_id": f"PI-{n}", "caption": f"caption {n} of {model}"} for n in range(CLIPS)]
-    return "\n".join(map(json.dumps, rows)).encode()
-
-
-def judgments(model: int) -> bytes:
-    names = ("visual_score", "audio_score", "details_score")
-    clips = {
-        f"PI-{n}": dict.fromkeys(names, min(5, 1 + (n + 3 * model) % 4 + (model > 1)))
-        for n in range(CLIPS)
-    }
-    return json.dumps({"evaluations": clips}).encode()
+IDS = [f"PI-{n}" for n in range(CLIPS)]
 
 
 @pytest.fixture
@@ -43,23 +26,7 @@ def recordings(
     host: WebHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: None
 ) -> Iterator[WebHost]:
     """The authors' recordings of four models, on a host on loopback; references at home."""
-    some = next(iter(published.RECORDED.values()))
-    files = {}
-    for number, model in enumerate(MODELS):
-        content = {"captions": captions(number), "scores": judgments(number)}
-        files[model] = {
-            kind: replace(
-                some[kind], name=f"{kind}/{model}.json", path=f"x/{kind}/{model}",
-                sha256=sha256(body),
-            )
-            for kind, body in content.items()
-        }  # fmt: skip
-        for kind, body in content.items():
-            host.add(f"/x/{kind}/{model}", Answer(body))
-    for module in (published, recorded, plan, command):
-        monkeypatch.setattr(module, "RECORDED", files)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("UGC_VIDEOCAP_RAW_ENDPOINT", host.endpoint)
+    install(monkeypatch, host, IDS)
     home = tmp_path / "home"
     home.mkdir()
     rows = [{"video_id": f"PI-{n}", "answer": f"Reference {n}."} for n in range(CLIPS)]
@@ -211,7 +178,7 @@ def test_score_checks_the_judge_before_anything_is_paid(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     path, answers = made(tmp_path), tmp_path / "answers.jsonl"
-    answers.write_bytes(captions(0))
+    answers.write_bytes(captions(0, IDS))
     assert main(["score", "caption", str(answers), "--bridge", str(path)]) == 2
     assert "have to be the same" in capsys.readouterr().err
     assert not judge_server.requests
