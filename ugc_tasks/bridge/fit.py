@@ -15,8 +15,7 @@ the models at the ends show what a line misses.
 
 What else was tried, on recorded scores and two dozen simulated judges (``docs/judges.md``): points
 alone (up to three times the error where a judge bends its scale), log-odds alone (wider where a
-judge is strict), the grades passed through a monotone curve first (better than points by a tenth),
-a slope of 1 (fails for most judges).
+judge is strict), the grades passed through a monotone curve first (better than points by a tenth).
 """
 
 from __future__ import annotations
