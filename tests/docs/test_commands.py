@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import graders, published
+from tests.support import graders, published, recordings
 from tests.support.annotations import TONES, ocr_texts, video_ids, write_annotations
 from tests.support.clips import write_clip
 from tests.support.documents import (
@@ -241,6 +241,7 @@ def _write_answers(folder: Path) -> None:
     (folder / "scores").mkdir()
     content = {"evaluations": {i: {**scores, "average_score": 3} for i in ids}}
     (folder / "scores" / "theirs.json").write_text(json.dumps(content))
+    recordings.write_judgments(folder / "old-judge", ids)
     clip = write_clip(folder / "clip.mp4", seconds=1, faststart=True).read_bytes()
     with zipfile.ZipFile(folder / "clips.zip", "w") as archive:
         archive.writestr(f"{published.IDS[0]}.mp4", clip)
@@ -374,6 +375,8 @@ def run(command: Command, work: Path, host: WebHost, capsys: pytest.CaptureFixtu
             patch.setenv(name, value)
         if words[0] in ("prepare", "status"):
             use_host(work, host, patch)
+        if words[:2] == ["bridge", "judge"]:
+            recordings.install(patch, host, video_ids(CLIPS))
         capsys.readouterr()
         try:
             status = main(words)

@@ -24,6 +24,7 @@ LAYERS = (
     {"benchmark"},
     {"judge", "estimate"},
     {"results"},
+    {"bridge"},
     {"report"},
     {"run"},
     {"lmms"},

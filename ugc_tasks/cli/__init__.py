@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
@@ -41,3 +42,14 @@ def add_command(
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.set_defaults(run=run)
     return parser
+
+
+def add_bridge(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bridge`` and ``--judge``, which tell how scores are restated, and whose they are."""
+    restated = "bridge.json: also state captions' figures on the other judge's scale"
+    parser.add_argument("--bridge", type=Path, metavar="FILE", help=restated)
+
+
+def add_judge(parser: argparse.ArgumentParser) -> None:
+    named = "the judge of files that do not name theirs"
+    parser.add_argument("--judge", metavar="NAME", help=named)

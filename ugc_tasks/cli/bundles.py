@@ -117,12 +117,13 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json(asdict(board))
     else:
-        for group in board.groups:
+        shown_groups = (*board.groups, *board.elsewhere)
+        for group in shown_groups:
             title = headline(group)
             said = {"latex": f"% {title}", "csv": f"# {title}", "markdown": f"### {title}\n"}
             say(*said.get(arguments.format, title).split("\n"))
             say(*render(table_of(group), arguments.format), "")
-        say(*legend(board.groups))
+        say(*legend(shown_groups))
     if arguments.output:
         arguments.output.write_text(page(board), "utf-8")
         complain(f"{arguments.output}: written")

@@ -16,16 +16,18 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import BAD_INPUT, COMPLETE, add_command
+from ugc_tasks.bridge.document import UNNAMED, bridged_difference, label_of, read_bridge
+from ugc_tasks.cli import BAD_INPUT, COMPLETE, add_bridge, add_command, add_judge
 from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.data.home import Home
 from ugc_tasks.results.compare import Comparison, Difference, compare, sentence
 from ugc_tasks.results.reliability import Interval
-from ugc_tasks.results.scores import read_scores
+from ugc_tasks.results.scores import named_judge, read_scores
 from ugc_tasks.results.slices import slices_of
 from ugc_tasks.results.tables import FORMATS, render
 
@@ -38,21 +40,33 @@ def add_parsers(subparsers: Any) -> None:
     )
     parser.add_argument("--task", choices=SPECS, help="of folders (default: caption)")
     parser.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    add_bridge(parser)
+    add_judge(parser)
     parser.add_argument("--slices", action="store_true", help="show parts of the clips, too")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    new = read_scores(arguments.new, arguments.task)
-    olds = [read_scores(path, arguments.task) for path in arguments.olds]
+    new, *olds = (
+        named_judge(read_scores(path, arguments.task), arguments.judge)
+        for path in (arguments.new, *arguments.olds)
+    )
+    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
+    if bridge is not None:  # so that raw figures of two judges are not taken for those of one
+        new, *olds = (replace(run, judge=label_of(run) or UNNAMED) for run in (new, *olds))
+    across = [bridged_difference(bridge, new, old) for old in olds] if bridge else []
     slices = slices_of([new, *olds], Home.from_env(os.environ))
     found = compare(new, olds, slices)
     if arguments.json:
         said = [as_json(each) for each in found]
+        for one, more in zip(said, across, strict=False):
+            one["bridged"] = more
         say_json(said[0] if len(said) == 1 else said)
     else:
         for each in found:
             _show(each, arguments)
-    comparable = any(each.figures for each in found)
+        for old, more in zip(olds, across, strict=False):
+            say(f"{new.name} and {old.name}: {more['said']}")
+    comparable = any(each.figures for each in found) or any(more["difference"] for more in across)
     return COMPLETE if comparable else BAD_INPUT
 
 

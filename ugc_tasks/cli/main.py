@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TextIO, cast
 from ugc_tasks.cli import (
     BAD_INPUT,
     INTERRUPTED,
+    bridge,
     bundles,
     compare,
     export,
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
         at_runs = (score, summarize, compare, show, report)
-        for command in (*at_runs, bundles, export, prepare, judge_check):
+        for command in (*at_runs, bridge, bundles, export, prepare, judge_check):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))

@@ -20,11 +20,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import COMPLETE, add_command
+from ugc_tasks.bridge.document import read_bridge
+from ugc_tasks.cli import COMPLETE, add_bridge, add_command, add_judge
 from ugc_tasks.common.display import complain, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
-from ugc_tasks.results.scores import read_scores
+from ugc_tasks.results.scores import named_judge, read_scores
 from ugc_tasks.results.slices import slices_of
 
 
@@ -34,6 +35,8 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="what to look at")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help=output)
     parser.add_argument("--task", choices=SPECS, help="of folders (default: caption)")
+    add_bridge(parser)
+    add_judge(parser)
     parser.add_argument("--no-posters", action="store_true", help="leave the pictures out")
 
 
@@ -41,7 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ugc_tasks.report.page import found_videos, render
     from ugc_tasks.report.posters import take_posters
 
-    runs = [read_scores(path, arguments.task) for path in arguments.runs]
+    runs = [
+        named_judge(read_scores(path, arguments.task), arguments.judge) for path in arguments.runs
+    ]
+    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
     tasks = {each.task for each in runs}
     if len(tasks) > 1:
         raise DataError(f"one page is of one task, not of {', '.join(sorted(tasks))}")
@@ -54,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         slices=slices_of(runs, home),
         posters=posters,
         videos=videos,
+        bridge=bridge,
     )
     arguments.output.write_text(page, "utf-8")
     size = arguments.output.stat().st_size

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_command, profile_argument
+from ugc_tasks.bridge.document import Bridge, read_bridge
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, profile_argument
 from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
@@ -32,7 +33,8 @@ from ugc_tasks.data.published import NO_REFERENCE
 from ugc_tasks.results.answers import read_answers
 from ugc_tasks.results.facts import describe_spent
 from ugc_tasks.results.reliability import describe_repeats, table
-from ugc_tasks.results.scoring import MODES, Report, SavedRun, estimate, score
+from ugc_tasks.results.rows import figures_of
+from ugc_tasks.results.scoring import MODES, Report, SavedRun, estimate, judge_label, score
 
 PROFILE = profile_argument("paper", "rubric", "offline")
 _MOST_REASONS = 5
@@ -52,6 +54,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--mode", choices=MODES, help=mode)
     parser.add_argument("--answer-field", metavar="NAME", help=text)
     parser.add_argument("--allow-missing", action="store_true", help=missing)
+    add_bridge(parser)
     dry = "say what judging would cost, and ask nothing; needs no key"
     parser.add_argument("--dry-run", action="store_true", help=dry)
 
@@ -60,13 +63,27 @@ def run(arguments: argparse.Namespace) -> int:
     saved = _saved_run(arguments)
     if arguments.dry_run:
         return _dry_run(saved, as_json=arguments.json)
+    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
+    if bridge is not None and saved.task != "caption":
+        raise DataError(f"--bridge: a bridge is between judges of captions, not of {saved.task}")
+    if bridge is not None:  # before anything is paid
+        bridge.check_label(judge_label(saved), "this run")
     report = score(saved)
     complain(*_remarks(report, saved))
     if arguments.json:
-        say_json(report.as_json(arguments.task))
+        more = {"bridged": _bridged(bridge, report)} if bridge else {}
+        say_json({**report.as_json(arguments.task), **more})
     else:
         say(*_lines(arguments.task, report))
+        if bridge is not None:
+            say(bridge.said(_bridged(bridge, report)))
     return COMPLETE if report.complete(allow_missing=arguments.allow_missing) else PARTIAL
+
+
+def _bridged(bridge: Bridge, report: Report) -> dict[str, Any] | None:
+    names = figures_of("caption")
+    scored = [item for item in report.items if item["n"] is not None]
+    return bridge.restate_clips([{name: item[name] for name in names} for item in scored])
 
 
 def _dry_run(saved: SavedRun, *, as_json: bool) -> int:

@@ -5,6 +5,7 @@ The authors' score files, samples files of ugc_videocap, and what `score caption
 examples:
   ugc-videocap summarize scores/*.json
   ugc-videocap summarize new.json --baseline old.json --json
+  ugc-videocap summarize new.json --bridge bridge.json
 
 exit status: 0 every clip of every file has a score (with --allow-missing, clips to which ugc_replay
 found no answer may have none), 3 some have none, or a stored 0, which stands for none, 2 a file
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_command
+from ugc_tasks.bridge.document import read_bridge
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, add_judge
 from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_questions
-from ugc_tasks.results.scores import ScoreFile, read_scores
+from ugc_tasks.results.scores import ScoreFile, named_judge, read_scores
 from ugc_tasks.results.summary import compare, doubts, summarize, table
 
 
@@ -40,16 +42,22 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("scores", type=Path, nargs="+", metavar="SCORES", help="score file")
     parser.add_argument("--references", type=Path, metavar="DIR", help=references)
     parser.add_argument("--baseline", type=Path, metavar="SCORES", help=baseline)
+    add_bridge(parser)
+    add_judge(parser)
     parser.add_argument("--allow-missing", action="store_true", help=missing)
 
 
 def run(arguments: argparse.Namespace) -> int:
     references = _references(arguments.references)
-    files = [_captions(path) for path in arguments.scores]
+    judge = arguments.judge
+    files = [_captions(path, judge) for path in arguments.scores]
+    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
     rows = [summarize(scores, references) for scores in files]
+    for row, scores in zip(rows, files, strict=True) if bridge else ():
+        row["bridged"] = bridge.restate(scores) if bridge else None
     compared = list(files)
     if arguments.baseline is not None:
-        baseline = _captions(arguments.baseline)
+        baseline = _captions(arguments.baseline, judge)
         if baseline.path not in arguments.scores:
             compared.append(baseline)
         for row, scores in zip(rows, files, strict=True):
@@ -60,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(rows)
     else:
         say(*table(rows))
+        for row in rows if bridge else ():
+            say(f"{row['file']}: {bridge.said(row['bridged']) if bridge else ''}")
     for scores in files:
         failed = len(scores.failed) - (len(scores.unanswered) if arguments.allow_missing else 0)
         if failed or scores.zeros or not scores.clips:
@@ -67,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     return COMPLETE
 
 
-def _captions(path: Path) -> ScoreFile:
-    scores = read_scores(path)
+def _captions(path: Path, judge: str | None) -> ScoreFile:
+    scores = named_judge(read_scores(path), judge)
     if scores.task != "caption":
         raise DataError(
             f"{path}: scores of the task {scores.task}, not of captions: ugc-videocap compare "

@@ -34,6 +34,13 @@ _SERVERS = {  # by origin: the environment variable that names another server, a
 }
 
 
+def hashed(path: Path) -> str | None:
+    """Return the SHA-256 of a file; None where it cannot be read."""
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return None
+
+
 @dataclass(frozen=True)
 class PublishedFile:
     """One file; ``name`` is its path in a folder of annotations."""
@@ -52,9 +59,8 @@ class PublishedFile:
 
     def is_at(self, path: Path) -> bool:
         """Tell whether a file is this one, byte for byte; without a known digest, any file is."""
-        with suppress(OSError), path.open("rb") as file:
-            return self.sha256 in ("", hashlib.file_digest(file, "sha256").hexdigest())
-        return False
+        found = hashed(path)
+        return found is not None and self.sha256 in ("", found)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,68 @@ def published_captions() -> tuple[str, Mapping[str, tuple[float, ...]]]:
     """
     captions = _stated["captions"]
     return captions["judge"], {name: tuple(row) for name, row in captions["rows"].items()}
+
+
+RECORDED: Mapping[str, Mapping[str, PublishedFile]] = {
+    model: {
+        kind: PublishedFile(
+            about[kind],
+            _stated["recorded"]["origin"],
+            _stated["recorded"]["source"],
+            f"{_stated['recorded']['folder']}/{about[kind]}",
+            about[f"{kind}_sha256"],
+        )
+        for kind in ("captions", "scores")
+    }
+    for model, about in _stated["recorded"]["models"].items()
+}
+"""By model, the files of its recorded ``captions`` and of the ``scores`` of these."""
+
+
+def published_judge(path: Path) -> str | None:
+    """Return the label of the judge of a file of recorded scores; None of any other file."""
+    files = [of_model["scores"] for of_model in RECORDED.values()]
+    found = path.suffix == ".json" and hashed(path) in {file.sha256 for file in files}
+    return str(_stated["recorded"]["judge"]) if found else None
+
+
+def recorded(model: str, kind: Literal["captions", "scores"], cache: Path) -> Path:
+    """Return the recorded captions or scores of a model, downloaded if need be, by their digest.
+
+    Raises ``DataError``.
+    """
+    return _obtain(RECORDED[model][kind], cache)
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """Figures of captions that others published, all by one judge.
+
+    Attributes:
+        judge: as far as it is stated; no label of ours, and comparable with none.
+        rows: by system, visual, audio, details and average on 0-100.
+        n: clips of each; None where it is not stated.
+    """
+
+    judge: str
+    source: str
+    protocol: str
+    rows: Mapping[str, tuple[float, ...]]
+    n: int | None = None
+
+
+def published_elsewhere() -> list[PublishedTable]:
+    """Return the tables of others than the authors, one for each judge and source."""
+    return [
+        PublishedTable(
+            each["judge"],
+            each["source"],
+            each["protocol"],
+            {name: tuple(row) for name, row in each["rows"].items()},
+            each.get("n"),
+        )
+        for each in _stated["elsewhere"]
+    ]
 
 
 def is_published(path: Path) -> bool:

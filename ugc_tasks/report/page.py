@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
+from ugc_tasks.bridge.document import Bridge
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.home import video_path
+from ugc_tasks.data.published import published_elsewhere
 from ugc_tasks.report import top
 from ugc_tasks.report.plots import Slices, plots_of
 from ugc_tasks.results.compare import compare
@@ -50,6 +52,7 @@ def render(
     slices: Slices,
     posters: Mapping[str, str],
     videos: Mapping[str, str],
+    bridge: Bridge | None = None,
 ) -> str:
     """Return the page of one run or several of one task.
 
@@ -58,6 +61,7 @@ def render(
         slices: parts of the clips, by kind.
         posters: by ``video_id``, a picture as a ``data:`` address.
         videos: by ``video_id``, the address of the clip.
+        bridge: by which figures are restated on another judge's scale, below the raw ones.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -82,9 +86,10 @@ def render(
             for run, told in zip(runs, facts, strict=True)
         ],
         figures=runs[0].figures,
-        table=top.table(runs),
-        remarks=top.remarks(comparisons),
+        table=top.table(runs, bridge),
+        remarks=top.remarks(comparisons) + top.bridge_remarks(runs, bridge),
         note=SPECS[runs[0].task].note,
+        elsewhere=published_elsewhere() if runs[0].task == "caption" else [],
         plots=plots_of(runs, comparisons, slices, [told.get("noise") for told in facts]),
         comparable=any(each.figures for each in comparisons),
         nothing_failed="" if failed else f"All {len(runs[0].clips)} clips are scored.",

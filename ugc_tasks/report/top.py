@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
+from ugc_tasks.bridge.document import Bridge
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import published_captions
 from ugc_tasks.report.plots import is_published_judge
@@ -100,7 +102,11 @@ def _zeros(run: ScoreFile) -> str:
     """Return how many failures stand as scores: the authors' script has stored a 0 for them."""
     if run.task != "caption" or not run.zeros:
         return ""
-    return f"{len(run.zeros)} clips have a 0, which no judge gives; they count, as published"
+    counted = [clip["average"] for clip in (*run.clips.values(), *run.zeros.values())]
+    return (
+        f"{len(run.zeros)} clips have a 0, which no judge gives, and are left out; with them, as "
+        f"scripts of the field count, the average is {fmean(counted):.1f}"
+    )
 
 
 def _failures(run: ScoreFile, facts: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -133,13 +139,30 @@ def _short_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def table(runs: Sequence[ScoreFile]) -> list[dict[str, Any]]:
-    """Return the rows of figures: the runs', and the published ones if one judge judged all."""
+def bridge_remarks(runs: Sequence[ScoreFile], bridge: Bridge | None) -> list[str]:
+    """Return what must be known of bridged figures, or why there are none."""
+    if bridge is None:
+        return []
+    outside = [run for run in runs if (found := bridge.restate(run)) and found["outside"]]
+    beyond = f" {_which(runs, outside)}Outside of what the bridge was measured on." * bool(outside)
+    return [bridge.why_not + "." if bridge.why_not else f"{bridge.name}: restated, no judge's own "
+            f"figures; the intervals have the bridge's own error in them.{beyond}"]  # fmt: skip
+
+
+def table(runs: Sequence[ScoreFile], bridge: Bridge | None = None) -> list[dict[str, Any]]:
+    """Return the rows of figures: the runs', and the published ones if one judge judged all.
+
+    With a bridge, each run's raw figures have the bridged ones below them.
+    """
     rows = []
     for run in runs:
         cells = [_figure(run, name) for name in run.figures]
         counts = [f"{len(run.clips):,}", f"{len(run.failed):,}"]
         rows.append({"name": shown(run.name, 80), "cells": [*cells, *counts], "ours": True})
+        if bridge and (found := bridge.restate(run)):
+            cells = [stated(found[name], found["ci95"][name]) for name in figures_of(run.task)]
+            name = f"{shown(run.name, 80)}, {shown(bridge.name, 160)}"
+            rows.append({"name": name, "cells": [*cells, "", ""], "ours": True})
     if all(is_published_judge(run) for run in runs):
         for name, values in published_captions()[1].items():
             cells = [f"{value:.1f}" for value in values]

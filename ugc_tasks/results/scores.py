@@ -2,8 +2,10 @@
 
 * The authors': ``{"evaluations": {video_id: {"visual_score": 1-5, "audio_score": 1-5,
   "details_score": 1-5, "average_score": their mean}}, "overall_average_percent": 0-100, ...}``.
-  A 0 is off the judge's scale: their script stored it where a request or a reply failed, and
-  counted it. So it counts here too, and is reported (``ScoreFile.zeros``).
+  So do others who use their script (AVoCaDO, ASID-Caption, AVCap, whose files are named
+  ``eval_results_JUDGE.json``); ids may end in ``.mp4``. A 0 is off the judge's scale: the script
+  stores it where a request or a reply failed, and counts it. Here such a clip has no score
+  (``ScoreFile.zeros``), and the figures with it are shown beside.
 * Ours: lmms-eval's samples file of a task, and what ``ugc-videocap score --json`` prints. Both hold
   rows (``rows.py``). Of tasks other than captions, rows of version 2 alone are read.
 * A folder: the rows of a bundle, or the newest samples file in it, or below it.
@@ -22,7 +24,8 @@ from typing import Any
 
 from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.files import DataError, kind, quoted, read_values
-from ugc_tasks.data.questions import clip_rows
+from ugc_tasks.data.published import published_judge
+from ugc_tasks.data.questions import clip_id, clip_rows
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
@@ -31,6 +34,8 @@ from ugc_tasks.results.run_files import BUNDLE, rows_file
 
 ClipScores = Mapping[str, float]  # on 0-100: visual, audio, details, and their average
 _HIGHEST = 5
+_STORED = "a failure that was stored as 0, which no judge gives"
+_NAMES_JUDGE = re.compile("eval_results_(.+)")
 _SCORES = "expected is a score file: the authors' {'evaluations': ...}, a samples file, or our JSON"
 
 
@@ -40,7 +45,7 @@ class ScoreFile:
 
     Attributes:
         clips: by ``video_id``, in the file's order.
-        failed: why a clip of the file has no score, by ``video_id``.
+        failed: why a clip of the file has no score, by ``video_id``; those in ``zeros``, too.
         judge: the judge's label, None where the file names none.
         estimate: whether the scores are the offline estimate.
         wanted: clips in the whole benchmark as the file says; None where it does not.
@@ -49,6 +54,7 @@ class ScoreFile:
         task: short name of the task; figures of ``clips`` are those of its rows.
         name: what to call it: the model's name, or the file's.
         rows: by ``video_id``, where the file has rows of ours.
+        zeros: captions with a 0 among their scores, which are failures stored as scores.
         stated: what is said of the whole run beside the rows: ``run.json``, ``bundle.json``, or the
             rest of the JSON that has the rows in it; empty where nothing is.
     """
@@ -64,6 +70,7 @@ class ScoreFile:
     task: str = "caption"
     name: str = ""
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    zeros: Mapping[str, ClipScores] = field(default_factory=dict, repr=False)
     stated: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def judgments(self, video_id: str) -> list[Mapping[str, float]]:
@@ -92,17 +99,21 @@ class ScoreFile:
         """Failed clips to which the scored file of answers has none."""
         return tuple(video_id for video_id, why in self.failed.items() if why == NOT_SAVED)
 
-    @property
-    def zeros(self) -> tuple[str, ...]:
-        """Clips with a 0 among their scores: failures that were stored as scores."""
-        if self.scale:  # on which a 0 may be a grade
-            return ()
-        return tuple(video_id for video_id, clip in self.clips.items() if 0 in clip.values())
-
 
 def clip_scores(visual: float, audio: float, details: float) -> ClipScores:
     scores = dict(zip(DIMENSIONS, (visual, audio, details), strict=True))
     return {**scores, "average": fmean(scores.values())}
+
+
+def named_judge(scores: ScoreFile, judge: str | None) -> ScoreFile:
+    """Return a file with ``judge`` for its judge where it names none; ``DataError`` if another."""
+    if judge is None or scores.judge == judge:
+        return scores
+    if known := published_judge(scores.path):
+        return replace(scores, judge=known)
+    if scores.judge is not None:
+        raise DataError(f"--judge: {scores.path} names its judge, {scores.judge}: leave it out")
+    return replace(scores, judge=judge)
 
 
 def read_scores(path: Path, task: str | None = None) -> ScoreFile:
@@ -175,14 +186,30 @@ def _authors(path: Path, content: Mapping[str, Any]) -> ScoreFile:
     evaluations = content["evaluations"]
     if not isinstance(evaluations, dict) or not evaluations:
         raise DataError(f"{path}: 'evaluations' is to be an object with the scores by video_id")
-    clips = {}
-    for video_id, scores in evaluations.items():
-        where = f"{path}: {quoted(video_id)}"
+    clips: dict[str, ClipScores] = {}
+    for name, scores in evaluations.items():
+        where = f"{path}: {quoted(name)}"
         if not isinstance(scores, dict):
             raise DataError(f"{where} has no scores")
+        video_id = clip_id(name) or name
+        if video_id in clips:
+            raise DataError(f"{where}: {video_id} is there twice: remove one of the two")
         clips[video_id] = _clip(where, scores, "_score", _HIGHEST, SCALE)
     stated = _number(content.get("overall_average_percent"))
-    return ScoreFile(path, clips, {}, stated_average=stated, name=path.stem)
+    named = _NAMES_JUDGE.fullmatch(path.stem)
+    return _without_zeros(
+        ScoreFile(path, clips, {}, named and named[1], stated_average=stated, name=path.stem)
+    )
+
+
+def _without_zeros(scores: ScoreFile) -> ScoreFile:
+    """Return a file of captions' scores with those that are failures taken out of its clips."""
+    zeros = {i: clip for i, clip in scores.clips.items() if 0 in clip.values()}
+    if not zeros:
+        return scores
+    clips = {i: clip for i, clip in scores.clips.items() if i not in zeros}
+    failed = {**scores.failed, **dict.fromkeys(zeros, _STORED)}
+    return replace(scores, clips=clips, failed=failed, zeros=zeros)
 
 
 def _ours(path: Path, rows: list[Any]) -> ScoreFile:
@@ -218,7 +245,7 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         ran |= who
     if len(labels) > 1 or len(estimates) > 1 or len(scales) > 1:
         raise DataError(f"{path}: scores of several judges in one file: summarize them apart")
-    return ScoreFile(
+    found = ScoreFile(
         path,
         clips,
         failed,
@@ -230,6 +257,8 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         name=_name(path),
         rows=kept,
     )
+    # On a scale of one's own a 0 may be a grade.
+    return _without_zeros(found) if task == "caption" and not found.scale else found
 
 
 def _named(row: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.common.machine import versions
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import annotation, is_published
-from ugc_tasks.data.questions import clip_ids, read_questions
+from ugc_tasks.data.questions import Questions, clip_ids, read_questions
 from ugc_tasks.estimate.model import doubts
 from ugc_tasks.judge.cost import Estimate
 from ugc_tasks.judge.judge import Judge, open_judge
@@ -137,12 +137,14 @@ def score(run: SavedRun) -> Report:
         JudgeConfigError, JudgeStoreError: the judge cannot be asked.
     """
     spec = SPECS[run.task]
-    found: Report
     if spec.judged:
-        found = _judged(run)
-    else:
-        module = {"choice": "choice.accuracy", "ocr": "ocr.overlap"}[spec.kind]
-        found = import_module(f"ugc_tasks.{module}").score(run)
+        return score_judged([run])[0]
+    module = {"choice": "choice.accuracy", "ocr": "ocr.overlap"}[spec.kind]
+    return _stated(run, import_module(f"ugc_tasks.{module}").score(run))
+
+
+def _stated(run: SavedRun, found: Report) -> Report:
+    spec = SPECS[run.task]
     notes = (*found.pairing.notes, *([spec.note] if spec.note else []), *found.notes)
     facts = {**found.facts, "packages": versions()}
     return replace(found, notes=notes, facts=facts)
@@ -156,11 +158,21 @@ def estimate(run: SavedRun) -> Estimate | None:
     spec = SPECS[run.task]
     if not spec.judged:
         return None
-    references = read_questions(run.annotation(spec.annotations)[0]).references
-    pairing = pair(run.answers, references, run.task)
-    with _open_judge(run, "dry-run") as judge:
+    return estimate_judged([run])
+
+
+def estimate_judged(runs: Sequence[SavedRun]) -> Estimate | None:
+    """Return what judging several runs of one judged task would cost all together."""
+    _, items = _paired(runs)
+    with _open_judge(runs[0], "dry-run") as judge:
         judge.check_end()
-        return judge.estimate(_items(pairing, references))
+        return judge.estimate([item for of_run in items for item in of_run])
+
+
+def judge_label(run: SavedRun) -> str:
+    """Return the label of the judge that would be asked; raises as ``score`` does."""
+    with _open_judge(run, "dry-run") as judge:
+        return judge.label
 
 
 def _open_judge(run: SavedRun, command: Command) -> Judge:
@@ -185,21 +197,42 @@ def means(
     return metrics, {name: pair for name, (_, pair) in found.items()}
 
 
-def _judged(run: SavedRun) -> Report:
-    """Return the figures of a judged task on 0-100; items are rows as in its samples file."""
-    spec = SPECS[run.task]
-    path, source = run.annotation(spec.annotations)
-    questions = read_questions(path)
-    references = questions.references
-    pairing = pair(run.answers, references, run.task)
-    answers = pairing.answers
-    with _open_judge(run, "score") as judge:
+def _paired(runs: Sequence[SavedRun]) -> tuple[list[Pairing], list[list[JudgeItem]]]:
+    references = _questions(runs[0])[0].references
+    pairings = [pair(run.answers, references, run.task) for run in runs]
+    return pairings, [_items(each, references) for each in pairings]
+
+
+def _questions(run: SavedRun) -> tuple[Questions, str]:
+    path, source = run.annotation(SPECS[run.task].annotations)
+    return read_questions(path), source
+
+
+def score_judged(runs: Sequence[SavedRun]) -> list[Report]:
+    """Score several runs of one judged task with one judge, whose budget is that of all of them.
+
+    Raises as ``score`` does.
+    """
+    pairings, items = _paired(runs)
+    with _open_judge(runs[0], "score") as judge:
         facts = judge.describe()
         if facts["profile"] == "none":
             raise JudgeConfigError(
                 "the judge profile 'none' scores nothing: choose paper, rubric or offline"
             )
-        judged = judge.judge_many(_items(pairing, references))
+        judged = iter(judge.judge_many([item for of_run in items for item in of_run]))
+    return [
+        _stated(run, _judged(run, pairing, facts, [next(judged) for _ in of_run]))
+        for run, pairing, of_run in zip(runs, pairings, items, strict=True)
+    ]
+
+
+def _judged(
+    run: SavedRun, pairing: Pairing, facts: Mapping[str, Any], judged: Sequence[Judgment]
+) -> Report:
+    """Return the figures of a judged task on 0-100; items are rows as in its samples file."""
+    questions, source = _questions(run)
+    references, answers = questions.references, pairing.answers
     judgments = {judgment.video_id: judgment for judgment in judged}
     unjudged = [i for i, answer in answers.items() if answer.failure]
     judgments |= {i: Judgment(i, failure=answers[i].failure) for i in unjudged}

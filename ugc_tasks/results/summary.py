@@ -54,14 +54,23 @@ def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> d
         **_columns(clips, estimate=scores.estimate),
         "judge": scores.judge,
         "estimate": scores.estimate,
-        "failed": len(scores.failed),
+        "failed": len(scores.failed) - len(scores.zeros),
         "zeros": len(scores.zeros),
+        "with_zeros": _with_zeros(scores),
         "published": (
             as_published(clips) if clips and not scores.estimate and not scores.scale else None
         ),
         "without_reference": stray,
         "with_reference": of_known if stray else None,
     }
+
+
+def _with_zeros(scores: ScoreFile) -> dict[str, Any] | None:
+    """Return the figures with failures counted as 0, as scripts of the field do; None without."""
+    if not scores.zeros:
+        return None
+    clips = [*scores.clips.values(), *scores.zeros.values()]
+    return {"n": len(clips), **_columns(clips, estimate=False)}
 
 
 def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
@@ -130,14 +139,15 @@ def doubts(files: Sequence[ScoreFile]) -> list[str]:
             f"{incomparable}"
         )
     for scores in files:
-        ran, zeros, failed = sorted(scores.ran), len(scores.zeros), len(scores.failed)
-        stated, clips = scores.stated_average, scores.clips.values()
+        ran, zeros = sorted(scores.ran), len(scores.zeros)
+        failed = len(scores.failed) - zeros
+        stated, clips = scores.stated_average, [*scores.clips.values(), *scores.zeros.values()]
         false = stated is not None and abs(stated - fmean(c["average"] for c in clips)) > _TOLERANCE
         sentences = {
             f"the judge changed while judging ({'; '.join(ran)}): its means are over scores of all "
             "of them": len(ran) > 1,
-            f"{zeros} clips have a 0, which no judge gives: failures stored as scores; they count "
-            "here, as they do in published figures": zeros,
+            f"{zeros} clips have a 0, which no judge gives: failures stored as scores; they are "
+            "left out, and the figures with them stand beside": zeros,
             f"{failed} clips have no score and do not count": failed,
             f"states an average of {stated or 0:.2f}, its clips give another": false,
         }
@@ -153,6 +163,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append(_cells(shown(row["file"]), row, f"{row['coverage']:.3f}", judge))
         if row["with_reference"]:
             lines.append(_cells("  clips with a public reference", row["with_reference"]))
+        if row["with_zeros"]:
+            lines.append(_cells("  with failures counted as 0", row["with_zeros"]))
         if difference := row.get("difference"):
             lines.append(_cells(f"  minus {shown(difference['baseline'])}", difference, sign="+"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

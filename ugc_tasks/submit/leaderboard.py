@@ -17,7 +17,7 @@ from ugc_tasks.benchmark import SPECS
 from ugc_tasks.common.display import shown
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
-from ugc_tasks.data.published import published_captions
+from ugc_tasks.data.published import published_captions, published_elsewhere
 from ugc_tasks.results.compare import compare_all
 from ugc_tasks.results.reliability import stated
 from ugc_tasks.results.rows import figures_of
@@ -57,6 +57,7 @@ class Group:
         judge: the judge's label; empty where there is none.
         own: digest of the annotations, where they are not the benchmark's; else empty.
         figures: names of the figures, the main one last.
+        source: where the entries were published, if they are none of ours.
     """
 
     task: str
@@ -64,14 +65,19 @@ class Group:
     own: str
     figures: Sequence[str]
     entries: Sequence[Entry]
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """``left_out`` has the bundles that are in no group, and why."""
+    """The groups, and what others published on captions, if there are captions.
+
+    ``left_out`` has the bundles that are in no group, and why.
+    """
 
     groups: Sequence[Group]
     left_out: Mapping[str, str]
+    elsewhere: Sequence[Group] = ()
 
 
 def read_leaderboard(folder: Path, home: Home) -> Leaderboard:
@@ -100,7 +106,28 @@ def read_leaderboard(folder: Path, home: Home) -> Leaderboard:
             left_out[where] = str(error)
     order = list(SPECS)
     keys = sorted(members, key=lambda key: (order.index(key[1]), key))
-    return Leaderboard([_group(key, members[key]) for key in keys], left_out)
+    groups = [_group(key, members[key]) for key in keys]
+    captions = any(name == "caption" for _, name, _, _ in keys)
+    return Leaderboard(groups, left_out, _elsewhere() if captions else ())
+
+
+def _elsewhere() -> list[Group]:
+    """Return what others published, a group for each judge: comparable with no other group."""
+    spec, figures = SPECS["caption"], figures_of("caption")
+    return [
+        Group(
+            spec.task,
+            each.judge,
+            "",
+            figures,
+            [
+                Entry(name, dict(zip(figures, row, strict=True)), {}, note="published")
+                for name, row in each.rows.items()
+            ],
+            each.source,
+        )
+        for each in published_elsewhere()
+    ]
 
 
 def _group(key: _Key, members: Sequence[tuple[ScoreFile, Mapping[str, Any], str]]) -> Group:
@@ -195,7 +222,8 @@ def headline(group: Group) -> str:
     """Return what a group is of, for a person."""
     own = f", own clips or questions ({group.own[:10]})" if group.own else ""
     judge = f"judge {shown(group.judge, 100)}" if group.judge else "no judge"
-    return f"{shown(group.task, 60)}, {judge}{own}"
+    source = f"; {shown(group.source, 200)}" if group.source else ""
+    return f"{shown(group.task, 60)}, {judge}{own}{source}"
 
 
 def legend(groups: Sequence[Group]) -> Iterator[str]:
@@ -220,7 +248,7 @@ def page(board: Leaderboard) -> str:
         loader=PackageLoader("ugc_tasks.submit", "."), autoescape=True, undefined=StrictUndefined
     )
     groups = []
-    for group in board.groups:
+    for group in (*board.groups, *board.elsewhere):
         main = group.figures[-1]
         rows = [
             Dot(
@@ -238,7 +266,7 @@ def page(board: Leaderboard) -> str:
     css = packaged("page.css")
     return environment.get_template("leaderboard.html.j2").render(
         groups=groups,
-        legend=list(legend(board.groups)),
+        legend=list(legend((*board.groups, *board.elsewhere))),
         left_out=[(shown(path, 100), shown(why, 300)) for path, why in board.left_out.items()],
         css=css,
         policy=style_policy(css),

@@ -149,13 +149,14 @@ def test_rows_of_any_type_are_a_table_or_a_sentence(
         assert "b.jsonl, row 1" in printed.err
 
 
-def test_a_stored_zero_is_a_partial_result_that_counts_as_published(
+def test_a_stored_zero_is_a_partial_result_with_both_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert summarize(authors(tmp_path / "one.json", {"PI-1": 4, "PI-2": 0}), "--json") == 3
     printed = capsys.readouterr()
     (row,) = json.loads(printed.out)
-    assert (row["n"], row["zeros"], row["average"]) == (2, 1, 40.0)
+    assert (row["n"], row["zeros"], row["average"]) == (1, 1, 80.0)
+    assert (row["with_zeros"]["n"], row["with_zeros"]["average"]) == (2, 40.0)
     assert "1 clips have a 0" in printed.err
 
 

@@ -307,3 +307,18 @@ def test_questions_as_published_are_known_by_their_digest() -> None:
     assert {name: published_questions(name) for name in SPECS} == {
         name: questions.sha256 for name, questions in found.items()
     }
+
+
+def test_published_averages_are_the_means_of_their_columns() -> None:
+    tables = [published.published_captions()[1], *(t.rows for t in published.published_elsewhere())]
+    for rows in tables:
+        for name, (*columns, average) in rows.items():
+            # Columns are rounded before they are printed, some of them to a fifth of a point.
+            assert abs(sum(columns) / 3 - average) < 0.25, name
+
+
+def test_recorded_scores_are_known_by_their_digest() -> None:
+    folder = reference_dir() / "scores"
+    labels = {published.published_judge(path) for path in folder.iterdir()}
+    assert labels == {"paper/gpt-4o-2024-08-06/76696f747fe3"}
+    assert published.published_judge(Path(__file__)) is None

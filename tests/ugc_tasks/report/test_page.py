@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ugc_tasks.data.published import published_captions
+from ugc_tasks.data.published import published_captions, published_elsewhere
 from ugc_tasks.judge.types import Judgment, Scores, Usage
 from ugc_tasks.report.page import found_videos, render
 from ugc_tasks.results.answer_text import ModelAnswer
@@ -189,12 +189,26 @@ def test_who_judged_what_is_missing_cost_time_and_date_stand_at_the_top(tmp_path
 def test_scores_without_rows_have_the_facts_that_there_are(tmp_path: Path) -> None:
     scores = {"visual_score": 4, "audio_score": 3, "details_score": 0}
     path = tmp_path / "authors.json"
-    path.write_text(json.dumps({"evaluations": {"PI-1": scores, "PI-2": scores}}))
+    path.write_text(json.dumps({"evaluations": {"PI-1": {**scores, "details_score": 5},
+                                                "PI-2": scores}}))  # fmt: skip
     assert facts(page(read_scores(path))) == {
         "judged by": "not stated",
-        "scored": "2 clips",
-        "stored zeros": "2 clips have a 0, which no judge gives; they count, as published",
+        "scored": "1 clips",
+        "not scored": "1 without a score (PI-2: a failure that was stored as 0, which no judge "
+        "gives)",
+        "stored zeros": "1 clips have a 0, which no judge gives, and are left out; with them, as "
+        "scripts of the field count, the average is 63.3",
     }
+
+
+def test_what_others_published_is_apart_by_its_judge(tmp_path: Path) -> None:
+    scores = {"visual_score": 4, "audio_score": 3, "details_score": 4}
+    path = tmp_path / "authors.json"
+    path.write_text(json.dumps({"evaluations": {"PI-1": scores, "PI-2": scores}}))
+    text = unescape(page(read_scores(path)))
+    for table in published_elsewhere():
+        assert f"Judge: {table.judge}." in text
+        assert all(f'<th scope="row">{name}</th>' in text for name in table.rows)
 
 
 def test_a_part_of_the_benchmark_and_a_run_without_scores_are_said_across_the_top(

@@ -15,7 +15,7 @@ from ugc_tasks.judge.types import Judgment
 from ugc_tasks.results.answer_text import ModelAnswer
 from ugc_tasks.results.answers import NOT_SAVED
 from ugc_tasks.results.rows import judged_row, row
-from ugc_tasks.results.scores import clip_scores, read_scores
+from ugc_tasks.results.scores import clip_scores, named_judge, read_scores
 from ugc_tasks.results.summary import doubts, summarize
 
 
@@ -61,7 +61,7 @@ def test_the_authors_scores_are_put_on_the_published_scale(tmp_path: Path) -> No
     assert scores.stated_average == 80.0
 
 
-def test_a_stored_zero_counts_and_is_reported(tmp_path: Path) -> None:
+def test_a_stored_zero_is_a_failure_and_is_reported(tmp_path: Path) -> None:
     content = {
         "evaluations": {
             "PI-1": evaluation(),
@@ -70,8 +70,34 @@ def test_a_stored_zero_counts_and_is_reported(tmp_path: Path) -> None:
         }
     }
     scores = read_scores(written(tmp_path, content))
-    assert len(scores.clips) == 3
-    assert scores.zeros == ("PI-2", "PI-3")
+    assert list(scores.clips) == ["PI-1"]
+    assert list(scores.zeros) == list(scores.failed) == ["PI-2", "PI-3"]
+    assert "stored as 0" in scores.failed["PI-2"]
+    row = summarize(scores)
+    assert (row["n"], row["zeros"], row["failed"], row["average"]) == (1, 2, 0, 80.0)
+    assert (row["with_zeros"]["n"], row["with_zeros"]["average"]) == (3, 40.0)
+
+
+def test_files_of_others_who_use_the_authors_script_are_read(tmp_path: Path) -> None:
+    whole = {"overall_visual_average": 3.5, "overall_average_percent": 80.0}
+    content = {"evaluations": {"PI-1.mp4": evaluation(), "PI-2": evaluation(5, 5, 5)}, **whole}
+    path = tmp_path / "eval_results_Qwen3-8B.json"
+    path.write_text(json.dumps(content))
+    scores = read_scores(path)
+    assert list(scores.clips) == ["PI-1", "PI-2"]
+    assert scores.judge == "Qwen3-8B"
+    content["evaluations"]["PI-1"] = evaluation()
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="twice"):
+        read_scores(path)
+
+
+def test_a_judge_is_named_where_a_file_names_none(tmp_path: Path) -> None:
+    scores = read_scores(written(tmp_path, {"evaluations": {"PI-1": evaluation()}}))
+    assert named_judge(scores, None).judge is None
+    assert named_judge(scores, "gpt-4o").judge == "gpt-4o"
+    with pytest.raises(DataError, match="leave it out"):
+        named_judge(named_judge(scores, "gpt-4o"), "another")
 
 
 def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:

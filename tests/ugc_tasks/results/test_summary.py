@@ -133,7 +133,10 @@ def test_different_judges_are_warned_of() -> None:
 
 
 def test_stored_zeros_failures_and_a_false_average_are_warned_of() -> None:
-    assert "1 clips have a 0" in doubts([scores({"a": 40.0, "b": 0.0})])[0]
+    zeros = {"b": clip_scores(0.0, 0.0, 0.0)}
+    stored = {"failed": {"b": "stored"}, "zeros": zeros, "stated_average": 20.0}
+    [said] = doubts([scores({"a": 40.0}, **stored)])
+    assert "1 clips have a 0" in said
     assert "1 clips have no score" in doubts([scores({"a": 40.0}, failed={"b": "?"})])[0]
     assert "states an average of 41.00" in doubts([scores({"a": 40.0}, stated_average=41.0)])[0]
     assert doubts([scores({"a": 40.0}, stated_average=40.001)]) == []

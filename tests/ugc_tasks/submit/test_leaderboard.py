@@ -160,6 +160,17 @@ def test_published_rows_stand_beside_captions_of_their_judge_alone(
     assert all(entry.letters == "" for entry in group.entries), "they cannot be paired"
 
 
+def test_what_others_published_has_a_table_for_each_judge(bundle: Path, home: Home) -> None:
+    board = read_leaderboard(bundle.parent, home)
+    judges = [group.judge for group in board.elsewhere]
+    assert len(set(judges)) == len(judges) > 1
+    assert not set(judges) & {group.judge for group in board.groups}
+    text = page(board)
+    for group in board.elsewhere:
+        assert group.source
+        assert headline(group).replace("'", "&#39;") in text
+
+
 CAPTIONS = "ugc_videocap"
 
 
