@@ -162,6 +162,12 @@ class JudgeSettings:
         return cls(**values, api_key=key, command=command)
 
 
+def store_of(environ: Mapping[str, str], cache: Path) -> Path:
+    """Return the file of judgments; raises ``JudgeConfigError``."""
+    text = _bare(environ.get("UGC_JUDGE_STORE", ""))
+    return _path("UGC_JUDGE_STORE", text) if text else cache / _STORE_NAME
+
+
 def interval_of(environ: Mapping[str, str]) -> float:
     """Return ``UGC_JUDGE_INTERVAL``, points on 0-100; raises ``JudgeConfigError``."""
     text = _bare(environ.get("UGC_JUDGE_INTERVAL", "")) or str(_DEFAULT_INTERVAL)
