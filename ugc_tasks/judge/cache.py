@@ -138,6 +138,16 @@ class JudgmentCache(Database):
             query = "SELECT 1 FROM reply WHERE key = ? AND created_at >= ? AND text = ? LIMIT 1"
             return db.execute(query, (key, since, _text(reply.text))).fetchone() is not None
 
+    def last_model(self, endpoint: str) -> str | None:
+        """Return the model that the last reply from ``endpoint`` was of; None where none says."""
+        with self.reading() as db:
+            query = (
+                "SELECT model FROM reply WHERE judge LIKE '%@' || ? AND typeof(model) = 'text'"
+                " ORDER BY created_at DESC LIMIT 1"
+            )
+            found = db.execute(query, (endpoint,)).fetchone()
+        return str(found[0]) if found else None
+
     def batch_is_out(self, endpoint: str) -> bool:
         """Tell whether something may still come of a batch that was handed to ``endpoint``."""
         with self.reading() as db:

@@ -57,6 +57,8 @@ class Price:
 
     def __str__(self) -> str:
         """Return it as messages state it."""
+        if not (self.input or self.output):
+            return f"free, {self.as_of}"
         return f"${self.input:g} in, ${self.output:g} out a million, as of {self.as_of}"
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import UserError
+from ugc_tasks.common.local_model import PREFIX
 from ugc_tasks.data.published import official_text
 from ugc_tasks.judge.parsing import CAPTION_SCHEMA, FRACTION, YES_NO, ResponseSchema
 from ugc_tasks.judge.protocol.sanitize import sanitize
@@ -213,11 +214,13 @@ def _chat_profile(
     entry = stated(name, question.name)
     if system is None:
         system = (_FOLDER / entry["prompt"]).read_text("utf-8").strip()
-    schema = entry.get("schema")
+    schema, temperature = entry.get("schema"), entry["temperature"]
+    if (model or "").startswith(PREFIX):  # on this machine: the same each time, and no junk
+        schema, temperature = schema or stated("rubric", question.name)["schema"], 0
     return ChatProfile(
         name=name,
         model=model or entry["model"],
-        temperature=entry["temperature"],
+        temperature=temperature,
         system=system,
         user_template=entry["user"],
         response_format={"type": "json_schema", "json_schema": schema} if schema else None,

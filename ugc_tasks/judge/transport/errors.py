@@ -24,7 +24,7 @@ from ugc_tasks.common.display import shown
 from ugc_tasks.data.fetch import proxy_variable
 from ugc_tasks.judge.types import ChatReply, Usage
 
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 """Seconds for a connection to be made."""
 REDACTED = "[redacted]"
 
