@@ -28,6 +28,7 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LOCAL_TIMEOUT_S, _LOCAL_DEADLINE_S = 600.0, 7200.0  # its queue is here, and nobody's fault
+_NOWHERE = "http://127.0.0.1:1/v1"  # until its server is started, on a free port
 _ADDRESS = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
 Command = Literal["lmms-eval", "score", "judge-check", "dry-run"]
@@ -204,7 +205,7 @@ class JudgeSettings:
                 local = LocalModel.named(model)
             except LocalModelError as error:
                 raise JudgeConfigError(f"UGC_JUDGE_MODEL={error}") from None
-            values |= {"local": local, "model": local.label}
+            values |= {"local": local, "model": local.label, "base_url": _NOWHERE}
             return cls(**values, api_key=KEY, command=command)
         azure = _azure(given, model, command) if profile in PAID_PROFILES else None
         if azure is not None:

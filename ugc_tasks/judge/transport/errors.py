@@ -220,6 +220,8 @@ def unreached(error: BaseException, base_url: str, key: str) -> RetryableError:
     place = f"the proxy of {proxy}" if proxy else parts.netloc.lower()
     causes = list(chain(error))
     known = next(filter(None, (_known(cause, place, key) for cause in causes)), "")
+    if known.endswith(f"listens at {parts.netloc.lower()}") and parts.port is None:
+        known += ":443" if parts.scheme == "https" else ":80"
     what = f"the connection to {place} failed ({type(error.__cause__ or error).__name__})"
     if "complete message body" in str(error.__cause__):
         return RetryableError(what)
