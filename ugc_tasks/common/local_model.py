@@ -174,6 +174,7 @@ class ModelServer:
                 return
             self._all.pop((self._model, self._arguments), None)
             self._released = True
+        failed = self._process is not None and self._process.poll() is not None
         if self._process is not None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -181,7 +182,7 @@ class ModelServer:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        if self._log is not None:
+        if self._log is not None and not failed:
             self._log.unlink(missing_ok=True)
 
     def url(self, given_up: Callable[[], bool], say: Callable[[str], None]) -> str:

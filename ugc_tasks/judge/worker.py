@@ -273,6 +273,7 @@ class JudgeWorker:
             self._breaker.check()
             if self._watching is None:
                 ready: Future[str] = Future()
+                ready.set_running_or_notify_cancel()  # what waits for it may be cancelled
                 # Of its own: the interpreter waits at its end for the threads of the loop.
                 threading.Thread(target=wait, name="local-judge", daemon=True).start()
                 try:

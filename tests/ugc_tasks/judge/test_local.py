@@ -155,6 +155,9 @@ def test_a_server_that_ends_at_its_start_stops_the_judging_with_its_words(
     (said,) = {each.failure for each in judgments}
     assert "has ended (ValueError: no room); its log is /" in str(said)
     assert "UGC_JUDGE_LOCAL_ARGS" in str(said)
+    log = Path(str(said).partition("its log is ")[2].partition(";")[0])
+    assert "INFO all well" in log.read_text()
+    log.unlink()
 
 
 def test_an_interrupt_does_not_wait_for_the_start(
