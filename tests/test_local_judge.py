@@ -23,6 +23,7 @@ import pytest
 from tests.support.engine import model_args
 from tests.support.small_lmms_eval import link_small_lmms_eval
 from tests.support.tiny_text import build_tiny_text
+from ugc_tasks.cli.main import main
 from ugc_tasks.common.local_model import LocalModel
 from ugc_tasks.sample import sample_home
 
@@ -143,6 +144,16 @@ def test_it_is_started_when_the_captions_are_made(bench: Bench, said: str) -> No
 def test_nothing_of_it_is_left(bench: Bench, said: str) -> None:
     assert bench.servers() == []
     assert "Traceback" not in said
+
+
+def test_its_judgments_hold_when_they_are_computed_again(
+    bench: Bench, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request is made again from model, arguments, prompt and texts."""
+    monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(sample_home()))
+    bundle = tmp_path / "bundle"
+    assert main(["submit", str(bench.newest("run.json").parent), "-o", str(bundle)]) == 0
+    assert main(["verify", str(bundle)]) in (0, 3)
 
 
 def test_a_run_that_is_killed_leaves_no_judge_behind(bench: Bench, tmp_path: Path) -> None:
