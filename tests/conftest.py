@@ -32,7 +32,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 # A developer's own settings must not decide what the tests see.
-for _name in [name for name in os.environ if name.startswith(("UGC_VIDEOCAP_", "UGC_JUDGE_"))]:
+for _name in [
+    name for name in os.environ if name.startswith(("UGC_VIDEOCAP_", "UGC_JUDGE_", "AZURE_OPENAI_"))
+]:
     del os.environ[_name]
 # Nor may the day: judges have a last one (docs/options.md).
 os.environ["UGC_JUDGE_TODAY"] = "2026-06-01"
@@ -80,6 +82,7 @@ _SLOW = (
     "soak",
     "test_configs.py",
     "test_interrupted_judging.py",
+    "test_local_judge.py",
     "test_ranks.py",
     "test_whole_run.py",
     "ugc_models/decoding",
@@ -92,7 +95,9 @@ _SLOW = (
     "ugc_models/test_qwen_omni_by_hand.py",
     "ugc_models/test_tiny_omni.py",
     "ugc_tasks/choice/test_matching.py",
+    "ugc_tasks/common/test_local_model.py",
     "ugc_tasks/cli/test_bundles.py",
+    "ugc_tasks/cli/test_judgments.py",
     "ugc_tasks/cli/test_main.py",
     "ugc_tasks/cli/test_prepare.py",
     "ugc_tasks/cli/test_score.py",
@@ -103,6 +108,7 @@ _SLOW = (
     "ugc_tasks/judge/test_batch.py",
     "ugc_tasks/judge/test_cache.py",
     "ugc_tasks/judge/test_check.py",
+    "ugc_tasks/judge/test_hosts.py",
     "ugc_tasks/judge/test_judge.py",
     "ugc_tasks/judge/test_parsing_objects.py",
     "ugc_tasks/judge/test_repeats.py",
@@ -141,6 +147,7 @@ _ENGINE = (
 _SHARED = {"vllm_server", "shared_engine", "piecewise_engine"}
 _LONG = (
     "test_whole_run.py",
+    "test_local_judge.py",
     "ugc_models/engine/test_supervisor.py",
     "ugc_models/engine/test_parity_qwen3.py",
     "soak/test_judge_kills.py",

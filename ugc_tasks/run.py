@@ -108,7 +108,7 @@ def current_run(name: str) -> Run:
     relevant = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(("UGC_", "OPENAI_", "HF_", "XDG_")) or name == "WORLD_SIZE"
+        if name.startswith(("UGC_", "OPENAI_", "AZURE_", "HF_", "XDG_")) or name == "WORLD_SIZE"
     }
     return _run(SPECS[name], tuple(sorted(relevant.items())), needs_clips=_order() is None)
 

@@ -181,6 +181,11 @@ class JudgeServer:
         """Return the value for OPENAI_BASE_URL."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
+    @property
+    def address(self) -> str:
+        """Return where it listens, without a path."""
+        return self.base_url.removesuffix("/v1")
+
     def wait_for(self, count: int, timeout: float = 120.0) -> None:
         """Return when at least ``count`` requests have come."""
         give_up = time.monotonic() + timeout

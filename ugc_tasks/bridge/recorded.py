@@ -16,8 +16,8 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import RECORDED, recorded
 from ugc_tasks.data.questions import read_questions
-from ugc_tasks.judge.cost import describe_spent, total_spent
 from ugc_tasks.results.answers import SavedAnswers, read_answers
+from ugc_tasks.results.facts import describe_spent, total_spent
 from ugc_tasks.results.scores import ScoreFile, read_scores
 from ugc_tasks.results.scoring import SavedRun, score_judged
 

@@ -7,6 +7,7 @@ answer says whether the judge ranks them, can be read, is stable and withstands 
 examples:
   OPENAI_API_KEY=... ugc-videocap judge-check                 the published judge; under 5 cents
   ugc-videocap judge-check --profile rubric --model gpt-4o-mini
+  ugc-videocap judge-check --profile rubric --model local:ORG/NAME@REVISION
   OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none \\
     ugc-videocap judge-check --profile rubric --model my-model --json
 

@@ -24,6 +24,7 @@ from ugc_tasks.cli import (
     compare,
     export,
     judge_check,
+    judgments,
     prepare,
     report,
     score,
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
         at_runs = (score, summarize, compare, show, report)
-        for command in (*at_runs, bridge, bundles, export, prepare, judge_check):
+        for command in (*at_runs, bridge, bundles, export, prepare, judge_check, judgments):
             command.add_parsers(subparsers)
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))

@@ -13,13 +13,15 @@ import asyncio
 import errno
 import fcntl
 import json
+import math
 import os
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,12 +53,24 @@ CREATE TABLE batch (
 ) WITHOUT ROWID
 """,
 )
+COLUMNS = (
+    "key", "attempt", "video_id", "judge", "text", "finish_reason", "model", "fingerprint",
+    "prompt_tokens", "completion_tokens", "scores", "failure", "created_at", "usd",
+)  # fmt: skip
+"""Of the replies, in the order of their table."""
+
+_INSERT = f"INSERT INTO reply VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+# What could not be read may well come twice, and was paid for each time.
+_SAME = (
+    "SELECT 1 FROM reply WHERE key = ? AND text = ? AND scores IS ?"
+    " AND (scores IS NOT NULL OR created_at = ?) LIMIT 1"
+)
 ROOM = 32 << 20
 """Bytes: what some hundred requests under way can bring, a thousand times over."""
 
-_MOST_TOKENS = 1 << 53
-_MOST_USD = 1e6
-_MOST_ATTEMPTS = 1_000_000
+MOST_TOKENS, MOST_USD, MOST_ATTEMPTS = 1 << 53, 1e6, 1_000_000
+"""Of one reply; what is above is not ours."""
+_MOST_SCORES = 64
 
 _T = TypeVar("_T")
 _log = logger(__name__)
@@ -130,6 +144,16 @@ class JudgmentCache(Database):
             query = "SELECT 1 FROM reply WHERE key = ? AND created_at >= ? AND text = ? LIMIT 1"
             return db.execute(query, (key, since, _text(reply.text))).fetchone() is not None
 
+    def last_model(self, endpoint: str) -> str | None:
+        """Return the model that the last reply from ``endpoint`` was of; None where none says."""
+        with self.reading() as db:
+            query = (
+                "SELECT model FROM reply WHERE judge LIKE '%@' || ? AND typeof(model) = 'text'"
+                " ORDER BY created_at DESC LIMIT 1"
+            )
+            found = db.execute(query, (endpoint,)).fetchone()
+        return str(found[0]) if found else None
+
     def batch_is_out(self, endpoint: str) -> bool:
         """Tell whether something may still come of a batch that was handed to ``endpoint``."""
         with self.reading() as db:
@@ -139,13 +163,9 @@ class JudgmentCache(Database):
     def add(self, key: str, reply: ChatReply, judgment: Judgment, *, judge: str) -> int:
         """Commit a reply of ``judge`` (a label) and what it says; return its number, from 1."""
         with self.writing() as db:
-            (attempt,) = db.execute(
-                "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply"
-                " WHERE key = ? AND typeof(attempt) = 'integer' AND attempt BETWEEN 1 AND ?",
-                (key, _MOST_ATTEMPTS - 2),  # the next one is to be a count, too
-            ).fetchone()
+            attempt = _next_number(db, key)
             db.execute(
-                "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT,
                 (
                     key, attempt, _text(judgment.video_id), _text(judge), _text(reply.text),
                     _text(reply.finish_reason), _text(reply.model), _text(reply.fingerprint),
@@ -154,7 +174,7 @@ class JudgmentCache(Database):
                     time.time(), judgment.usage.usd if judgment.usage else None,
                 ),
             )  # fmt: skip
-        return int(attempt)
+        return attempt
 
     def _scored(self, db: sqlite3.Connection, key: str) -> Judgment | None:
         rows = db.execute(
@@ -178,6 +198,37 @@ class JudgmentCache(Database):
                 "is asked for again",
                 self.path,
             )
+
+    def replies(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows of all replies, as they are at one moment, by key and number."""
+        with self.reading() as db:
+            query = f"SELECT {', '.join(COLUMNS)} FROM reply ORDER BY key, attempt"  # noqa: S608
+            for values in db.execute(query):
+                yield dict(zip(COLUMNS, values, strict=True))
+
+    def merge(self, rows: Iterable[Mapping[str, Any]], merged: Merged) -> None:
+        """Commit rows of another store, each a sound one; note in ``merged`` what became of them.
+
+        A reply that is here already is kept once. Where there are scores under a key, they stay.
+        """
+        with self.writing() as db:
+            for row in rows:
+                key, number = row["key"], row["attempt"]
+                if key != merged.key:  # rows of one key come together
+                    found = db.execute("SELECT scores FROM reply WHERE key = ?", (key,))
+                    merged.key, merged.scored = key, any(scores_in(each) for (each,) in found)
+                same = (key, row["text"], row["scores"], row["created_at"])
+                if db.execute(_SAME, same).fetchone():
+                    merged.here += 1
+                elif merged.scored:
+                    merged.others += 1
+                else:
+                    taken = "SELECT 1 FROM reply WHERE key = ? AND attempt = ?"
+                    if db.execute(taken, (key, number)).fetchone():
+                        number = _next_number(db, key)
+                    values = {**row, "attempt": number}
+                    db.execute(_INSERT, tuple(values[name] for name in COLUMNS))
+                    merged.added += 1
 
     async def do(self, work: Callable[[], _T]) -> _T:
         """Return what ``work`` returns, done in a thread so that it does not hold up the loop."""
@@ -208,9 +259,9 @@ def _stored(row: tuple[Any, ...], schema: ResponseSchema) -> Judgment | None:
         schema.accepts(values)
         and isinstance(text, str)
         and all(name is None or isinstance(name, str) for name in (model, fingerprint))
-        and all(n is None or _is_count(n, _MOST_TOKENS) for n in (prompt, completion))
-        and _is_count(attempt, _MOST_ATTEMPTS)
-        and (usd is None or (isinstance(usd, float) and 0 <= usd <= _MOST_USD))
+        and all(n is None or _is_count(n, MOST_TOKENS) for n in (prompt, completion))
+        and _is_count(attempt, MOST_ATTEMPTS)
+        and (usd is None or (isinstance(usd, float) and 0 <= usd <= MOST_USD))
     )
     if not sound:
         return None
@@ -222,6 +273,47 @@ def _stored(row: tuple[Any, ...], schema: ResponseSchema) -> Judgment | None:
 
 def _is_count(value: object, most: int) -> bool:
     return isinstance(value, int) and 0 <= value < most
+
+
+def _next_number(db: sqlite3.Connection, key: str) -> int:
+    query = (
+        "SELECT COALESCE(MAX(attempt), 0) + 1 FROM reply"
+        " WHERE key = ? AND typeof(attempt) = 'integer' AND attempt BETWEEN 1 AND ?"
+    )
+    # The next one is to be a count, too.
+    (number,) = db.execute(query, (key, MOST_ATTEMPTS - 2)).fetchone()
+    return int(number)
+
+
+@dataclass
+class Merged:
+    """What became of rows from another store.
+
+    Attributes:
+        added, here: how many were added, and how many were here.
+        others: how many were left out, because another reply with scores is here under their key.
+        key, scored: of the last row, and whether there were scores under it before.
+    """
+
+    added: int = 0
+    here: int = 0
+    others: int = 0
+    key: str = ""
+    scored: bool = False
+
+
+def scores_in(text: object) -> dict[str, int | float] | None:
+    """Return the scores that a row's text states, of whatever question; None where it has none."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    sound = (
+        isinstance(value, dict)
+        and 0 < len(value) <= _MOST_SCORES
+        and all(type(n) in {int, float} and math.isfinite(n) for n in value.values())
+    )
+    return value if sound else None
 
 
 # ---- locks between processes ----

@@ -14,6 +14,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -71,12 +72,14 @@ def check_judge(environ: Mapping[str, str], home: Home) -> dict[str, Any]:
     }
     again = [item for item, kind in kinds.items() if kind in TWICE]
     rounds: list[list[Judgment]] = []
-    with tempfile.TemporaryDirectory(prefix="ugc-judge-check-") as folder:
+    with ExitStack() as stack:  # a model on this machine is started once
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ugc-judge-check-"))
         for items in (list(kinds), again):
             # A new store: what is in one is not asked.
-            with _opened(environ, home, Path(folder) / f"{len(rounds)}.sqlite3") as judge:
-                rounds.append(_answered(judge, items))
-                facts, schema = judge.describe(), judge.profile.question.schema
+            store = Path(folder) / f"{len(rounds)}.sqlite3"
+            judge = stack.enter_context(_opened(environ, home, store))
+            rounds.append(_answered(judge, items))
+            facts, schema = judge.describe(), judge.profile.question.schema
     scores, second = (
         {item: _grade(j.scores, schema) for item, j in zip(items, judged, strict=True) if j.scores}
         for items, judged in zip((kinds, again), rounds, strict=True)

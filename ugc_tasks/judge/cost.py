@@ -77,6 +77,8 @@ class Price:
 
     def __str__(self) -> str:
         """Return it as messages state it."""
+        if not (self.input or self.output):
+            return f"free, {self.as_of}"
         cached = "" if self.cached_input is None else f" (${self.cached_input:g} cached)"
         return f"${self.input:g} in{cached}, ${self.output:g} out a million, as of {self.as_of}"
 

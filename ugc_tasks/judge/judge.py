@@ -12,15 +12,16 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import complain, shown
+from ugc_tasks.judge.cache import JudgmentCache
 from ugc_tasks.judge.cost import Estimate, Price, tell
-from ugc_tasks.judge.judges import accepted, known
+from ugc_tasks.judge.judges import Known, accepted, known
 from ugc_tasks.judge.protocol.profiles import (
     ChatProfile,
     OfflineProfile,
@@ -31,6 +32,8 @@ from ugc_tasks.judge.protocol.profiles import (
 )
 from ugc_tasks.judge.protocol.sanitize import without_hidden
 from ugc_tasks.judge.settings import DEFAULT_ENDPOINT, Command, JudgeConfigError, JudgeSettings
+from ugc_tasks.judge.transport.client import model_behind
+from ugc_tasks.judge.transport.errors import JudgeRefused, RequestFailed, RetryableError
 from ugc_tasks.judge.transport.retry import Backoff
 from ugc_tasks.judge.types import JudgeItem, Judgment, mean_of_repeats
 from ugc_tasks.judge.worker import JudgeWorker
@@ -60,9 +63,14 @@ def open_judge(
     settings = JudgeSettings.from_env(
         environ, cache=cache, question=question_named(question), command=command
     )
+    model = settings.model
+    if settings.azure is not None:
+        model = _deployed_model(settings)
+    elif settings.local is not None and command != "dry-run":
+        settings.local.folder()  # said now, and not when all captions are made
     try:
         profile = load_profile(
-            settings.profile, home=home, cache=cache, model=settings.model, question=question
+            settings.profile, home=home, cache=cache, model=model, question=question
         )
     except UnknownProfileError as error:
         raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
@@ -73,6 +81,26 @@ def open_judge(
         for name, why in not_sent.items():
             _tell_once(f"{name} is not sent as the profile has it: {why}")
     return Judge(profile, settings)
+
+
+def _deployed_model(settings: JudgeSettings) -> str:
+    """Return the model behind a deployment of Azure, whose name says nothing.
+
+    It is asked; where it does not answer, its last reply on disk tells.
+    """
+    why, asked = "", settings.command != "dry-run"
+    if asked:
+        try:
+            return model_behind(settings)
+        except (JudgeRefused, RequestFailed, RetryableError) as error:
+            why = str(error)
+    known = None
+    if settings.store.exists():
+        with closing(JudgmentCache(settings.store)) as store:
+            known = store.last_model(settings.endpoint)
+    if known is None and asked:
+        raise JudgeConfigError(f"the judge cannot be asked: {why}")
+    return known or str(settings.model)
 
 
 class Judge(AbstractContextManager["Judge"]):
@@ -100,9 +128,12 @@ class Judge(AbstractContextManager["Judge"]):
         self._early: dict[JudgeItem, Future[Judgment]] = {}
         self._early_calls = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge-early")
         if isinstance(profile, ChatProfile):
-            if settings.endpoint != DEFAULT_ENDPOINT:
-                self.label += f"@{settings.endpoint}"
-            about = known(profile.model, settings.prices)
+            if settings.local is not None:
+                about = Known(price=Price(0.0, 0.0, "it runs on this machine"))
+            else:
+                if settings.endpoint != DEFAULT_ENDPOINT:
+                    self.label += f"@{settings.endpoint}"
+                about = known(profile.model, settings.prices)
             self._price = about.price
             if self._price is None and settings.budget is not None:
                 raise JudgeConfigError(
@@ -194,7 +225,9 @@ class Judge(AbstractContextManager["Judge"]):
     @property
     def early(self) -> bool:
         """Whether it is of use to submit an item before all items are known."""
-        return self._worker is not None and self._settings.early and not self._settings.batch
+        at = self._settings
+        # A model on this machine waits until the captions' engine has left the GPU.
+        return self._worker is not None and at.early and not at.batch and at.local is None
 
     def submit_early(self, item: JudgeItem, like: Callable[[], Sequence[JudgeItem]]) -> None:
         """Start judging ``item``, in a while; ``submit`` will find what became of it.

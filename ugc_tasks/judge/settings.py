@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import date
@@ -13,10 +14,12 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ugc_tasks.common.display import UserError
+from ugc_tasks.common.local_model import KEY, PREFIX, LocalModel, LocalModelError
 from ugc_tasks.judge.protocol.profiles import QUESTIONS, Question, is_paid
 
 DEFAULT_ENDPOINT = "api.openai.com/v1"
 DEFAULT_BASE_URL = f"https://{DEFAULT_ENDPOINT}"
+AZURE_ADDRESS = "AZURE_OPENAI_ENDPOINT"
 _STORE_NAME = "judgments.sqlite3"
 _DEFAULT_INTERVAL = 0.5
 _SHORTEST_SECRET = 8
@@ -24,6 +27,9 @@ _NO_KEY = "dry-run"  # the client wants one, and sends nothing
 _ALONE = " \t\r\n\v\f\ufeff\u200b\u2060\xa0"  # around a value: of a file, or of copying
 _QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LOCAL_TIMEOUT_S, _LOCAL_DEADLINE_S = 600.0, 7200.0  # its queue is here, and nobody's fault
+_NOWHERE = "http://127.0.0.1:1/v1"  # until its server is started, on a free port
 _ADDRESS = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
 Command = Literal["lmms-eval", "score", "judge-check", "dry-run"]
@@ -77,6 +83,13 @@ def _one_of(name: str, text: str, *, words: Mapping[str, bool]) -> bool:
     return words[text.lower()]
 
 
+def _words(name: str, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise JudgeConfigError(f"{name} is not as a shell wants it ({error})") from None
+
+
 def _base_url(name: str, url: str) -> str:
     # The value is not repeated: an address may have a password in it.
     try:
@@ -104,6 +117,21 @@ _SWITCH |= {"yes": True, "no": False, "on": True, "off": False}
 
 def _setting(variable: str, read: Callable[[str, str], Any], default: Any = MISSING) -> Any:
     return field(default=default, metadata={"variable": variable, "read": read})
+
+
+@dataclass(frozen=True)
+class Azure:
+    """Azure OpenAI, by the variables of the ``openai`` library; the key may be a ``token``."""
+
+    address: str
+    version: str
+    deployment: str
+    token: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Name of the variable with the key."""
+        return "AZURE_OPENAI_AD_TOKEN" if self.token else "AZURE_OPENAI_API_KEY"
 
 
 # ---- all of them ----
@@ -136,11 +164,22 @@ class JudgeSettings:
     interval: float = _setting("UGC_JUDGE_INTERVAL", _points, _DEFAULT_INTERVAL)
     today: date | None = _setting("UGC_JUDGE_TODAY", _day, None)  # noqa: RUF009
     command: Command = "lmms-eval"
+    azure: Azure | None = None
+    local: LocalModel | None = None
+    local_arguments: tuple[str, ...] = _setting("UGC_JUDGE_LOCAL_ARGS", _words, ())
 
     @property
     def endpoint(self) -> str:
-        """Host, port where one is given, and path of the endpoint: what tells one from another."""
+        """Host, port where one is given, and path of the endpoint: what tells one from another.
+
+        A model on this machine is told by what vLLM is told beside its name.
+        """
+        if self.local is not None:
+            return shlex.join(("local", *self.local_arguments))
         parts = urlsplit(self.base_url)
+        if self.azure is not None:
+            path = f"{parts.path.rstrip('/')}/openai/deployments/{self.azure.deployment}"
+            return f"{parts.netloc.lower()}{path}"
         return f"{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
     @classmethod
@@ -168,8 +207,27 @@ class JudgeSettings:
         if "budget" in values and ranks.isdecimal() and len(ranks) < 7:
             values["budget"] /= max(1, int(ranks))  # ranks judge each their own clips
         values.setdefault("store", cache / _STORE_NAME)
-        key = _api_key(given, values.get("profile", cls.profile), question, command)
+        profile, model = values.get("profile", cls.profile), values.get("model", "")
+        if is_paid(profile) and model.startswith(PREFIX):
+            _check_local(given)
+            values = {"timeout": _LOCAL_TIMEOUT_S, "deadline": _LOCAL_DEADLINE_S, **values}
+            try:
+                local = LocalModel.named(model)
+            except LocalModelError as error:
+                raise JudgeConfigError(f"UGC_JUDGE_MODEL={error}") from None
+            values |= {"local": local, "model": local.label, "base_url": _NOWHERE}
+            return cls(**values, api_key=KEY, command=command)
+        azure = _azure(given, model, command) if is_paid(profile) else None
+        if azure is not None:
+            values |= {"base_url": azure.address, "azure": azure}
+        key = _api_key(given, profile, question, command, azure)
         return cls(**values, api_key=key, command=command)
+
+
+def store_of(environ: Mapping[str, str], cache: Path) -> Path:
+    """Return the file of judgments; raises ``JudgeConfigError``."""
+    text = _bare(environ.get("UGC_JUDGE_STORE", ""))
+    return _path("UGC_JUDGE_STORE", text) if text else cache / _STORE_NAME
 
 
 def interval_of(environ: Mapping[str, str]) -> float:
@@ -189,15 +247,70 @@ def _bare(value: str) -> str:
         value = bare
 
 
+# ---- whose judge it is ----
+
+
+def _check_local(given: Mapping[str, str]) -> None:
+    """Refuse what a model on this machine cannot do."""
+    ranks = given.get("WORLD_SIZE", "1")
+    if _MODES.get(given.get("UGC_JUDGE_MODE", "").lower()):
+        raise JudgeConfigError("UGC_JUDGE_MODE=batch is for OpenAI's API, not for a local judge")
+    if ranks != "1":
+        raise JudgeConfigError(
+            f"UGC_JUDGE_MODEL={PREFIX}… would be started by each of {ranks} processes: make the "
+            "captions with UGC_JUDGE_PROFILE=none, and score the saved ones with one process"
+        )
+
+
+def _azure(given: Mapping[str, str], deployment: str, command: Command) -> Azure | None:
+    """Return Azure's API where the environment names that, as the ``openai`` library does."""
+    address, version = given.get(AZURE_ADDRESS), given.get("OPENAI_API_VERSION")
+    token = bool(given.get("AZURE_OPENAI_AD_TOKEN"))
+    keys = token or bool(given.get("AZURE_OPENAI_API_KEY"))
+    kind = given.get("OPENAI_API_TYPE", "").lower()
+    if kind not in {"", "openai", "azure"}:
+        raise JudgeConfigError(f"OPENAI_API_TYPE must be openai or azure, not {kind!r:.40}")
+    if not kind:
+        others = [name for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY") if name in given]
+        if others == ["OPENAI_API_KEY"] and address and keys:
+            raise JudgeConfigError(
+                "there are keys of OpenAI and of Azure (OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT): "
+                "unset one, or say which it is with OPENAI_API_TYPE=openai or azure"
+            )
+        kind = "azure" if (address or keys) and not others else "openai"
+    if kind == "openai":
+        return None
+    needed = {AZURE_ADDRESS: address, "OPENAI_API_VERSION": version}
+    if command != "dry-run":
+        needed["AZURE_OPENAI_API_KEY"] = "given" if keys else None
+    if missing := [name for name, value in needed.items() if not value]:
+        raise JudgeConfigError(f"a judge at Azure OpenAI needs {' and '.join(missing)}: set it")
+    if not _DEPLOYMENT.fullmatch(deployment):
+        raise JudgeConfigError(
+            f"UGC_JUDGE_MODEL must be the name of the deployment at {AZURE_ADDRESS}"
+        )
+    if _MODES.get(given.get("UGC_JUDGE_MODE", "").lower()):
+        raise JudgeConfigError("UGC_JUDGE_MODE=batch is for OpenAI's own API, not for Azure's")
+    address = _base_url(AZURE_ADDRESS, str(address)).rstrip("/")
+    return Azure(address.removesuffix("/openai"), str(version), deployment, token)
+
+
 # ---- the key ----
 
 
-def _api_key(given: Mapping[str, str], profile: str, question: Question, command: Command) -> str:
+def _api_key(
+    given: Mapping[str, str],
+    profile: str,
+    question: Question,
+    command: Command,
+    azure: Azure | None,
+) -> str:
     if not is_paid(profile):
         return ""
     if command == "dry-run":
         return _NO_KEY
-    key = given.get("OPENAI_API_KEY", "")
+    variable = "OPENAI_API_KEY" if azure is None else azure.variable
+    key = given.get(variable, "")
     if not key:
         ways = []
         if question.has_estimate and command != "judge-check":
@@ -210,18 +323,18 @@ def _api_key(given: Mapping[str, str], profile: str, question: Question, command
             f"the judge profile {profile!r} needs OPENAI_API_KEY: set it (any text for a server "
             f"that asks for none){choose and ', or choose '}{choose}"
         )
-    _check_headers(given)
+    _check_headers(given, variable)
     # All others are shown and stored; a header of the user's own may well have it.
-    own = {"OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS"}
+    own = {"OPENAI_API_KEY", "OPENAI_CUSTOM_HEADERS", "AZURE_OPENAI_API_KEY", variable}
     for name, value in given.items() if len(key) >= _SHORTEST_SECRET else ():
-        if name.startswith(("UGC_", "OPENAI_")) and name not in own and key in value:
-            raise JudgeConfigError(f"{name} has the key in it, which belongs in OPENAI_API_KEY")
+        if name.startswith(("UGC_", "OPENAI_", "AZURE_")) and name not in own and key in value:
+            raise JudgeConfigError(f"{name} has the key in it, which belongs in {variable}")
     return key
 
 
-def _check_headers(given: Mapping[str, str]) -> None:
+def _check_headers(given: Mapping[str, str], variable: str) -> None:
     """Refuse what the client would send in headers of its own accord, and could not."""
-    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+    for name in (variable, "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         value = given.get(name, "")
         if not (value.isascii() and value.isprintable() and " " not in value):
             raise JudgeConfigError(

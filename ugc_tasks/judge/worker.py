@@ -16,12 +16,14 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 
 from ugc_tasks.common.display import logger, shown
+from ugc_tasks.common.local_model import LocalModelError, ModelServer
 from ugc_tasks.judge.batch import Batches
 from ugc_tasks.judge.cache import ROOM, JudgeStoreError, JudgmentCache, Locks
-from ugc_tasks.judge.cost import LIMITS, Estimate, Meter, budget_of, estimated_tokens
+from ugc_tasks.judge.cost import LIMITS, Estimate, Meter, budget_of, estimated_tokens, tell
 from ugc_tasks.judge.judges import Known, Lifetime, lifetime, model_stated
 from ugc_tasks.judge.parsing import ReplyCut, ReplyError, read_reply
 from ugc_tasks.judge.protocol.profiles import ChatProfile, JudgeRequests
@@ -49,6 +51,7 @@ _INTERRUPTED = "the run was interrupted before this was judged; run again to jud
 _LAST_REPLIES_S = 10.0
 _LOCK_POLL_S = 0.25
 _TOLD_S = 5.0  # seconds for an endpoint to state what it knows of a model
+_SERVER_POLL_S = 1.0
 _SEATS = 2  # items for each request: those that wait to try again leave no permit unused
 _LONGEST_FAILURE = 1_000  # characters
 
@@ -74,8 +77,16 @@ class JudgeWorker:
         self._endpoint = settings.endpoint
         self._requests = JudgeRequests(profile, self._endpoint)
         self._connection = Connection(
-            settings.base_url, settings.api_key, endpoint=self._endpoint, timeout=settings.timeout
+            settings.base_url,
+            settings.api_key,
+            endpoint=self._endpoint,
+            timeout=settings.timeout,
+            azure=settings.azure,
+            direct=settings.local is not None,
         )
+        self._server: ModelServer | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._served = asyncio.Lock()
         self._cache = JudgmentCache(settings.store, profile.question.schema)
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
         limits = [n for name in LIMITS if type(n := profile.parameters.get(name)) is int]
@@ -98,6 +109,8 @@ class JudgeWorker:
         except JudgeStoreError:
             self._cache.close()
             raise
+        if settings.local is not None:
+            self._server = ModelServer.acquire(settings.local, settings.local_arguments)
         self._lock = threading.Lock()
         self._closed = False
         # Who waits for what: one request serves all items that are the same to the judge.
@@ -135,7 +148,7 @@ class JudgeWorker:
     def lifetime(self, *, ask: bool) -> Lifetime:
         """Return until when the judge answers; ``ask`` its endpoint, too, which may not tell."""
         stated = None
-        if ask:
+        if ask and self._server is None:  # a model on this machine has no end
             asked = asyncio.run_coroutine_threadsafe(self._stated(), self._loop)
             stated = asked.result()
         has_estimate = self._profile.question.has_estimate
@@ -231,6 +244,8 @@ class JudgeWorker:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._server is not None:
+            self._server.release()
 
     # ---- in the loop ----
 
@@ -284,6 +299,8 @@ class JudgeWorker:
                     if stored is not None:
                         return dataclasses.replace(stored, stored=not bought)
                     self._breaker.check()
+                    if mine and self._server is not None:
+                        await self._serve(self._server)
                     if mine:
                         await self._cache.do(lambda: self._cache.require_room(ROOM))
                         left, within = self._settings.attempts, TimeBudget(self._settings.deadline)
@@ -295,6 +312,35 @@ class JudgeWorker:
                             if judgment.scores or not left or not self._can_differ(judgment):
                                 return judgment
             await asyncio.sleep(_LOCK_POLL_S)
+
+    async def _serve(self, server: ModelServer) -> None:
+        """Return once the model on this machine can be asked; raise ``JudgeRefused`` otherwise."""
+
+        def wait() -> None:
+            try:
+                ready.set_result(server.url(lambda: self._breaker.reason is not None, tell))
+            except Exception as error:
+                ready.set_exception(error)
+
+        async with self._served:
+            self._breaker.check()
+            if self._watching is None:
+                ready: Future[str] = Future()
+                ready.set_running_or_notify_cancel()  # what waits for it may be cancelled
+                # Of its own: the interpreter waits at its end for the threads of the loop.
+                threading.Thread(target=wait, name="local-judge", daemon=True).start()
+                try:
+                    self._connection.move(await asyncio.wrap_future(ready))
+                except LocalModelError as error:
+                    raise JudgeRefused(str(error)) from None
+                self._watching = self._loop.create_task(self._watch_server(server))
+
+    async def _watch_server(self, server: ModelServer) -> None:
+        """Ask nothing more once the server has ended: each request would be tried for hours."""
+        with suppress(JudgeRefused):
+            while not (why := server.why_ended()):
+                await self._breaker.sleep(_SERVER_POLL_S)
+            self._refuse(why)
 
     async def _keep(self, key: str, reply: ChatReply, cost: Usage) -> Judgment:
         """Put a reply on disk, then return what it says, and what it and those before it cost."""

@@ -160,7 +160,7 @@ def table(runs: Sequence[ScoreFile], bridge: Bridge | None = None) -> list[dict[
         counts = [f"{len(run.clips):,}", f"{len(run.failed):,}"]
         rows.append({"name": shown(run.name, 80), "cells": [*cells, *counts], "ours": True})
         if bridge and (found := bridge.restate(run)):
-            cells = [stated(found[name], found["ci95"][name]) for name in figures_of(run.task)]
+            cells = [stated(found[name], found["ci95"][name]) for name in run.figures]
             name = f"{shown(run.name, 80)}, {shown(bridge.name, 160)}"
             rows.append({"name": name, "cells": [*cells, "", ""], "ours": True})
     if all(is_published_judge(run) for run in runs):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.common.display import UserError
+from ugc_tasks.common.local_model import PREFIX
 from ugc_tasks.data.published import official_text
 from ugc_tasks.judge.parsing import CAPTION_SCHEMA, FRACTION, YES_NO, ResponseSchema
 from ugc_tasks.judge.protocol.sanitize import sanitize
@@ -256,10 +257,14 @@ def _chat_profile(
     if system is None:
         system = packaged_prompt(entry["prompt"])
     schema = entry.get("schema")
+    parameters = parameters or {"temperature": entry["temperature"]}
+    if (model or "").startswith(PREFIX):  # on this machine: the same each time, and no junk
+        schema = schema or stated("rubric", question.name)["schema"]
+        parameters = {**parameters, "temperature": 0}
     return ChatProfile(
         name=name,
         model=model or entry["model"],
-        parameters=parameters or {"temperature": entry["temperature"]},
+        parameters=parameters,
         system=system,
         user_template=entry["user"],
         response_format={"type": "json_schema", "json_schema": schema} if schema else None,

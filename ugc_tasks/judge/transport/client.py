@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ugc_tasks.judge.settings import JudgeConfigError
+from ugc_tasks.judge.settings import AZURE_ADDRESS, Azure, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.transport.errors import (
     CONNECT_S,
     MODERATED,
@@ -50,6 +51,8 @@ _REASONING = {"thinking", "redacted_thinking", "reasoning", "reasoning_text", "s
 _ERRORS = frozenset(map(str, range(400, 600)))
 _OF_A_MODEL = (b"{", b"data:", b"event:", b"id:", b":")  # begin a completion, or a stream of one
 _PLAIN = ("model", "temperature", "messages")
+_PROBE_TRIES, _PROBE_WAIT_S = 3, 5.0
+_PROBE_TOKENS = 16  # the fewest that every model takes
 _SHOWN = 80  # characters of an answer that cannot be read
 _LONGEST_NAME = 100  # of a model or a fingerprint; who shows it makes it harmless
 
@@ -58,18 +61,34 @@ class Connection:
     """Calls to ``base_url`` with ``api_key``; use it within one event loop."""
 
     def __init__(
-        self, base_url: str, api_key: str, endpoint: str, timeout: float, largest: int = MAX_BODY
+        self,
+        base_url: str,
+        api_key: str,
+        endpoint: str,
+        timeout: float,
+        largest: int = MAX_BODY,
+        *,
+        azure: Azure | None = None,
+        direct: bool = False,
     ) -> None:
         """Open nothing yet; raise ``JudgeConfigError`` if proxies or certificates cannot be used.
 
         ``timeout`` is in seconds, for a whole exchange, and ``largest`` in bytes of a body.
+        ``direct``: by no proxy.
         """
         self.endpoint = endpoint  # the address as messages show it
         self.api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
-        self._client = _client(base_url, api_key, largest)
+        self._names = {}
+        if azure is not None:  # what it is set by instead
+            self._names = {"OPENAI_BASE_URL": AZURE_ADDRESS, "OPENAI_API_KEY": azure.variable}
+        self._client = _client(base_url, api_key, largest, azure, direct=direct)
         _ = self._client.chat.completions  # which imports a lot: now, and not in mid-run
+
+    def move(self, base_url: str) -> None:
+        """From now on send to another address, which means the same endpoint."""
+        self._base_url = self._client.base_url = base_url
 
     async def send(self, call: Call, *, timeout: float | None = None) -> Answer:
         """Return the answer to one call, any status, with its whole body.
@@ -98,19 +117,32 @@ class Connection:
             if ours is not None:
                 failure = Unreadable(str(ours), ours.billed)
         # Raised here, outside the handlers: the client's exceptions hold the request and its key.
-        raise failure
+        raise self._named(failure)
 
     def failure(self, answer: Answer) -> Exception:
         """Return the failure that an answer with an error status means."""
         status, headers, body = answer.status_code, answer.headers, answer.content
-        return failure_for(status, headers, body, self.endpoint, self.api_key)
+        return self._named(failure_for(status, headers, body, self.endpoint, self.api_key))
+
+    def _named(self, error: Exception) -> Exception:
+        """Return an error that names the variables by which this endpoint is set."""
+        said = str(error)
+        for name, theirs in self._names.items():
+            said = said.replace(name, theirs)
+        if isinstance(error, RetryableError):
+            error.reason = said
+        else:
+            error.args = (said, *error.args[1:])
+        return error
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 
 
-def _client(base_url: str, api_key: str, largest: int) -> openai.AsyncOpenAI:
+def _client(
+    base_url: str, api_key: str, largest: int, azure: Azure | None, *, direct: bool
+) -> openai.AsyncOpenAI:
     import openai
 
     class BoundedClient(openai.DefaultAsyncHttpxClient):
@@ -139,25 +171,80 @@ def _client(base_url: str, api_key: str, largest: int) -> openai.AsyncOpenAI:
 
     wrong = ""
     try:
-        http_client = BoundedClient(follow_redirects=False)  # the key would go wherever they say
+        # The key would go wherever a redirect says.
+        http_client = BoundedClient(follow_redirects=False, trust_env=not direct)
     except Exception as error:
         wrong = no_client(error)
     if wrong:  # raised here, outside the handler: the error may show a proxy's password
         raise JudgeConfigError(wrong)
-    client = openai.AsyncOpenAI(
-        base_url=base_url,
-        api_key=api_key,
-        max_retries=0,
+    common: dict[str, Any] = {
+        "max_retries": 0,
         # asyncio's bounds the whole, which the client's does not
-        timeout=openai.Timeout(None, connect=CONNECT_S),
+        "timeout": openai.Timeout(None, connect=CONNECT_S),
         # A small body could unpack to any size.
-        default_headers={"Accept-Encoding": "identity"},
-        http_client=http_client,
-    )
+        "default_headers": {"Accept-Encoding": "identity"},
+        "http_client": http_client,
+    }
+    client: openai.AsyncOpenAI
+    if azure is None:
+        client = openai.AsyncOpenAI(base_url=base_url, api_key=api_key, **common)
+    else:
+        client = openai.AsyncAzureOpenAI(
+            azure_endpoint=azure.address,
+            azure_deployment=azure.deployment,
+            api_version=azure.version,
+            api_key=None if azure.token else api_key,
+            azure_ad_token=api_key if azure.token else None,
+            **common,
+        )
     # It takes these from the environment as they are, empty or with a line break at the end.
     client.organization = (client.organization or "").strip() or None
     client.project = (client.project or "").strip() or None
     return client
+
+
+# ---- a deployment of Azure ----
+
+
+def model_behind(settings: JudgeSettings) -> str:
+    """Return the model that answers at a deployment of Azure: the deployment's name may be any.
+
+    It is asked for a few tokens, in a thread of its own. Raises ``JudgeRefused``, ``RequestFailed``
+    or ``RetryableError``.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, _model_behind(settings)).result()
+
+
+async def _model_behind(settings: JudgeSettings) -> str:
+    connection = Connection(
+        settings.base_url,
+        settings.api_key,
+        settings.endpoint,
+        settings.timeout,
+        azure=settings.azure,
+    )
+    said = [{"role": "user", "content": "Say 1."}]
+    body: dict[str, Any] = {"model": str(settings.model), "messages": said}
+    # Older versions of the API do not know the parameter, and some models need more room to think.
+    bodies = [{**body, "max_completion_tokens": _PROBE_TOKENS}, *([body] * _PROBE_TRIES)]
+    try:
+        for left, each in zip(range(_PROBE_TRIES, -1, -1), bodies, strict=True):
+            try:
+                answer = await connection.send(chat_call(each))
+                if answer.is_success:
+                    reply = read_completion(answer.content, settings.api_key, settings.endpoint)
+                    return reply.model or str(settings.model)
+                failure = connection.failure(answer)
+                if answer.status_code not in {400, 422} or not left:
+                    raise failure
+            except RetryableError as error:
+                if error.unreached or not left:
+                    raise
+                await asyncio.sleep(min(error.retry_after, _PROBE_WAIT_S))
+        raise AssertionError("the last try returns or raises")
+    finally:
+        await connection.aclose()
 
 
 # ---- chat completions ----

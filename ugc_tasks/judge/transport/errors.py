@@ -24,7 +24,7 @@ from ugc_tasks.common.display import shown
 from ugc_tasks.data.fetch import proxy_variable
 from ugc_tasks.judge.types import ChatReply, Usage
 
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 """Seconds for a connection to be made."""
 REDACTED = "[redacted]"
 
@@ -245,6 +245,8 @@ def unreached(error: BaseException, base_url: str, key: str) -> RetryableError:
     place = f"the proxy of {proxy}" if proxy else parts.netloc.lower()
     causes = list(chain(error))
     known = next(filter(None, (_known(cause, place, key) for cause in causes)), "")
+    if known.endswith(f"listens at {parts.netloc.lower()}") and parts.port is None:
+        known += ":443" if parts.scheme == "https" else ":80"
     what = f"the connection to {place} failed ({type(error.__cause__ or error).__name__})"
     if "complete message body" in str(error.__cause__):
         return RetryableError(what)

@@ -42,6 +42,7 @@ _STEP = 4.0  # after the first cut: so many more with each round trip
 _FIRST_CUT, _LATER_CUT = 0.5, 0.75
 _SICK_AFTER = 8
 _IN_A_ROW = 3
+_UNREACHED_S = 2.0  # after the first try of all that reached nothing
 # A gateway may decline a clip quicker than others are judged that were sent before it: those that
 # are under way come on top of the first number. Once there was a reply, the key and the address are
 # right, and only a long row tells of something new.
@@ -154,6 +155,7 @@ class CircuitBreaker:
         self._tripped = asyncio.Event()
         self._kind: type[RequestFailed] | None = None
         self._in_a_row = 0
+        self._unreached_at: float | None = None
 
     def trip(self, reason: str) -> bool:
         """Stop all asking; the first reason stays. Tells whether this is it."""
@@ -183,7 +185,10 @@ class CircuitBreaker:
         """Note a failure of a request's ``tries``-th try; raise what ends them, if it will stay."""
         if isinstance(error, RetryableError):
             self._reached = self._reached or not error.unreached
-            if tries >= _IN_A_ROW and not self._reached:
+            first = self._unreached_at = self._unreached_at or time.monotonic()
+            # Also where each try takes long, and others come before this one's next.
+            often = tries >= _IN_A_ROW or time.monotonic() - first > _UNREACHED_S
+            if often and not self._reached:
                 raise JudgeRefused(str(error)) from None
         elif error.billed is not None or not self.replied or tries >= _BAD_MOMENT_TRIES:
             raise error

@@ -105,6 +105,14 @@ def test_an_address_where_nothing_listens(open_judge: OpenJudge) -> None:
     assert said == f"nothing listens at {where}; check OPENAI_BASE_URL"
 
 
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_the_port_is_said_also_where_it_is_the_usual_one(scheme: str, port: int) -> None:
+    error = RuntimeError("connection error")
+    error.__cause__ = ConnectionRefusedError()
+    failure = unreached(error, f"{scheme}://Judge.example/v1", "sk-0123456789")
+    assert failure.reason == f"nothing listens at judge.example:{port}; check OPENAI_BASE_URL"
+
+
 def test_an_address_where_nothing_listens_costs_nothing_of_the_budget(
     open_judge: OpenJudge, tmp_path: Path
 ) -> None:
