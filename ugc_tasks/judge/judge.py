@@ -75,6 +75,8 @@ def open_judge(
     except UnknownProfileError as error:
         raise JudgeConfigError(f"UGC_JUDGE_PROFILE: {error}") from None
     if isinstance(profile, ChatProfile):
+        if settings.local is not None:  # the same each time, also by a profile of one's own
+            profile = replace(profile, parameters={**profile.parameters, "temperature": 0})
         about = known(profile.model, settings.prices)
         sent, not_sent = accepted(profile.model, profile.parameters, about)
         profile = replace(profile, parameters=sent, not_sent=not_sent)
