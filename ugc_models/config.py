@@ -156,10 +156,9 @@ class Settings:
             return self.system_prompt
         return _text_of(reference)
 
-    def generation(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a task's generation arguments, the preset's where it states none."""
-        given = {name: value for name, value in stated.items() if value is not None}
-        return {**_preset_named(self.preset).generation, **given}
+    def generation(self) -> Mapping[str, Any]:
+        """Return the preset's generation arguments, for what a task leaves open."""
+        return _preset_named(self.preset).generation
 
     def decoding(self) -> str:
         """Return how clips are sampled, in a few words for the results.

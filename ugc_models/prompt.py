@@ -1,4 +1,4 @@
-"""From lmms-eval's messages and generation arguments to a prompt and vLLM's sampling parameters."""
+"""From lmms-eval's messages to a prompt."""
 
 from __future__ import annotations
 
@@ -11,17 +11,8 @@ from typing import Any
 
 from ugc_models.engine.base import shown
 
-DEFAULT_TOKENS = 1024
-"""The limit of a caption's tokens where the task names none."""
-
 _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
 _ROLES = ("system", "user", "assistant")
-
-_SAME = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
-         "frequency_penalty")  # fmt: skip
-"""Generation arguments that vLLM has under the same names."""
-_OTHER = {"do_sample", "num_beams", "until", "max_new_tokens", "seed"}
-"""Those that are read here in another way, or mean nothing to a sampling engine."""
 
 
 class PromptError(ValueError):
@@ -131,38 +122,3 @@ def _part(part: Mapping[str, Any], videos: list[Path]) -> dict[str, Any]:
         videos.append(Path(url))
         return {"type": "video", "video": str(url)}
     raise PromptError(f"this model takes text and video, not {kind!r}")
-
-
-def generation_parameters(
-    gen_kwargs: Mapping[str, Any], *, seed: int | None = None
-) -> dict[str, Any]:
-    """Return arguments of ``vllm.SamplingParams``.
-
-    What the task leaves open has vLLM's neutral value, never the checkpoint's own: the settings
-    that a number was made with stand in the task, for all to see. Each request has a ``seed`` of
-    its own, so that an answer does not depend on its neighbours.
-
-    Raises:
-        ValueError: beam search, a limit below one token, or a name that no sampling parameter has.
-    """
-    unknown = sorted(set(gen_kwargs) - set(_SAME) - _OTHER)
-    if unknown:
-        raise ValueError(f"unknown generation argument {', '.join(map(repr, unknown))}")
-    if int(gen_kwargs.get("num_beams") or 1) != 1:
-        raise ValueError("beam search is not offered: num_beams must be 1")
-    limit = gen_kwargs.get("max_new_tokens")
-    if limit is not None and int(limit) < 1:
-        raise ValueError(f"max_new_tokens={limit!r}: a whole number from 1 up is needed")
-    arguments: dict[str, Any] = {
-        "max_tokens": DEFAULT_TOKENS if limit is None else int(limit),
-        "temperature": 0.0,
-        "seed": gen_kwargs.get("seed", seed),
-    }
-    arguments |= {name: gen_kwargs[name] for name in _SAME if gen_kwargs.get(name) is not None}
-    if gen_kwargs.get("do_sample") is False:
-        arguments["temperature"] = 0.0
-    until = gen_kwargs.get("until") or []
-    stop = [until] if isinstance(until, str) else [s for s in until if s]
-    if stop:
-        arguments["stop"] = stop
-    return arguments

@@ -13,7 +13,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,9 +36,10 @@ from ugc_models.engine.local import LocalEngine, engine_argument_names
 from ugc_models.engine.process import environment_of_rank
 from ugc_models.engine.server.remote import RemoteEngine
 from ugc_models.engine.supervisor import Supervisor
+from ugc_models.generation import generation_parameters, remarks, stated
 from ugc_models.manifest import Listeners, bypass
 from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
-from ugc_models.prompt import ChatTemplate, PromptError, conversation, generation_parameters
+from ugc_models.prompt import ChatTemplate, PromptError, conversation
 from ugc_models.store import CaptionStore, open_store
 
 logger = _loguru.patch(harmless_record)
@@ -81,6 +82,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         self._system = self.settings.system_text()
         self._store: CaptionStore | None = open_store(self.settings.store)
         self._backend = Backend(self.settings, self._family, self._store)
+        self._remarked: set[str] = set()  # said once a run
 
     @property
     def device(self) -> Any:
@@ -158,12 +160,8 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         listeners: Listeners,
     ) -> Pipeline:
         settings, family, store = self.settings, self._family, self._store
-        seed = settings.engine.get("seed", 0)
-        # All of them first: an argument that means nothing is said before a clip is read.
-        parameters = [
-            generation_parameters(settings.generation(request.arguments[2]), seed=seed)
-            for request in requests
-        ]
+        # All of them first: an argument that means nothing is said before a file is read.
+        parameters = self._parameters(requests)
         reader = Reader(
             pool,
             settings.frame_sampling(family),
@@ -193,6 +191,31 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             fewer_frames=settings.on_overflow == "fewer_frames",
         )
         return pipeline
+
+    def _parameters(self, requests: Sequence[Instance]) -> list[dict[str, Any]]:
+        """Return vLLM's sampling parameters of each request.
+
+        Raises:
+            ValueError: arguments that cannot be followed, of all tasks at once.
+        """
+        preset, seed = self.settings.generation(), self.settings.engine.get("seed", 0)
+        found: list[dict[str, Any]] = []
+        refused: dict[str, set[str]] = {}
+        remarked: dict[str, set[str]] = {}
+        for request in requests:
+            said = stated(request.arguments[2], request.arguments[1])
+            try:
+                found.append(generation_parameters(said, preset=preset, seed=seed))
+            except (TypeError, ValueError) as error:
+                refused.setdefault(str(error), set()).add(request.task_name)
+            for name, remark in remarks(said).items():
+                remarked.setdefault(f"{name}: {remark}", set()).add(request.task_name)
+        if refused:
+            raise ValueError(_by_task(refused))
+        for line in sorted(set(remarked) - self._remarked):
+            logger.info(f"Generation argument {_by_task({line: remarked[line]})}.")
+        self._remarked |= set(remarked)
+        return found
 
     def _caption_request(
         self, index: int, request: Instance, parameters: dict[str, Any], listeners: Listeners
@@ -224,6 +247,10 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 "rank": self.rank,
             },
         )
+
+
+def _by_task(lines: Mapping[str, set[str]]) -> str:
+    return "; ".join(f"{line} ({', '.join(sorted(tasks))})" for line, tasks in lines.items())
 
 
 def _is_padding(request: Instance) -> bool:

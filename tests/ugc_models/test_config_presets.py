@@ -29,7 +29,7 @@ class TestDefault:
 
     def test_leaves_engine_sampling_and_system_prompt_alone(self) -> None:
         assert settings().engine == {}
-        assert settings().generation({"top_p": 0.9}) == {"top_p": 0.9}
+        assert settings().generation() == {}
         assert settings().system_text() is None
         assert settings(system_prompt="Be brief.").system_text() == "Be brief."
 
@@ -48,7 +48,7 @@ class TestPaper:
         assert (paper.min_pixels, paper.scaling, paper.processor_resize) == (1, "opencv", True)
         assert paper.align_sound is False and settings().align_sound is True
         assert paper.engine == {"max_model_len": 20_000, "seed": 42}
-        assert paper.generation({}) == {"temperature": 0.2, "max_new_tokens": 1024}
+        assert paper.generation() == {"temperature": 0.2, "max_new_tokens": 1024}
 
     @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
     def test_gives_even_sides_and_leaves_the_rest_to_the_processor(self, family: Any) -> None:
@@ -94,15 +94,6 @@ class TestBesideAPreset:
         mixed = settings(preset="paper", system_prompt=text)
         assert mixed.system_text() == text
         assert mixed.decoding().startswith("paper+system_prompt: ")
-
-    def test_what_the_task_states_wins(self) -> None:
-        paper = settings(preset="paper")
-        stated = {"temperature": 0.0, "max_new_tokens": None, "top_p": 0.5}
-        assert paper.generation(stated) == {
-            "temperature": 0.0,
-            "max_new_tokens": 1024,
-            "top_p": 0.5,
-        }
 
 
 class TestRefused:
