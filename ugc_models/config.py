@@ -97,6 +97,7 @@ class Settings:
     decode_workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     max_in_flight: int = 32
     on_overflow: Literal["refuse", "fewer_frames"] = "refuse"
+    on_error: Literal["continue", "stop"] = "continue"  # at a request that fails
     store: str | None = None  # see :func:`ugc_models.store.open_store`
     engine_timeout: float = 300.0  # seconds
     base_url: str | None = None
@@ -237,6 +238,7 @@ _RULES: Mapping[str, _Rule] = {
     "scaling": _one_of("smooth", "opencv"),
     "channels": _one_of("rgb", "bgr"),
     "on_overflow": _one_of("refuse", "fewer_frames"),
+    "on_error": _one_of("continue", "stop"),
     **dict.fromkeys(("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"), _SWITCH),
 }
 """What the value of an argument must be, and the words for it."""
