@@ -90,7 +90,9 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         accelerator = getattr(self, "accelerator", None)
         return accelerator.device if accelerator is not None else "cpu"
 
-    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+    def generate_until(
+        self, requests: list[Instance], *, several: bool = False
+    ) -> list[GenerationResult]:
         """Answer requests; one that fails is answered with an empty text that says why.
 
         What lmms-eval adds to make the shares of several ranks even is not asked: it throws the
@@ -105,54 +107,6 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             CaptionStoreError: answers cannot be kept; those before this one are.
             RequestFailed: one failed, and ``on_error=stop``.
         """
-        return [
-            GenerationResult("") if answers is None else _result(answers[0])
-            for answers in self._answer(requests, several=False)
-        ]
-
-    def generate_until_multi_round(self, requests: list[Instance]) -> list[GenerationResult]:
-        """Answer requests in as many rounds as their tasks ask for (``rounds.py``).
-
-        The rounds of a request follow each other, many requests are in flight at once, and each
-        round's answer is kept before the next one is asked. Raises as :meth:`generate_until`.
-        """
-        return [
-            GenerationResult([], None) if answers is None else _result_of_rounds(answers)
-            for answers in self._answer(requests, several=True)
-        ]
-
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not offered: tasks of multiple choice by likelihood need another model."""
-        raise NotImplementedError(_no_likelihoods({request.task_name for request in requests}))
-
-    def evaluation_begins(self, tasks: Mapping[str, Any]) -> None:
-        """Refuse what cannot be done, before anything is asked or an engine started.
-
-        Raises:
-            ValueError: tasks that want likelihoods, or generation arguments that cannot be
-                followed, of all tasks at once.
-        """
-        self._outcomes = Outcomes()
-        kinds = {name: getattr(task, "OUTPUT_TYPE", None) for name, task in tasks.items()}
-        if wrong := {
-            n for n, kind in kinds.items() if kind in {"loglikelihood", "multiple_choice"}
-        }:
-            raise ValueError(_no_likelihoods(wrong))
-        self._parameters(
-            [
-                (name, stated(task.config.generation_kwargs or {}, task.doc_to_messages))
-                for name, task in tasks.items()
-                if hasattr(task, "doc_to_messages")
-            ]
-        )
-
-    def evaluation_facts(self) -> dict[str, Any]:
-        """Return what belongs into lmms-eval's results: requests that were not answered."""
-        facts = self._outcomes.facts()
-        return {"unanswered": facts} if facts else {}
-
-    def _answer(self, requests: list[Instance], *, several: bool) -> list[list[Any] | None]:
-        """Return the answers to each request, round by round; None for padding."""
         asked = [request for request in requests if not _is_padding(request)]
         rounds = Rounds(asked, self._document, several=several)
         made: list[dict[str, Any]] = []
@@ -187,7 +141,46 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             raise RequestFailed(f"{failed}; on_error=stop: {_so_far(done, len(asked), kept=kept)}")
         self._report(made, time.perf_counter() - started)
         answers = iter(rounds.answers())
-        return [None if _is_padding(request) else next(answers) for request in requests]
+        result = _result_of_rounds if several else _result
+        return [result([] if _is_padding(r) else next(answers)) for r in requests]
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[GenerationResult]:
+        """Answer requests in as many rounds as their tasks ask for (``rounds.py``).
+
+        The rounds of a request follow each other, many requests are in flight at once, and each
+        round's answer is kept before the next one is asked. Raises as :meth:`generate_until`.
+        """
+        return self.generate_until(requests, several=True)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not offered: tasks of multiple choice by likelihood need another model."""
+        raise NotImplementedError(_no_likelihoods({request.task_name for request in requests}))
+
+    def evaluation_begins(self, tasks: Mapping[str, Any]) -> None:
+        """Refuse what cannot be done, before anything is asked or an engine started.
+
+        Raises:
+            ValueError: tasks that want likelihoods, or generation arguments that cannot be
+                followed, of all tasks at once.
+        """
+        self._outcomes = Outcomes()
+        kinds = {name: getattr(task, "OUTPUT_TYPE", None) for name, task in tasks.items()}
+        if wrong := {
+            n for n, kind in kinds.items() if kind in {"loglikelihood", "multiple_choice"}
+        }:
+            raise ValueError(_no_likelihoods(wrong))
+        self._parameters(
+            [
+                (name, stated(task.config.generation_kwargs or {}, task.doc_to_messages))
+                for name, task in tasks.items()
+                if hasattr(task, "doc_to_messages")
+            ]
+        )
+
+    def evaluation_facts(self) -> dict[str, Any]:
+        """Return what belongs into lmms-eval's results: requests that were not answered."""
+        facts = self._outcomes.facts()
+        return {"unanswered": facts} if facts else {}
 
     def _document(self, request: Instance) -> Any:
         _, _, _, doc_id, task, split = request.arguments
@@ -350,6 +343,8 @@ def _result_of_rounds(answers: Sequence[Any]) -> GenerationResult:
     return GenerationResult(list(answers), TokenCounts(*counts))
 
 
-def _result(caption: Caption) -> GenerationResult:
-    made = caption.generation
-    return GenerationResult(caption, TokenCounts(made["prompt_tokens"], made["output_tokens"]))
+def _result(answers: Sequence[Any]) -> GenerationResult:
+    if not answers:
+        return GenerationResult("")
+    made = answers[0].generation
+    return GenerationResult(answers[0], TokenCounts(made["prompt_tokens"], made["output_tokens"]))

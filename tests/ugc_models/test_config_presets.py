@@ -12,9 +12,10 @@ import pytest
 
 from tests.support.parity import QUESTION, Case, read_case, write
 from tests.support.transformers_reference import Reference
-from ugc_models.config import PAPER, PRESETS, Preset, Settings, _preset_named, _text_of
+from ugc_models.config import Settings, _preset_named, _text_of
 from ugc_models.engine.family import QWEN2_5, QWEN3
 from ugc_models.engine.local import LocalEngine
+from ugc_models.presets import PAPER, PRESETS, Preset
 
 ENGINE = {"seed", "max_model_len", "dtype"}
 
@@ -71,6 +72,41 @@ class TestPaper:
         )
 
 
+class TestOthers:
+    def test_qwen_s_own_examples_take_2_frames_a_second_within_a_budget(self) -> None:
+        own = settings(preset="qwen-omni-utils")
+        assert (own.fps, own.max_frames, own.total_pixels) == (2.0, 768, 115_200 * 28 * 28)
+        assert (own.min_pixels, own.max_pixels) == (128 * 28 * 28, 768 * 28 * 28)
+        assert (own.generation(), own.system_text(), own.engine) == ({}, None, {})
+        assert own.decoding() == "qwen-omni-utils: 2 fps <=602112px <=90316800px in all with sound"
+
+    @pytest.mark.parametrize(
+        ("name", "pixels", "generation"),
+        [
+            ("avocado", 90_316_800, {"temperature": 0.0, "max_new_tokens": 2048}),
+            (
+                "asid",
+                20_070_400,
+                {"temperature": 0.0, "max_new_tokens": 4096, "repetition_penalty": 1.1},
+            ),
+        ],
+    )
+    def test_captioners_are_as_in_their_scripts(
+        self, name: str, pixels: int, generation: dict[str, Any]
+    ) -> None:
+        own = settings(preset=name)
+        assert (own.fps, own.max_pixels, own.total_pixels) == (2.0, 401_408, pixels)
+        assert (own.tell_fps, own.align_sound, own.use_audio_in_video) == (False, False, True)
+        assert own.generation() == generation
+
+    def test_they_begin_with_qwen_s_own_system_message(self) -> None:
+        """Its text is read from lmms-eval: a new version that has it elsewhere fails here."""
+        text = settings(preset="asid").system_text()
+        assert text is not None
+        assert text.startswith("You are Qwen, ")
+        assert settings(preset="avocado").system_text() == text
+
+
 class TestBesideAPreset:
     def test_an_argument_wins_and_is_recorded(self) -> None:
         mixed = settings(preset="paper", frames=16, channels="rgb", seed=7)
@@ -99,7 +135,7 @@ class TestBesideAPreset:
 class TestRefused:
     @pytest.mark.parametrize("name", ["papr", "", None, 7, ["paper"]])
     def test_a_preset_that_there_is_not(self, name: object) -> None:
-        with pytest.raises(ValueError, match=r"preset=.*: one of default, paper is needed"):
+        with pytest.raises(ValueError, match=r"preset=.*: one of default, paper, .* is needed"):
             settings(preset=name)
 
     @pytest.mark.parametrize(
@@ -140,7 +176,8 @@ class TestTheSystemPromptOfThePaper:
 
 
 def test_a_preset_is_found_by_its_name() -> None:
-    assert {name: _preset_named(name) for name in PRESETS} == {"default": Preset(), "paper": PAPER}
+    assert {name: _preset_named(name) for name in PRESETS} == dict(PRESETS)
+    assert (PRESETS["default"], PRESETS["paper"]) == (Preset(), PAPER)
 
 
 SWITCHES: dict[str, tuple[dict[str, Any], set[str]]] = {
