@@ -45,11 +45,17 @@ class Outcomes:
         """Note that a task is told of each answer, and of failures with it."""
         self._listening.add(task)
 
+    def without_media(self, task: str, document: Any) -> int:
+        """Count a request that has text alone, of a task that shows media; return how many."""
+        missing = self._counted(task)["without_media"]
+        missing["requests"] += 1
+        if len(missing["documents"]) < _DOCUMENTS:
+            missing["documents"].append(document)
+        return int(missing["requests"])
+
     def note(self, task: str, document: Any, generation: Mapping[str, Any]) -> int:
         """Count a request; return how many failed like it so far, 0 where it is answered."""
-        counted = self._tasks.setdefault(
-            task, {"requests": 0, "unanswered": 0, "reasons": {}, "cut": {}}
-        )
+        counted = self._counted(task)
         counted["requests"] += 1
         for flag in set(generation["flags"]) - _QUALITY:
             counted["cut"][flag] = counted["cut"].get(flag, 0) + 1
@@ -67,14 +73,14 @@ class Outcomes:
     @property
     def unwell(self) -> int:
         """How many requests were not answered, or on a part only."""
-        return sum(t["unanswered"] + sum(t["cut"].values()) for t in self._tasks.values())
+        return sum(map(_unwell, self._tasks.values()))
 
     def facts(self) -> dict[str, Any]:
         """Return the tasks of which not all is well: counts, reasons, the first documents."""
         return {
             task: counted
             for task, counted in sorted(self._tasks.items())
-            if task not in self._listening and (counted["unanswered"] or counted["cut"])
+            if task not in self._listening and _unwell(counted)
         }
 
     def lines(self) -> list[str]:
@@ -93,6 +99,10 @@ class Outcomes:
                     f"{n:,}: {_CUT.get(k, k.replace('_', ' '))}" for k, n in counted["cut"].items()
                 )
                 said.append(f"{task}: {requests} these were answered on a part only ({why})")
+            if alone := counted["without_media"]["requests"]:
+                said.append(
+                    f"{task}: {alone:,} {requests} have text alone: the task shows no media in them"
+                )
         return said
 
     def totals(self) -> tuple[dict[str, dict[str, Any]], set[str]]:
@@ -103,14 +113,26 @@ class Outcomes:
         """Add another rank's counts."""
         self._listening |= listening
         for task, theirs in tasks.items():
-            ours = self._tasks.setdefault(
-                task, {"requests": 0, "unanswered": 0, "reasons": {}, "cut": {}}
-            )
+            ours = self._counted(task)
             ours["requests"] += theirs["requests"]
             ours["unanswered"] += theirs["unanswered"]
             for flag, count in theirs["cut"].items():
                 ours["cut"][flag] = ours["cut"].get(flag, 0) + count
+            _add(ours["without_media"], theirs["without_media"])
             for kind, those in theirs["reasons"].items():
-                these = ours["reasons"].setdefault(kind, {"requests": 0, "documents": []})
-                these["requests"] += those["requests"]
-                these["documents"] = [*these["documents"], *those["documents"]][:_DOCUMENTS]
+                _add(ours["reasons"].setdefault(kind, {"requests": 0, "documents": []}), those)
+
+    def _counted(self, task: str) -> dict[str, Any]:
+        nothing = {"requests": 0, "unanswered": 0, "reasons": {}, "cut": {}}
+        alone: dict[str, Any] = {"requests": 0, "documents": []}
+        return self._tasks.setdefault(task, {**nothing, "without_media": alone})
+
+
+def _unwell(counted: Mapping[str, Any]) -> int:
+    cut = sum(counted["cut"].values())
+    return int(counted["unanswered"] + cut + counted["without_media"]["requests"])
+
+
+def _add(ours: dict[str, Any], theirs: Mapping[str, Any]) -> None:
+    ours["requests"] += theirs["requests"]
+    ours["documents"] = [*ours["documents"], *theirs["documents"]][:_DOCUMENTS]

@@ -285,13 +285,16 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     ) -> CaptionRequest:
         if turn.error is not None:
             return CaptionRequest(turn.index, None, error=turn.error)
+        task, document = turn.request.task_name, turn.request.doc_id
         if listeners.add(turn.index, turn.messages, turn.request):
-            self._outcomes.listens(turn.request.task_name)
+            self._outcomes.listens(task)
         try:
             chat = conversation(turn.messages, self._system)
             prompt = self._template.render(chat)
         except PromptError as error:
             return CaptionRequest(turn.index, None, error=str(error))
+        if turn.lacks_media and self._outcomes.without_media(task, document) <= SAID:
+            logger.warning(f"{task} document {document}: no media: it is asked with text alone")
         return CaptionRequest(turn.index, chat, prompt, parameters[turn.place])
 
     def _report(self, generations: Sequence[dict[str, Any]], seconds: float) -> None:

@@ -32,6 +32,16 @@ class Turn:
     messages: Any = None
     error: str | None = None  # why there are none
 
+    @property
+    def lacks_media(self) -> bool:
+        """Whether it has text alone and its task says what a document shows.
+
+        Tasks give an empty list where they do not find a file, and score the answer all the same.
+        """
+        config = getattr(getattr(self.request.arguments[1], "__self__", None), "config", None)
+        shows = getattr(config, "doc_to_visual", None) is not None and self.number == 0
+        return shows and all(part["type"] == "text" for part in _parts(self.messages))
+
 
 @dataclass
 class _Document:
@@ -129,11 +139,10 @@ def _said(error: BaseException) -> str:
 
 def _asks_nothing(messages: Any) -> bool:
     """Whether a task had nothing more to say: lmms-eval makes a message of its None."""
-    texts = [
-        part.get("text")
-        for message in messages or ()
-        if isinstance(message["content"], list)
-        for part in message["content"]
-        if part.get("type") == "text"
-    ]
+    texts = [part.get("text") for part in _parts(messages) if part.get("type") == "text"]
     return not messages or (bool(texts) and all(text is None for text in texts))
+
+
+def _parts(messages: Any) -> list[Any]:
+    contents = (message["content"] for message in messages or ())
+    return [part for content in contents if isinstance(content, list) for part in content]

@@ -103,6 +103,7 @@ def test_what_was_not_answered_is_said_and_stands_in_the_results(
                 "too long for max_model_len": {"requests": 1, "documents": [2]},
             },
             "cut": {},
+            "without_media": {"requests": 0, "documents": []},
         }
     }
     assert (

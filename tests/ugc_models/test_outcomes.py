@@ -63,7 +63,25 @@ def test_the_results_have_the_same_with_the_first_documents() -> None:
                 "a file that does not exist": {"requests": 1, "documents": [12]},
             },
             "cut": {"fewer_frames": 1},
+            "without_media": {"requests": 0, "documents": []},
         }
+    }
+
+
+def test_requests_without_media_are_counted_too() -> None:
+    outcomes = Outcomes()
+    for document in range(3):
+        assert outcomes.without_media("worldsense", document) == document + 1
+        outcomes.note("worldsense", document, generation())
+    assert outcomes.lines() == [
+        "worldsense: 3 of 3 requests have text alone: the task shows no media in them"
+    ]
+    both = Outcomes()
+    for _ in range(2):
+        both.add(*outcomes.totals())
+    assert both.facts()["worldsense"]["without_media"] == {
+        "requests": 6,
+        "documents": [0, 1, 2, 0, 1, 2],
     }
 
 
