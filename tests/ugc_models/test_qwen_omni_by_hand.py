@@ -18,6 +18,7 @@ from lmms_eval.models.model_utils.gen_metrics import (
     reset_logged_metrics,
 )
 
+from tests.support.asking import the_video
 from tests.support.clips import write_clip
 from ugc_models.captions import Caption
 from ugc_models.engine.base import EngineOutput, EngineRequest
@@ -166,7 +167,7 @@ class TestWhatIsAsked:
         for arguments in ({}, {"align_sound": False}, {"use_audio_in_video": False}):
             model, hand = make(**arguments)
             ask(model, late)
-            heard.append(hand.asked[0].sound)
+            heard.append(the_video(hand.asked[0]).sound)
         aligned, as_it_lies, none = heard
         assert aligned is not None and not aligned[:6000].any()
         assert as_it_lies is not None and as_it_lies[:6000].any()
@@ -183,7 +184,7 @@ class TestWhatIsAsked:
 
         model, hand = make(refuse, on_overflow=on_overflow)
         [answer] = ask(model, clip)
-        assert [len(r.frames) for r in hand.asked if r.frames is not None] == asked
+        assert [len(the_video(r).frames) for r in hand.asked] == asked
         assert isinstance(answer.text, Caption)
         assert answer.text.generation["error"] == "too long"
 
