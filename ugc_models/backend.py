@@ -64,12 +64,19 @@ class Backend:
         The names in it, and the fields of the two dataclasses, are part of every key on disk.
         """
         settings, family = self._settings, self._family
+        handover = asdict(settings.processor_inputs(family))
+        images = [handover.pop(name) for name in ("image_min_pixels", "image_max_pixels")]
+        frames = asdict(settings.frame_sampling(family))
+        if frames.get("total_pixels") is None:  # keys are older than this one, too
+            frames.pop("total_pixels", None)
         made_of: dict[str, Any] = {
-            "frames": asdict(settings.frame_sampling(family)),
-            "handover": asdict(settings.processor_inputs(family)),
+            "frames": frames,
+            "handover": handover,
             "sound": settings.use_audio_in_video,
             "on_overflow": settings.on_overflow,
         }
+        if images != [None, None]:  # keys are older than these
+            made_of["images"] = images
         if settings.base_url is not None and isinstance(server := self.engine(), RemoteEngine):
             return made_of | {"model": server.identity()}
         digest = _digest if self._store is None else self._store.digest

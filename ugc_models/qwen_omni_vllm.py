@@ -248,6 +248,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             reader,
             start,
             inputs=settings.processor_inputs(family),
+            render=self._template.render,
             setup=settings.decoding(),
             store=store,
             workers=settings.decode_workers,

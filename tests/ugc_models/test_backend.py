@@ -28,7 +28,7 @@ def settings(**arguments: Any) -> Settings:
 
 def question(index: int = 0) -> EngineRequest:
     messages = [{"role": "user", "content": [{"type": "text", "text": f"question {index}"}]}]
-    return EngineRequest(index, "", None, None, None, {"max_tokens": 8}, messages=messages)
+    return EngineRequest(index, "", (), {"max_tokens": 8}, messages=messages)
 
 
 @pytest.fixture

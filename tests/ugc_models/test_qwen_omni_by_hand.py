@@ -16,6 +16,7 @@ from lmms_eval.models.model_utils.gen_metrics import (
     reset_logged_metrics,
 )
 
+from tests.support.asking import the_video
 from tests.support.clips import write_clip
 from tests.support.hand import Hand, answered
 from ugc_models.captions import Caption
@@ -112,7 +113,7 @@ class TestWhatIsAsked:
         for arguments in ({}, {"align_sound": False}, {"use_audio_in_video": False}):
             model, hand = make(**arguments)
             ask(model, late)
-            heard.append(hand.asked[0].sound)
+            heard.append(the_video(hand.asked[0]).sound)
         aligned, as_it_lies, none = heard
         assert aligned is not None and not aligned[:6000].any()
         assert as_it_lies is not None and as_it_lies[:6000].any()
@@ -129,7 +130,7 @@ class TestWhatIsAsked:
 
         model, hand = make(refuse, on_overflow=on_overflow)
         [answer] = ask(model, clip)
-        assert [len(r.frames) for r in hand.asked if r.frames is not None] == asked
+        assert [len(the_video(r).frames) for r in hand.asked] == asked
         assert isinstance(answer.text, Caption)
         assert answer.text.generation["error"] == "too long"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,3 +58,21 @@ class Audio:
 
     samples: NDArray[np.float32]  # (N,), 16 kHz, mono
     seconds: float  # of the whole recording, also of what was left out
+
+
+def digest(source: Source, of_file: Callable[[Path], str]) -> str:
+    """Return what a source is, by content; ``of_file`` returns the SHA-256 of a file."""
+    # A shim until branch omniA has its own.
+    if isinstance(source, VideoFile):
+        whole = (source.start, source.end) == (0.0, None)
+        return of_file(source.path) + ("" if whole else f" {source.start}-{source.end}")
+    if isinstance(content := getattr(source, "content", None), Path):
+        return of_file(content)
+    told = hashlib.sha256(type(source).__name__.encode())
+    for each in getattr(source, "pictures", [content]):
+        told.update(repr((getattr(each, "mode", None), getattr(each, "size", None))).encode())
+        if each is not None:
+            told.update(each if isinstance(each, bytes) else each.tobytes())
+    if isinstance(source, AudioSource) and source.samples is not None:
+        told.update(repr((source.samples.shape, source.rate)).encode() + source.samples.tobytes())
+    return told.hexdigest() + f" {getattr(source, 'fps', None)}"
