@@ -86,7 +86,7 @@ _SLOW = (
     "ugc_models/engine/test_positions.py",
     "ugc_models/media",
     "ugc_models/test_pipeline.py",
-    "ugc_models/test_qwen_omni_backend.py",
+    "ugc_models/test_backend.py",
     "ugc_models/test_qwen_omni_by_hand.py",
     "ugc_models/test_tiny_omni.py",
     "ugc_tasks/choice/test_matching.py",

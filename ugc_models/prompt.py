@@ -1,27 +1,40 @@
-"""From lmms-eval's messages and generation arguments to a prompt and vLLM's sampling parameters."""
+"""From lmms-eval's messages to a prompt."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ugc_models.engine.base import shown
-
-DEFAULT_TOKENS = 1024
-"""The limit of a caption's tokens where the task names none."""
+from ugc_models.media.source import AudioSource, ImageSource, Source, VideoFile, VideoFrames
 
 _SPECIAL = re.compile(r"<\|[A-Za-z_]+\|>")
 _ROLES = ("system", "user", "assistant")
+_KINDS = ("text", "video", "image", "audio")
 
-_SAME = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
-         "frequency_penalty")  # fmt: skip
-"""Generation arguments that vLLM has under the same names."""
-_OTHER = {"do_sample", "num_beams", "until", "max_new_tokens", "seed"}
-"""Those that are read here in another way, or mean nothing to a sampling engine."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_DATA_URI = re.compile(r"data:[^,]{0,200};base64,")
+_LONGEST_URI = 256 << 20  # characters
+# lmms-eval calls a dictionary with a path a video, whatever is in the file.
+_ENDINGS = {
+    "image": (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tiff", ".webp"),
+    "audio": (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus"),
+}
+_MARKS = {
+    "image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"WEBP"),
+    "audio": (b"WAVE", b"fLaC", b"OggS", b"ID3", b"\xff\xfb"),
+}
+_STARTS, _ENDS = ("start_time", "video_start"), ("end_time", "video_end")
+_RATES = ("fps", "sample_fps")
 
 
 class PromptError(ValueError):
@@ -43,36 +56,40 @@ def unloadable(what: str, model: str, error: Exception) -> CheckpointError:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A chat for the model's own template, and the one clip that it is about."""
+    """A chat for the model's own template, and what it has the model look at or listen to."""
 
-    # [{"role": ..., "content": [{"type": "text" | "video", ...}]}]
+    # [{"role": ..., "content": [{"type": "text" | "video" | "image" | "audio", ...}]}]
     messages: list[dict[str, Any]]
-    video: Path | None  # the clip's file, None for a question without one
+    media: tuple[Source, ...] = ()  # in the order of their parts in ``messages``
 
 
 def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | None) -> Conversation:
     """Check messages as lmms-eval's tasks give them.
 
     Their content is a string, or a list of ``{"type": "text", "text": ...}`` and ``{"type":
-    "video", "url": path}``. ``system_prompt`` is the system message where the task has none.
+    "video" | "image" | "audio", "url": ...}``. An ``url`` is a path; a picture, a recording or a
+    list of frames; or a dictionary with one of them. ``system_prompt`` is the system message where
+    the task has none.
 
     Raises:
-        PromptError: more than one video, a part that is neither text nor video, a role that the
-            model does not know, or text that spells one of its control tokens.
+        PromptError: a part that is nothing of that, a remote address, a role that the model does
+            not know, or text that spells one of its control tokens.
     """
+    if not messages:
+        raise PromptError("the task gives no messages")
     if system_prompt and not any(message["role"] == "system" for message in messages):
         messages = [{"role": "system", "content": system_prompt}, *messages]
-    videos: list[Path] = []
+    media: list[Source] = []
     checked: list[dict[str, Any]] = []
     for message in messages:
         role, content = message["role"], message["content"]
         if role not in _ROLES:
             raise PromptError(f"this model knows the roles {', '.join(_ROLES)}, not {role!r}")
+        if content is None:
+            raise PromptError(f"a message of the {role} has no content")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        checked.append({"role": role, "content": [_part(part, videos) for part in parts]})
-    if len(videos) > 1:
-        raise PromptError(f"this model takes one video a request, not {len(videos)}")
-    return Conversation(checked, videos[0] if videos else None)
+        checked.append({"role": role, "content": [_part(part, media) for part in parts]})
+    return Conversation(checked, tuple(media))
 
 
 class ChatTemplate:
@@ -115,54 +132,141 @@ class ChatTemplate:
         return processor
 
 
-def _part(part: Mapping[str, Any], videos: list[Path]) -> dict[str, Any]:
-    kind = part.get("type")
+def _part(part: Any, media: list[Source]) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind not in _KINDS:
+        said = repr(kind) if isinstance(part, Mapping) else f"a part of {type(part).__name__}"
+        raise PromptError(f"this model takes text, video, image and audio, not {shown(said)}")
     if kind == "text":
+        if part.get("text") is None:
+            raise PromptError("a text part has no text")
         text = str(part["text"])
         # The tokenizer would read these as control tokens: a question could forge a turn, or a
         # second video that is not there.
         if found := _SPECIAL.search(text):
             raise PromptError(f"the text contains the control token {found.group()}")
         return {"type": "text", "text": text}
+    source = _source(kind, part)
+    media.append(source)
+    if isinstance(source, VideoFile):
+        return {"type": "video", "video": str(source.path)}
+    return {"type": _kind_of(source)}
+
+
+def _kind_of(source: Source) -> str:
+    return {ImageSource: "image", AudioSource: "audio"}.get(type(source), "video")
+
+
+def _source(kind: str, part: Mapping[str, Any]) -> Source:
+    """Return what a part refers to; ``PromptError`` where it is nothing of its kind."""
+    content = part.get("url")
+    told = dict(part)
+    if isinstance(content, Mapping):
+        told |= content
+        if "array" in content:
+            return _recording(content["array"], content.get("sampling_rate"))
+        # An image or recording of ``datasets`` has bytes, and a name that may not be a path.
+        names = ("path", "url", "bytes") if kind == "video" else ("bytes", "path", "url")
+        content = next((content[n] for n in names if content.get(n) is not None), None)
+    if content is None:
+        raise PromptError(f"the {kind} of a request is missing: the task gives none")
+    if isinstance(content, str | os.PathLike):
+        content = _local(kind, os.fspath(content))
+        named = kind == "video" and isinstance(content, Path) and content.suffix.lower()
+        kind = next((other for other, ends in _ENDINGS.items() if named in ends), kind)
+    if kind == "video" and isinstance(content, bytes):
+        kind = _sniffed(content)
     if kind == "video":
-        url = part.get("url")
-        if not isinstance(url, str | Path):
-            raise PromptError("the video of a request must be the path of a file")
-        videos.append(Path(url))
-        return {"type": "video", "video": str(url)}
-    raise PromptError(f"this model takes text and video, not {kind!r}")
+        return _video(content, told)
+    if kind == "image" and (isinstance(content, bytes | Path) or hasattr(content, "getbands")):
+        return ImageSource(content)
+    if kind == "audio" and isinstance(content, bytes | Path):
+        return AudioSource(content)
+    if kind == "audio" and hasattr(content, "get_all_samples"):  # torchcodec's AudioDecoder
+        try:
+            samples = content.get_all_samples()
+            return _recording(samples.data, samples.sample_rate)
+        except PromptError:
+            raise
+        except Exception as error:  # libav's own, of a foreign file
+            raise PromptError(f"the audio cannot be decoded: {shown(error)}") from error
+    raise PromptError(f"a {type(content).__name__} is no {kind} that this model takes")
 
 
-def generation_parameters(
-    gen_kwargs: Mapping[str, Any], *, seed: int | None = None
-) -> dict[str, Any]:
-    """Return arguments of ``vllm.SamplingParams``.
+def _sniffed(content: bytes) -> str:
+    """Return what the bytes of a file begin as; lmms-eval calls them a video without a look."""
+    head = content[8:12] if content.startswith(b"RIFF") else content[:4]
+    return next((kind for kind, marks in _MARKS.items() if head.startswith(marks)), "video")
 
-    What the task leaves open has vLLM's neutral value, never the checkpoint's own: the settings
-    that a number was made with stand in the task, for all to see. Each request has a ``seed`` of
-    its own, so that an answer does not depend on its neighbours.
 
-    Raises:
-        ValueError: beam search, a limit below one token, or a name that no sampling parameter has.
-    """
-    unknown = sorted(set(gen_kwargs) - set(_SAME) - _OTHER)
-    if unknown:
-        raise ValueError(f"unknown generation argument {', '.join(map(repr, unknown))}")
-    if int(gen_kwargs.get("num_beams") or 1) != 1:
-        raise ValueError("beam search is not offered: num_beams must be 1")
-    limit = gen_kwargs.get("max_new_tokens")
-    if limit is not None and int(limit) < 1:
-        raise ValueError(f"max_new_tokens={limit!r}: a whole number from 1 up is needed")
-    arguments: dict[str, Any] = {
-        "max_tokens": DEFAULT_TOKENS if limit is None else int(limit),
-        "temperature": 0.0,
-        "seed": gen_kwargs.get("seed", seed),
-    }
-    arguments |= {name: gen_kwargs[name] for name in _SAME if gen_kwargs.get(name) is not None}
-    if gen_kwargs.get("do_sample") is False:
-        arguments["temperature"] = 0.0
-    until = gen_kwargs.get("until") or []
-    stop = [until] if isinstance(until, str) else [s for s in until if s]
-    if stop:
-        arguments["stop"] = stop
-    return arguments
+def _local(kind: str, name: str) -> Path | bytes:
+    """Return the file that a name refers to, or what a data URI holds."""
+    if name.startswith("data:"):
+        if not (head := _DATA_URI.match(name)) or len(name) > _LONGEST_URI:
+            raise PromptError(f"the data URI of the {kind} is not base64, or longer than 256 MB")
+        try:
+            return base64.b64decode(name[head.end() :], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise PromptError(f"the data URI of the {kind} is not base64: {error}") from None
+    if name.lower().startswith("file://"):
+        name = unquote(re.sub(r"(?i)^file://(localhost(?=/))?", "", name))
+    elif remote := _SCHEME.match(name):
+        raise PromptError(
+            f"the {kind} is at a remote address ({remote[1]}://): this model reads files of this "
+            "machine alone, so it must be fetched before"
+        )
+    if not name or "\0" in name:
+        raise PromptError(f"the {kind} of a request must be the path of a file")
+    return Path(name)
+
+
+def _video(content: Any, told: Mapping[str, Any]) -> Source:
+    start, end = (_seconds(told, names) for names in (_STARTS, _ENDS))
+    if isinstance(content, Path):
+        if end is not None and end <= (start or 0.0):
+            raise PromptError(f"a stretch of video from {start or 0.0:g} to {end:g} s is empty")
+        return VideoFile(content, start or 0.0, end)
+    is_list = isinstance(content, list | tuple) or getattr(content, "ndim", 0) == 4
+    if not is_list:
+        raise PromptError("the video of a request must be the path of a file, or a list of frames")
+    if not (pictures := list(content)):
+        raise PromptError("the video of a request is an empty list of frames")
+    if any(isinstance(picture, str | bytes) or picture is None for picture in pictures):
+        raise PromptError("the frames of a video must be pictures")
+    if (start, end) != (None, None):
+        raise PromptError("a video that is a list of frames has no times to cut it at")
+    rate = _seconds(told, _RATES)
+    return VideoFrames(pictures, rate or None)
+
+
+def _seconds(told: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    """Return the first number from 0 up that is there under one of the names."""
+    name = next((name for name in names if told.get(name) is not None), None)
+    if name is None:
+        return None
+    try:
+        number = float(told[name])
+    except (TypeError, ValueError):
+        number = -1.0
+    if not math.isfinite(number) or number < 0:
+        raise PromptError(f"{name}={shown(repr(told[name]), 60)} of a video is no number from 0 up")
+    return number
+
+
+def _recording(samples: Any, rate: Any) -> AudioSource:
+    import numpy as np
+
+    try:
+        array = np.asarray(samples)
+        if array.dtype.kind in "iu":  # as a WAV file has them
+            array = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max + 1.0)
+        array = array.astype(np.float32)
+        rate = int(rate)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"the array of an audio is not one of samples: {shown(error)}") from None
+    if array.ndim not in {1, 2} or not array.size or rate < 1:
+        raise PromptError(
+            f"an audio of shape {array.shape} at {rate} Hz: samples or (channels, samples) "
+            "are needed"
+        )
+    return AudioSource(None, array, rate)

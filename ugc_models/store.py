@@ -269,6 +269,7 @@ def _read(text: Any, generation: Any) -> tuple[str, Generation]:
         and all(number is None or _is_amount(number) for number in counts)
         and all(isinstance(flag, str) for flag in facts.flags)
         and all(isinstance(word, str | None) for word in words)
+        and all(isinstance(medium, dict) for medium in facts.media or ())
     ):
         raise ValueError
     return text, facts

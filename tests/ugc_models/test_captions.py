@@ -66,6 +66,7 @@ def test_generation_has_every_field_and_whether_the_clip_was_heard() -> None:
         "picture_track": None,
         "sound_track": None,
         "frames_dropped": 0,
+        "media": None,
         "flags": (),
         "decoding": None,
         "stored": False,

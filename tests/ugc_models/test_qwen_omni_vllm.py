@@ -266,9 +266,9 @@ class TestARunWithBrokenClips:
         assert logged["avg_speed"] == pytest.approx(
             logged["total_gen_tokens"] / logged["total_elapsed_time"]
         )
-        assert logged["clips"] == len(docs) == 11
-        assert logged["clips_heard"] == 1
-        assert logged["clips_failed"] == len(REASONS)
+        assert logged["requests"] == len(docs) == 11
+        assert logged["requests_heard"] == 1
+        assert logged["requests_failed"] == len(REASONS)
 
 
 class TestWhatIsAsked:
@@ -393,12 +393,9 @@ class TestItsArguments:
     def test_it_is_a_chat_model(self) -> None:
         assert get_model("qwen_omni_vllm").is_simple is False
 
-    def test_likelihoods_and_several_rounds_are_not_offered(self, checkpoint: Path) -> None:
-        model = make(checkpoint)
+    def test_likelihoods_are_not_offered(self, checkpoint: Path) -> None:
         with pytest.raises(NotImplementedError, match="no likelihoods"):
-            model.loglikelihood([])
-        with pytest.raises(NotImplementedError, match="one round"):
-            model.generate_until_multi_round([])
+            make(checkpoint).loglikelihood([])
 
 
 def running_engines() -> list[str]:

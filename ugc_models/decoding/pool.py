@@ -18,8 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from ugc_models.decoding.worker import BrokenMessage, receive
 from ugc_models.media.clip import Clip
@@ -64,15 +63,13 @@ class DecodePool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(
-        self, path: Path, sampling: Sampling, *, sound: bool, align_sound: bool = True
-    ) -> Clip:
+    def read(self, path: Any, sampling: Sampling, *, sound: bool, align_sound: bool = True) -> Clip:
         """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
 
         Raises ``MediaError`` where there is no clip in it, or its worker died of it.
         """
         question = {
-            "path": str(path.absolute()),
+            "path": str(getattr(path, "path", path).absolute()),  # a shim until omniA is merged
             "sampling": asdict(sampling),
             "sound": sound,
             "align_sound": align_sound,

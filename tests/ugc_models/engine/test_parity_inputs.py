@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import pytest
 
+from tests.support.asking import as_given
 from tests.support.parity import QUESTION, UNTOLD, Case, read_case, seen
 from tests.support.tiny_qwen3 import QWEN3
 from tests.support.transformers_reference import Reference
 from ugc_models.engine import positions
+from ugc_models.engine.base import VideoInput
 from ugc_models.engine.family import Family, ProcessorInputs, family_of
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
@@ -86,7 +87,7 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     given = seen(given, inputs)
     prompt = both.reference.chat(QUESTION)
 
-    options = inputs.options(given.fps, given.frames.shape, sound=sound_of(given))
+    options = inputs.options(as_given([given], inputs))
     ours = processed(both, prompt, given, options)
     theirs = both.reference.inputs(prompt, given, reference_options)
 
@@ -98,11 +99,6 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     assert torch.equal(tensors["audio_feature_lengths"], heard.sum().reshape(1))
     mel = torch.as_tensor(tensors["input_audio_features"]).squeeze(0)
     assert torch.equal(mel, theirs["input_features"][0][:, heard])
-
-
-def sound_of(clip: Clip) -> npt.NDArray[Any]:
-    assert clip.sound is not None
-    return clip.sound
 
 
 def test_the_sides_of_a_token_are_those_of_the_checkpoint(both: Both) -> None:
@@ -126,7 +122,7 @@ def test_without_the_correction_the_order_of_tokens_differs(
     method, fps = CORRECTED[both.family.model_type]
     inputs = ProcessorInputs(both.family)
     given = seen(replace(whole_tokens(both, clip), fps=fps), inputs)
-    options = inputs.options(fps, given.frames.shape, sound=sound_of(given))
+    options = inputs.options(as_given([given], inputs))
     prompt = both.reference.chat(QUESTION)
     expected = both.reference.inputs(prompt, given)["input_ids"][0].tolist()
 
@@ -148,7 +144,7 @@ def test_vllm_makes_a_mel_frame_too_many_of_what_is_left_out(both: Both, clip: C
     inputs = ProcessorInputs(both.family)
     whole = clip.sound[: len(clip.sound) // 160 * 160]
     uneven = replace(whole_tokens(both, clip), sound=np.pad(whole, (0, 7)))
-    options = inputs.options(clip.fps, uneven.frames.shape, sound=sound_of(uneven))
+    options = inputs.options((VideoInput(uneven.frames, clip.fps, uneven.sound),))
     prompt = both.reference.chat(QUESTION)
 
     def heard(given: Clip) -> int:
@@ -169,7 +165,7 @@ def test_frames_of_their_final_size_keep_their_pixels(
 
     side = both.family.token_side
     frames = clip.frames[:2, : 4 * side, : 2 * side].copy()
-    options = ProcessorInputs(both.family).options(2.0, frames.shape)
+    options = ProcessorInputs(both.family).options((VideoInput(frames, 2.0),))
     items = both.vllm.info.parse_mm_data({"video": [frames]})
     prompt = both.reference.chat(QUESTION)
     ours = both.vllm(prompt, mm_items=items, hf_processor_mm_kwargs=options)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.base import EngineRequest, VideoInput
 from ugc_models.engine.family import QWEN2_5, Family, ProcessorInputs
 from ugc_models.engine.interleave import Clock, Grid, token_order
 from ugc_models.engine.server import protocol
@@ -100,16 +100,14 @@ def clip_request(family: Family) -> EngineRequest:
     """Return the question about the small clip: black frames with silence, one token to answer."""
     frames = np.zeros((_FRAMES, _SIDE, _SIDE, 3), np.uint8)
     sound = np.zeros(16_000 * _SOUND_SECONDS, np.float32)
-    fps = 1 / _SECONDS_PER_FRAME
+    media = (VideoInput(frames, 1 / _SECONDS_PER_FRAME, sound),)
     content = [{"type": "video"}, {"type": "text", "text": "?"}]
     return EngineRequest(
         0,
         "",
-        frames=frames,
-        fps=fps,
-        sound=sound,
+        media,
         parameters={"temperature": 0.0, "max_tokens": 1},
-        processor=ProcessorInputs(family).options(fps, frames.shape, sound=sound),
+        processor=ProcessorInputs(family).options(media),
         messages=[{"role": "user", "content": content}],
     )
 
