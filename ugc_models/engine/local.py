@@ -96,7 +96,7 @@ class LocalEngine:
         family: str = QWEN2_5.model_type,
     ) -> None:
         known = engine_argument_names()
-        positions.require()
+        positions.require(family)
         self._words = positions.engine_words(family)
         self.arguments = {k: v for k, v in DEFAULTS.items() if k in known} | dict(arguments)
         self._names = map(str, itertools.count())
