@@ -225,9 +225,7 @@ class TestRefused:
         with pytest.raises(PromptError, match="takes text, video, image and audio, not "):
             conversation([user(part)], None)
 
-    @pytest.mark.parametrize(
-        "url", [7, object(), [], ["/clips/a.mp4"], [None], ""]
-    )
+    @pytest.mark.parametrize("url", [7, object(), [], ["/clips/a.mp4"], [None], ""])
     @pytest.mark.parametrize("kind", ["video", "image", "audio"])
     def test_a_medium_that_is_nothing_of_its_kind(self, kind: str, url: Any) -> None:
         with pytest.raises(PromptError) as refusal:
