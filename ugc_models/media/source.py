@@ -61,18 +61,37 @@ class Audio:
 
 
 def digest(source: Source, of_file: Callable[[Path], str]) -> str:
-    """Return what a source is, by content; ``of_file`` returns the SHA-256 of a file."""
-    # A shim until branch omniA has its own.
+    """Return what tells a source's content from every other; for the key of a stored answer.
+
+    ``of_file`` returns the SHA-256 of a file. A whole video file is just that.
+    """
     if isinstance(source, VideoFile):
         whole = (source.start, source.end) == (0.0, None)
-        return of_file(source.path) + ("" if whole else f" {source.start}-{source.end}")
+        return of_file(source.path) + ("" if whole else f" {source.start!r}-{source.end!r} s")
     if isinstance(content := getattr(source, "content", None), Path):
-        return of_file(content)
+        return f"{type(source).__name__} {of_file(content)}"
     told = hashlib.sha256(type(source).__name__.encode())
-    for each in getattr(source, "pictures", [content]):
-        told.update(repr((getattr(each, "mode", None), getattr(each, "size", None))).encode())
-        if each is not None:
-            told.update(each if isinstance(each, bytes) else each.tobytes())
-    if isinstance(source, AudioSource) and source.samples is not None:
-        told.update(repr((source.samples.shape, source.rate)).encode() + source.samples.tobytes())
-    return told.hexdigest() + f" {getattr(source, 'fps', None)}"
+    if isinstance(source, VideoFrames):
+        told.update(repr(source.fps).encode())
+        for picture in source.pictures:
+            _add(told, _pixels(picture))
+    elif isinstance(content, bytes):
+        told.update(content)
+    elif isinstance(source, AudioSource) and source.samples is not None:
+        told.update(repr(source.rate).encode())
+        _add(told, source.samples)
+    else:
+        _add(told, _pixels(content))
+    return told.hexdigest()
+
+
+def _pixels(picture: Any) -> NDArray[Any]:
+    import numpy as np
+
+    rgb = hasattr(picture, "getbands")  # a palette is no part of a picture's own bytes
+    return np.asarray(picture.convert("RGB") if rgb else picture)
+
+
+def _add(told: Any, array: NDArray[Any]) -> None:
+    told.update(f"{array.dtype} {array.shape}".encode())
+    told.update(array.tobytes())
