@@ -66,11 +66,8 @@ class Backend:
         settings, family = self._settings, self._family
         handover = asdict(settings.processor_inputs(family))
         images = [handover.pop(name) for name in ("image_min_pixels", "image_max_pixels")]
-        frames = asdict(settings.frame_sampling(family))
-        if frames.get("total_pixels") is None:  # keys are older than this one, too
-            frames.pop("total_pixels", None)
         made_of: dict[str, Any] = {
-            "frames": frames,
+            "frames": settings.frame_sampling(family).made_of(),
             "handover": handover,
             "sound": settings.use_audio_in_video,
             "on_overflow": settings.on_overflow,

@@ -35,7 +35,8 @@ class Settings:
     frames: int = 32  # evenly over the clip; not used where ``fps`` is given
     fps: float | None = None  # frames per second of the clip instead
     max_frames: int = 768  # the most that ``fps`` may take
-    spread: Literal["time", "count"] = "time"  # what ``frames`` are even in
+    min_frames: int = 2  # the fewest, where the clip has them
+    spread: Literal["time", "count", "even"] = "time"  # what frames are even in
     scaling: Literal["smooth", "opencv"] = "smooth"
     min_pixels: int = 4 * 28 * 28  # area of one frame
     max_pixels: int = 128 * 28 * 28  # 128 tokens of Qwen2.5-Omni
@@ -95,7 +96,8 @@ class Settings:
             max_pixels=self.max_pixels,
             # What the processor scales need only have whole pixels of colour: even sides.
             factor=2 if self.processor_resize else family.token_side,
-            **({} if self.total_pixels is None else {"total_pixels": self.total_pixels}),
+            total_pixels=self.total_pixels,
+            min_frames=self.min_frames,
         )
 
     def processor_inputs(self, family: Family) -> ProcessorInputs:
@@ -136,6 +138,7 @@ class Settings:
         words = {
             taken: True,
             "by count": self.fps is None and self.spread == "count",
+            "evenly": self.fps is not None and self.spread == "even",
             f"<={self.max_pixels}px": True,
             f"<={self.total_pixels}px in all": self.total_pixels is not None,
             f"images {self._image_bounds()}px": self._image_bounds() != "-",
@@ -204,7 +207,7 @@ _RULES: Mapping[str, _Rule] = {
     "system_prompt": (lambda v: isinstance(v, str | None), "a text is needed"),
     "store": (lambda v: isinstance(v, str | None), "a file, a folder or none is needed"),
     "frames": _whole(1),
-    "max_frames": _whole(2),  # Qwen's vision encoder takes frames in pairs
+    **dict.fromkeys(("min_frames", "max_frames"), _whole(2)),  # the vision encoder takes pairs
     "min_pixels": _whole(1),
     "max_pixels": _whole(28 * 28),  # one token
     "total_pixels": _whole_or_none(28 * 28),
@@ -214,7 +217,7 @@ _RULES: Mapping[str, _Rule] = {
     "max_in_flight": _whole(1),
     "fps": (lambda v: v is None or _is_rate(v), "a number of frames per second above 0 is needed"),
     "engine_timeout": (_is_rate, "seconds above 0 are needed"),
-    "spread": _one_of("time", "count"),
+    "spread": _one_of("time", "count", "even"),
     "scaling": _one_of("smooth", "opencv"),
     "channels": _one_of("rgb", "bgr"),
     "on_overflow": _one_of("refuse", "fewer_frames"),

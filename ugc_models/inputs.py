@@ -119,7 +119,8 @@ def _entry(read: Read, given: Medium, beside: Medium | None = None) -> dict[str,
     if sound is None or read.sound is None:
         return entry | {"sound_missing": read.sound_missing}
     how = "interleaved" if beside is None else "beside"
-    return entry | {"sound": how, **_heard("sound_seconds", len(sound), len(read.sound) / _RATE)}
+    whole = len(read.sound) / _RATE + read.sound_cut
+    return entry | {"sound": how, **_heard("sound_seconds", len(sound), whole)}
 
 
 def _heard(name: str, samples: int, whole: float) -> dict[str, float]:

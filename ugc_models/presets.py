@@ -64,11 +64,12 @@ PAPER = Preset(
 OMNI_UTILS = Preset(
     # qwen-omni-utils 0.0.9, ``v2_5/vision_process.py``: FPS, FPS_MAX_FRAMES, VIDEO_MIN_TOKEN_NUM
     # and VIDEO_MAX_TOKEN_NUM (of 28 by 28 pixels), 90 % of MODEL_SEQ_LEN tokens for all frames of
-    # a video, counted in pairs. Three things are this adapter's own: frames are those shown at
-    # whole half seconds, where theirs are spread over the clip's frame numbers; a clip of less than
-    # two seconds may give fewer than four; sizes are reached by averaging, not by bicubic filters.
+    # a video, counted in pairs. One thing is this adapter's own: pictures are made smaller by
+    # libswscale's bicubic filter, where theirs is torchvision's.
     settings={
         "fps": 2.0,
+        "spread": "even",
+        "min_frames": 4,
         "max_frames": 768,
         "min_pixels": 128 * 28 * 28,
         "max_pixels": 768 * 28 * 28,

@@ -13,6 +13,7 @@ import pytest
 from tests.support.parity import QUESTION, Case, read_case, write
 from tests.support.transformers_reference import Reference
 from ugc_models.config import Settings, _preset_named, _text_of
+from ugc_models.engine.base import VideoInput
 from ugc_models.engine.family import QWEN2_5, QWEN3
 from ugc_models.engine.local import LocalEngine
 from ugc_models.presets import PAPER, PRESETS, Preset
@@ -55,14 +56,13 @@ class TestPaper:
     def test_gives_even_sides_and_leaves_the_rest_to_the_processor(self, family: Any) -> None:
         paper = settings(preset="paper")
         assert paper.frame_sampling(family).factor == 2
-        options = paper.processor_inputs(family).options(
-            1.3, (32, 422, 236, 3), sound=np.zeros(1000)
-        )
+        frames = np.zeros((32, 422, 236, 3), np.uint8)
+        clip = VideoInput(frames, 1.3, np.zeros(1000, np.float32))
+        options = paper.processor_inputs(family).options([clip])
         options.pop("audio_kwargs", None)  # how sound is padded, which changes nothing
         assert options == {
             "use_audio_in_video": True,
-            "do_sample_frames": False,
-            "cap_pixels_per_frame": False,
+            "videos_kwargs": {"do_sample_frames": False, "cap_pixels_per_frame": False},
         }
 
     def test_is_recorded(self) -> None:
@@ -75,10 +75,13 @@ class TestPaper:
 class TestOthers:
     def test_qwen_s_own_examples_take_2_frames_a_second_within_a_budget(self) -> None:
         own = settings(preset="qwen-omni-utils")
-        assert (own.fps, own.max_frames, own.total_pixels) == (2.0, 768, 115_200 * 28 * 28)
+        assert (own.fps, own.min_frames, own.max_frames) == (2.0, 4, 768)
+        assert (own.spread, own.total_pixels) == ("even", 115_200 * 28 * 28)
         assert (own.min_pixels, own.max_pixels) == (128 * 28 * 28, 768 * 28 * 28)
         assert (own.generation(), own.system_text(), own.engine) == ({}, None, {})
-        assert own.decoding() == "qwen-omni-utils: 2 fps <=602112px <=90316800px in all with sound"
+        assert own.decoding() == (
+            "qwen-omni-utils: 2 fps evenly <=602112px <=90316800px in all with sound"
+        )
 
     @pytest.mark.parametrize(
         ("name", "pixels", "generation"),
@@ -139,7 +142,7 @@ class TestRefused:
             settings(preset=name)
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("channels", "BGR"), ("spread", "even"), ("scaling", ["smooth"])]
+        ("name", "value"), [("channels", "BGR"), ("spread", "evenly"), ("scaling", ["smooth"])]
     )
     def test_words_that_a_switch_does_not_have(self, name: str, value: object) -> None:
         with pytest.raises(ValueError, match=f"{name}=.* is needed"):
