@@ -195,7 +195,7 @@ class RemoteEngine:
             if now != before:
                 raise RemoteError(
                     f"{self._client.name} serves {now}, and before it served {before}: the "
-                    "captions would not be of one model"
+                    "answers would not be of one model"
                 )
             self.facts, self._known = facts, True
 

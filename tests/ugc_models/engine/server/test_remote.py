@@ -466,7 +466,7 @@ class TestAbsence:
         wait_for_words("is asked again after a rest", caplog)
         with (
             FakeVllm(port=server.port, **back) as other,
-            pytest.raises(RemoteError, match=f"serves .*{what}.*: the captions would not be"),
+            pytest.raises(RemoteError, match=f"serves .*{what}.*: the answers would not be"),
         ):
             future.result(60)
         assert other.asked == []
