@@ -172,8 +172,11 @@ def table(subject: Subject, request: pytest.FixtureRequest) -> Iterator[dict[str
     """Kind -> ways that agreed; printed at the end."""
     agreed: dict[str, list[str]] = {}
     yield agreed
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
+    plugins = request.config.pluginmanager
+    reporter, capture = map(plugins.getplugin, ("terminalreporter", "capturemanager"))
+    if reporter is None or capture is None:
+        return
+    with capture.global_and_fixture_disabled():
         reporter.write_line(f"\n{subject.family.model_type}: the same tokens as transformers")
         for kind in KINDS:
             reporter.write_line(f"  {kind:42}{', '.join(agreed.get(kind, ['-']))}")

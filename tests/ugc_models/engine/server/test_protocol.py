@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugc_models.engine.base import EngineOutput, EngineRequest, VideoInput
+from ugc_models.engine.base import AudioInput, EngineOutput, EngineRequest, ImageInput, VideoInput
 from ugc_models.engine.family import ProcessorInputs
-from ugc_models.engine.server.packing import pack
+from ugc_models.engine.server.packing import pack, png, wav
 from ugc_models.engine.server.protocol import (
     NEUTRAL,
     chat_body,
@@ -72,6 +72,32 @@ class TestBody:
         one, other = sent(clip_request()), sent(clip_request(sound=SOUND[::-1].copy()))
         assert one["cache_salt"] == sent(clip_request())["cache_salt"] != other["cache_salt"]
         assert "cache_salt" not in sent(clip_request(sound=None))
+
+    def test_has_each_medium_where_its_mark_is(self) -> None:
+        picture, samples = np.zeros((2, 3, 3), np.uint8), np.zeros(160, np.float32)
+        media = (AudioInput(samples), VideoInput(FRAMES, 1.0), ImageInput(picture))
+        parts = [{"type": kind} for kind in ("audio", "video")]
+        messages = [
+            {"role": "user", "content": [*parts, {"type": "text", "text": "and"}]},
+            {"role": "user", "content": [{"type": "image"}]},
+        ]
+        first, second = sent(EngineRequest(0, "", media, {}, {}, messages))["messages"]
+        assert [part["type"] for part in first["content"]] == ["input_audio", "video_url", "text"]
+        heard = first["content"][0]["input_audio"]
+        assert heard == {"data": base64.b64encode(wav(samples)).decode(), "format": "wav"}
+        url = second["content"][0]["image_url"]["url"]
+        assert url == f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+
+    def test_keeps_the_prefix_of_two_sounds_from_that_of_others(self) -> None:
+        a, b = SOUND, SOUND[:2_000]
+
+        def salt(*sounds: Any) -> str | None:
+            media = tuple(VideoInput(FRAMES, 0.7, sound) for sound in sounds)
+            return EngineRequest(0, "", media, {}).cache_salt
+
+        salts = [salt(*s) for s in ((a,), (b,), (a, b), (b, a), (a[:3_000], a[3_000:]), (a, a))]
+        assert len(set(salts)) == len(salts)
+        assert salt(None) is None
 
     def test_of_a_text_has_nothing_of_media(self) -> None:
         body = sent(EngineRequest(0, "", (), {}, messages=TEXT_ONLY))
