@@ -63,7 +63,6 @@ def test_each_task_has_its_own_columns(results: dict[str, Any]) -> None:
         assert any(name.startswith(f"{suite.metric},") for name in row), suite.task
 
 
-@pytest.mark.xfail(reason="images and audio: branches omniA and omniB", strict=True)
 def test_every_request_is_answered(results: dict[str, Any]) -> None:
     assert "unanswered" not in results
     assert results["throughput"]["avg_requests"] == 2 * (1 + len(SUITES))

@@ -58,17 +58,7 @@ def evaluated(suite: Suite, bench: Bench, checkpoint: Path) -> tuple[dict[str, A
     return results, hand
 
 
-UNTIL_THEN = pytest.mark.xfail(reason="images and audio: branches omniA and omniB", strict=True)
-
-
-@pytest.mark.parametrize(
-    "suite",
-    [
-        pytest.param(suite, marks=UNTIL_THEN if {"audio", "image"} & {*suite.media} else ())
-        for suite in SUITES
-    ],
-    ids=lambda suite: suite.task,
-)
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.task)
 def test_it_is_asked_and_scored(
     suite: Suite, here: Bench, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
