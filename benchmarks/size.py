@@ -19,9 +19,10 @@ SHORT = 60
 def counts(lines: dict[str, int]) -> Iterator[tuple[str, int, int | None]]:
     """Yield what is counted in files of so many lines, how many there are, and the most allowed."""
     modules = [name for name in lines if not name.endswith("__init__.py")]
-    # 17,500 lines in 120 files, and what report, comparison and bundles have added since.
-    yield "lines of Python outside tests/", sum(lines.values()), 22_000
-    yield "files with content", len(lines), 145
+    # 17,500 lines in 120 files, what report, comparison and bundles have added since (22,000 in
+    # 145), and what other suites have: images, recordings, stretches, several media, rounds.
+    yield "lines of Python outside tests/", sum(lines.values()), 24_500
+    yield "files with content", len(lines), 160
     judge = sum(name.startswith("ugc_tasks/judge/") for name in modules)
     yield "modules in ugc_tasks/judge", judge, 16
     for wing, most in (("ugc_tasks", 3), ("ugc_models", 7)):

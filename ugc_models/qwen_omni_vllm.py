@@ -20,20 +20,20 @@ from lmms_eval.models.model_utils.gen_metrics import log_metrics
 from loguru import logger as _loguru
 from tqdm import tqdm
 
-from ugc_models.backend import Backend
 from ugc_models.captions import Caption
 from ugc_models.config import Settings
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import Engine, harmless_record
 from ugc_models.engine.family import family_of
 from ugc_models.engine.local import engine_argument_names
-from ugc_models.generation import generation_parameters, remarks, stated
-from ugc_models.interrupts import Interrupts
 from ugc_models.manifest import Listeners, attend, bypass
-from ugc_models.outcomes import SAID, Outcomes
-from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
-from ugc_models.prompt import ChatTemplate, PromptError, conversation
-from ugc_models.rounds import Rounds, Turn
+from ugc_models.request.generation import generation_parameters, remarks, stated
+from ugc_models.request.prompt import ChatTemplate, PromptError, conversation
+from ugc_models.run.backend import Backend
+from ugc_models.run.interrupts import Interrupts
+from ugc_models.run.outcomes import SAID, Outcomes
+from ugc_models.run.pipeline import CaptionRequest, Pipeline, Reader
+from ugc_models.run.rounds import Rounds, Turn
 from ugc_models.store import CaptionStore, open_store
 
 logger = _loguru.patch(harmless_record)

@@ -7,8 +7,8 @@ from typing import Any
 
 from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, Medium, VideoInput
 from ugc_models.engine.family import ProcessorInputs
-from ugc_models.inputs import Read, given_of
 from ugc_models.media.clip import Clip
+from ugc_models.run.inputs import Read, given_of
 
 _AS_IT_IS = ProcessorInputs()
 

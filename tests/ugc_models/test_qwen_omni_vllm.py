@@ -26,7 +26,7 @@ from ugc_models.captions import Caption
 from ugc_models.engine.local import EngineStartError
 from ugc_models.media.clip import read_clip
 from ugc_models.media.sampling import Sampling
-from ugc_models.prompt import CheckpointError
+from ugc_models.request.prompt import CheckpointError
 from ugc_models.store import CaptionStoreError
 
 pytestmark = pytest.mark.engine

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ugc_models.engine.base import ImageInput, Medium, VideoInput, sounds_of
-from ugc_models.prompt import CheckpointError, unloadable
+from ugc_models.request.prompt import CheckpointError, unloadable
 
 if TYPE_CHECKING:
     import numpy as np

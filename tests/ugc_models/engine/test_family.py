@@ -17,7 +17,7 @@ from ugc_models.engine.family import (
     ProcessorInputs,
     family_of,
 )
-from ugc_models.prompt import CheckpointError
+from ugc_models.request.prompt import CheckpointError
 
 SHAPE = (9, 224, 420, 3)
 IMAGE = ImageInput(np.zeros((30, 40, 3), np.uint8))

@@ -21,7 +21,7 @@ from ugc_models.engine.family import Family, ProcessorInputs, family_of
 from ugc_models.engine.local import _prompt
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
-from ugc_models.prompt import ChatTemplate, Conversation
+from ugc_models.request.prompt import ChatTemplate, Conversation
 from ugc_models.testing.tiny_model import QWEN2_5
 from ugc_models.testing.tiny_omni import build_tiny_omni
 

@@ -32,7 +32,7 @@ from ugc_models.engine.base import (
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family, ProcessorInputs
 from ugc_models.engine.local import LocalEngine
 from ugc_models.engine.server.remote import RemoteEngine
-from ugc_models.prompt import ChatTemplate, Conversation
+from ugc_models.request.prompt import ChatTemplate, Conversation
 from ugc_models.testing.tiny_model import QWEN2_5 as QWEN2_5_TINY
 from ugc_models.testing.tiny_omni import build_tiny_omni
 

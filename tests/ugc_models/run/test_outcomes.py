@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ugc_models.outcomes import Outcomes, kind_of
+from ugc_models.run.outcomes import Outcomes, kind_of
 
 LONG = "the engine refused it: the prompt (9000) is longer than the maximum model length of 8192"
 MISSING = "the clip cannot be read: the file does not exist"

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from ugc_models.media.source import AudioSource, ImageSource, VideoFile, VideoFrames
-from ugc_models.prompt import (
+from ugc_models.request.prompt import (
     ChatTemplate,
     CheckpointError,
     Conversation,

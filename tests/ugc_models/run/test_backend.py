@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.asking import ask
 from tests.support.fake_vllm import FakeVllm
-from ugc_models import backend
-from ugc_models.backend import Backend
 from ugc_models.config import Settings
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family
 from ugc_models.engine.server.client import RemoteError
+from ugc_models.run import backend
+from ugc_models.run.backend import Backend
 from ugc_models.store import CaptionStore
 
 ENGINE = {"dtype", "seed", "max_model_len", "gpu_memory_utilization", "tensor_parallel_size"}

@@ -18,7 +18,7 @@ from lmms_eval.api.group import GroupConfig
 from lmms_eval.api.task import ALL_OUTPUT_TYPES
 from lmms_eval.utils import load_yaml_config
 
-from ugc_models.generation import generation_parameters, remarks
+from ugc_models.request.generation import generation_parameters, remarks
 
 TASKS = Path(lmms_eval.tasks.__file__).parent
 

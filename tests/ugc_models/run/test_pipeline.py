@@ -19,7 +19,6 @@ import pytest
 
 from tests.support.asking import the_video
 from tests.support.clips import write_clip
-from ugc_models import pipeline
 from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import EngineOutput, EngineRequest
@@ -27,8 +26,9 @@ from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.media.clip import Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
-from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
-from ugc_models.prompt import conversation
+from ugc_models.request.prompt import conversation
+from ugc_models.run import pipeline
+from ugc_models.run.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.store import CaptionStore, CaptionStoreError
 
 EIGHT = Sampling(frames=8, max_pixels=12 * 28 * 28)

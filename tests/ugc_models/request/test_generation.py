@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ugc_models.generation import generation_parameters, remarks, stated
+from ugc_models.request.generation import generation_parameters, remarks, stated
 
 
 def test_nothing_said_is_greedy_with_room_for_a_caption() -> None:

@@ -19,12 +19,12 @@ from ugc_models.captions import Caption, Generation, is_repetitive
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
 from ugc_models.engine.family import ProcessorInputs
-from ugc_models.inputs import Read, given_of, record, with_fewer_frames, with_sound_beside
 from ugc_models.media.clip import READING, Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.source import Source, VideoFile, digest
-from ugc_models.prompt import Conversation
+from ugc_models.request.prompt import Conversation
+from ugc_models.run.inputs import Read, given_of, record, with_fewer_frames, with_sound_beside
 from ugc_models.store import CaptionStore, caption_key
 
 LOST_SECONDS = 0.5

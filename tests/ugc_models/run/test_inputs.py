@@ -18,13 +18,13 @@ from ugc_models.engine.base import (
     VideoInput,
 )
 from ugc_models.engine.family import ProcessorInputs
-from ugc_models.inputs import given_of
 from ugc_models.media.clip import Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.source import Audio, AudioSource, Image, ImageSource, VideoFile
-from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
-from ugc_models.prompt import Conversation
+from ugc_models.request.prompt import Conversation
+from ugc_models.run.inputs import given_of
+from ugc_models.run.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.store import CaptionStore
 
 INPUTS = ProcessorInputs()
@@ -222,7 +222,7 @@ class TestFailures:
         assert asked == []
 
     def test_too_much_at_once_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ugc_models.pipeline.MOST_BYTES", 5_000)
+        monkeypatch.setattr("ugc_models.run.pipeline.MOST_BYTES", 5_000)
         request, pool = request_of(IMAGE, IMAGE, IMAGE)
         record, _ = run(request, pool)
         assert record.error is not None and "its media take more than" in record.error
