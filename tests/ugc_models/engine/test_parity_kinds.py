@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tests.support.asking import ask
+from tests.support.clips import write_clip
 from tests.support.engine import QUICK
 from tests.support.parity import GREEDY, assert_same
 from tests.support.tiny_qwen3 import QWEN3 as QWEN3_TINY
@@ -32,7 +34,13 @@ from ugc_models.engine.base import (
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family, ProcessorInputs
 from ugc_models.engine.local import LocalEngine
 from ugc_models.engine.server.remote import RemoteEngine
+from ugc_models.media.clip import Clip, read_clip
+from ugc_models.media.image import clip_of
+from ugc_models.media.limits import Limits
+from ugc_models.media.sampling import Sampling
+from ugc_models.media.source import VideoFrames
 from ugc_models.request.prompt import ChatTemplate, Conversation
+from ugc_models.run.inputs import given_of
 from ugc_models.testing.tiny_model import QWEN2_5 as QWEN2_5_TINY
 from ugc_models.testing.tiny_omni import build_tiny_omni
 
@@ -45,11 +53,11 @@ Turn = list[Medium | str] | str
 
 
 class Media:
-    """Noise to be looked at and listened to, of sizes that a family takes."""
+    """Noise to be looked at and listened to, of sizes that a family takes, and what files give."""
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, folder: Path) -> None:
         self._dice, self._side = np.random.default_rng(3), family.token_side
-        self._inputs = ProcessorInputs(family)
+        self._inputs, self._folder = ProcessorInputs(family), folder
 
     def pixels(self, *shape: int) -> Any:
         return self._dice.integers(0, 256, (*shape, 3), np.uint8)
@@ -74,6 +82,22 @@ class Media:
         count, rows, columns = size
         frames = self.pixels(count, rows * self._side, columns * self._side)
         return VideoInput(frames, fps, None if sound is None else self.samples(sound))
+
+    def stretch(self) -> Medium:
+        path = write_clip(self._folder / "clip.mp4", seconds=6.0)
+        clip = read_clip(path, self._sampling(fps=2.0), start=1.7, end=4.9)
+        return self._given(clip)
+
+    def pictures(self) -> Medium:
+        frames = [PIL.Image.fromarray(self.pixels(90, 120)) for _ in range(5)]
+        return self._given(clip_of(VideoFrames(frames, 1.0), self._sampling(), Limits()))
+
+    def _sampling(self, **more: Any) -> Sampling:
+        return Sampling(factor=self._side, max_pixels=12 * self._side**2, **more)
+
+    def _given(self, clip: Clip) -> Medium:
+        [[medium]] = given_of([clip], self._inputs)
+        return medium
 
 
 def _large(m: Media) -> VideoInput:
@@ -108,6 +132,8 @@ KINDS: Mapping[str, Callable[[Media], list[Turn]]] = {
     "three turns, media in two": lambda m: [
         [m.image(80, 60), "What is it?"], "A dog.", [m.video(2.2), "And this?"], "A cat.", ["Sure?"]
     ],
+    "a stretch of a video": lambda m: [[m.stretch(), ASKED]],
+    "frames as pictures": lambda m: [[m.pictures(), ASKED]],
     "a picture as a ribbon with short sound": lambda m: [[m.video(0.3, size=(1, 24, 1)), ASKED]],
 }  # fmt: skip
 NAMES = {VideoInput: "video", ImageInput: "image", AudioInput: "audio"}
@@ -159,7 +185,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     family, tiny = FAMILIES[request.param]
     checkpoint = build_tiny_omni(tmp_path_factory.mktemp("kinds") / "tiny", family=tiny)
     template, inputs = ChatTemplate(str(checkpoint)), ProcessorInputs(family)
-    media = Media(family)
+    media = Media(family, checkpoint.parent)
     requests = {
         kind: request_for(index, make(media), template, inputs)
         for index, (kind, make) in enumerate(KINDS.items())
