@@ -43,9 +43,9 @@ def test_a_record_of_another_version_is_read_as_far_as_it_goes() -> None:
 
 
 def test_an_empty_caption_is_false_and_still_tells_why() -> None:
-    caption = Caption("", Generation(error="the clip cannot be read: the file is empty"))
+    caption = Caption("", Generation(error="the video cannot be read: the file is empty"))
     assert not caption
-    assert caption.generation["error"] == "the clip cannot be read: the file is empty"
+    assert caption.generation["error"] == "the video cannot be read: the file is empty"
     assert caption.generation["output_tokens"] is None
 
 

@@ -135,7 +135,7 @@ class Reader:
 
 def _name(source: Source, number: int, of: int) -> str:
     kind = type(source).__name__.removesuffix("Source").lower()
-    kind = "clip" if kind.startswith("video") else kind
+    kind = "video" if kind.startswith("video") else kind
     return f"the {kind}" if of == 1 else f"the {kind}, medium {number} of {of},"
 
 

@@ -218,7 +218,7 @@ class TestAPromptThatIsTooLong:
 class TestFailures:
     def test_name_the_medium(self) -> None:
         record, asked = run(*request_of(IMAGE, MediaError("damaged"), IMAGE))
-        assert record.error == "the clip, medium 2 of 3, cannot be read: damaged"
+        assert record.error == "the video, medium 2 of 3, cannot be read: damaged"
         assert asked == []
 
     def test_too_much_at_once_is_one(self, monkeypatch: pytest.MonkeyPatch) -> None:

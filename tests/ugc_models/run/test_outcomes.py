@@ -9,7 +9,7 @@ import pytest
 from ugc_models.run.outcomes import Outcomes, kind_of
 
 LONG = "the engine refused it: the prompt (9000) is longer than the maximum model length of 8192"
-MISSING = "the clip cannot be read: the file does not exist"
+MISSING = "the video cannot be read: the file does not exist"
 
 
 def generation(error: str | None = None, *flags: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def filled(*, ranks: int = 1) -> list[Outcomes]:
          "a file that does not exist"),
         ("this model takes one video a request, not 12",
          "this model takes one video a request, not …"),
-        ("the clip cannot be read: damaged: 3 of 4", "the clip cannot be read"),
+        ("the video cannot be read: damaged: 3 of 4", "the video cannot be read"),
     ],
 )  # fmt: skip
 def test_failures_are_told_apart_by_what_is_alike_in_many(error: str, kind: str) -> None:

@@ -506,14 +506,14 @@ class TestReading:
         self, store: CaptionStore, clip: Path, lost: float, refused: bool
     ) -> None:
         read = by_hand(lambda **_: replace(made_up_clip(duration=5.4), lost_seconds=lost), store)
-        error = "the clip is cut off: 0.5 of 5.9 s are missing" if refused else None
+        error = "the video is cut off: 0.5 of 5.9 s are missing" if refused else None
         assert read(job(0, clip)).error == error
 
     @pytest.mark.parametrize(
         ("failure", "said"),
         [
-            (MediaError("not a video"), "the clip cannot be read: not a video"),
-            (RuntimeError("what?"), "the clip cannot be read: RuntimeError: what?"),
+            (MediaError("not a video"), "the video cannot be read: not a video"),
+            (RuntimeError("what?"), "the video cannot be read: RuntimeError: what?"),
         ],
     )
     def test_whatever_a_clip_does_takes_no_run_along(
@@ -560,7 +560,7 @@ class TestReading:
     def test_a_pipe_is_not_waited_for(self, reader: Read, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.mp4")
         done = reader()(job(0, tmp_path / "pipe.mp4"))
-        assert done.error == "the clip cannot be read: it is not a regular file"
+        assert done.error == "the video cannot be read: it is not a regular file"
 
 
 def by_hand(

@@ -71,7 +71,7 @@ async def look(client: Client, model: str | None, family: Family) -> Facts:
     body = protocol.chat_body(clip_request(family), card["id"], length)
     output, prompt_ids = await client.chat(0, body)
     if output.error is not None and not output.overflow:
-        raise RemoteError(f"{client.name}: a clip with sound cannot be asked: {output.error}")
+        raise RemoteError(f"{client.name}: a video with sound cannot be asked: {output.error}")
     order, picture = findings(prompt_ids, family)
     return Facts(
         model=card["id"],

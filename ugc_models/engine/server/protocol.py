@@ -122,12 +122,12 @@ def refusal(index: int, status: int, body: bytes) -> EngineOutput:
     error = f"the server refused it: {said or f'status {status}'}"
     if "--trust-request-mm-kwargs" in said:
         error = (
-            "the server does not take a clip's frame rate from its clients: start it with "
+            "the server does not take a video's frame rate from its clients: start it with "
             "--trust-request-mm-kwargs"
         )
     elif status == 413 or "file size exceeded" in said:
         error = (
-            "the clip is too large for the server: fewer frames or pixels, or a larger "
+            "it is too large for the server: fewer frames or pixels, or a larger "
             "VLLM_MAX_AUDIO_CLIP_FILESIZE_MB there (a proxy before it may have its own limit)"
         )
     return EngineOutput(index, error=error, overflow=bool(TOO_LONG.search(said)))
