@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.report import RESULTS
 
-BENCHMARKS = ("media", "pipeline", "judging", "page")
+BENCHMARKS = ("media", "long", "pipeline", "judging", "page")
 _EPILOG = """examples:
   python -m benchmarks                    everything; about half an hour on two cores
   python -m benchmarks --quick            a few small clips: does it all still run?

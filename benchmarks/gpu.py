@@ -129,12 +129,13 @@ def decode_rate(files: list[Path], workers: int) -> float:
     """Return how many clips a second worker processes read, their start not counted."""
     from ugc_models.decoding.pool import DecodePool
     from ugc_models.media.sampling import Sampling
+    from ugc_models.media.source import VideoFile
 
     sampling = Sampling(frames=FRAMES, max_pixels=PIXELS)
     with DecodePool(workers) as pool, ThreadPoolExecutor(workers) as threads:
 
         def read(path: Path) -> None:
-            pool.read(path, sampling, sound=True)
+            pool.read(VideoFile(path), sampling, sound=True)
 
         shortest = min(files, key=lambda path: path.stat().st_size)
         list(threads.map(read, [shortest] * workers))

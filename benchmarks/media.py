@@ -127,7 +127,7 @@ def _rows(seconds: float, gop: int, b_frames: int, rounds: int) -> Iterator[Row]
     taken: dict[str, list[Taken]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, each in taken.items():
-            each.append(_run(way, path))
+            each.append(in_own_process(WAYS[way], path))
     for way, own in taken.items():
         what = f"{WAYS[way].__doc__} [keyframe every {gop}, {b_frames} B-frames]"
         missing = [each["missing"] for each in own if "missing" in each]
@@ -141,7 +141,7 @@ def _rows(seconds: float, gop: int, b_frames: int, rounds: int) -> Iterator[Row]
             yield Row(what, key, statistics.median(each[key] for each in own), unit, ratio)
 
 
-def _run(way: str, path: Path) -> Taken:
+def in_own_process(way: Callable[[], Way], path: Path) -> Taken:
     """Measure one way once, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
@@ -150,10 +150,10 @@ def _run(way: str, path: Path) -> Taken:
             return {"missing": "its process died"}
 
 
-def measure(way: str, path: Path) -> Taken:
-    """Run one of the ways here and return what it took, or ``missing``: what it lacks."""
+def measure(way: Callable[[], Way], path: Path) -> Taken:
+    """Run a way here and return what it took, or ``missing``: what it lacks."""
     try:
-        run = WAYS[way]()
+        run = way()
     except ImportError as error:
         return {"missing": f"not installed: {error.name or error}"}
     held = _memory("VmRSS")

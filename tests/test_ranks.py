@@ -38,7 +38,7 @@ LAUNCH = [
     *("accelerate", "launch", "--multi_gpu", "--num_processes", str(RANKS), "--num_machines", "1"),
     *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
 ]
-_SHARE = re.compile(r"Additional metrics: clips: (\d+),[^\n]* rank: (\d+)")
+_SHARE = re.compile(r"Additional metrics: requests: (\d+),[^\n]* rank: (\d+)")
 
 
 @dataclass

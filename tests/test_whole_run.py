@@ -289,7 +289,7 @@ def test_captions_that_were_made_before_the_kill_are_not_made_again(
 ) -> None:
     throughput = resumed[0]["throughput"]
     assert ANSWERED_BEFORE_THE_KILL <= killed.captions <= 7  # eight, one broken
-    assert throughput["avg_captions_stored"] == killed.captions
+    assert throughput["avg_answers_stored"] == killed.captions
     assert (throughput["total_gen_tokens"] == 0) is (killed.captions == 7)
 
 

@@ -57,7 +57,10 @@ class Generation:
     picture_track: int | None = None  # index in the file, None where there is only one
     sound_track: int | None = None
     frames_dropped: int = 0  # left out to fit the longest prompt
-    flags: tuple[str, ...] = ()  # ``token_limit``, ``repetition``, ``fewer_frames``
+    # Each medium, where there is more than one video or another kind: its kind and size, and what
+    # was done to it; ``sound`` of a video is ``interleaved``, or ``beside`` it as an audio.
+    media: tuple[dict[str, Any], ...] | None = None
+    flags: tuple[str, ...] = ()  # ``token_limit``, ``repetition``, ``fewer_frames``, ``sound_cut``
     decoding: str | None = None  # how the model was run, alike in runs that can be compared
     stored: bool = False  # made by an earlier run and found on disk
 
@@ -73,6 +76,8 @@ class Generation:
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
         if known.get("size") is not None:
             known["size"] = tuple(known["size"])
+        if known.get("media") is not None:
+            known["media"] = tuple(known["media"])
         return cls(**known | {"flags": tuple(known.get("flags", ()))})
 
 

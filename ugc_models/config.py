@@ -1,9 +1,6 @@
 """The model's arguments: our own, vLLM's under vLLM's names, and presets, which set several.
 
-``default`` is this adapter's own way. ``paper`` is how the published Qwen2.5-Omni rows of
-UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer.py`` and
-``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538). Each difference is an argument of its own, and
-one that stands beside ``preset=`` wins. docs/options.md has what each changes.
+An argument that stands beside ``preset=`` wins. docs/options.md has what each changes.
 """
 
 from __future__ import annotations
@@ -19,56 +16,10 @@ from typing import Any, Literal
 
 from ugc_models.engine.family import Family, ProcessorInputs
 from ugc_models.media.sampling import Sampling
+from ugc_models.presets import PRESETS, Preset
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
 
-
-@dataclass(frozen=True)
-class Preset:
-    """Values that hold where no argument says otherwise."""
-
-    settings: Mapping[str, Any] = field(default_factory=dict)  # arguments of :class:`Settings`
-    engine: Mapping[str, Any] = field(default_factory=dict)  # of vLLM's engine
-    generation: Mapping[str, Any] = field(default_factory=dict)  # where the task states none
-    # ``module:function`` that returns the text, None for the checkpoint's own. A name, because the
-    # text is data of the benchmark, which is asked for when it is needed.
-    system_prompt: str | None = None
-
-
-PAPER = Preset(
-    settings={
-        # VideoAsset(num_frames=32): numpy.linspace over the numbers of the frames, rounded down.
-        "frames": 32,
-        "fps": None,
-        "spread": "count",
-        # VideoConfig: pixels of one frame. Its sides are even (frame_factor), and no preprocessing
-        # option is given, so that the checkpoint's processor resizes what it gets, to whole tokens
-        # and at least 128 of them: a frame of 1080x1920 becomes 236x422 and then 252x448, 144
-        # tokens a time step, where ``default`` makes it 224x420 at once, 120 tokens.
-        "min_pixels": 1,
-        "max_pixels": 100_176,
-        "processor_resize": True,
-        # cv2.resize(frame, size): no interpolation is named. OpenCV's default averages two by two
-        # pixels and skips the rest: levels differ from the smooth ones by 4 to 10 of 255.
-        "scaling": "opencv",
-        # Frames leave OpenCV's capture in BGR and are never converted.
-        "channels": "bgr",
-        # mm_processor_kwargs hold use_audio_in_video and nothing else: the processor takes 2 frames
-        # a second for granted, and sound and picture drift apart unless 32 frames last 16 seconds.
-        "tell_fps": False,
-        "use_audio_in_video": True,
-        # librosa.load(path, sr=16000): the samples of the track, without its times.
-        "align_sound": False,
-    },
-    # LLM(max_model_len=20000, seed=42). There the seed starts one generator for the whole run, here
-    # each request's own: their captions at temperature 0.2 cannot be drawn again.
-    engine={"max_model_len": 20_000, "seed": 42},
-    # SamplingParams(temperature=0.2, max_tokens=1024)
-    generation={"temperature": 0.2, "max_new_tokens": 1024},
-    system_prompt="ugc_tasks.benchmark:published_system_prompt",
-)
-
-PRESETS: Mapping[str, Preset] = {"default": Preset(), "paper": PAPER}
 
 _REAL = {"fps", "engine_timeout", "gpu_memory_utilization", "swap_space", "cpu_offload_gb",
          "mm_processor_cache_gb"}  # fmt: skip
@@ -84,10 +35,14 @@ class Settings:
     frames: int = 32  # evenly over the clip; not used where ``fps`` is given
     fps: float | None = None  # frames per second of the clip instead
     max_frames: int = 768  # the most that ``fps`` may take
-    spread: Literal["time", "count"] = "time"  # what ``frames`` are even in
+    min_frames: int = 2  # the fewest, where the clip has them
+    spread: Literal["time", "count", "even"] = "time"  # what frames are even in
     scaling: Literal["smooth", "opencv"] = "smooth"
     min_pixels: int = 4 * 28 * 28  # area of one frame
     max_pixels: int = 128 * 28 * 28  # 128 tokens of Qwen2.5-Omni
+    total_pixels: int | None = None  # area of all frames of a clip together, in pairs
+    image_min_pixels: int | None = None  # area of an image; the checkpoint's own bounds otherwise
+    image_max_pixels: int | None = None
     processor_resize: bool = False  # the checkpoint's processor brings frames to whole tokens
     channels: Literal["rgb", "bgr"] = "rgb"
     tell_fps: bool = True  # without, the model takes a rate of its own for granted
@@ -97,6 +52,7 @@ class Settings:
     decode_workers: int = field(default_factory=lambda: min(8, os.cpu_count() or 1))
     max_in_flight: int = 32
     on_overflow: Literal["refuse", "fewer_frames"] = "refuse"
+    on_error: Literal["continue", "stop"] = "continue"  # at a request that fails
     store: str | None = None  # see :func:`ugc_models.store.open_store`
     engine_timeout: float = 300.0  # seconds
     base_url: str | None = None
@@ -140,11 +96,20 @@ class Settings:
             max_pixels=self.max_pixels,
             # What the processor scales need only have whole pixels of colour: even sides.
             factor=2 if self.processor_resize else family.token_side,
+            total_pixels=self.total_pixels,
+            min_frames=self.min_frames,
         )
 
     def processor_inputs(self, family: Family) -> ProcessorInputs:
-        """Return how frames and sound are handed to such a checkpoint."""
-        return ProcessorInputs(family, self.channels, self.tell_fps, self.processor_resize)
+        """Return how media are handed to such a checkpoint."""
+        bounds = {
+            name: value
+            for name in ("image_min_pixels", "image_max_pixels")
+            if (value := getattr(self, name)) is not None
+        }
+        return ProcessorInputs(
+            family, self.channels, self.tell_fps, self.processor_resize, **bounds
+        )
 
     def system_text(self) -> str | None:
         """Return the system message of tasks that have none: stated, the preset's, or None.
@@ -156,10 +121,9 @@ class Settings:
             return self.system_prompt
         return _text_of(reference)
 
-    def generation(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a task's generation arguments, the preset's where it states none."""
-        given = {name: value for name, value in stated.items() if value is not None}
-        return {**_preset_named(self.preset).generation, **given}
+    def generation(self) -> Mapping[str, Any]:
+        """Return the preset's generation arguments, for what a task leaves open."""
+        return _preset_named(self.preset).generation
 
     def decoding(self) -> str:
         """Return how clips are sampled, in a few words for the results.
@@ -174,7 +138,10 @@ class Settings:
         words = {
             taken: True,
             "by count": self.fps is None and self.spread == "count",
+            "evenly": self.fps is not None and self.spread == "even",
             f"<={self.max_pixels}px": True,
+            f"<={self.total_pixels}px in all": self.total_pixels is not None,
+            f"images {self._image_bounds()}px": self._image_bounds() != "-",
             "by OpenCV's scaling": self.scaling == "opencv",
             "resized by the processor": self.processor_resize,
             "BGR": self.channels == "bgr",
@@ -185,6 +152,9 @@ class Settings:
         said = " ".join(word for word, holds in words.items() if holds)
         return f"{'+'.join([self.preset, *beside])}: {said}"
 
+    def _image_bounds(self) -> str:
+        return f"{self.image_min_pixels or ''}-{self.image_max_pixels or ''}"
+
     def _check(self) -> None:
         for name, (holds, needed) in _RULES.items():
             value = getattr(self, name)
@@ -194,6 +164,11 @@ class Settings:
             raise ValueError(
                 f"max_pixels={self.max_pixels!r}: a whole number not below "
                 f"min_pixels={self.min_pixels} is needed"
+            )
+        if (self.image_max_pixels or math.inf) < (self.image_min_pixels or 0):
+            raise ValueError(
+                f"image_max_pixels={self.image_max_pixels!r}: a whole number not below "
+                f"image_min_pixels={self.image_min_pixels} is needed"
             )
         if self.engine.get("mm_processor_cache_gb"):
             raise ValueError(
@@ -207,6 +182,11 @@ _Rule = tuple[Callable[[Any], bool], str]
 
 def _whole(least: int) -> _Rule:
     return (lambda v: type(v) is int and v >= least), f"a whole number from {least} up is needed"
+
+
+def _whole_or_none(least: int) -> _Rule:
+    holds, needed = _whole(least)
+    return (lambda v: v is None or holds(v)), needed
 
 
 def _one_of(*words: str) -> _Rule:
@@ -227,17 +207,21 @@ _RULES: Mapping[str, _Rule] = {
     "system_prompt": (lambda v: isinstance(v, str | None), "a text is needed"),
     "store": (lambda v: isinstance(v, str | None), "a file, a folder or none is needed"),
     "frames": _whole(1),
-    "max_frames": _whole(2),  # Qwen's vision encoder takes frames in pairs
+    **dict.fromkeys(("min_frames", "max_frames"), _whole(2)),  # the vision encoder takes pairs
     "min_pixels": _whole(1),
     "max_pixels": _whole(28 * 28),  # one token
+    "total_pixels": _whole_or_none(28 * 28),
+    "image_min_pixels": _whole_or_none(1),
+    "image_max_pixels": _whole_or_none(28 * 28),
     "decode_workers": _whole(1),
     "max_in_flight": _whole(1),
     "fps": (lambda v: v is None or _is_rate(v), "a number of frames per second above 0 is needed"),
     "engine_timeout": (_is_rate, "seconds above 0 are needed"),
-    "spread": _one_of("time", "count"),
+    "spread": _one_of("time", "count", "even"),
     "scaling": _one_of("smooth", "opencv"),
     "channels": _one_of("rgb", "bgr"),
     "on_overflow": _one_of("refuse", "fewer_frames"),
+    "on_error": _one_of("continue", "stop"),
     **dict.fromkeys(("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"), _SWITCH),
 }
 """What the value of an argument must be, and the words for it."""

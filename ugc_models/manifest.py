@@ -73,6 +73,32 @@ def bypass() -> None:
     ResponseCache.execute = execute
 
 
+def attend() -> None:
+    """Show models the tasks of an evaluation before it begins, and its results. Idempotent.
+
+    A model may have ``evaluation_begins``, called with the tasks by name, which raises where one of
+    them cannot be done, and ``evaluation_facts``, whose dictionary is added to the results.
+    """
+    from lmms_eval import evaluator
+    from lmms_eval.evaluator_utils import get_task_list
+
+    original = evaluator.evaluate
+    if getattr(original, "attended", False):
+        return
+
+    @functools.wraps(original)
+    def evaluate(lm: Any, task_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        if begins := getattr(lm, "evaluation_begins", None):
+            begins({output.task_name: output.task for output in get_task_list(task_dict)})
+        results = original(lm, task_dict, *args, **kwargs)
+        if results is not None and (facts := getattr(lm, "evaluation_facts", None)):
+            results |= facts()
+        return results
+
+    evaluate.attended = True  # type: ignore[attr-defined]
+    evaluator.evaluate = evaluate
+
+
 class Listeners:
     """Hands answers to tasks as soon as they are there, so that they are scored meanwhile.
 
@@ -86,14 +112,18 @@ class Listeners:
         self._waiting: dict[int, Callable[[str], None]] = {}
         self._among = Counter(request.task_name for request in requests if not request.idx)
 
-    def add(self, index: int, messages: Any, request: Instance) -> None:
-        """Note the ``answered`` of the conversation ``index``, if it has one that counts."""
+    def add(self, index: int, messages: Any, request: Instance) -> bool:
+        """Note the ``answered`` of the conversation ``index``, if it has one that counts.
+
+        Returns whether it has one at all: such a task knows what became of its requests.
+        """
         answered = getattr(messages, "answered", None)
         # Source: lmms_eval.evaluator, "predict_only": it overrides the task's metrics by "bypass".
         task = getattr(request.arguments[1], "__self__", None)
         predicted = "bypass" in (getattr(task, "_metric_fn_list", None) or {})
         if callable(answered) and not request.idx and not predicted:
             self._waiting[index] = functools.partial(answered, among=self._among[request.task_name])
+        return callable(answered)
 
     def tell(self, index: int, answer: str) -> None:
         """Hand over an answer, once."""

@@ -1,23 +1,17 @@
 """The lmms-eval model ``qwen_omni_vllm``: Qwen-Omni on vLLM, with the sound of the video.
 
-The way of a request: messages -> conversation -> prompt -> caption on disk, or else clip (read
-ahead, in worker processes) -> engine -> :class:`~ugc_models.captions.Caption`, on disk before it is
-counted or the task gets it (``pipeline.py``). The engine starts with the first clip that needs one,
-not with the model: what is missing in a task's data is said before a GPU is touched, and a rerun
-that lacks nothing touches none.
+The way of a request: messages (``rounds.py``) -> conversation -> prompt -> answer on disk, or else
+media (read ahead, in worker processes) -> engine -> :class:`~ugc_models.captions.Caption`, on disk
+before it is counted or the task gets it (``pipeline.py``). The engine starts with the first request
+that needs one, not with the model: what is missing in a task's data is said before a GPU is
+touched, and a rerun that lacks nothing touches none.
 """
 
 from __future__ import annotations
 
-import hashlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
@@ -26,22 +20,27 @@ from lmms_eval.models.model_utils.gen_metrics import log_metrics
 from loguru import logger as _loguru
 from tqdm import tqdm
 
-from ugc_models.captions import Caption, checkpoint_identity, engine_identity
+from ugc_models.captions import Caption
 from ugc_models.config import Settings
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine import positions
 from ugc_models.engine.base import Engine, harmless_record
-from ugc_models.engine.family import Family, family_of
-from ugc_models.engine.local import LocalEngine, engine_argument_names
-from ugc_models.engine.process import environment_of_rank
-from ugc_models.engine.server.remote import RemoteEngine
-from ugc_models.engine.supervisor import Supervisor
-from ugc_models.manifest import Listeners, bypass
-from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
-from ugc_models.prompt import ChatTemplate, PromptError, conversation, generation_parameters
+from ugc_models.engine.family import family_of
+from ugc_models.engine.local import engine_argument_names
+from ugc_models.manifest import Listeners, attend, bypass
+from ugc_models.request.generation import generation_parameters, remarks, stated
+from ugc_models.request.prompt import ChatTemplate, PromptError, conversation
+from ugc_models.run.backend import Backend
+from ugc_models.run.interrupts import Interrupts
+from ugc_models.run.outcomes import SAID, Outcomes
+from ugc_models.run.pipeline import CaptionRequest, Pipeline, Reader
+from ugc_models.run.rounds import Rounds, Turn
 from ugc_models.store import CaptionStore, open_store
 
 logger = _loguru.patch(harmless_record)
+
+
+class RequestFailed(RuntimeError):
+    """A request failed, and the run was told to stop then."""
 
 
 class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
@@ -71,6 +70,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     ) -> None:
         super().__init__()
         bypass()
+        attend()
         # A server has an engine of its own; of its arguments only these mean something here.
         served = arguments.get("base_url") is not None
         names = {"seed", "revision"} if served else engine_argument_names()
@@ -81,6 +81,8 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         self._system = self.settings.system_text()
         self._store: CaptionStore | None = open_store(self.settings.store)
         self._backend = Backend(self.settings, self._family, self._store)
+        self._outcomes = Outcomes()
+        self._remarked: set[str] = set()  # said once a run
 
     @property
     def device(self) -> Any:
@@ -88,24 +90,28 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         accelerator = getattr(self, "accelerator", None)
         return accelerator.device if accelerator is not None else "cpu"
 
-    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
-        """Answer requests; one that fails is answered with an empty caption that says why.
+    def generate_until(
+        self, requests: list[Instance], *, several: bool = False
+    ) -> list[GenerationResult]:
+        """Answer requests; one that fails is answered with an empty text that says why.
 
         What lmms-eval adds to make the shares of several ranks even is not asked: it throws the
         answer away. The first Ctrl-C finishes and keeps what is in flight and then raises; a second
         one raises at once.
 
         Raises:
-            ValueError: generation arguments that no sampling parameter matches.
+            ValueError: generation arguments that cannot be followed.
             CheckpointError: the checkpoint's processor cannot be loaded.
             EngineStartError: vLLM does not start.
             EngineGivenUp: it dies again and again.
-            CaptionStoreError: captions cannot be kept; those before this one are.
+            CaptionStoreError: answers cannot be kept; those before this one are.
+            RequestFailed: one failed, and ``on_error=stop``.
         """
         asked = [request for request in requests if not _is_padding(request)]
-        captions: dict[int, Caption] = {}
-        listeners = Listeners(asked)
-        kept = self._store is not None
+        rounds = Rounds(asked, self._document, several=several)
+        made: list[dict[str, Any]] = []
+        listeners, failed, done = Listeners(asked), "", 0
+        kept, unwell = self._store is not None, self._outcomes.unwell
         started = time.perf_counter()
         bar = tqdm(total=len(asked), desc="Model Responding", disable=self.rank != 0)
         try:
@@ -114,56 +120,114 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 Interrupts("finished and kept" if kept else "finished") as interrupts,
                 DecodePool(self.settings.decode_workers) as pool,
             ):
-                pipeline = self._pipeline(asked, pool, interrupts, listeners)
-                for index, caption in pipeline.run():
-                    captions[index] = caption
-                    listeners.tell(index, caption)
-                    if error := caption.generation["error"]:
-                        task, document = asked[index].task_name, asked[index].doc_id
-                        logger.warning(f"{task} document {document}: no caption: {error}")
-                    bar.update()
+                pipeline = self._pipeline(asked, rounds, pool, interrupts, listeners)
+                for index, answer in pipeline.run():
+                    made.append(answer.generation)
+                    listeners.tell(index, answer)
+                    if said := self._note(rounds.request(index), answer.generation):
+                        failed = failed or said
+                        if self.settings.on_error == "stop":
+                            pipeline.stop()
+                    if rounds.answered(index, answer):
+                        done += 1
+                        bar.update()
             if interrupts.asked:
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
-            more = "run the same command again to go on" if kept else "none is kept (store=none)"
-            raise KeyboardInterrupt(
-                f"{len(captions)} of {len(asked)} requests are answered; {more}"
-            ) from None
-        ordered = [captions[index] for index in range(len(asked))]
-        self._report([caption.generation for caption in ordered], time.perf_counter() - started)
-        answers = iter(ordered)
-        return [
-            GenerationResult("") if _is_padding(request) else _result(next(answers))
-            for request in requests
-        ]
+            raise KeyboardInterrupt(_so_far(done, len(asked), kept=kept)) from None
+        for line in self._outcomes.lines() if self._outcomes.unwell > unwell else ():
+            logger.warning(line if self.world_size == 1 else f"rank {self.rank}: {line}")
+        if failed and self.settings.on_error == "stop":
+            raise RequestFailed(f"{failed}; on_error=stop: {_so_far(done, len(asked), kept=kept)}")
+        self._report(made, time.perf_counter() - started)
+        answers = iter(rounds.answers())
+        result = _result_of_rounds if several else _result
+        return [result([] if _is_padding(r) else next(answers)) for r in requests]
 
-    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Not offered: a captioner answers once."""
-        raise NotImplementedError("qwen_omni_vllm answers in one round")
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[GenerationResult]:
+        """Answer requests in as many rounds as their tasks ask for (``rounds.py``).
+
+        The rounds of a request follow each other, many requests are in flight at once, and each
+        round's answer is kept before the next one is asked. Raises as :meth:`generate_until`.
+        """
+        return self.generate_until(requests, several=True)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not offered: tasks of multiple choice by likelihood need another model."""
-        raise NotImplementedError("qwen_omni_vllm generates text and gives no likelihoods")
+        raise NotImplementedError(_no_likelihoods({request.task_name for request in requests}))
+
+    def evaluation_begins(self, tasks: Mapping[str, Any]) -> None:
+        """Refuse what cannot be done, before anything is asked or an engine started.
+
+        Raises:
+            ValueError: tasks that want likelihoods, or generation arguments that cannot be
+                followed, of all tasks at once.
+        """
+        self._outcomes = Outcomes()
+        kinds = {name: getattr(task, "OUTPUT_TYPE", None) for name, task in tasks.items()}
+        if wrong := {
+            n for n, kind in kinds.items() if kind in {"loglikelihood", "multiple_choice"}
+        }:
+            raise ValueError(_no_likelihoods(wrong))
+        self._parameters(
+            [
+                (name, stated(task.config.generation_kwargs or {}, task.doc_to_messages))
+                for name, task in tasks.items()
+                if hasattr(task, "doc_to_messages")
+            ]
+        )
+
+    def evaluation_facts(self) -> dict[str, Any]:
+        """Return what belongs into lmms-eval's results: requests that were not answered."""
+        facts = self._outcomes.facts()
+        return {"unanswered": facts} if facts else {}
+
+    def _document(self, request: Instance) -> Any:
+        _, _, _, doc_id, task, split = request.arguments
+        return self.task_dict[task][split][doc_id]
+
+    def _note(self, request: Instance, generation: Mapping[str, Any]) -> str | None:
+        """Count what became of a request; return the sentence on it if it failed."""
+        task, document = request.task_name, request.doc_id
+        alike = self._outcomes.note(task, document, generation)
+        if not alike:
+            return None
+        said = f"{task} document {document}: no answer: {generation['error']}"
+        if alike <= SAID:
+            more = " (more of this kind are counted only)" if alike == SAID else ""
+            logger.warning(f"{said}{more}")
+        return said
 
     def clean(self) -> None:
         """Stop the engine: the GPU is free for a judge that runs on it."""
         self._backend.close()
+        self._gather()
         super().clean()
+
+    def _gather(self) -> None:
+        """Add up the counts of all ranks: lmms-eval cleans models when all have answered."""
+        import torch.distributed as ranks
+
+        if self.world_size > 1 and ranks.is_available() and ranks.is_initialized():
+            found: list[Any] = [None] * self.world_size
+            ranks.all_gather_object(found, self._outcomes.totals())
+            self._outcomes = Outcomes()
+            for totals in found:
+                self._outcomes.add(*totals)
 
     def _pipeline(
         self,
         requests: Sequence[Instance],
+        rounds: Rounds,
         pool: DecodePool,
         interrupts: Interrupts,
         listeners: Listeners,
     ) -> Pipeline:
         settings, family, store = self.settings, self._family, self._store
-        seed = settings.engine.get("seed", 0)
-        # All of them first: an argument that means nothing is said before a clip is read.
-        parameters = [
-            generation_parameters(settings.generation(request.arguments[2]), seed=seed)
-            for request in requests
-        ]
+        # All of them first: an argument that means nothing is said before a file is read.
+        parameters = self._parameters(
+            [(r.task_name, stated(r.arguments[2], r.arguments[1])) for r in requests]
+        )
         reader = Reader(
             pool,
             settings.frame_sampling(family),
@@ -179,13 +243,12 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             return engine
 
         pipeline = Pipeline(
-            (
-                self._caption_request(index, request, parameters[index], listeners)
-                for index, request in enumerate(requests)
-            ),
+            # A map goes on where what it is of goes on after an end; a generator would not.
+            map(partial(self._caption_request, parameters, listeners), rounds),
             reader,
             start,
             inputs=settings.processor_inputs(family),
+            render=self._template.render,
             setup=settings.decoding(),
             store=store,
             workers=settings.decode_workers,
@@ -194,21 +257,49 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         )
         return pipeline
 
+    def _parameters(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Return vLLM's sampling parameters for what tasks state.
+
+        Raises:
+            ValueError: arguments that cannot be followed, of all tasks at once.
+        """
+        preset, seed = self.settings.generation(), self.settings.engine.get("seed", 0)
+        found: list[dict[str, Any]] = []
+        refused: dict[str, set[str]] = {}
+        remarked: dict[str, set[str]] = {}
+        for task, said in requests:
+            try:
+                found.append(generation_parameters(said, preset=preset, seed=seed))
+            except (TypeError, ValueError) as error:
+                refused.setdefault(str(error), set()).add(task)
+            for name, remark in remarks(said).items():
+                remarked.setdefault(f"{name}: {remark}", set()).add(task)
+        if refused:
+            raise ValueError(_by_task(refused))
+        for line in sorted(set(remarked) - self._remarked):
+            logger.info(f"Generation argument {_by_task({line: remarked[line]})}.")
+        self._remarked |= set(remarked)
+        return found
+
     def _caption_request(
-        self, index: int, request: Instance, parameters: dict[str, Any], listeners: Listeners
+        self, parameters: Sequence[dict[str, Any]], listeners: Listeners, turn: Turn
     ) -> CaptionRequest:
-        _, doc_to_messages, _, doc_id, task, split = request.arguments
-        messages = doc_to_messages(self.task_dict[task][split][doc_id])
-        listeners.add(index, messages, request)
+        if turn.error is not None:
+            return CaptionRequest(turn.index, None, error=turn.error)
+        task, document = turn.request.task_name, turn.request.doc_id
+        if listeners.add(turn.index, turn.messages, turn.request):
+            self._outcomes.listens(task)
         try:
-            chat = conversation(messages, self._system)
+            chat = conversation(turn.messages, self._system)
             prompt = self._template.render(chat)
         except PromptError as error:
-            return CaptionRequest(index, None, error=str(error))
-        return CaptionRequest(index, chat, prompt, parameters)
+            return CaptionRequest(turn.index, None, error=str(error))
+        if turn.lacks_media and self._outcomes.without_media(task, document) <= SAID:
+            logger.warning(f"{task} document {document}: no media: it is asked with text alone")
+        return CaptionRequest(turn.index, chat, prompt, parameters[turn.place])
 
     def _report(self, generations: Sequence[dict[str, Any]], seconds: float) -> None:
-        """Report throughput as lmms-eval's own vLLM models do, and how many clips had sound."""
+        """Report throughput as lmms-eval's own vLLM models do, and how many requests had sound."""
         made = [g for g in generations if not g["stored"]]
         tokens = sum(g["output_tokens"] or 0 for g in made)
         log_metrics(
@@ -216,14 +307,18 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             total_gen_tokens=tokens,
             avg_speed=tokens / seconds if seconds else 0.0,
             additional_metrics={
-                "clips": len(generations),
-                "clips_heard": sum(g["heard"] for g in generations),
-                "clips_failed": sum(g["error"] is not None for g in generations),
-                "captions_stored": len(generations) - len(made),
+                "requests": len(generations),
+                "requests_heard": sum(g["heard"] for g in generations),
+                "requests_failed": sum(g["error"] is not None for g in generations),
+                "answers_stored": len(generations) - len(made),
                 "engine_restarts": self._backend.restarts,
                 "rank": self.rank,
             },
         )
+
+
+def _by_task(lines: Mapping[str, set[str]]) -> str:
+    return "; ".join(f"{line} ({', '.join(sorted(tasks))})" for line, tasks in lines.items())
 
 
 def _is_padding(request: Instance) -> bool:
@@ -231,119 +326,29 @@ def _is_padding(request: Instance) -> bool:
     return bool((request.metadata or {}).get("__padding_only__"))
 
 
-def _result(caption: Caption) -> GenerationResult:
-    made = caption.generation
-    return GenerationResult(caption, TokenCounts(made["prompt_tokens"], made["output_tokens"]))
+def _no_likelihoods(tasks: Iterable[str]) -> str:
+    return (
+        f"qwen_omni_vllm generates text and gives no likelihoods, which {', '.join(sorted(tasks))} "
+        "would need: leave these tasks out"
+    )
 
 
-class Backend:
-    """What answers a run's requests: vLLM on this rank's GPUs, watched, or a server elsewhere.
-
-    The engine starts when it is first asked for. A server is looked at at once: a wrong address is
-    said before anything is read (``BadAddress``, ``RemoteError``).
-    """
-
-    def __init__(self, settings: Settings, family: Family, store: CaptionStore | None) -> None:
-        self._settings, self._family, self._store = settings, family, store
-        self._engine: Supervisor | RemoteEngine | None = None
-        self._restarts_before = 0
-        if settings.base_url is not None:
-            self.engine()
-
-    @property
-    def restarts(self) -> int:
-        """How often an engine here died and was started again."""
-        return self._restarts_before + getattr(self._engine, "restarts", 0)
-
-    def engine(self) -> Supervisor | RemoteEngine:
-        """Return the running engine; raises ``EngineStartError`` where it does not start."""
-        settings, family = self._settings, self._family
-        if self._engine is not None:
-            return self._engine
-        if settings.base_url is not None:
-            self._engine = RemoteEngine(settings.base_url, model=settings.model, family=family)
-            return self._engine
-        variables = environment_of_rank(settings.engine)
-        started = (settings.model, settings.engine, variables)
-        start = partial(LocalEngine, *started, family=family.model_type)
-        self._engine = Supervisor(start, patience=settings.engine_timeout)
-        logger.info(f"The engine runs: {self._engine.decoding()}.")
-        return self._engine
-
-    def made_of(self) -> dict[str, Any]:
-        """Return what a caption depends on besides clip, prompt and parameters, by content.
-
-        The names in it, and the fields of the two dataclasses, are part of every key on disk.
-        """
-        settings, family = self._settings, self._family
-        made_of: dict[str, Any] = {
-            "frames": asdict(settings.frame_sampling(family)),
-            "handover": asdict(settings.processor_inputs(family)),
-            "sound": settings.use_audio_in_video,
-            "on_overflow": settings.on_overflow,
-        }
-        if settings.base_url is not None and isinstance(server := self.engine(), RemoteEngine):
-            return made_of | {"model": server.identity()}
-        digest = _digest if self._store is None else self._store.digest
-        return made_of | {
-            "model": checkpoint_identity(settings.model, settings.engine.get("revision"), digest),
-            "engine": engine_identity(settings.engine),
-            "runs_on": positions.engine_words(family.model_type),
-        }
-
-    def close(self) -> None:
-        """Stop the engine if it runs; it is started again when it is needed again."""
-        self._restarts_before, engine, self._engine = self.restarts, self._engine, None
-        if engine is not None:
-            engine.close()
+def _so_far(answered: int, asked: int, *, kept: bool) -> str:
+    more = "run the same command again to go on" if kept else "none is kept (store=none)"
+    return f"{answered} of {asked} requests are answered; {more}"
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _result_of_rounds(answers: Sequence[Any]) -> GenerationResult:
+    made = [answer.generation for answer in answers if isinstance(answer, Caption)]
+    counts = (
+        sum(generation[name] or 0 for generation in made)
+        for name in ("prompt_tokens", "output_tokens")
+    )
+    return GenerationResult(list(answers), TokenCounts(*counts))
 
 
-class Interrupts:
-    """While entered, the first Ctrl-C lets what is in flight finish; the second stops at once.
-
-    So does the first one before :meth:`then`: there is nothing to be finished yet. Signals belong
-    to the main thread; entered in another one it changes nothing. Where the process ignores Ctrl-C,
-    as a shell has it for what runs in the background, it stays ignored.
-    """
-
-    def __init__(self, what: str) -> None:
-        self.asked = False  # whether to stop taking new work
-        self._what = what
-        self._before: Any = None  # the handler, once it is replaced
-        self._then: Callable[[], None] | None = None
-
-    def then(self, action: Callable[[], None]) -> None:
-        """Do this at the first Ctrl-C from now on. It must be short: it interrupts anything."""
-        self._then = action
-
-    def __enter__(self) -> Interrupts:
-        before = signal.getsignal(signal.SIGINT)
-        in_main = threading.current_thread() is threading.main_thread()
-        if in_main and before is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._first)
-            # A handler that was not set from Python (None) cannot be set back from it.
-            self._before = before or signal.default_int_handler
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _first(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, self._before)
-        # The handler before this one may have something to stop, too, without ending the run.
-        told = getattr(self._before, "interrupted", None)
-        if callable(told):
-            told()
-        if self._then is None:
-            raise KeyboardInterrupt
-        self.asked = True
-        self._then()
-        logger.warning(
-            f"Interrupted: what is in flight is {self._what}. Once more to stop at once."
-        )
+def _result(answers: Sequence[Any]) -> GenerationResult:
+    if not answers:
+        return GenerationResult("")
+    made = answers[0].generation
+    return GenerationResult(answers[0], TokenCounts(made["prompt_tokens"], made["output_tokens"]))

@@ -131,7 +131,7 @@ class CaptionStore:
     def _refuse(self, reason: str | None) -> None:
         if reason is not None:
             raise CaptionStoreError(
-                f"the caption store {shown(self.path)} cannot be used: {reason}; name another file "
+                f"the answer store {shown(self.path)} cannot be used: {reason}; name another file "
                 "with store="
             )
 
@@ -160,7 +160,7 @@ class CaptionStore:
             if not self._said:
                 self._said = True
                 _log.warning(
-                    "captions in %s that are not as this program writes them are made anew",
+                    "answers in %s that are not as this program writes them are made anew",
                     shown(self.path),
                 )
             return None
@@ -217,7 +217,7 @@ class CaptionStore:
             elif "locked" in str(error):
                 advice = "another process holds it; run the same command again when that has ended"
             raise CaptionStoreError(
-                f"the caption store {shown(self.path)} {what} ({shown(error)}): {advice}"
+                f"the answer store {shown(self.path)} {what} ({shown(error)}): {advice}"
             ) from None
 
 
@@ -269,6 +269,7 @@ def _read(text: Any, generation: Any) -> tuple[str, Generation]:
         and all(number is None or _is_amount(number) for number in counts)
         and all(isinstance(flag, str) for flag in facts.flags)
         and all(isinstance(word, str | None) for word in words)
+        and all(isinstance(medium, dict) for medium in facts.media or ())
     ):
         raise ValueError
     return text, facts

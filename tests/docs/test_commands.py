@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from tests.suites.documents import SUITES
 from tests.support import graders, published, recordings
 from tests.support.annotations import TONES, ocr_texts, video_ids, write_annotations
 from tests.support.clips import write_clip
@@ -137,7 +138,7 @@ def check_run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         assert (PROJECT / arguments.config).is_file()
         return
     ours = {"my_captions"} if arguments.include_path == "my-tasks" else set()
-    assert set(arguments.tasks.split(",")) <= TASKS | ours
+    assert set(arguments.tasks.split(",")) <= TASKS | ours | {suite.task for suite in SUITES}
     assert MODEL_REGISTRY_V2.resolve(arguments.model).class_path
     assert arguments.output_path, "without it a run leaves nothing"
     assert arguments.log_samples, "without it a run leaves no rows"

@@ -62,7 +62,7 @@ def nursery(checkpoint: str) -> None:
     from lmms_eval.models import get_model
 
     from ugc_models.engine.family import family_of
-    from ugc_models.prompt import ChatTemplate, conversation
+    from ugc_models.request.prompt import ChatTemplate, conversation
 
     get_model("qwen_omni_vllm")
     family_of(checkpoint)

@@ -20,7 +20,7 @@ from ugc_models.media.limits import Limits, MediaError
 from ugc_models.media.sampling import Sampling
 
 BEFORE, AFTER = "/nowhere/before-reading", "/nowhere/after-reading"
-LIMITS = Limits(source_pixels=2048 * 2048, duration=120, decode_seconds=10, packets=20_000)
+LIMITS = Limits(source_pixels=2048 * 2048, decode_seconds=10, packets=20_000)
 SAMPLING = Sampling(frames=8)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, Medium, VideoInput
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip
+from ugc_models.run.inputs import Read, given_of
 
 _AS_IT_IS = ProcessorInputs()
 
@@ -21,16 +22,19 @@ def request_about(
     inputs: ProcessorInputs = _AS_IT_IS,
 ) -> EngineRequest:
     """Return the request for a rendered prompt about a clip that was read."""
-    sound = inputs.sound(clip.sound)
-    return EngineRequest(
-        index,
-        prompt,
-        frames=inputs.frames(clip.frames),
-        fps=clip.fps,
-        sound=sound,
-        parameters=sampling,
-        processor=inputs.options(clip.fps, clip.frames.shape, sound=sound),
-    )
+    media = as_given([clip], inputs)
+    return EngineRequest(index, prompt, media, sampling, inputs.options(media))
+
+
+def as_given(read: Sequence[Read], inputs: ProcessorInputs = _AS_IT_IS) -> tuple[Medium, ...]:
+    """Return what an engine gets of media that were read."""
+    return tuple(medium for each in given_of(read, inputs) for medium in each)
+
+
+def the_video(request: EngineRequest) -> VideoInput:
+    """Return the only video of a request."""
+    [video] = request.videos
+    return video
 
 
 def ask(

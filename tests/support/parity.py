@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.asking import ask, request_about
 from tests.support.clips import write_clip
-from tests.support.transformers_reference import Reference
+from tests.support.transformers_reference import About, Reference
 from ugc_models.engine.base import Engine, EngineOutput
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip, read_clip
@@ -53,11 +53,12 @@ def write(
 
 def seen(clip: Clip, inputs: ProcessorInputs) -> Clip:
     """Return the clip with frames and sound as the model is to get them."""
-    return replace(clip, frames=inputs.frames(clip.frames), sound=inputs.sound(clip.sound))
+    sound = None if clip.sound is None else inputs.sound(clip.sound)
+    return replace(clip, frames=inputs.frames(clip.frames), sound=sound)
 
 
 def assert_same(
-    answer: EngineOutput, reference: Reference, prompt: str, clip: Clip, **how: Any
+    answer: EngineOutput, reference: Reference, prompt: str, clip: About, **how: Any
 ) -> None:
     """Hold an answer against the reference's, token for token; ``how`` is ``generate``'s."""
     expected = reference.generate(prompt, clip, tokens=TOKENS, **how)

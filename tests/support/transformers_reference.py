@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from ugc_models.engine.base import ImageInput, Medium, VideoInput, sounds_of
 from ugc_models.media.clip import Clip
+
+About = Clip | tuple[Medium, ...] | None
 
 _CLASSES = {
     "qwen2_5_omni": ("Qwen2_5OmniProcessor", "Qwen2_5OmniThinkerForConditionalGeneration"),
@@ -43,9 +48,9 @@ class Reference:
 
         kind = json.loads((checkpoint / "config.json").read_text("utf-8"))["model_type"]
         processor, thinker = (getattr(transformers, name) for name in _CLASSES[kind])
-        self._torch = torch
+        self._torch, self.checkpoint = torch, checkpoint
         self.processor = processor.from_pretrained(checkpoint)
-        self._model = thinker.from_pretrained(checkpoint, dtype=torch.float32).eval()
+        self.model = thinker.from_pretrained(checkpoint, dtype=torch.float32).eval()
         self._written: dict[Any, Generated] = {}
 
     def chat(self, question: str, system: str | None = None) -> str:
@@ -60,33 +65,54 @@ class Reference:
         return rendered if isinstance(rendered, str) else str(rendered[0])
 
     def inputs(
-        self, prompt: str, clip: Clip | None, options: Mapping[str, Any] | None = None
+        self, prompt: str, media: About, options: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
-        """Return what the reference processor makes of a prompt and a clip.
+        """Return what the reference processor makes of a prompt and a clip, or of its media.
 
         ``options`` are the processor's; without them frames stay as they are and their rate is
         told.
         """
-        media: dict[str, Any] = {}
-        if clip is not None:
-            media["videos"] = [clip.frames]
-            media |= {**AS_THEY_ARE, "fps": clip.fps} if options is None else options
-        interleaved = clip is not None and clip.sound is not None
-        if clip is not None and clip.sound is not None:
-            media["audio"] = [clip.sound]
-        inputs: Mapping[str, Any] = self.processor(
-            text=prompt,
-            return_tensors="pt",
-            padding=True,
-            use_audio_in_video=interleaved,
-            **media,
-        )
+        media = _media(media)
+        videos = [medium for medium in media if isinstance(medium, VideoInput)]
+        told: dict[str, Any] = dict(options or {})
+        if videos and options is None:
+            told["videos_kwargs"] = {**AS_THEY_ARE, "fps": videos[0].fps}
+        if videos:
+            told["videos"] = [video.frames for video in videos]
+        if sounds := sounds_of(media):
+            told["audio"] = sounds
+        if images := [Image.fromarray(m.pixels) for m in media if isinstance(m, ImageInput)]:
+            told["images"] = images
+        rates = [video.fps or 2.0 for video in videos]
+        with self._paced([2 / rate for rate in rates] if options is None else None):
+            inputs: dict[str, Any] = self.processor(
+                text=prompt,
+                return_tensors="pt",
+                padding=True,
+                use_audio_in_video=_interleaved(media),
+                **told,
+            )
+        if videos and options is None:
+            inputs["video_second_per_grid"] = self._torch.tensor([2 / rate for rate in rates])
         return inputs
+
+    @contextmanager
+    def _paced(self, seconds: Sequence[float] | None) -> Iterator[None]:
+        """Have each video take its own seconds a step: the processor knows one rate for all."""
+        own = self.processor.replace_multimodal_special_tokens
+        if seconds is not None:
+            self.processor.replace_multimodal_special_tokens = lambda *args, **more: own(
+                *args, **{**more, "video_second_per_grid": iter(seconds)}
+            )
+        try:
+            yield
+        finally:
+            self.processor.__dict__.pop("replace_multimodal_special_tokens", None)
 
     def generate(
         self,
         prompt: str,
-        clip: Clip | None,
+        media: About,
         *,
         tokens: int,
         options: Mapping[str, Any] | None = None,
@@ -96,12 +122,12 @@ class Reference:
 
         ``whole_positions`` rounds every position down to a whole number, see ``engine.positions``.
         """
-        key = (prompt, clip, tokens, repr(options), whole_positions)
+        key = (prompt, media, tokens, repr(options), whole_positions)
         if key not in self._written:
             self._written[key] = self._generate(
-                self.inputs(prompt, clip, options),
+                self.inputs(prompt, media, options),
                 tokens,
-                interleaved=clip is not None and clip.sound is not None,
+                interleaved=_interleaved(_media(media)),
                 whole_positions=whole_positions,
             )
         return self._written[key]
@@ -110,7 +136,7 @@ class Reference:
         self, inputs: Mapping[str, Any], tokens: int, *, interleaved: bool, whole_positions: bool
     ) -> Generated:
         with self._torch.no_grad(), self._rounded(whole_positions):
-            output = self._model.generate(
+            output = self.model.generate(
                 **inputs,
                 use_audio_in_video=interleaved,
                 max_new_tokens=tokens,
@@ -132,7 +158,7 @@ class Reference:
         if not wanted:
             yield
             return
-        exact = self._model.get_rope_index
+        exact = self.model.get_rope_index
 
         def whole(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
             positions, _ = exact(*args, **kwargs)
@@ -140,8 +166,18 @@ class Reference:
             # What is written goes on after the highest position.
             return down, down.amax(dim=(0, 2)).unsqueeze(1) + 1 - down.shape[2]
 
-        self._model.get_rope_index = whole
+        self.model.get_rope_index = whole
         try:
             yield
         finally:
-            del self._model.get_rope_index
+            del self.model.get_rope_index
+
+
+def _media(about: About) -> tuple[Medium, ...]:
+    if isinstance(about, Clip):
+        return (VideoInput(about.frames, about.fps, about.sound),)
+    return about or ()
+
+
+def _interleaved(media: Sequence[Medium]) -> bool:
+    return any(isinstance(medium, VideoInput) and medium.sound is not None for medium in media)

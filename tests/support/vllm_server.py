@@ -30,7 +30,7 @@ _QUICK = [
     *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
 ]
 _NEEDED = [
-    *("--limit-mm-per-prompt", '{"video": 1, "audio": 1, "image": 0}'),
+    *("--limit-mm-per-prompt", '{"video": 64, "audio": 64, "image": 256}'),
     *("--mm-processor-cache-gb", "0", "--trust-request-mm-kwargs"),
 ]
 """What this project's README asks of a server."""

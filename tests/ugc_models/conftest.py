@@ -11,7 +11,7 @@ import pytest
 from tests.support.engine import QUICK
 from tests.support.transformers_reference import Reference
 from ugc_models.engine.local import LocalEngine
-from ugc_models.qwen_omni_vllm import Backend
+from ugc_models.run.backend import Backend
 
 
 class SharedEngine:

@@ -43,9 +43,9 @@ def test_a_record_of_another_version_is_read_as_far_as_it_goes() -> None:
 
 
 def test_an_empty_caption_is_false_and_still_tells_why() -> None:
-    caption = Caption("", Generation(error="the clip cannot be read: the file is empty"))
+    caption = Caption("", Generation(error="the video cannot be read: the file is empty"))
     assert not caption
-    assert caption.generation["error"] == "the clip cannot be read: the file is empty"
+    assert caption.generation["error"] == "the video cannot be read: the file is empty"
     assert caption.generation["output_tokens"] is None
 
 
@@ -66,6 +66,7 @@ def test_generation_has_every_field_and_whether_the_clip_was_heard() -> None:
         "picture_track": None,
         "sound_track": None,
         "frames_dropped": 0,
+        "media": None,
         "flags": (),
         "decoding": None,
         "stored": False,

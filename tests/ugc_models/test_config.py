@@ -184,6 +184,25 @@ class TestBounds:
         with pytest.raises(ValueError, match="max_pixels=783: a whole number from 784 up"):
             settings(min_pixels=1, max_pixels=783)
 
+    @pytest.mark.parametrize(
+        ("name", "least"),
+        [("total_pixels", 784), ("image_min_pixels", 1), ("image_max_pixels", 784)],
+    )
+    def test_some_may_be_left_open(self, name: str, least: int) -> None:
+        assert getattr(settings(), name) is None
+        assert getattr(settings(**{name: least}), name) == least
+        with pytest.raises(ValueError, match=f"{name}={least - 1}: a whole number from {least} up"):
+            settings(**{name: least - 1})
+
+    def test_image_max_pixels_is_not_below_image_min_pixels(self) -> None:
+        with pytest.raises(ValueError, match=r"image_max_pixels=800: .* image_min_pixels=900"):
+            settings(image_min_pixels=900, image_max_pixels=800)
+
+    def test_on_error_is_one_of_two_words(self) -> None:
+        assert (settings().on_error, settings(on_error="stop").on_error) == ("continue", "stop")
+        with pytest.raises(ValueError, match="on_error='raise': continue or stop is needed"):
+            settings(on_error="raise")
+
     def test_max_pixels_is_not_below_min_pixels(self) -> None:
         with pytest.raises(ValueError, match=r"max_pixels=5000: .* not below min_pixels=6000"):
             settings(min_pixels=6000, max_pixels=5000)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,65 +16,14 @@ from lmms_eval.models.model_utils.gen_metrics import (
     reset_logged_metrics,
 )
 
+from tests.support.asking import the_video
 from tests.support.clips import write_clip
+from tests.support.hand import Hand, answered
 from ugc_models.captions import Caption
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.store import CaptionStoreError
 
 TASK, SPLIT = "some_task", "test"
-
-
-class Hand:
-    """A backend and its engine: it answers as the test says, at once or a moment later.
-
-    It stands where vLLM would take half a minute to start.
-    """
-
-    def __init__(self, answer: Callable[[EngineRequest], EngineOutput], later: float = 0.0) -> None:
-        self._answer = answer
-        self._later = later
-        self.asked: list[EngineRequest] = []
-        self.at_once = self.most_at_once = 0
-        self.restarts = 3
-        self.closed = 0
-
-    def submit(self, request: EngineRequest) -> Future[EngineOutput]:
-        self.asked.append(request)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        future: Future[EngineOutput] = Future()
-        if self._later:
-            threading.Timer(self._later, self._finish, (future, request)).start()
-        else:
-            self._finish(future, request)
-        return future
-
-    def _finish(self, future: Future[EngineOutput], request: EngineRequest) -> None:
-        answer = self._answer(request)
-        self.at_once -= 1
-        future.set_result(answer)
-
-    def engine(self) -> Hand:
-        return self
-
-    def decoding(self) -> str:
-        return "by hand"
-
-    def made_of(self) -> dict[str, Any]:
-        return {"model": "by hand"}
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-def answered(request: EngineRequest) -> EngineOutput:
-    return EngineOutput(
-        request.index,
-        f"caption {request.index}",
-        finish_reason="stop",
-        prompt_tokens=9,
-        output_ids=(1, 2),
-    )
 
 
 Make = Callable[..., tuple[Any, Hand]]
@@ -166,7 +113,7 @@ class TestWhatIsAsked:
         for arguments in ({}, {"align_sound": False}, {"use_audio_in_video": False}):
             model, hand = make(**arguments)
             ask(model, late)
-            heard.append(hand.asked[0].sound)
+            heard.append(the_video(hand.asked[0]).sound)
         aligned, as_it_lies, none = heard
         assert aligned is not None and not aligned[:6000].any()
         assert as_it_lies is not None and as_it_lies[:6000].any()
@@ -183,7 +130,7 @@ class TestWhatIsAsked:
 
         model, hand = make(refuse, on_overflow=on_overflow)
         [answer] = ask(model, clip)
-        assert [len(r.frames) for r in hand.asked if r.frames is not None] == asked
+        assert [len(the_video(r).frames) for r in hand.asked] == asked
         assert isinstance(answer.text, Caption)
         assert answer.text.generation["error"] == "too long"
 
@@ -207,11 +154,11 @@ class TestWhatIsReported:
         model, _ = make(store=tmp_path)
         ask(model, clip, None, tmp_path / "missing.mp4", clip)
         first, second = get_logged_metrics_history()
-        assert (first["captions_stored"], second["captions_stored"]) == (0, 2)
+        assert (first["answers_stored"], second["answers_stored"]) == (0, 2)
         assert (first["total_gen_tokens"], second["total_gen_tokens"]) == (4, 2)
-        assert (first["clips_heard"], second["clips_heard"]) == (1, 2)
-        assert (first["clips_failed"], second["clips_failed"]) == (0, 1)
-        assert (second["clips"], second["engine_restarts"], second["rank"]) == (4, 3, 0)
+        assert (first["requests_heard"], second["requests_heard"]) == (1, 2)
+        assert (first["requests_failed"], second["requests_failed"]) == (0, 1)
+        assert (second["requests"], second["engine_restarts"], second["rank"]) == (4, 3, 0)
 
     def test_how_the_caption_was_made(self, make: Make, clip: Path) -> None:
         model, _ = make()
@@ -289,6 +236,22 @@ class TestFailures:
         ask(model, None)
         assert len(hand.asked) == 1
         assert "that are not as this program writes them are made anew" in caplog.text
+
+
+def test_what_was_not_answered_on_other_ranks_is_added_when_all_have_answered(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gathered(found: list[Any], mine: Any) -> None:
+        found[:] = [mine, mine]
+
+    model, _ = make()
+    model._world_size = 2
+    ask(model, None, tmp_path / "missing.mp4")
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.all_gather_object", gathered)
+    model.clean()
+    counted = model.evaluation_facts()["unanswered"][TASK]
+    assert (counted["requests"], counted["unanswered"]) == (4, 2)
 
 
 def test_cleaning_up_stops_the_engine(make: Make) -> None:

@@ -350,7 +350,7 @@ except CaptionStoreError as error:
     print(error)
 """
         assert said_without_locks(program, code) == (
-            f"the caption store {tmp_path}/captions.sqlite3 cannot be used: its file system has no "
+            f"the answer store {tmp_path}/captions.sqlite3 cannot be used: its file system has no "
             f"locks ({os.strerror(code)}), without which two programs can spoil it; name another "
             "file with store=\n"
         )
@@ -485,8 +485,8 @@ class TestWhatSomebodyHasChanged:
         with sqlite3.connect(store.path) as file:
             file.execute(f"UPDATE captions SET {column} = ? WHERE key != 'm'", (value,))  # noqa: S608
         assert [store.get(key) for key in "klkm"] == [None, None, None, ("caption", GENERATION)]
-        assert caplog.text.count("captions in") == 1
-        assert f"captions in {store.path} that are not as this program writes" in caplog.text
+        assert caplog.text.count("answers in") == 1
+        assert f"answers in {store.path} that are not as this program writes" in caplog.text
         store.put("k", MADE_OF, "made anew", GENERATION)
         assert store.get("k") == ("made anew", GENERATION)
 

@@ -59,7 +59,7 @@ def fill(place: Path) -> Path:
 
 def sentence(store: Path) -> str:
     return (
-        f"the caption store {store} cannot be written (database or disk is full): make room on its "
+        f"the answer store {store} cannot be written (database or disk is full): make room on its "
         "disk and run the same command again: it goes on from there"
     )
 

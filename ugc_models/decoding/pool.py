@@ -1,4 +1,4 @@
-"""Worker processes that read clips, one clip at a time each, replaced when one ends.
+"""Worker processes that read media, one file at a time each, replaced when one ends.
 
 Processes and not threads: a file that crashes libav ends a worker and not the run, one that takes
 for ever can be stopped, and the engine keeps Python's lock to itself. Not ``multiprocessing``: its
@@ -19,12 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from ugc_models.decoding.worker import BrokenMessage, receive
-from ugc_models.media.clip import Clip
+from ugc_models.decoding.worker import BrokenMessage, Read, receive
+from ugc_models.media.audio import convert_samples
+from ugc_models.media.image import clip_of, convert_picture
 from ugc_models.media.limits import Limits, MediaError
 from ugc_models.media.sampling import Sampling
+from ugc_models.media.source import AudioSource, Image, ImageSource, Source, VideoFile, VideoFrames
 
 MEMORY = 4 << 30
 """Bytes of address space that a worker may have; the largest picture allowed takes half."""
@@ -41,7 +43,7 @@ _GIVEN = frozenset(
 
 
 class DecodePool:
-    """Reads clips in worker processes; :meth:`read` may be called from several threads at once.
+    """Reads media in worker processes; :meth:`read` may be called from several threads at once.
 
     So many ``workers`` are started when they are needed, each with so many bytes of address space
     (``memory``, 0 for no bound).
@@ -65,21 +67,40 @@ class DecodePool:
         self.close()
 
     def read(
-        self, path: Path, sampling: Sampling, *, sound: bool, align_sound: bool = True
-    ) -> Clip:
-        """Read a clip as :func:`ugc_models.media.clip.read_clip` does, in a worker.
+        self, source: Source, sampling: Sampling, *, sound: bool, align_sound: bool = True
+    ) -> Read:
+        """Read a source: files in a worker, what is in memory already here.
 
-        Raises ``MediaError`` where there is no clip in it, or its worker died of it.
+        ``sampling`` and the rest are about videos, as ``media.clip.read_clip`` has them. Raises
+        ``MediaError`` where there is nothing to be had of it, or its worker died of it.
         """
-        question = {
-            "path": str(path.absolute()),
-            "sampling": asdict(sampling),
-            "sound": sound,
-            "align_sound": align_sound,
-            "limits": asdict(self._limits),
-        }
+        if isinstance(source, VideoFrames):
+            return clip_of(source, sampling, self._limits)
+        if isinstance(source, AudioSource) and source.samples is not None:
+            return convert_samples(source.samples, source.rate, self._limits)
+        if isinstance(source, ImageSource) and not isinstance(source.content, Path | bytes):
+            return Image(convert_picture(source.content, self._limits.image_pixels))
+        question: dict[str, Any] = {"limits": asdict(self._limits), "path": None, "bytes": None}
+        content, seconds = None, self._limits.decode_seconds
+        if isinstance(source, VideoFile):
+            seconds = self._limits.seconds(sampling.most_frames)
+            question |= {
+                "kind": "video",
+                "path": str(source.path.absolute()),
+                "start": source.start,
+                "end": source.end,
+                "sampling": asdict(sampling),
+                "sound": sound,
+                "align_sound": align_sound,
+            }
+        else:
+            content = source.content
+            question["kind"] = "image" if isinstance(source, ImageSource) else "audio"
+            named = isinstance(content, Path)
+            question |= {"path": str(content.absolute())} if named else {"bytes": len(content)}
         with self._worker() as worker:
-            return worker.ask(question, self._limits.decode_seconds + GRACE_S)
+            more = content if isinstance(content, bytes) else b""
+            return worker.ask(question, seconds + GRACE_S, more)
 
     def close(self) -> None:
         """Stop all workers, those in the middle of a clip too."""
@@ -123,14 +144,15 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, question: dict[str, object], seconds: float) -> Clip:
-        """Return the clip. A worker that died of it is not used again."""
+    def ask(self, question: dict[str, Any], seconds: float, content: bytes = b"") -> Read:
+        """Return what was read. A worker that died of it is not used again."""
         end = time.monotonic() + seconds
         watch = threading.Timer(seconds, self._process.kill)
         watch.daemon = True
         watch.start()
         try:
             self._in.write(json.dumps(question).encode() + b"\n")
+            self._in.write(content)
             self._in.flush()
             return receive(self._out)  # type: ignore[arg-type]  # a BufferedReader
         except MediaError:

@@ -1,10 +1,11 @@
-"""The process that reads clips: a line of JSON in, a clip out, until its input ends.
+"""The process that reads media: a line of JSON in, an answer out, until its input ends.
 
     python -m ugc_models.decoding.worker
 
 Started by :mod:`ugc_models.decoding.pool`. It imports the media code and nothing else, so that it
-is small and quick to replace. It answers with a line of JSON and then a clip's arrays, byte for
-byte. Not pickled: it has read a stranger's file, and a pickle could run code in the main process.
+is small and quick to replace. The bytes of a file that is none on disk follow the line. It answers
+with a line of JSON and then the arrays, byte for byte. Not pickled: it has read a stranger's file,
+and a pickle could run code in the main process.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ import os
 import resource
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ugc_models.media.audio import read_audio
 from ugc_models.media.clip import Clip, read_clip
-from ugc_models.media.limits import Limits, MediaError
+from ugc_models.media.image import read_image
+from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling
+from ugc_models.media.source import Audio, Image
 
-_ARRAYS = {"frames": "|u1", "times": "<f8", "sound": "<f4"}
-"""The fields that are arrays, and their type as numpy writes it."""
+Read = Clip | Image | Audio
+_NAMES: dict[type[Read], str] = {Clip: "clip", Image: "image", Audio: "audio"}
+_ARRAYS = {"frames": "|u1", "times": "<f8", "sound": "<f4", "pixels": "|u1", "samples": "<f4"}
+"""The fields that are arrays, in the order in which they are sent, and their type in numpy."""
 _LONGEST_LINE = 1 << 16
 _LARGEST = 2 << 30
 """Bytes of one array: more than any sampling of a clip gives."""
@@ -44,54 +51,65 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     for line in sys.stdin.buffer:
         try:
-            _answer(line, answers)
+            _answer(line, sys.stdin.buffer, answers)
         except BrokenPipeError:
             return  # the run is gone
 
 
-def _answer(line: bytes, answers: BinaryIO) -> None:
+def _answer(line: bytes, questions: BinaryIO, answers: BinaryIO) -> None:
     question = json.loads(line)
+    content: Any = question["path"] and Path(question["path"])
+    if (size := question["bytes"]) is not None:
+        content = questions.read(size)
     try:
-        clip = read_clip(
-            question["path"],
-            Sampling(**question["sampling"]),
-            sound=question["sound"],
-            align_sound=question["align_sound"],
-            limits=Limits(**question["limits"]),
-        )
+        read = _read(question["kind"], content, question)
     except MediaError as error:
         send_error(error, answers)
     except MemoryError:
-        send_error(MediaError("too large: it needs more memory than one clip may have"), answers)
-    except Exception as error:  # one clip must not end the worker, whatever it did
+        send_error(MediaError("too large: it needs more memory than one file may have"), answers)
+    except Exception as error:  # one file must not end the worker, whatever it did
         send_error(MediaError(f"{type(error).__name__}: {error}"), answers)
     else:
-        send(clip, answers)
+        send(read, answers)
 
 
-def send(clip: Clip, to: BinaryIO) -> None:
-    """Write a clip."""
-    values = {field.name: getattr(clip, field.name) for field in fields(Clip)}
-    arrays = [
-        np.ascontiguousarray(values[name], dtype=kind)
-        for name, kind in _ARRAYS.items()
-        if values[name] is not None
-    ]
-    shapes = {n: None if values[n] is None else list(values[n].shape) for n in _ARRAYS}
-    to.write(json.dumps({"clip": values | shapes}).encode() + b"\n")
-    for array in arrays:
+def _read(kind: str, content: Any, question: dict[str, Any]) -> Read:
+    limits = Limits(**question["limits"])
+    if kind == "image":
+        return read_image(content, Deadline(limits))
+    if kind == "audio":
+        return read_audio(content, Deadline(limits))
+    return read_clip(
+        content,
+        Sampling(**question["sampling"]),
+        start=question["start"],
+        end=question["end"],
+        sound=question["sound"],
+        align_sound=question["align_sound"],
+        limits=limits,
+    )
+
+
+def send(read: Read, to: BinaryIO) -> None:
+    """Write what was read."""
+    values = {field.name: getattr(read, field.name) for field in fields(read)}
+    arrays = {name: kind for name, kind in _ARRAYS.items() if values.get(name) is not None}
+    filled = [np.ascontiguousarray(values[name], dtype=kind) for name, kind in arrays.items()]
+    shapes = {name: list(values[name].shape) for name in arrays}
+    to.write(json.dumps({_NAMES[type(read)]: values | shapes}).encode() + b"\n")
+    for array in filled:
         to.write(_bytes(array))
     to.flush()
 
 
 def send_error(error: MediaError, to: BinaryIO) -> None:
-    """Write why there is no clip."""
+    """Write why there is nothing."""
     to.write(json.dumps({"error": str(error)}).encode() + b"\n")
     to.flush()
 
 
-def receive(source: BinaryIO) -> Clip:
-    """Read a clip from a buffered file, or raise the ``MediaError`` that was sent instead.
+def receive(source: BinaryIO) -> Read:
+    """Read what was sent from a buffered file, or raise the ``MediaError`` that was sent instead.
 
     Raises ``BrokenMessage`` where the sender ended, or sent something else.
     """
@@ -101,16 +119,17 @@ def receive(source: BinaryIO) -> Clip:
     try:
         message = json.loads(line)
         if "error" not in message:
-            clip = dict(message["clip"])
-            for name, kind in _ARRAYS.items():
-                if clip[name] is not None:
-                    clip[name] = _array(clip[name], np.dtype(kind), source)
-            return Clip(**clip)
+            kind = next(each for each, name in _NAMES.items() if name in message)
+            values = dict(message[_NAMES[kind]])
+            for name, dtype in _ARRAYS.items():
+                if values.get(name) is not None:
+                    values[name] = _array(values[name], np.dtype(dtype), source)
+            return kind(**values)
         error = MediaError(str(message["error"]))
     except BrokenMessage:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError) as wrong:
-        raise BrokenMessage(f"not a clip: {wrong}") from wrong
+    except (ValueError, KeyError, TypeError, RecursionError, StopIteration) as wrong:
+        raise BrokenMessage(f"nothing that was read: {wrong}") from wrong
     raise error
 
 

@@ -23,17 +23,43 @@ _RECORD = 2_000  # characters of a logged line
 
 
 @dataclass(frozen=True, eq=False)
+class VideoInput:
+    frames: npt.NDArray[Any]  # (T, H, W, 3) uint8 in the model's channel order
+    fps: float | None  # frames per second of the clip that they were taken at
+    sound: npt.NDArray[Any] | None = None  # (N,) float32 at 16 kHz to be interleaved with them
+
+
+@dataclass(frozen=True, eq=False)
+class ImageInput:
+    pixels: npt.NDArray[Any]  # (H, W, 3) uint8, RGB, at its own size
+
+
+@dataclass(frozen=True, eq=False)
+class AudioInput:
+    samples: npt.NDArray[Any]  # (N,) float32 at 16 kHz
+
+
+Medium = VideoInput | ImageInput | AudioInput
+
+
+@dataclass(frozen=True, eq=False)
 class EngineRequest:
-    """One prompt with its media."""
+    """One prompt with its media, in the order of their marks.
+
+    Either every video of it has sound that is interleaved, or none.
+    """
 
     index: int  # the caller's own number for it
     prompt: str  # with the model's media marks, unexpanded, as the chat template rendered it
-    frames: npt.NDArray[Any] | None  # (T, H, W, 3) uint8 in the model's channel order
-    fps: float | None  # frames per second of the clip that ``frames`` were taken at
-    sound: npt.NDArray[Any] | None  # (N,) float32 at 16 kHz to be interleaved with the frames
+    media: tuple[Medium, ...]
     parameters: Mapping[str, Any]  # of ``vllm.SamplingParams``
     processor: Mapping[str, Any] = field(default_factory=dict)  # vLLM's ``mm_processor_kwargs``
     messages: Sequence[Mapping[str, Any]] = ()  # what ``prompt`` was rendered from
+
+    @property
+    def videos(self) -> list[VideoInput]:
+        """Its videos, in order."""
+        return [medium for medium in self.media if isinstance(medium, VideoInput)]
 
     @property
     def cache_salt(self) -> str | None:
@@ -41,11 +67,27 @@ class EngineRequest:
 
         Picture and interleaved sound cover the same tokens, and vLLM (read in 0.32) names
         the blocks of such a span by the picture alone: with the same frames, the sound that came
-        first would be heard again. So the digest of the sound goes into the name of all blocks.
+        first would be heard again. So the digest of these sounds, each after its length, goes into
+        the name of all blocks. All other media have tokens of their own, and name these.
         """
-        if self.frames is None or self.sound is None:
+        sounds = [video.sound for video in self.videos if video.sound is not None]
+        if not sounds:
             return None
-        return hashlib.sha256(self.sound.tobytes()).hexdigest()
+        if len(sounds) == 1:
+            return hashlib.sha256(sounds[0].tobytes()).hexdigest()
+        both = hashlib.sha256()
+        for sound in sounds:
+            both.update(len(sound).to_bytes(8, "big") + sound.tobytes())
+        return both.hexdigest()
+
+
+def sounds_of(media: Sequence[Medium]) -> list[npt.NDArray[Any]]:
+    """Return all sounds, interleaved or not, in the order of the marks."""
+    each = (
+        medium.samples if isinstance(medium, AudioInput) else getattr(medium, "sound", None)
+        for medium in media
+    )
+    return [sound for sound in each if sound is not None]
 
 
 @dataclass(frozen=True)

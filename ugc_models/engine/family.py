@@ -1,12 +1,13 @@
-"""Families of models: what a checkpoint's processor is given of a clip, with which options."""
+"""Families of models: what a checkpoint's processor is given of media, with which options."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ugc_models.prompt import CheckpointError, unloadable
+from ugc_models.engine.base import ImageInput, Medium, VideoInput, sounds_of
+from ugc_models.request.prompt import CheckpointError, unloadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # Samples at 16 kHz: to one frame of the mel spectrogram, under its window, and those that the
 # feature extractor keeps at most.
 HOP, _WINDOW, _LONGEST = 160, 400, 300 * 16_000
+_IMAGE_PIXELS = (3_136, 12_845_056)
+"""Least and most pixels of an image in the published checkpoints of both families."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class Family:
     # Sound that is padded to little more than its own length gives the same features. Qwen3-Omni's
     # differ in some bits; its sound is padded as by default.
     short_padding: bool
+
+    @property
+    def longest_sound(self) -> int | None:
+        """Samples that the feature extractor keeps of a sound: transformers cuts what is longer.
+
+        vLLM asks it not to, and Qwen3-Omni's does not.
+        """
+        return _LONGEST if self.model_type == QWEN2_5.model_type else None
 
 
 QWEN2_5 = Family(
@@ -71,7 +82,11 @@ def family_of(model: str, revision: str | None = None) -> Family:
 
 @dataclass(frozen=True)
 class ProcessorInputs:
-    """How a clip's frames and sound are handed to a checkpoint's processor."""
+    """How media are handed to a checkpoint's processor.
+
+    ``frames`` of videos have their final size, unless ``resize``; images have their own, and the
+    processor scales them.
+    """
 
     family: Family = QWEN2_5
     channels: Literal["rgb", "bgr"] = "rgb"  # order of the colours that the model is to see
@@ -79,6 +94,8 @@ class ProcessorInputs:
     # The processor scales frames once more, within its own bounds. Otherwise the bounds are the
     # frames' own, and nothing is scaled.
     resize: bool = False
+    image_min_pixels: int | None = None  # None for the checkpoint's own
+    image_max_pixels: int | None = None
 
     def frames(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return (T, H, W, 3) frames in the model's channel order, C-contiguous."""
@@ -86,40 +103,55 @@ class ProcessorInputs:
 
         return rgb if self.channels == "rgb" else np.ascontiguousarray(rgb[..., ::-1])
 
-    def sound(self, samples: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        """Return (N,) samples at 16 kHz, without the last incomplete 10 ms where they must go."""
-        if samples is None or not self.family.whole_hops:
-            return samples
-        return samples[: len(samples) // HOP * HOP]
+    def sound(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the model hears of (N,) samples at 16 kHz.
 
-    def options(
-        self,
-        fps: float | None,
-        shape: tuple[int, ...],
-        *,
-        sound: NDArray[np.float32] | None = None,
-    ) -> dict[str, Any]:
-        """Return the processor's options (vLLM's ``mm_processor_kwargs``) for a clip.
-
-        ``shape`` is (T, H, W, 3); a time step of the model is two frames. ``sound`` is as
-        :meth:`sound` returned it. It is padded to its own length and not to the 300 seconds of
-        default: nine tenths of a processor's time for a clip go into the spectrogram of that
-        silence. Half a window (200 samples) at each side and whole hops give the same features for
-        the sound, bit by bit.
+        That is not the last incomplete 10 ms where they must go, and not what transformers cuts.
         """
-        options: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
+        length = len(samples)
+        if self.family.longest_sound is not None:
+            length = min(length, self.family.longest_sound)
+        if self.family.whole_hops:
+            length = length // HOP * HOP
+        return samples if length == len(samples) else samples[:length]
+
+    def options(self, media: Sequence[Medium]) -> dict[str, Any]:
+        """Return the processor's options (vLLM's ``mm_processor_kwargs``) for a request's media.
+
+        A time step of the model is two frames. Sounds are as :meth:`sound` returned them. They are
+        padded to the longest of them and not to the 300 seconds of default: nine tenths of a
+        processor's time for a clip go into the spectrogram of that silence. Half a window (200
+        samples) at each side and whole hops give the same features for the sound, bit by bit.
+        """
+        options: dict[str, Any] = {}
+        videos = [medium for medium in media if isinstance(medium, VideoInput)]
+        if videos:
+            options |= self._video_options(videos)
+        bounds = (self.image_min_pixels, self.image_max_pixels)
+        if bounds != (None, None) and any(isinstance(medium, ImageInput) for medium in media):
+            least, most = (given or own for given, own in zip(bounds, _IMAGE_PIXELS, strict=True))
+            options |= {"images_kwargs": {"size": {"shortest_edge": least, "longest_edge": most}}}
+        sounds = sounds_of(media)
+        if sounds and self.family.short_padding:
+            longest = max(map(len, sounds))
+            padded = min(-(-(longest + _WINDOW) // HOP) * HOP, _LONGEST)
+            options |= {"audio_kwargs": {"padding": "max_length", "max_length": padded}}
+        return options
+
+    def _video_options(self, videos: Sequence[VideoInput]) -> dict[str, Any]:
+        own: dict[str, Any] = {"do_sample_frames": False, "cap_pixels_per_frame": False}
         if not self.resize:
-            area = shape[1] * shape[2]
-            size = {"shortest_edge": area, "longest_edge": area * max(shape[0], 2)}
-            options |= {"do_resize": False, "size": size}
+            shapes = [video.frames.shape for video in videos]
+            least = min(height * width for _, height, width, _ in shapes)
+            most = max(height * width * max(count, 2) for count, height, width, _ in shapes)
+            own |= {"do_resize": False, "size": {"shortest_edge": least, "longest_edge": most}}
+        options: dict[str, Any] = {"videos_kwargs": own}  # for videos alone, not for images
         if self.tell_fps:
-            fps = fps or 2.0
-            options |= {"fps": fps}
-            if self.family.told_twice:
-                options |= {"second_per_grid_ts": [2.0 / fps]}
-        if sound is not None and len(sound):
+            rates = [video.fps or 2.0 for video in videos]
+            options |= {"fps": rates[0]}
+            # transformers takes one rate for all videos; see ``engine.positions``.
+            if self.family.told_twice or len(set(rates)) > 1:
+                options |= {"second_per_grid_ts": [2.0 / fps for fps in rates]}
+        if videos[0].sound is not None:
             options |= {"use_audio_in_video": True}
-            if self.family.short_padding:
-                padded = min(-(-(len(sound) + _WINDOW) // HOP) * HOP, _LONGEST)
-                options |= {"audio_kwargs": {"padding": "max_length", "max_length": padded}}
         return options

@@ -13,13 +13,16 @@ Qwen3 (:func:`merged_positions`): no chunks, tokens are merged by time, 13 posit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -111,25 +114,119 @@ def positions(
     return np.concatenate(pieces, axis=1), int(pieces[-1].max()) + 1
 
 
+def merged_order(grid: Grid, sound: int, seconds_per_step: float, per_second: int) -> list[bool]:
+    """Return for each token of Qwen3-Omni, in order, whether it is one of the picture's."""
+    picture = np.repeat(np.arange(grid.t) * seconds_per_step * per_second, grid.frame)
+    # A stable sort of picture before sound is their merge, equal times included.
+    order = np.argsort(np.concatenate([picture, np.arange(sound)]), kind="stable")
+    return [bool(token < len(picture)) for token in order]
+
+
 def merged_positions(
-    grid: Grid, sound: int, seconds_per_step: float, per_second: int, start: int
-) -> IntArray:
+    grid: Grid, sound: int, seconds_per_step: float, per_second: int, start: float
+) -> tuple[FloatArray, float]:
     """Compute Qwen3-Omni's ``(3, n)`` positions of an interleaved span, its marks not included.
 
     Tokens are merged by time; where picture and sound have the same time, the picture comes first.
     Times are those of transformers 5.19 (``Qwen3OmniMoePreTrainedModelForConditionalGeneration.
-    get_rope_index``), in single precision. There they stay fractions. An engine whose positions are
-    whole numbers gets them rounded down *after* the merge, so that each token keeps its place.
-    (vLLM rounds before it merges, and then gives patches of the picture the positions of sound
-    wherever a step is not a whole number of positions.)
+    get_rope_index``), in single precision. They may be fractions. Returns also the position of what
+    follows: it continues after the last run of tokens of one kind.
     """
     steps = np.arange(grid.t).astype(np.float32) * np.float32(seconds_per_step)
     times = np.repeat(steps * np.float32(per_second) + np.float32(start), grid.frame)
-    rows = np.tile(np.repeat(np.arange(grid.h), grid.w), grid.t) + start
-    columns = np.tile(np.arange(grid.w), grid.t * grid.h) + start
-    picture = np.stack([np.floor(times).astype(np.int64), rows, columns])
-    sounds = np.arange(sound) + start
-    # A stable sort of picture before sound is their merge, equal times included.
-    order = np.argsort(np.concatenate([times, sounds.astype(np.float32)]), kind="stable")
-    both: IntArray = np.concatenate([picture, np.broadcast_to(sounds, (3, sound))], axis=1)
-    return both[:, order]
+    rows = np.tile(np.repeat(np.arange(grid.h), grid.w), grid.t) + np.float32(start)
+    columns = np.tile(np.arange(grid.w), grid.t * grid.h) + np.float32(start)
+    picture = np.stack([times, rows, columns]).astype(np.float32)
+    sounds = np.broadcast_to(np.arange(sound) + np.float32(start), (3, sound)).astype(np.float32)
+    order = np.argsort(np.concatenate([times, sounds[0]]), kind="stable")
+    span: FloatArray = np.concatenate([picture, sounds], axis=1)[:, order]
+    of_picture = order < len(times)
+    others = np.flatnonzero(of_picture != of_picture[-1])
+    last_run = 0 if not len(others) else int(others[-1]) + 1
+    return span, float(span[:, last_run:].max()) + 1
+
+
+@dataclass(frozen=True)
+class Span:
+    """The tokens of a medium in a prompt.
+
+    With both a grid and sound it is interleaved, and begins with the mark of the sound's begin.
+    """
+
+    offset: int
+    grid: Grid | None = None
+    sound: int | None = None  # tokens
+    seconds_per_step: float = 1.0
+
+
+class _Prompt:
+    """Positions of the tokens so far, and that of the next one."""
+
+    def __init__(self) -> None:
+        self.pieces: list[npt.NDArray[Any]] = []
+        self.count = 0
+        self.following: float = 0
+
+    def text(self, to: int) -> None:
+        """Count on to a token."""
+        count = to - self.count
+        self.add(np.broadcast_to(np.arange(count) + self.following, (3, count)))
+        self.following += count
+
+    def add(self, piece: npt.NDArray[Any]) -> None:
+        self.pieces.append(piece)
+        self.count += piece.shape[1]
+
+    def whole(self) -> IntArray:
+        """Return ``(3, n)``, fractions rounded down."""
+        whole: IntArray = np.floor(np.concatenate(self.pieces, axis=1)).astype(np.int64)
+        return whole
+
+
+def prompt_positions(spans: Iterable[Span], length: int, clock: Clock) -> IntArray:
+    """Return Qwen2.5-Omni's ``(3, length)`` positions of a whole prompt."""
+    prompt = _Prompt()
+    for span in spans:
+        prompt.text(span.offset)
+        start = int(prompt.following)
+        if span.grid is None:
+            prompt.text(span.offset + (span.sound or 0))
+        elif span.sound is None:
+            piece, _ = positions(span.grid, 0, span.seconds_per_step, clock, start)
+            prompt.add(piece)
+            # Without sound, what follows continues after the highest position.
+            prompt.following = int(piece.max()) + 1
+        else:
+            # <|audio_bos|>, at the position of <|vision_bos|> before it.
+            prompt.add(np.full((3, 1), start - 1))
+            piece, end = positions(span.grid, span.sound, span.seconds_per_step, clock, start)
+            prompt.add(piece)
+            # <|audio_eos|> shares a position with <|vision_eos|> behind it.
+            prompt.add(np.full((3, 2), end))
+            prompt.following = end + 1
+    prompt.text(length)
+    return prompt.whole()
+
+
+def merged_prompt_positions(spans: Iterable[Span], length: int, per_second: int) -> IntArray:
+    """Return Qwen3-Omni's ``(3, length)`` positions of a whole prompt, rounded down.
+
+    In transformers they stay fractions. An engine whose positions are whole numbers gets them
+    rounded *after* the merge and to the end of the prompt, so that each token keeps its place.
+    (vLLM rounds before it merges, and then gives patches of the picture the positions of sound
+    wherever a step is not a whole number of positions.)
+    """
+    prompt = _Prompt()
+    for span in spans:
+        # An interleaved one's first mark is counted as text, and so are its last ones.
+        prompt.text(span.offset + (span.grid is not None and span.sound is not None))
+        if span.grid is None:
+            prompt.text(span.offset + (span.sound or 0))
+            continue
+        piece, following = merged_positions(
+            span.grid, span.sound or 0, span.seconds_per_step, per_second, prompt.following
+        )
+        prompt.add(piece)
+        prompt.following = following
+    prompt.text(length)
+    return prompt.whole()

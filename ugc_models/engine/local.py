@@ -19,12 +19,22 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from ugc_models.engine import positions
-from ugc_models.engine.base import TOO_LONG, EngineOutput, EngineRequest, shown
+from ugc_models.engine.base import (
+    TOO_LONG,
+    EngineOutput,
+    EngineRequest,
+    ImageInput,
+    shown,
+    sounds_of,
+)
 from ugc_models.engine.family import QWEN2_5
 from ugc_models.engine.process import LoopThread, environment, kill_trees, owned
 
 DEFAULTS: dict[str, Any] = {
-    "limit_mm_per_prompt": {"video": 1, "audio": 1, "image": 0},
+    # More than a prompt has room for. On a GPU vLLM sets memory aside for as many as one step's
+    # tokens hold, and for the kind whose largest item has the most tokens, which is video: so
+    # these numbers cost nothing.
+    "limit_mm_per_prompt": {"video": 64, "audio": 64, "image": 256},
     # With the cache of processed media on, a video seen again without its sound stops the engine.
     "mm_processor_cache_gb": 0,
     # Patches and mel features of the next clips are computed while this one is answered.
@@ -86,7 +96,7 @@ class LocalEngine:
         family: str = QWEN2_5.model_type,
     ) -> None:
         known = engine_argument_names()
-        positions.require()
+        positions.require(family)
         self._words = positions.engine_words(family)
         self.arguments = {k: v for k, v in DEFAULTS.items() if k in known} | dict(arguments)
         self._names = map(str, itertools.count())
@@ -211,14 +221,17 @@ async def _stop(llm: Any) -> None:
 
 
 def _prompt(request: EngineRequest) -> dict[str, Any]:
-    media: dict[str, Any] = {}
-    if request.frames is not None:
-        media["video"] = [request.frames]
-    if request.sound is not None:
-        media["audio"] = [request.sound]
+    from PIL import Image
+
+    media: dict[str, Any] = {
+        "video": [video.frames for video in request.videos],
+        "audio": sounds_of(request.media),
+        "image": [Image.fromarray(m.pixels) for m in request.media if isinstance(m, ImageInput)],
+    }
     prompt: dict[str, Any] = {"prompt": request.prompt}
-    if media:
-        prompt |= {"multi_modal_data": media, "mm_processor_kwargs": dict(request.processor)}
+    if any(media.values()):
+        prompt["multi_modal_data"] = {kind: items for kind, items in media.items() if items}
+        prompt["mm_processor_kwargs"] = dict(request.processor)
     if salt := request.cache_salt:
         prompt["cache_salt"] = salt
     return prompt

@@ -19,6 +19,7 @@ from ugc_models.media.limits import TRACKS_TRIED, Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling, select
 from ugc_models.media.scale import Scaler
 from ugc_models.media.sound import read_sound
+from ugc_models.media.sparse import PacketIndex
 from ugc_models.media.timeline import NO_FRAMES, Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ class Clip:
     sound_gaps: float = 0.0  # seconds for which the track pauses
     picture_track: int | None = None  # index; None where the file has one of picture only
     sound_track: int | None = None  # likewise
+    sound_cut: float = 0.0  # seconds of sound left out at the end, being over ``Limits``
 
 
 def read_clip(
     path: str | PathLike[str],
     sampling: Sampling | None = None,
     *,
+    start: float = 0.0,
+    end: float | None = None,
     sound: bool = True,
     align_sound: bool = True,
     limits: Limits | None = None,
@@ -66,19 +70,26 @@ def read_clip(
 ) -> Clip:
     """Read a video file: the frames that ``sampling`` asks for, and the sound unless told not to.
 
+    With ``start`` or ``end``, in seconds of the picture, it is as if the file had that stretch
+    alone: its first frame is the one shown at ``start``, and all times count from there. Little
+    else is decoded. The sound of a stretch is always aligned.
+
     ``align_sound`` puts the sound on the clock of the frames, see ``sound.read_sound``.
     ``threads`` is how many threads the video decoder may use. Memory is that of the decoder and of
     what is returned. Raises ``MediaError`` when no picture can be had from the file within
     ``limits``, and ``OutOfMemoryError`` for want of memory. Why there is no sound is in
     ``sound_missing``.
     """
-    job = _Job(Path(path), sampling or Sampling(), Deadline(limits or Limits()), threads)
-    clip, start = _read_picture(job)
+    sampling = sampling or Sampling()
+    deadline = Deadline(limits or Limits(), sampling.most_frames)
+    job = _Job(Path(path), sampling, deadline, threads, start, end)
+    clip, begin = _read_picture(job)
     if not sound:
         return clip
     # A single frame may stand for as long as there is sound.
-    length = clip.duration if len(clip.frames) > 1 else math.inf
-    heard = read_sound(job.path, job.deadline, start, length, align=align_sound)
+    length = clip.duration if len(clip.frames) > 1 or end is not None else math.inf
+    part = None if job.whole else (start, start + length)
+    heard = read_sound(job.path, deadline, begin, length, align=align_sound, part=part)
     return replace(
         clip,
         sound=heard.samples,
@@ -86,6 +97,7 @@ def read_clip(
         sound_offset=heard.offset,
         sound_gaps=heard.gaps,
         sound_track=heard.track,
+        sound_cut=heard.cut,
     )
 
 
@@ -95,6 +107,12 @@ class _Job:
     sampling: Sampling
     deadline: Deadline
     threads: int
+    start: float
+    end: float | None
+
+    @property
+    def whole(self) -> bool:
+        return self.start == 0.0 and self.end is None
 
 
 @dataclass
@@ -121,20 +139,22 @@ def _read_picture(job: _Job, place: int = 0) -> tuple[Clip, float]:
     for _ in range(2):
         wanted: list[int] = []
         if timeline.ticks:
-            choice = select(timeline.seconds(), timeline.duration, job.sampling)
-            wanted = [timeline.ticks[index] for index in choice.indices]
-        decoded = _decode_sparsely(job, timeline, wanted) or _decode(job, timeline, wanted)
+            stretch = timeline.stretch(job.start, job.end)
+            choice = select(stretch.seconds, stretch.duration, job.sampling)
+            wanted = [stretch.ticks[index] for index in choice.indices]
+        sized = replace(job, sampling=job.sampling.of_frames(max(len(wanted), 1)))
+        decoded = _decode_sparsely(sized, timeline, wanted) or _decode(sized, timeline, wanted)
         errors = max(errors, decoded.damage)
         if wanted and all(tick in decoded.small for tick in wanted):
             clip = Clip(
                 frames=np.stack([decoded.small[tick] for tick in wanted]),
-                times=timeline.seconds()[list(choice.indices)],
+                times=stretch.seconds[list(choice.indices)],
                 fps=choice.fps,
                 sound=None,
                 sound_missing="not asked for",
-                duration=timeline.duration,
+                duration=stretch.duration,
                 decode_errors=errors,
-                lost_seconds=timeline.lost,
+                lost_seconds=timeline.lost if job.end is None else 0.0,
                 picture_track=timeline.track if timeline.several else None,
             )
             return clip, timeline.start
@@ -143,7 +163,6 @@ def _read_picture(job: _Job, place: int = 0) -> tuple[Clip, float]:
                 return _read_picture(job, place + 1)
             raise MediaError(NO_FRAMES)
         timeline = timeline.among(decoded.seen)
-        timeline.check(job.deadline.limits)
     raise MediaError("damaged: its picture decodes differently each time")
 
 
@@ -155,17 +174,18 @@ def _decode_sparsely(job: _Job, timeline: Timeline, wanted: Collection[int]) -> 
     """
     if timeline.packets is None or not wanted:
         return None
-    decoded = _decode(job, timeline, wanted, timeline.packets.steps(wanted))
+    decoded = _decode(job, timeline, wanted, timeline.packets)
     return decoded if all(tick in decoded.small for tick in wanted) else None
 
 
 def _decode(
-    job: _Job, timeline: Timeline, wanted: Collection[int], steps: bytes | None = None
+    job: _Job, timeline: Timeline, wanted: Collection[int], packets: PacketIndex | None = None
 ) -> _Decoded:
     """Decode up to the last wanted frame, keeping the wanted ones; to the end if one is missing.
 
-    With ``steps`` (``sparse.Step``) packets are left out, and the first sign of damage is the end.
+    With ``packets`` some are left out, and the first sign of damage is the end.
     """
+    steps = None if packets is None else packets.steps(wanted)
     result = _Decoded()
     missing = set(wanted)
     deadline = job.deadline
@@ -181,7 +201,7 @@ def _decode(
         stream.codec_context.options = options | _STRICT if steps else options
         scale = Scaler(job.sampling, stream.sample_aspect_ratio)
         at = 0
-        for frame in media.decode(stream, steps):
+        for frame in media.decode(stream, steps, told=packets is None or packets.told):
             at = _shown_at(frame, after=at)
             # Half of an interlaced frame can be left out where its other half is wanted.
             if steps and (media.damage.count or frame.interlaced_frame):

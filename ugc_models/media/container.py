@@ -7,6 +7,7 @@ sequences). Every error of libav leaves this package as a ``MediaError``, or is 
 
 from __future__ import annotations
 
+import io
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,8 +36,13 @@ Track = TypeVar("Track", "VideoStream", "AudioStream")
 DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
 """Self-contained media files: none of these formats makes libav open a second file."""
 
+AUDIO_DEMUXERS = (
+    *(*DEMUXERS, "wav", "w64", "aiff", "au", "caf", "mp3", "aac", "flac", "ac3", "eac3", "amr"),
+    *("wv", "tta", "ape"),
+)
+"""Likewise, where sound is enough."""
+
 _CONTAINER_OPTIONS = {
-    "format_whitelist": ",".join(DEMUXERS),
     "protocol_whitelist": "file",
     # An MP4 can say that its samples lie in another file. Off is libav's default; say so.
     "enable_drefs": "0",
@@ -90,15 +96,29 @@ class MediaFile:
                 raise MediaError(f"too large: a track has more than {most} packets")
             yield packet
 
-    def decode(self, stream: Stream, steps: bytes | None = None) -> Iterator[Any]:
+    def decode(
+        self,
+        stream: Stream,
+        steps: bytes | None = None,
+        *,
+        told: bool = True,
+        packets: Iterator[Packet] | None = None,
+        flush: bool = True,
+    ) -> Iterator[Any]:
         """Yield the stream's ``VideoFrame`` or ``AudioFrame`` in the order of the decoder.
 
-        What the decoder refuses is left out. ``steps`` has a ``sparse.Step`` for each packet.
+        What the decoder refuses is left out. ``steps`` has a ``sparse.Step`` for each packet, of
+        which the decoder is ``told``, or which it does not get where it is to be left out.
+        ``packets`` are those of the stream, where not from its beginning or (no ``flush``) not to
+        its end.
         """
         # The last "packet" makes the decoder give out what it still holds.
-        packets = chain(self.packets(stream), [None])
-        for packet, step in zip(packets, chain(steps or b"", repeat(Step.DECODE)), strict=False):
-            if steps is not None:
+        fed = chain(self.packets(stream) if packets is None else packets, [None] if flush else [])
+        for packet, step in zip(fed, chain(steps or b"", repeat(Step.DECODE)), strict=False):
+            if steps is not None and not told:
+                if step == Step.LEAVE:
+                    continue
+            elif steps is not None:
                 stream.codec_context.skip_frame = ("ALL", "NONREF", "DEFAULT")[step]
             try:
                 frames = stream.decode(packet)
@@ -116,20 +136,22 @@ class MediaFile:
 
 
 @contextmanager
-def open_media(path: Path, deadline: Deadline) -> Iterator[MediaFile]:
-    """Open a media file for reading; close it in the end.
+def open_media(
+    path: Path | bytes, deadline: Deadline, demuxers: Sequence[str] = DEMUXERS
+) -> Iterator[MediaFile]:
+    """Open a media file, or the content of one, for reading; close it in the end.
 
     Raises ``MediaError`` if it is not an existing regular file, or not a media file of a kind in
-    ``DEMUXERS``, or if anything in it makes libav give up later, inside the ``with``.
+    ``demuxers``, or if anything in it makes libav give up later, inside the ``with``.
     """
-    located = _regular_file(path)
+    located = path if isinstance(path, bytes) else regular_file(path)
     try:
         # Options go to the container alone. PyAV reads past the end of its array of per-stream
         # ones when a damaged MPEG-TS grows streams while it is probed.
         with av.open(
-            str(located),
+            io.BytesIO(located) if isinstance(located, bytes) else str(located),
             "r",
-            container_options=_CONTAINER_OPTIONS,
+            container_options={**_CONTAINER_OPTIONS, "format_whitelist": ",".join(demuxers)},
             metadata_errors="replace",
             timeout=deadline.left(),
         ) as container:
@@ -143,6 +165,10 @@ def open_media(path: Path, deadline: Deadline) -> Iterator[MediaFile]:
     except MemoryError:  # libav's own, too, which is an FFmpegError
         raise OutOfMemoryError("too large: there is not enough memory to read it") from None
     except (av.error.FFmpegError, OSError) as error:
+        if isinstance(located, bytes) or demuxers != DEMUXERS:
+            raise MediaError(
+                f"not a recording that is read here, or damaged ({_words(error)})"
+            ) from None
         raise MediaError(_unreadable(located, error)) from None
 
 
@@ -174,7 +200,12 @@ def _opens(track: Stream) -> bool:
     return True
 
 
-def _regular_file(path: Path) -> Path:
+def _words(error: OSError | av.error.FFmpegError) -> str:
+    return str(error.strerror or type(error).__name__)[:80]
+
+
+def regular_file(path: Path, what: str = "a video") -> Path:
+    """Return the absolute path of a regular file; raise ``MediaError`` where there is none."""
     try:
         # Absolute, so that no part of the name reads as a protocol ("concat:", "http:", "-").
         located = path.absolute()
@@ -184,7 +215,7 @@ def _regular_file(path: Path) -> Path:
     except (OSError, ValueError):
         raise MediaError("the file cannot be opened") from None
     if stat.S_ISDIR(status.st_mode):
-        raise MediaError("it is a directory, not a video file")
+        raise MediaError(f"it is a directory, not {what} file")
     if not stat.S_ISREG(status.st_mode):
         raise MediaError("it is not a regular file")
     if status.st_size == 0:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
 
-from ugc_models.media.container import Damage, decodable, open_media
+from ugc_models.media.container import DEMUXERS, Damage, MediaFile, decodable, open_media
 from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMemoryError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
     from numpy.typing import NDArray
 
 RATE = 16_000
@@ -29,10 +31,11 @@ _ROUNDING = 1e-3  # this close to the picture is with it: Matroska and FLV round
 # A block whose time differs this little from the end of the block before follows it: recorders read
 # their clock late, and ASF rounds coarsely. A lost packet is 20 ms or more.
 _JITTER = 0.02
+_LEAD = 1.0  # decoded before a stretch: decoders and the resampler need some to be in tune
 _SLACK = 1.0  # after the end of the picture sound may still begin
 
 _TOO_SHORT = f"audio track shorter than {_SHORTEST} s"
-_RATES = range(1_000, 768_001)
+RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
 
 
@@ -45,10 +48,18 @@ class Sound:
     offset: float | None = None
     gaps: float = 0.0
     track: int | None = None
+    cut: float = 0.0
 
 
 def read_sound(
-    path: Path, deadline: Deadline, start: float, duration: float, *, align: bool = True
+    path: Path | bytes,
+    deadline: Deadline,
+    start: float,
+    duration: float,
+    *,
+    align: bool = True,
+    part: tuple[float, float] | None = None,
+    demuxers: Sequence[str] = DEMUXERS,
 ) -> Sound:
     """Return the sound as float32 (N,), or the reason why there is none.
 
@@ -64,11 +75,14 @@ def read_sound(
     the track's samples follow each other from its first one on. ``offset`` and ``gaps`` say in both
     cases how the track lies beside the picture. Of several tracks, the best is used of which
     something can be decoded.
+
+    ``part`` is the stretch that is wanted, in seconds of the picture (the end may be infinite): the
+    samples are those that the whole has there, and little else is decoded. It is aligned always.
     """
     found: list[Sound] = []
     for place in range(TRACKS_TRIED):
-        buffer = _SampleBuffer(deadline.limits.sound_seconds, start, duration, align=align)
-        if (sound := _read_track(path, deadline, place, buffer)) is None:
+        buffer = _SampleBuffer(deadline.limits.sound_seconds, start, duration, part, align=align)
+        if (sound := _read_track(path, deadline, place, buffer, demuxers)) is None:
             break
         found.append(sound)
         if sound.samples is not None:
@@ -76,10 +90,16 @@ def read_sound(
     return found[0] if found else Sound(None, "no audio track")
 
 
-def _read_track(path: Path, deadline: Deadline, place: int, buffer: _SampleBuffer) -> Sound | None:
+def _read_track(
+    path: Path | bytes,
+    deadline: Deadline,
+    place: int,
+    buffer: _SampleBuffer,
+    demuxers: Sequence[str],
+) -> Sound | None:
     """Read the ``place``-th best track; None where there are not so many."""
     try:
-        with open_media(path, deadline) as media:
+        with open_media(path, deadline, demuxers) as media:
             tracks = media.container.streams.audio
             able = decodable(tracks, media.container.streams.best("audio"))
             stream = next(islice(able, place, None), None)
@@ -88,20 +108,98 @@ def _read_track(path: Path, deadline: Deadline, place: int, buffer: _SampleBuffe
                     raise MediaError("its codec is not known here")
                 return None
             track = stream.index if len(tracks) > 1 else None
-            buffer.take(media.decode(stream), stream.time_base or Fraction(1))
+            tick = stream.time_base or Fraction(1)
+            if (before := buffer.before()) is None:
+                buffer.take(media.decode(stream), tick)
+            else:
+                buffer.take(*_from(media, stream, tick, before))
+            cut = buffer.cut(_length(media.container, stream)) if buffer.full else 0.0
     except OutOfMemoryError:
         raise
     except MediaError as error:
         return Sound(None, f"audio undecodable: {error}")
-    return replace(buffer.sound(media.damage), track=track)
+    return replace(buffer.sound(media.damage), track=track, cut=cut)
+
+
+def _length(container: InputContainer, stream: AudioStream) -> float:
+    """Return the seconds of a track as its file says; infinite where it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else math.inf
+
+
+@dataclass
+class _Skipped:
+    """What of a track was passed over; times are on the file's clock."""
+
+    start: Fraction  # seconds at which the first block that the decoder gives out is heard
+    at: Fraction  # and at which the first packet that is decoded later is
+    samples: int  # of the first block
+    packets: int = 0  # after those that gave the first block
+
+    def before(self, block: AudioFrame, tick: Fraction) -> int:
+        """Return how many samples of the track come before a block.
+
+        They are counted by packets: the times may be rounded to milliseconds.
+        """
+        pts = self.at / tick if block.pts is None else block.pts
+        by_time = (pts * tick - self.start) * block.sample_rate
+        # A decoder that starts in the middle may give out nothing of its first packets.
+        late = round((pts * tick - self.at) * block.sample_rate / max(block.samples, 1))
+        counted = self.samples + (self.packets + late) * block.samples
+        return counted if abs(by_time - counted) <= _JITTER * block.sample_rate else round(by_time)
+
+
+def _from(
+    media: MediaFile, stream: AudioStream, tick: Fraction, before: float
+) -> tuple[Iterator[AudioFrame], Fraction, _Skipped | None]:
+    """Decode the first block and then from ``before`` on (seconds on the file's clock).
+
+    Returns the blocks, their unit of time, and what was left out; None where nothing was.
+    """
+    packets = media.packets(stream)
+    skipped: _Skipped | None = None
+    for packet in packets:
+        if packet.pts is None:
+            return media.decode(stream, packets=chain([packet], packets)), tick, None
+        if skipped is None:
+            blocks = list(media.decode(stream, packets=iter([packet]), flush=False))
+            if not blocks:
+                continue
+            first = blocks[0]
+            if first.pts is None or float(packet.pts * tick) >= before:
+                return chain(blocks, media.decode(stream, packets=packets)), tick, None
+            heard = sum(block.samples for block in blocks)
+            skipped = _Skipped(first.pts * tick, packet.pts * tick, heard)
+            stream.codec_context.flush_buffers()
+        elif float(packet.pts * tick) >= before:
+            skipped.at = packet.pts * tick
+            return media.decode(stream, packets=chain([packet], packets)), tick, skipped
+        else:
+            skipped.packets += 1
+    return iter(()), tick, skipped
 
 
 class _SampleBuffer:
     """Samples at 16 kHz, put in their places as they come."""
 
-    def __init__(self, seconds: float, start: float, duration: float, *, align: bool) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        start: float,
+        duration: float,
+        part: tuple[float, float] | None = None,
+        *,
+        align: bool,
+    ) -> None:
         self._room = math.floor(seconds * RATE)
         self._start, self._duration, self._align = start, duration, align
+        self._part, self._first = part, 0
+        if part is not None:
+            self._align, self._first = True, round(part[0] * RATE)
+            self._duration = part[1]
+            if math.isfinite(part[1]):
+                self._room = min(self._room, round(part[1] * RATE) - self._first)
         self._pieces: list[NDArray[np.float32]] = []
         self._filled = 0  # samples, silence included
         self._heard = 0  # samples, silence that was put in not included
@@ -109,11 +207,36 @@ class _SampleBuffer:
         self._offset: float | None = None
         self._gaps = 0.0
 
-    def take(self, blocks: Iterator[AudioFrame], tick: Fraction) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether there may be more than was taken."""
+        return self._filled >= self._room
+
+    def cut(self, length: float) -> float:
+        """Return the seconds that were left out of a track of so many, within the picture."""
+        begin, end = self._part or (0.0, self._duration)
+        there = min(length + (self._offset or 0.0), end) - begin
+        lost = there - self._room / RATE
+        return lost if math.isfinite(lost) and lost > _SHORTEST else 0.0
+
+    def before(self) -> float | None:
+        """Return from when on blocks are to be decoded, on the file's clock; None for all."""
+        if self._part is None or self._part[0] <= _LEAD:
+            return None
+        return self._start + self._part[0] - _LEAD
+
+    def take(
+        self, blocks: Iterator[AudioFrame], tick: Fraction, skipped: _Skipped | None = None
+    ) -> None:
         """Take a track's blocks, to its end or to where no more are wanted."""
-        run: _Run | None = None
+        run: Run | None = None
         for block in blocks:
             at = None if block.pts is None else float(block.pts * tick) - self._start
+            if run is None and skipped is not None:
+                run = self._begin_later(block, skipped.before(block, tick), skipped)
+                if run is None:
+                    return
+                continue
             if run is None:
                 self._offset = at or 0.0
                 if abs(self._offset) <= _ROUNDING:
@@ -128,6 +251,8 @@ class _SampleBuffer:
                 return
         if run is not None:
             self._put(run.finish())
+        elif skipped is not None:
+            self._offset = float(skipped.start) - self._start
 
     def sound(self, damage: Damage) -> Sound:
         """Return what was taken, or why there is nothing to use."""
@@ -143,13 +268,31 @@ class _SampleBuffer:
             return Sound(None, "audio not finite")
         return Sound(samples, None, self._offset, self._gaps)
 
-    def _begin(self, rate: int, at: float) -> _Run | None:
+    def _begin(self, rate: int, at: float) -> Run | None:
         if self._align and at > self._duration + _SLACK:
             return None
-        self._at = round(at * RATE) if self._align else self._filled
-        return _Run(rate, at)
+        self._at = round(at * RATE) - self._first if self._align else self._filled
+        return Run(rate, at)
 
-    def _go_on(self, run: _Run, rate: int, at: float | None) -> _Run | None:
+    def _begin_later(self, block: AudioFrame, passed: int, skipped: _Skipped) -> Run | None:
+        """Begin in the middle of a track, with samples that the whole would have, too.
+
+        16 kHz falls on the same instants only from every so many-th sample of the track on.
+        """
+        rate = block.sample_rate
+        begin = float(skipped.start) - self._start
+        self._offset = begin = 0.0 if abs(begin) <= _ROUNDING else begin
+        run = self._begin(rate, begin)
+        if run is None:
+            return None
+        extra = min(-passed % (rate // math.gcd(rate, RATE)), block.samples)
+        at = (passed + extra) / rate
+        self._at += round(at * RATE)
+        run.start += at
+        self._put(run.push(mono(block)[extra:]))
+        return run
+
+    def _go_on(self, run: Run, rate: int, at: float | None) -> Run | None:
         """Return the run of the next block; None if it comes after the picture."""
         beside = 0.0 if at is None else at - run.end
         if abs(beside) <= _JITTER:
@@ -173,11 +316,14 @@ class _SampleBuffer:
             self._heard += len(new)
 
 
-class _Run:
-    """Samples at one rate that follow each other, to 16 kHz, as many as librosa makes of them."""
+class Run:
+    """Samples at one rate that follow each other, to 16 kHz, as many as librosa makes of them.
+
+    ``start`` is in seconds. Raises ``MediaError`` for a rate that nobody records at.
+    """
 
     def __init__(self, rate: int, start: float) -> None:
-        if rate not in _RATES:
+        if rate not in RATES:
             raise MediaError(f"a sample rate of {rate} Hz")
         self.rate = rate
         self.start = start  # seconds from the start of the picture

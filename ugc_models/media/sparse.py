@@ -1,9 +1,12 @@
-"""Which packets of a stream must be decoded for some of its frames (H.264 and HEVC).
+"""Which packets of a stream must be decoded for some of its frames.
 
-libav can be told what to leave out (``skip_frame``): a frame if no other is made from it, and any
-frame. Decoding starts anew at every IDR picture: from the last wanted frame to the next of them,
-nothing need be decoded. Every packet still goes to the decoder, which takes parameter sets and
-changed headers out of it. Only the headers of NAL units are read here.
+H.264 and HEVC: libav can be told what to leave out (``skip_frame``): a frame if no other is made
+from it, and any frame. Decoding starts anew at every IDR picture: from the last wanted frame to the
+next of them, nothing need be decoded. Every packet still goes to the decoder, which takes parameter
+sets and changed headers out of it. Only the headers of NAL units are read here.
+
+VP8, VP9, AV1 and codecs whose every picture stands alone start anew at each key frame: packets from
+the last wanted frame to the next of them are not given to the decoder at all.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 # Types of NAL units: of a picture, and of a picture at which decoding can start.
 _SLICES = {"h264": range(1, 6), "hevc": range(32)}
 _IDR = {"h264": frozenset({5}), "hevc": frozenset({19, 20})}
+_BY_KEY_FRAME = frozenset({"vp8", "vp9", "av1", "mjpeg", "prores", "dnxhd", "ffv1"})
+"""Codecs in which no picture is made from one before a key frame, nor shown before it."""
 
 _MOST_UNITS = 2_000
 """In one packet. A picture has a few dozen; a packet with more was made to cost time."""
@@ -45,6 +50,9 @@ class PacketIndex:
         # Temporal layer of each picture. HEVC marks pictures from which no other *of their layer*
         # is made; one of a higher layer may be.
         self.layers = bytearray()
+        # Every packet goes to the decoder, which is told what to do with it; otherwise those that
+        # are left out do not, and all others are decoded.
+        self.told = True
 
     def add(self, tick: int, *, idr: bool, layer: int = 0) -> None:
         if idr:
@@ -57,7 +65,7 @@ class PacketIndex:
         ticks = frozenset(wanted)
         top = max(self.layers, default=0)
         steps = bytearray(
-            Step.DECODE if tick in ticks or layer < top else Step.REFERENCE
+            Step.DECODE if tick in ticks or layer < top or not self.told else Step.REFERENCE
             for tick, layer in zip(self.ticks, self.layers, strict=True)
         )
         for start, end in pairwise([*self.starts, len(steps)]):
@@ -73,7 +81,10 @@ class PacketReader:
     def __init__(self, stream: VideoStream) -> None:
         self._codec = stream.codec_context.name
         # None where nothing is known of how the stream's packets depend on each other.
-        self.index = PacketIndex() if self._codec in _SLICES else None
+        known = self._codec in _SLICES or self._codec in _BY_KEY_FRAME
+        self.index = PacketIndex() if known else None
+        if self.index is not None:
+            self.index.told = self._codec in _SLICES
         header = stream.codec_context.extradata or b""
         self._length_size: int | None = None  # bytes before each NAL unit; None for start codes
         if header[:1] == b"\x01" and len(header) > 21:
@@ -82,6 +93,12 @@ class PacketReader:
     def add(self, packet: Packet) -> None:
         """Put the next packet into the index, or give it up where the packet is not understood."""
         if self.index is None:
+            return
+        if not self.index.told:
+            if packet.pts is None or packet.is_corrupt:
+                self.index = None
+            else:
+                self.index.add(packet.pts, idr=packet.is_keyframe)
             return
         heads = list(islice(self._heads(bytes(packet)), _MOST_UNITS + 1))
         whole = len(heads) <= _MOST_UNITS and all(len(head) > 1 for head in heads)

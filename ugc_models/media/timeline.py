@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,6 +15,7 @@ from av.stream import Disposition
 
 from ugc_models.media.container import decodable, open_media
 from ugc_models.media.limits import Deadline, Limits, MediaError
+from ugc_models.media.sampling import ROUNDING
 from ugc_models.media.sparse import PacketIndex, PacketReader
 
 if TYPE_CHECKING:
@@ -37,6 +39,15 @@ NO_FRAMES = "zero frames: nothing of its picture can be decoded"
 _OF_ALL_TRACKS = frozenset({"asf"})
 """Demuxers that give every track the length of the longest. ASF's gives none where the file is cut
 off."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames of a stretch of time, or of all of it."""
+
+    ticks: tuple[int, ...]
+    seconds: NDArray[np.float64]  # (T,), from the start of the stretch to each, ascending
+    duration: float  # seconds
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,22 @@ class Timeline:
         """Return the timeline of a file of which only these frames can be had."""
         return replace(self, ticks=tuple(sorted(set(ticks))), packets=None)
 
-    def check(self, limits: Limits) -> None:
-        """Raise ``MediaError`` if the picture is longer than the limit."""
-        if self.ticks and self.duration > limits.duration:
-            seconds, most = self.duration, limits.duration
-            raise MediaError(f"too long: {seconds:.0f} s of picture, over the limit of {most:g} s")
+    def stretch(self, start: float, end: float | None) -> Stretch:
+        """Return the frames that are shown from ``start`` to ``end`` (seconds, None for the end).
+
+        Raises ``MediaError`` where that is no stretch of time, or begins after the picture's end.
+        """
+        times, length = self.seconds(), self.duration
+        last = length if end is None else end
+        if math.isfinite(start) and start >= length and (end is None or end > start):
+            raise MediaError(f"it ends at {length:.1f} s, before {start:g} s, where to begin")
+        if not (0 <= start < last):
+            raise MediaError(f"a stretch from {start:g} to {last:g} s is none")
+        # The frame that is shown at the start appeared before it.
+        first = max(int(np.searchsorted(times, start + ROUNDING, side="right")) - 1, 0)
+        after = max(int(np.searchsorted(times, last - ROUNDING)), first + 1)
+        seconds = np.maximum(times[first:after] - start, 0.0)
+        return Stretch(self.ticks[first:after], seconds, min(last, length) - start)
 
 
 def read_timeline(path: Path, deadline: Deadline, place: int = 0) -> Timeline:
@@ -151,7 +173,6 @@ def read_timeline(path: Path, deadline: Deadline, place: int = 0) -> Timeline:
         track=track,
         several=several,
     )
-    timeline.check(deadline.limits)
     return timeline
 
 

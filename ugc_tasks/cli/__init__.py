@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ugc_tasks.bridge.document import Bridge
 
 COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 """All was done; the judge is not fit; input or environment is unusable; a part was done; Ctrl-C."""
@@ -42,6 +45,15 @@ def add_command(
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
     parser.set_defaults(run=run)
     return parser
+
+
+def bridge_of(arguments: argparse.Namespace) -> Bridge | None:
+    """Return the bridge that ``--bridge`` names; raises ``DataError``. numpy loads only here."""
+    if arguments.bridge is None:
+        return None
+    from ugc_tasks.bridge.document import read_bridge
+
+    return read_bridge(arguments.bridge)
 
 
 def add_bridge(parser: argparse.ArgumentParser) -> None:

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.bridge.document import UNNAMED, bridged_difference, label_of, read_bridge
-from ugc_tasks.cli import BAD_INPUT, COMPLETE, add_bridge, add_command, add_judge
+from ugc_tasks.cli import BAD_INPUT, COMPLETE, add_bridge, add_command, add_judge, bridge_of
 from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.data.home import Home
 from ugc_tasks.results.compare import Comparison, Difference, compare, sentence
@@ -50,10 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         named_judge(read_scores(path, arguments.task), arguments.judge)
         for path in (arguments.new, *arguments.olds)
     )
-    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
-    if bridge is not None:  # so that raw figures of two judges are not taken for those of one
+    across: list[dict[str, Any]] = []
+    if (bridge := bridge_of(arguments)) is not None:
+        from ugc_tasks.bridge.document import UNNAMED, bridged_difference, label_of
+
+        # So that raw figures of two judges are not taken for those of one.
         new, *olds = (replace(run, judge=label_of(run) or UNNAMED) for run in (new, *olds))
-    across = [bridged_difference(bridge, new, old) for old in olds] if bridge else []
+        across = [bridged_difference(bridge, new, old) for old in olds]
     slices = slices_of([new, *olds], Home.from_env(os.environ))
     found = compare(new, olds, slices)
     if arguments.json:

@@ -20,8 +20,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.bridge.document import read_bridge
-from ugc_tasks.cli import COMPLETE, add_bridge, add_command, add_judge
+from ugc_tasks.cli import COMPLETE, add_bridge, add_command, add_judge, bridge_of
 from ugc_tasks.common.display import complain, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
@@ -47,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = [
         named_judge(read_scores(path, arguments.task), arguments.judge) for path in arguments.runs
     ]
-    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
+    bridge = bridge_of(arguments)
     tasks = {each.task for each in runs}
     if len(tasks) > 1:
         raise DataError(f"one page is of one task, not of {', '.join(sorted(tasks))}")

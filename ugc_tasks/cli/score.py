@@ -21,11 +21,10 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.bridge.document import Bridge, read_bridge
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, profile_argument
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, bridge_of, profile_argument
 from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
@@ -35,6 +34,9 @@ from ugc_tasks.results.facts import describe_spent
 from ugc_tasks.results.reliability import describe_repeats, table
 from ugc_tasks.results.rows import figures_of
 from ugc_tasks.results.scoring import MODES, Report, SavedRun, estimate, judge_label, score
+
+if TYPE_CHECKING:
+    from ugc_tasks.bridge.document import Bridge
 
 PROFILE = profile_argument("paper", "rubric", "offline")
 _MOST_REASONS = 5
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     saved = _saved_run(arguments)
     if arguments.dry_run:
         return _dry_run(saved, as_json=arguments.json)
-    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
+    bridge = bridge_of(arguments)
     if bridge is not None and saved.task != "caption":
         raise DataError(f"--bridge: a bridge is between judges of captions, not of {saved.task}")
     if bridge is not None:  # before anything is paid

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.bridge.document import read_bridge
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, add_judge
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, add_judge, bridge_of
 from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     references = _references(arguments.references)
     judge = arguments.judge
     files = [_captions(path, judge) for path in arguments.scores]
-    bridge = read_bridge(arguments.bridge) if arguments.bridge else None
+    bridge = bridge_of(arguments)
     rows = [summarize(scores, references) for scores in files]
     for row, scores in zip(rows, files, strict=True) if bridge else ():
         row["bridged"] = bridge.restate(scores) if bridge else None

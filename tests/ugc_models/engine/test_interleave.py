@@ -17,9 +17,13 @@ from tests.support.tiny_qwen3 import QWEN3
 from ugc_models.engine.interleave import (
     Clock,
     Grid,
+    Span,
     chunk_bounds,
+    merged_order,
     merged_positions,
+    merged_prompt_positions,
     positions,
+    prompt_positions,
     token_order,
 )
 from ugc_models.testing.tiny_model import (
@@ -174,7 +178,7 @@ def qwen3() -> Any:
 
 
 @pytest.mark.parametrize("part", range(5))
-def test_merged_positions_are_those_of_qwen3_rounded_down(part: int, qwen3: Any) -> None:
+def test_merged_positions_are_those_of_qwen3(part: int, qwen3: Any) -> None:
     import torch
 
     config = qwen3.config
@@ -182,7 +186,7 @@ def test_merged_positions_are_those_of_qwen3_rounded_down(part: int, qwen3: Any)
         grid = drawn.grid
         # A whole second of mel frames becomes 13 tokens.
         sound = 13 * (drawn.sound // 13 + 1)
-        span = merged_positions(grid, sound, drawn.seconds_per_step, 13, drawn.text + 2)
+        span, following = merged_positions(grid, sound, drawn.seconds_per_step, 13, drawn.text + 2)
         ids = [
             *[5] * drawn.text,
             config.vision_start_token_id,
@@ -203,16 +207,112 @@ def test_merged_positions_are_those_of_qwen3_rounded_down(part: int, qwen3: Any)
         )
         begin = drawn.text + 2
         theirs = reference[:, 0, begin : begin + span.shape[1]]
-        assert np.array_equal(theirs.floor().numpy(), span), drawn
+        assert np.array_equal(theirs.numpy(), span), drawn
+        assert reference[0, 0, begin + span.shape[1]] == following, drawn
+        given = [Span(begin - 1, grid, sound, drawn.seconds_per_step)]
+        whole = merged_prompt_positions(given, len(ids), 13)
+        assert np.array_equal(reference[:, 0].floor().numpy(), whole), drawn
 
 
 def test_at_the_same_time_a_frame_comes_before_the_sound() -> None:
-    span = merged_positions(Grid(2, 1, 1), 3, 1 / 13, 13, 10)
+    span, following = merged_positions(Grid(2, 1, 1), 3, 1 / 13, 13, 10)
     assert span[0].tolist() == [10, 10, 11, 11, 12]
+    assert following == 13
 
 
 def test_a_frame_between_two_sounds_keeps_its_place_when_it_is_rounded() -> None:
     # At 10, 10.5 and 11: vLLM's own rounds first, and puts the second before the first sound.
-    span = merged_positions(Grid(3, 1, 2), 2, 0.5 / 13, 13, 10)
-    assert span[0].tolist() == [10, 10, 10, 10, 10, 11, 11, 11]
-    assert span[2].tolist() == [10, 11, 10, 10, 11, 10, 11, 11]
+    span = merged_prompt_positions([Span(1, Grid(3, 1, 2), 2, 0.5 / 13)], 12, 13)[:, 2:10]
+    assert span[0].tolist() == [2, 2, 2, 2, 2, 3, 3, 3]
+    assert span[2].tolist() == [2, 3, 2, 2, 3, 2, 3, 3]
+
+
+def test_what_follows_a_ribbon_continues_after_its_sound() -> None:
+    """Not after its highest row: the reference looks at the last tokens alone."""
+    span, following = merged_positions(Grid(1, 20, 1), 3, 1.0, 13, 10)
+    assert span.max() == 29
+    assert following == 13
+
+
+def test_fractions_are_kept_to_the_end_of_the_prompt() -> None:
+    video = Grid(2, 1, 1)
+    spans = [Span(0, video, None, 0.5 / 13), Span(3, video, None, 0.5 / 13)]
+    # At 0 and 0.5, the mark at 1.5, at 2.5 and 3, and at 4.
+    assert merged_prompt_positions(spans, 6, 13)[0].tolist() == [0, 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+@pytest.mark.parametrize("family", ["qwen2_5", "qwen3"])
+def test_a_prompt_with_several_media_has_the_model_s_positions(
+    family: str, interleaved: bool, model: Any, qwen3: Any
+) -> None:
+    import torch
+
+    reference = model if family == "qwen2_5" else qwen3
+    config, dice = reference.config, np.random.default_rng(5)
+    for _ in range(60):
+        ids: list[int] = []
+        spans: list[Span] = []
+        told: dict[str, list[Any]] = {"image": [], "video": [], "audio": [], "seconds": []}
+        for kind in dice.choice(["image", "video", "audio"], dice.integers(1, 6)):
+            ids += [5] * int(dice.integers(1, 9))
+            sound = None if kind == "image" else 13 * int(dice.integers(1, 20))
+            grid = None if kind == "audio" else Grid(*map(int, dice.integers(1, 7, 3)))
+            seconds = 1.0
+            tokens = [config.audio_token_id] * (sound or 0)
+            if grid is not None:
+                t = 1 if kind == "image" else grid.t
+                grid = Grid(t, grid.h, grid.w)
+                told[str(kind)].append([t, 2 * grid.h, 2 * grid.w])
+                tokens = [getattr(config, f"{kind}_token_id")] * (t * grid.frame)
+            if kind == "video":
+                seconds = float(dice.choice([0.25, 1.0, 2 / 3, 5.1]))
+                told["seconds"].append(seconds)
+                if interleaved:
+                    tokens += [config.audio_token_id] * (sound or 0)
+                    tokens = [config.audio_start_token_id, *tokens, config.audio_end_token_id]
+                else:
+                    sound = None
+            if sound is not None:
+                told["audio"].append(4 * sound if family == "qwen2_5" else 100 * sound // 13)
+            begin, end = (config.vision_start_token_id, config.vision_end_token_id)
+            if kind == "audio":
+                begin, end = (config.audio_start_token_id, config.audio_end_token_id)
+            spans.append(Span(len(ids) + 1, grid, sound, seconds))
+            ids += [begin, *tokens, end]
+        if not told["image"] + told["video"]:
+            continue
+        theirs, _ = reference.get_rope_index(
+            torch.tensor([[*ids, 5, 5]]),
+            image_grid_thw=torch.tensor(told["image"]) if told["image"] else None,
+            video_grid_thw=torch.tensor(told["video"]) if told["video"] else None,
+            attention_mask=torch.ones(1, len(ids) + 2),
+            use_audio_in_video=interleaved,
+            audio_seqlens=torch.tensor(told["audio"]) if told["audio"] else None,
+            second_per_grids=torch.tensor(told["seconds"]),
+        )
+        length = len(ids) + 2
+        ours = merged_prompt_positions(spans, length, 13)
+        if family == "qwen2_5":
+            ours = prompt_positions(spans, length, CLOCK)
+        assert np.array_equal(theirs[:, 0].floor().numpy(), ours), spans
+
+
+def test_the_order_of_qwen3_is_that_of_its_processor() -> None:
+    processor = make_processor(train_tokenizer(QWEN3), QWEN3)
+    for drawn in DRAWN[:100]:
+        patches = np.array([drawn.grid.t, 2 * drawn.grid.h, 2 * drawn.grid.w])
+        [text] = processor.replace_multimodal_special_tokens(
+            ["<|vision_start|><|video_pad|><|vision_end|>"],
+            iter([drawn.sound]),
+            iter([]),
+            iter([patches]),
+            video_second_per_grid=iter([drawn.seconds_per_step]),
+            use_audio_in_video=True,
+            position_id_per_seconds=13.0,
+            seconds_per_chunk=2.0,
+        )
+        order = merged_order(drawn.grid, drawn.sound, drawn.seconds_per_step, 13)
+        ours = "".join("<|video_pad|>" if picture else "<|audio_pad|>" for picture in order)
+        begin, end = "<|vision_start|><|audio_start|>", "<|audio_end|><|vision_end|>"
+        assert text == begin + ours + end, drawn

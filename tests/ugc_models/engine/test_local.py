@@ -17,7 +17,7 @@ import pytest
 from tests.support.asking import ask
 from tests.support.transformers_reference import Reference
 from tests.ugc_models.conftest import SharedEngine
-from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.base import EngineOutput, EngineRequest, VideoInput
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.local import (
     DEFAULTS,
@@ -36,7 +36,7 @@ def question(
     index: int, words: str = "What is it?", *, tokens: int = 8, **more: Any
 ) -> EngineRequest:
     sampling = {"temperature": 0.0, "max_tokens": tokens, "ignore_eos": True, **more}
-    return EngineRequest(index, TURN.format(words), None, None, None, sampling)
+    return EngineRequest(index, TURN.format(words), (), sampling)
 
 
 def run(engine: LocalEngine, requests: Sequence[EngineRequest]) -> dict[int, EngineOutput]:
@@ -120,8 +120,8 @@ class TestRefusals:
     def test_so_is_sound_without_a_place_in_the_prompt(self, engine: LocalEngine) -> None:
         frames = np.zeros((2, 56, 56, 3), np.uint8)
         sound = np.zeros(16_000, np.float32)
-        options = ProcessorInputs().options(2.0, frames.shape, sound=sound)
-        stray = EngineRequest(0, TURN.format("?"), frames, 2.0, sound, {}, options)
+        media = (VideoInput(frames, 2.0, sound),)
+        stray = EngineRequest(0, TURN.format("?"), media, {}, ProcessorInputs().options(media))
         answers = run(engine, [stray, question(1)])
         assert answers[0].error is not None
         assert answers[1].error is None

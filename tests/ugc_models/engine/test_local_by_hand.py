@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.base import EngineOutput, EngineRequest, VideoInput
 from ugc_models.engine.local import EngineDied, EngineStartError, LocalEngine
 
 RANKS = [
@@ -98,9 +98,7 @@ def start(llm: FakeLLM, tmp_path: Path) -> Iterator[Start]:
 
 def question(index: int = 0, **more: Any) -> EngineRequest:
     values = {
-        "frames": None,
-        "fps": None,
-        "sound": None,
+        "media": (),
         "parameters": {"max_tokens": 7, "seed": 3},
     }
     return EngineRequest(index, "What is it?", **values | more)
@@ -116,7 +114,7 @@ class TestStarting:
     ) -> None:
         start(dtype="float32")
         assert (llm.arguments.model, llm.arguments.dtype) == (str(tmp_path), "float32")
-        assert llm.arguments.limit_mm_per_prompt == {"video": 1, "audio": 1, "image": 0}
+        assert llm.arguments.limit_mm_per_prompt == {"video": 64, "audio": 64, "image": 256}
         assert llm.arguments.mm_processor_cache_gb == 0
         assert llm.arguments.renderer_num_workers == 4
         assert llm.arguments.enable_chunked_prefill is False, "on a CPU"
@@ -178,8 +176,9 @@ class TestAsking:
     def test_a_clip_goes_with_its_prompt_and_its_options(self, start: Start, llm: FakeLLM) -> None:
         frames, sound = np.zeros((2, 28, 28, 3), np.uint8), np.zeros(1_600, np.float32)
         engine = start()
-        ask(engine, question(frames=frames, sound=sound, processor={"fps": 2.0}))
-        ask(engine, question(frames=frames))
+        clip = VideoInput(frames, 2.0, sound)
+        ask(engine, question(media=(clip,), processor={"fps": 2.0}))
+        ask(engine, question(media=(VideoInput(frames, 2.0),)))
         ask(engine)
         (heard, sampling, first), (seen, _, second), (read, _, _) = llm.asked
         assert heard["prompt"] == "What is it?"

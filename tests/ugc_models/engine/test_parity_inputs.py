@@ -7,16 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
+import numpy as np
 import pytest
 
+from tests.support.asking import as_given
 from tests.support.parity import QUESTION, UNTOLD, Case, read_case, seen
 from tests.support.tiny_qwen3 import QWEN3
 from tests.support.transformers_reference import Reference
 from ugc_models.engine import positions
+from ugc_models.engine.base import AudioInput, EngineRequest, ImageInput, VideoInput
+from ugc_models.engine.corrections import CORRECTIONS
 from ugc_models.engine.family import Family, ProcessorInputs, family_of
+from ugc_models.engine.local import _prompt
 from ugc_models.media.clip import Clip
 from ugc_models.media.sampling import Sampling
+from ugc_models.request.prompt import ChatTemplate, Conversation
 from ugc_models.testing.tiny_model import QWEN2_5
 from ugc_models.testing.tiny_omni import build_tiny_omni
 
@@ -45,7 +50,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         dtype="float32",
         max_model_len=8192,
         mm_processor_cache_gb=0,
-        limit_mm_per_prompt={"video": 1, "audio": 1},
+        limit_mm_per_prompt={"video": 2, "audio": 2, "image": 2},
     )
     processor = MULTIMODAL_REGISTRY.create_processor(config)
     return Both(family_of(str(checkpoint)), processor, Reference(checkpoint))
@@ -86,7 +91,7 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     given = seen(given, inputs)
     prompt = both.reference.chat(QUESTION)
 
-    options = inputs.options(given.fps, given.frames.shape, sound=sound_of(given))
+    options = inputs.options(as_given([given], inputs))
     ours = processed(both, prompt, given, options)
     theirs = both.reference.inputs(prompt, given, reference_options)
 
@@ -100,11 +105,6 @@ def test_pixels_mel_features_and_ids_are_those_of_transformers(
     assert torch.equal(mel, theirs["input_features"][0][:, heard])
 
 
-def sound_of(clip: Clip) -> npt.NDArray[Any]:
-    assert clip.sound is not None
-    return clip.sound
-
-
 def test_the_sides_of_a_token_are_those_of_the_checkpoint(both: Both) -> None:
     assert (
         both.family.token_side == {"qwen2_5_omni": 28, "qwen3_omni_moe": 32}[both.family.model_type]
@@ -113,28 +113,29 @@ def test_the_sides_of_a_token_are_those_of_the_checkpoint(both: Both) -> None:
 
 CORRECTED = {
     # Frames more than a chunk of two seconds apart.
-    "qwen2_5_omni": ("omni_get_updates_use_audio_in_video", 1 / 3),
+    "qwen2_5_omni": 1 / 3,
     # A frame and a token of the sound at the same time.
-    "qwen3_omni_moe": ("_postprocess_hf_mm_data", 13.0),
+    "qwen3_omni_moe": 13.0,
 }
-"""Where vLLM's own token order differs: the method that is replaced, and a frame rate."""
+"""A frame rate at which vLLM's own token order differs."""
 
 
 def test_without_the_correction_the_order_of_tokens_differs(
     both: Both, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method, fps = CORRECTED[both.family.model_type]
+    fps = CORRECTED[both.family.model_type]
     inputs = ProcessorInputs(both.family)
     given = seen(replace(whole_tokens(both, clip), fps=fps), inputs)
-    options = inputs.options(fps, given.frames.shape, sound=sound_of(given))
+    options = inputs.options(as_given([given], inputs))
     prompt = both.reference.chat(QUESTION)
     expected = both.reference.inputs(prompt, given)["input_ids"][0].tolist()
 
     assert processed(both, prompt, given, options)["prompt_token_ids"] == expected
-    owner = next(each for each in type(both.vllm).__mro__ if method in vars(each))
-    replaced = getattr(owner, method)
-    assert replaced.corrected
-    monkeypatch.setattr(owner, method, replaced.__wrapped__)
+    # Of both: one family's processor is a subclass of the other's.
+    for correction in (each for family in CORRECTIONS.values() for each in family):
+        owner, original = correction.place()
+        assert getattr(owner, correction.name).corrected
+        monkeypatch.setattr(owner, correction.name, original)
     native = processed(both, prompt, given, options)["prompt_token_ids"]
     assert native != expected
     assert sorted(native) == sorted(expected)
@@ -142,13 +143,12 @@ def test_without_the_correction_the_order_of_tokens_differs(
 
 def test_vllm_makes_a_mel_frame_too_many_of_what_is_left_out(both: Both, clip: Clip) -> None:
     """Qwen3-Omni alone; transformers hears no more of the last incomplete 10 ms."""
-    import numpy as np
 
     assert clip.sound is not None
     inputs = ProcessorInputs(both.family)
     whole = clip.sound[: len(clip.sound) // 160 * 160]
     uneven = replace(whole_tokens(both, clip), sound=np.pad(whole, (0, 7)))
-    options = inputs.options(clip.fps, uneven.frames.shape, sound=sound_of(uneven))
+    options = inputs.options((VideoInput(uneven.frames, clip.fps, uneven.sound),))
     prompt = both.reference.chat(QUESTION)
 
     def heard(given: Clip) -> int:
@@ -164,12 +164,11 @@ def test_frames_of_their_final_size_keep_their_pixels(
     both: Both, clip: Clip, tmp_path: Path
 ) -> None:
     """Nothing is scaled: the processor's patches, put back together, are the frame."""
-    import numpy as np
     import torch
 
     side = both.family.token_side
     frames = clip.frames[:2, : 4 * side, : 2 * side].copy()
-    options = ProcessorInputs(both.family).options(2.0, frames.shape)
+    options = ProcessorInputs(both.family).options((VideoInput(frames, 2.0),))
     items = both.vllm.info.parse_mm_data({"video": [frames]})
     prompt = both.reference.chat(QUESTION)
     ours = both.vllm(prompt, mm_items=items, hf_processor_mm_kwargs=options)
@@ -183,3 +182,45 @@ def test_frames_of_their_final_size_keep_their_pixels(
     put = split.permute(5, 0, 2, 6, 1, 3, 7, 4).reshape(2, 4 * side, 2 * side, 3)
     levels = (put * torch.tensor(video.image_std) + torch.tensor(video.image_mean)) * 255
     assert np.array_equal(levels.round().to(torch.uint8).numpy(), frames)
+
+
+def test_images_and_audios_beside_a_video_have_the_reference_s_tensors(both: Both) -> None:
+    """In one request with a video; the frames are not scaled, the images are."""
+    import torch
+
+    dice, inputs = np.random.default_rng(2), ProcessorInputs(both.family)
+    side = both.family.token_side
+
+    def samples(count: int) -> Any:
+        return inputs.sound(dice.normal(0, 0.2, count).astype(np.float32))
+
+    def pixels(*shape: int) -> Any:
+        return dice.integers(0, 256, (*shape, 3), np.uint8)
+
+    media = (
+        ImageInput(pixels(301, 57)),
+        VideoInput(pixels(6, 2 * side, 3 * side), 3.0, samples(40_000)),
+        AudioInput(samples(17_777)),
+        ImageInput(pixels(900, 1300)),
+    )
+    content = [{"type": kind} for kind in ("image", "video", "audio", "image")]
+    prompt = ChatTemplate(str(both.reference.checkpoint)).render(
+        Conversation([{"role": "user", "content": content}])
+    )
+    given = _prompt(EngineRequest(0, prompt, media, {}, inputs.options(media)))
+    items = both.vllm.info.parse_mm_data(given["multi_modal_data"])
+    options = given["mm_processor_kwargs"]
+    ours = both.vllm(prompt, mm_items=items, hf_processor_mm_kwargs=options)
+    theirs = both.reference.inputs(prompt, media)
+
+    tensors = ours["mm_kwargs"].get_data()
+    assert ours["prompt_token_ids"] == theirs["input_ids"][0].tolist()
+    for name in ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw"):
+        assert torch.equal(tensors[name], theirs[name]), name
+    heard = theirs["feature_attention_mask"].bool()
+    assert torch.equal(torch.as_tensor(tensors["audio_feature_lengths"]), heard.sum(-1))
+    mel = torch.cat([f[:, h] for f, h in zip(theirs["input_features"], heard, strict=True)], dim=1)
+    given_mel = tensors["input_audio_features"]
+    if not isinstance(given_mel, torch.Tensor):
+        given_mel = torch.cat(list(given_mel), dim=1)
+    assert torch.equal(given_mel, mel)

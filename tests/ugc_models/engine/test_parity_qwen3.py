@@ -29,7 +29,7 @@ from ugc_models.config import Settings
 from ugc_models.engine.family import QWEN3, ProcessorInputs, family_of
 from ugc_models.engine.local import LocalEngine
 from ugc_models.media.clip import Clip
-from ugc_models.prompt import ChatTemplate, conversation
+from ugc_models.request.prompt import ChatTemplate, conversation
 from ugc_models.testing.tiny_omni import build_tiny_omni
 
 pytestmark = pytest.mark.engine

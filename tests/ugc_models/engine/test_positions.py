@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 from importlib.metadata import entry_points
@@ -36,49 +37,80 @@ def methods(thinker: Any) -> tuple[Any, Any]:
     )
 
 
+FAMILIES = ("qwen2_5_omni", "qwen3_omni_moe")
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have nobody have read these functions."""
+    left = {k: said for k, said in positions.KNOWN.items() if said.split()[0] not in names}
+    monkeypatch.setattr(positions, "KNOWN", left)
+
+
 class TestStatus:
-    @pytest.mark.parametrize(
-        "version", ["0.26.0", "0.32.0", "0.32.0+cpu", "0.33.1", "0.33.0rc1", "0.33.0.dev7+g1a2b"]
-    )
-    def test_releases_that_were_read_are_corrected(
-        self, version: str, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("version", ["0.25.1", "0.32.0+cpu", "0.34.0", "1.0.0", "dev"])
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_the_installed_functions_are_ones_that_were_read_whatever_the_release_is_called(
+        self, family: str, version: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(positions, "_vllm_version", lambda: version)
-        assert positions.status() == "corrected"
+        assert positions.status(family) == "corrected"
 
-    @pytest.mark.parametrize("version", ["0.25.1", "0.34.0", "1.0.0"])
-    def test_others_are_unverified(self, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(positions, "_vllm_version", lambda: version)
-        assert positions.status() == "unverified"
-
-    @pytest.mark.parametrize("version", ["0.32.0", "0.34.0"])
     @pytest.mark.parametrize("word", ["native", "NATIVE"])
     def test_the_switch_leaves_vllm_its_own(
-        self, word: str, version: str, monkeypatch: pytest.MonkeyPatch
+        self, word: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(positions, "_vllm_version", lambda: version)
         monkeypatch.setenv(positions.SWITCH, word)
         assert positions.status() == "native"
 
-    def test_the_installed_vllm_is_one_that_was_read(self) -> None:
-        assert positions.status() == "corrected"
-        assert positions.status("qwen3_omni_moe") == "corrected"
-
-    @pytest.mark.parametrize("version", ["0.26.0", "0.31.9", "0.33.0"])
-    def test_of_qwen3_omni_fewer_releases_were_read(
-        self, version: str, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_a_function_that_nobody_read_is_named(
+        self, family: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(positions, "_vllm_version", lambda: version)
-        assert positions.status("qwen3_omni_moe") == "unverified"
+        monkeypatch.setattr(positions, "_vllm_version", lambda: "0.40.0")
+        without(monkeypatch, "get_mrope_input_positions")
+        assert positions.status(family) == "unverified"
+        words = positions.engine_words(family)
+        assert words.startswith("vllm 0.40.0 unverified positions")
+        assert words.endswith("(vLLM's own get_mrope_input_positions)")
+
+    def test_one_that_matters_for_several_media_alone_is_named_too(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        without(monkeypatch, "_maybe_apply_prompt_updates")
         assert positions.status() == "corrected"
+        assert positions.engine_words().endswith("(vLLM's own _maybe_apply_prompt_updates)")
 
     def test_is_part_of_what_results_say_of_an_engine(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(positions, "_vllm_version", lambda: "0.33.0")
         assert positions.engine_words() == "vllm 0.33.0 corrected positions"
-        said = "vllm 0.33.0 unverified positions, rounded down"
+        said = "vllm 0.33.0 corrected positions, rounded down"
         assert positions.engine_words("qwen3_omni_moe") == said
+
+
+class TestDigest:
+    PLAIN = "def f(self, a, b=None):\n    return [a for x in (a, b)]"
+
+    def of(self, source: str) -> str:
+        return positions.digest_of(ast.parse(source).body[0])
+
+    def test_is_the_same_however_it_is_written(self) -> None:
+        written = """def f(
+            self, a: list[int], b: int | None = None,
+        ) -> list[int]:
+            'What it does.'
+            return [
+                a for x in (a, b)  # a comment
+            ]
+        """
+        assert self.of(written) == self.of(self.PLAIN)
+
+    @pytest.mark.parametrize(
+        ("before", "after"), [("b=None", "b=1"), ("[a", "[b"), ("(a, b)", "(b, a)"), ("f(", "g(")]
+    )
+    def test_is_another_for_what_does_something_else(self, before: str, after: str) -> None:
+        assert self.of(self.PLAIN.replace(before, after)) != self.of(self.PLAIN)
 
 
 class TestInstall:
@@ -93,7 +125,7 @@ class TestInstall:
         self, thinker: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         model = getattr(thinker, MODEL)
-        own = lambda *_: None  # noqa: E731
+        own = model.get_mrope_input_positions.__wrapped__
         monkeypatch.setattr(model, "get_mrope_input_positions", own)
         monkeypatch.setenv(positions.SWITCH, "native")
         positions.install()
@@ -101,6 +133,23 @@ class TestInstall:
         monkeypatch.delenv(positions.SWITCH)
         positions.install()
         assert model.get_mrope_input_positions.__wrapped__ is own
+
+    def test_leaves_a_function_that_nobody_read(
+        self, thinker: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        model = getattr(thinker, MODEL)
+
+        def get_mrope_input_positions(self: Any, input_tokens: Any, mm_features: Any) -> None:
+            raise NotImplementedError
+
+        monkeypatch.setattr(model, "get_mrope_input_positions", get_mrope_input_positions)
+        with caplog.at_level(logging.INFO, positions.__name__):
+            positions.install()
+        assert model.get_mrope_input_positions is get_mrope_input_positions
+        assert "another get_mrope_input_positions of qwen2_5_omni than was read" in caplog.text
+        with caplog.at_level(logging.WARNING, positions.__name__):
+            positions.require("qwen2_5_omni")
+        assert "unverified positions" in caplog.text
 
     def test_a_second_time_changes_nothing(self, thinker: Any) -> None:
         positions.install()
@@ -111,7 +160,7 @@ class TestInstall:
     @pytest.mark.parametrize(
         ("owner", "method"),
         [
-            ("Qwen3OmniMoeThinkerForConditionalGeneration", "_compute_interleaved_positions"),
+            ("Qwen3OmniMoeThinkerForConditionalGeneration", "get_mrope_input_positions"),
             ("Qwen3OmniMoeThinkerMultiModalProcessor", "_postprocess_hf_mm_data"),
         ],
     )
@@ -127,26 +176,22 @@ class TestInstall:
 
     @pytest.mark.parametrize("missing", [MODEL, PROCESSOR])
     def test_does_not_raise_where_vllm_lacks_the_class(
-        self,
-        missing: str,
-        thinker: Any,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
+        self, missing: str, thinker: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delattr(thinker, missing)
+        positions.install()
+        assert positions.status() == "unverified"
+
+    def test_does_not_raise_where_it_cannot_be_replaced(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(_: object) -> bool:
+            raise OSError("could not get source code")
+
+        monkeypatch.setattr(positions, "is_known", fail)
         with caplog.at_level(logging.ERROR, positions.__name__):
             positions.install()
         assert "could not be corrected in this vLLM" in caplog.text
-
-    def test_warns_of_a_release_that_nobody_read(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(positions, "_vllm_version", lambda: "0.99.0")
-        with caplog.at_level(logging.WARNING, positions.__name__):
-            positions.install()
-        assert "vLLM 0.99.0 is outside >=0.26,<0.34" in caplog.text
-        # Which model will run is not known yet, and most run no Qwen3-Omni.
-        assert "qwen3" not in caplog.text
 
     def test_is_among_the_plugins_that_vllm_loads(self) -> None:
         [plugin] = entry_points(group="vllm.general_plugins", name=positions.PLUGIN)
@@ -166,14 +211,14 @@ class TestRequire:
         self, named: str, then: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("VLLM_PLUGINS", named)
-        positions.require()
+        positions.require("qwen2_5_omni")
         assert os.environ["VLLM_PLUGINS"] == then
 
     def test_leaves_all_plugins_on_where_none_are_named(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("VLLM_PLUGINS", raising=False)
-        positions.require()
+        positions.require("qwen2_5_omni")
         assert "VLLM_PLUGINS" not in os.environ
 
 

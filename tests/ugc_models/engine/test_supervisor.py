@@ -38,12 +38,12 @@ LONG = " ".join(f"word{i}" for i in range(200))
 
 def harmless(index: int, *, tokens: int = 8) -> EngineRequest:
     sampling = {"temperature": 0.0, "max_tokens": tokens, "ignore_eos": True}
-    return EngineRequest(index, TURN.format(f"Question {index}?"), None, None, None, sampling)
+    return EngineRequest(index, TURN.format(f"Question {index}?"), (), sampling)
 
 
 def deadly(index: int) -> EngineRequest:
     sampling = {"temperature": 1.0, "seed": 1, "max_tokens": 8}
-    return EngineRequest(index, TURN.format(LONG), None, None, None, sampling)
+    return EngineRequest(index, TURN.format(LONG), (), sampling)
 
 
 @pytest.mark.engine

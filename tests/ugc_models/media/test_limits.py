@@ -13,8 +13,13 @@ def test_the_bounds_are_those_that_are_documented() -> None:
     """Larger ones take memory and time that nobody reckons with; smaller ones refuse clips."""
     limits = Limits()
     assert limits.source_pixels == 4096 * 4096
-    assert (limits.duration, limits.sound_seconds) == (600.0, 300.0)
-    assert (limits.decode_seconds, limits.packets) == (120.0, 500_000)
+    assert (limits.image_pixels, limits.sound_seconds) == (89_478_485, 300.0)
+    assert (limits.decode_seconds, limits.packets) == (120.0, 2_000_000)
+
+
+def test_many_frames_may_take_longer() -> None:
+    limits = Limits(decode_seconds=60)
+    assert [limits.seconds(frames) for frames in (1, 128, 256)] == [60, 60, 120]
 
 
 def test_time_that_is_up_is_up() -> None:

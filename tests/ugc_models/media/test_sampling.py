@@ -196,3 +196,33 @@ def test_a_size_that_is_just_within_the_bounds_is_not_scaled_once_more() -> None
 
 def test_a_side_is_never_less_than_one_factor() -> None:
     assert target_size(1, 100, Sampling(factor=2, min_pixels=1)) == (2, 100)
+
+
+class TestEven:
+    """The rule of qwen-omni-utils 0.0.9, written down from its source."""
+
+    @staticmethod
+    def theirs(total: int, rate: float, fps: float, least: int, most: int) -> list[int]:
+        wanted = total / rate * fps
+        count = int(min(max(wanted, least), min(most, total) // 2 * 2, total)) // 2 * 2
+        return np.linspace(0, total - 1, count).round().astype(int).tolist()
+
+    @pytest.mark.parametrize("total", [7, 24, 25, 100, 749, 5000])
+    @pytest.mark.parametrize("rate", [24.0, 29.97, 60.0])
+    def test_as_many_as_the_rate_says_evenly_by_number(self, total: int, rate: float) -> None:
+        own = Sampling(fps=2.0, spread="even", min_frames=4, max_frames=64)
+        chosen = select(steady(total, rate), total / rate, own)
+        assert list(chosen.indices) == self.theirs(total, rate, 2.0, 4, 64)
+        assert chosen.fps == pytest.approx(len(chosen.indices) / (total / rate))
+
+    def test_all_frames_share_the_pixels(self) -> None:
+        own = Sampling(min_pixels=100, max_pixels=1000, total_pixels=8000)
+        assert own.of_frames(8).max_pixels == 1000
+        assert own.of_frames(32).max_pixels == 500
+        assert own.of_frames(800).max_pixels == 105
+        assert Sampling().of_frames(800) == Sampling()
+
+
+def test_what_came_later_is_no_part_of_older_keys() -> None:
+    assert not {"total_pixels", "min_frames"} & Sampling().made_of().keys()
+    assert Sampling(total_pixels=9, min_frames=4).made_of()["min_frames"] == 4

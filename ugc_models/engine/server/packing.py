@@ -1,4 +1,4 @@
-"""A clip as one file for the way to a server: the engine's own frames and sound, nothing lost.
+"""Media as files for the way to a server: what the engine in process would get, nothing lost.
 
 ``vllm serve`` interleaves sound with a video only where both come out of one file. So frames that
 were chosen and scaled already go into a small one: lossless H.264 in RGB and the samples as 32-bit
@@ -7,6 +7,7 @@ floats, in QuickTime. OpenCV (the server's default decoder) and PyAV both give b
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -62,3 +63,23 @@ def _write(container: Any, frames: npt.NDArray[Any], sound: npt.NDArray[Any] | N
         block.sample_rate, block.pts = _SOUND_RATE, 0
         container.mux(track.encode(block))
         container.mux(track.encode(None))
+
+
+def png(pixels: npt.NDArray[Any]) -> bytes:
+    """Return a file of an image, (H, W, 3) uint8."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    # A file of nearly the same size in a third of the time that the default takes.
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def wav(samples: npt.NDArray[Any]) -> bytes:
+    """Return a file of (N,) float32 samples at 16 kHz."""
+    data = np.ascontiguousarray(samples, "<f4").tobytes()
+    # Chunks of a WAV file: format (3 for floats, one channel), how many samples, samples.
+    sound = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, _SOUND_RATE, 4 * _SOUND_RATE, 4, 32)
+    count = struct.pack("<4sII", b"fact", 4, len(samples))
+    chunks = b"WAVE" + sound + count + struct.pack("<4sI", b"data", len(data)) + data
+    return struct.pack("<4sI", b"RIFF", len(chunks)) + chunks

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.base import EngineRequest, VideoInput
 from ugc_models.engine.family import QWEN2_5, Family, ProcessorInputs
 from ugc_models.engine.interleave import Clock, Grid, token_order
 from ugc_models.engine.server import protocol
@@ -71,7 +71,7 @@ async def look(client: Client, model: str | None, family: Family) -> Facts:
     body = protocol.chat_body(clip_request(family), card["id"], length)
     output, prompt_ids = await client.chat(0, body)
     if output.error is not None and not output.overflow:
-        raise RemoteError(f"{client.name}: a clip with sound cannot be asked: {output.error}")
+        raise RemoteError(f"{client.name}: a video with sound cannot be asked: {output.error}")
     order, picture = findings(prompt_ids, family)
     return Facts(
         model=card["id"],
@@ -100,16 +100,14 @@ def clip_request(family: Family) -> EngineRequest:
     """Return the question about the small clip: black frames with silence, one token to answer."""
     frames = np.zeros((_FRAMES, _SIDE, _SIDE, 3), np.uint8)
     sound = np.zeros(16_000 * _SOUND_SECONDS, np.float32)
-    fps = 1 / _SECONDS_PER_FRAME
+    media = (VideoInput(frames, 1 / _SECONDS_PER_FRAME, sound),)
     content = [{"type": "video"}, {"type": "text", "text": "?"}]
     return EngineRequest(
         0,
         "",
-        frames=frames,
-        fps=fps,
-        sound=sound,
+        media,
         parameters={"temperature": 0.0, "max_tokens": 1},
-        processor=ProcessorInputs(family).options(fps, frames.shape, sound=sound),
+        processor=ProcessorInputs(family).options(media),
         messages=[{"role": "user", "content": content}],
     )
 

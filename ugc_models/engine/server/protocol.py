@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from ugc_models.engine.base import TOO_LONG, EngineOutput, EngineRequest, shown
-from ugc_models.engine.server.packing import MEDIA_TYPE, pack
+from ugc_models.engine.base import (
+    TOO_LONG,
+    EngineOutput,
+    EngineRequest,
+    ImageInput,
+    Medium,
+    VideoInput,
+    shown,
+)
+from ugc_models.engine.server.packing import MEDIA_TYPE, pack, png, wav
 
 NEUTRAL: dict[str, Any] = {
     "temperature": 1.0,
@@ -32,10 +41,11 @@ def chat_body(request: EngineRequest, model: str, max_model_len: int | None = No
     """Return the body of ``POST /v1/chat/completions``.
 
     ``model`` is the name that the server gives it; the server refuses a limit of new tokens above
-    its ``max_model_len``. The ``messages`` have a ``{"type": "video"}`` where the clip belongs.
+    its ``max_model_len``. The ``messages`` have a ``{"type": "video"}``, image or audio where each
+    medium belongs.
 
     Raises:
-        ValueError: values that JSON or Unicode does not have; frames or sound of another kind.
+        ValueError: values that JSON or Unicode does not have; media of another kind.
     """
     parameters = {k: v for k, v in request.parameters.items() if v is not None}
     body = {"model": model, "return_token_ids": True, **NEUTRAL, **parameters}
@@ -43,15 +53,14 @@ def chat_body(request: EngineRequest, model: str, max_model_len: int | None = No
         body["max_tokens"] = max_model_len  # an engine in process stops there too
     if salt := request.cache_salt:
         body["cache_salt"] = salt
-    video = {}
     try:
-        if request.frames is not None:
-            file = base64.b64encode(pack(request.frames, request.sound)).decode()
-            url = f"data:{MEDIA_TYPE};base64,{file}"
-            video = {"type": "video_url", "video_url": {"url": url}}
-            body |= {"mm_processor_kwargs": dict(request.processor), "media_io_kwargs": _ALL_FRAMES}
+        if request.media:
+            body["mm_processor_kwargs"] = dict(request.processor)
+        if request.videos:
+            body["media_io_kwargs"] = _ALL_FRAMES
+        media = map(_part, request.media)
         body["messages"] = [
-            {"role": message["role"], "content": _content(message["content"], video)}
+            {"role": message["role"], "content": _content(message["content"], media)}
             for message in request.messages
         ]
         return json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
@@ -59,10 +68,21 @@ def chat_body(request: EngineRequest, model: str, max_model_len: int | None = No
         raise ValueError(f"the request cannot be sent: {error}") from None
 
 
-def _content(content: Any, video: dict[str, Any]) -> Any:
+def _content(content: Any, media: Iterator[dict[str, Any]]) -> Any:
     if isinstance(content, str):
         return content
-    return [video if part["type"] == "video" else part for part in content]
+    return [part if part["type"] == "text" else next(media) for part in content]
+
+
+def _part(medium: Medium) -> dict[str, Any]:
+    if isinstance(medium, VideoInput):
+        file, kind, name = pack(medium.frames, medium.sound), MEDIA_TYPE, "video_url"
+    elif isinstance(medium, ImageInput):
+        file, kind, name = png(medium.pixels), "image/png", "image_url"
+    else:
+        data = base64.b64encode(wav(medium.samples)).decode()
+        return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    return {"type": name, name: {"url": f"data:{kind};base64,{base64.b64encode(file).decode()}"}}
 
 
 def read_reply(index: int, body: bytes) -> tuple[EngineOutput, tuple[int, ...] | None]:
@@ -102,12 +122,12 @@ def refusal(index: int, status: int, body: bytes) -> EngineOutput:
     error = f"the server refused it: {said or f'status {status}'}"
     if "--trust-request-mm-kwargs" in said:
         error = (
-            "the server does not take a clip's frame rate from its clients: start it with "
+            "the server does not take a video's frame rate from its clients: start it with "
             "--trust-request-mm-kwargs"
         )
     elif status == 413 or "file size exceeded" in said:
         error = (
-            "the clip is too large for the server: fewer frames or pixels, or a larger "
+            "it is too large for the server: fewer frames or pixels, or a larger "
             "VLLM_MAX_AUDIO_CLIP_FILESIZE_MB there (a proxy before it may have its own limit)"
         )
     return EngineOutput(index, error=error, overflow=bool(TOO_LONG.search(said)))

@@ -127,10 +127,10 @@ class RemoteEngine:
     async def _answer(self, request: EngineRequest) -> EngineOutput:
         index, facts, tokens = request.index, self.facts, None
         # Where the processor may scale frames, how many tokens they become is its business.
-        if request.frames is not None and request.processor.get("do_resize") is False:
-            count, height, width, _ = request.frames.shape
+        if request.processor.get("videos_kwargs", {}).get("do_resize") is False:
             side = self._family.token_side
-            tokens = math.ceil(count / 2) * (height // side) * (width // side)
+            shapes = [video.frames.shape for video in request.videos]
+            tokens = sum(-(-t // 2) * (h // side) * (w // side) for t, h, w, _ in shapes)
         try:
             body = await asyncio.get_running_loop().run_in_executor(
                 self._packers, protocol.chat_body, request, facts.model, facts.max_model_len
@@ -195,7 +195,7 @@ class RemoteEngine:
             if now != before:
                 raise RemoteError(
                     f"{self._client.name} serves {now}, and before it served {before}: the "
-                    "captions would not be of one model"
+                    "answers would not be of one model"
                 )
             self.facts, self._known = facts, True
 

@@ -1,4 +1,4 @@
-"""A clip that was packed for a server comes out of it bit by bit as it went in."""
+"""What was packed for a server comes out of it bit by bit as it went in."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from ugc_models.engine.server.packing import pack
+from ugc_models.engine.server.packing import pack, png, wav
 
 SHAPES = [(2, 28, 28), (8, 420, 224), (32, 56, 84), (4, 30, 34), (2, 29, 31), (6, 252, 448)]
 
@@ -82,3 +83,25 @@ def test_a_view_is_packed_like_its_copy() -> None:
 def test_it_is_smaller_than_the_pixels_of_a_plain_picture() -> None:
     frames = np.full((32, 420, 224, 3), 90, np.uint8)
     assert len(pack(frames, None)) < frames.nbytes / 50
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (31, 57), (900, 1300)])
+def test_an_image_is_the_one_that_was_sent(shape: tuple[int, int]) -> None:
+    [pixels] = noise(1, *shape)
+    with Image.open(BytesIO(png(pixels))) as image:
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("samples", [1, 1_600, 50_001])
+def test_an_audio_is_the_one_that_was_sent(samples: int) -> None:
+    from vllm.multimodal.media.audio import load_audio
+
+    sound = loud(samples)
+    with av.open(BytesIO(wav(sound))) as container:
+        heard = [block.to_ndarray()[0] for block in container.decode(audio=0)]
+    np.testing.assert_array_equal(np.concatenate(heard), sound)
+    theirs, rate = load_audio(BytesIO(wav(sound)), sr=None)
+    assert rate == 16_000
+    np.testing.assert_array_equal(theirs, sound)

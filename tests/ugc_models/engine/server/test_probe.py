@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from tests.support.asking import the_video
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family
 from ugc_models.engine.interleave import Clock, Grid, token_order
 from ugc_models.engine.server import probe
@@ -64,7 +65,6 @@ def test_other_tokens_say_nothing(shown: list[int] | None) -> None:
 @pytest.mark.parametrize("family", [QWEN2_5, QWEN3])
 def test_the_small_clip_is_whole_tokens_with_sound(family: Family) -> None:
     request = probe.clip_request(family)
-    assert request.frames is not None
-    assert request.frames.shape[1] % family.token_side == 0
+    assert the_video(request).frames.shape[1] % family.token_side == 0
     assert request.processor["use_audio_in_video"]
     assert ("second_per_grid_ts" in request.processor) == family.told_twice

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.base import AudioInput, EngineOutput, EngineRequest, ImageInput, VideoInput
 from ugc_models.engine.family import ProcessorInputs
-from ugc_models.engine.server.packing import pack
+from ugc_models.engine.server.packing import pack, png, wav
 from ugc_models.engine.server.protocol import (
     NEUTRAL,
     chat_body,
@@ -37,10 +37,10 @@ FRAMES = np.arange(3 * 28 * 28 * 3, dtype=np.uint8).reshape(3, 28, 28, 3)
 SOUND = np.linspace(-1, 1, 4000, dtype=np.float32)
 
 
-def clip_request(**more: Any) -> EngineRequest:
-    options = ProcessorInputs().options(0.7, FRAMES.shape, sound=SOUND)
-    values = {"frames": FRAMES, "fps": 0.7, "sound": SOUND, "messages": CONVERSATION}
-    return EngineRequest(3, "", parameters={}, processor=options, **{**values, **more})
+def clip_request(sound: Any = SOUND) -> EngineRequest:
+    media = (VideoInput(FRAMES, 0.7, sound),)
+    options = ProcessorInputs().options(media)
+    return EngineRequest(3, "", media, {}, options, CONVERSATION)
 
 
 def sent(request: EngineRequest, **more: Any) -> dict[str, Any]:
@@ -64,9 +64,7 @@ class TestBody:
 
     def test_tells_the_processor_the_true_rate_and_the_loader_to_keep_all(self) -> None:
         body = sent(clip_request())
-        assert body["mm_processor_kwargs"] == ProcessorInputs().options(
-            0.7, FRAMES.shape, sound=SOUND
-        )
+        assert body["mm_processor_kwargs"] == clip_request().processor
         every_frame = {"video_backend": "opencv", "num_frames": -1, "fps": -1}
         assert body["media_io_kwargs"] == {"video": every_frame}
 
@@ -74,10 +72,35 @@ class TestBody:
         one, other = sent(clip_request()), sent(clip_request(sound=SOUND[::-1].copy()))
         assert one["cache_salt"] == sent(clip_request())["cache_salt"] != other["cache_salt"]
         assert "cache_salt" not in sent(clip_request(sound=None))
-        assert "cache_salt" not in sent(clip_request(frames=None))
+
+    def test_has_each_medium_where_its_mark_is(self) -> None:
+        picture, samples = np.zeros((2, 3, 3), np.uint8), np.zeros(160, np.float32)
+        media = (AudioInput(samples), VideoInput(FRAMES, 1.0), ImageInput(picture))
+        parts = [{"type": kind} for kind in ("audio", "video")]
+        messages = [
+            {"role": "user", "content": [*parts, {"type": "text", "text": "and"}]},
+            {"role": "user", "content": [{"type": "image"}]},
+        ]
+        first, second = sent(EngineRequest(0, "", media, {}, {}, messages))["messages"]
+        assert [part["type"] for part in first["content"]] == ["input_audio", "video_url", "text"]
+        heard = first["content"][0]["input_audio"]
+        assert heard == {"data": base64.b64encode(wav(samples)).decode(), "format": "wav"}
+        url = second["content"][0]["image_url"]["url"]
+        assert url == f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+
+    def test_keeps_the_prefix_of_two_sounds_from_that_of_others(self) -> None:
+        a, b = SOUND, SOUND[:2_000]
+
+        def salt(*sounds: Any) -> str | None:
+            media = tuple(VideoInput(FRAMES, 0.7, sound) for sound in sounds)
+            return EngineRequest(0, "", media, {}).cache_salt
+
+        salts = [salt(*s) for s in ((a,), (b,), (a, b), (b, a), (a[:3_000], a[3_000:]), (a, a))]
+        assert len(set(salts)) == len(salts)
+        assert salt(None) is None
 
     def test_of_a_text_has_nothing_of_media(self) -> None:
-        body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
+        body = sent(EngineRequest(0, "", (), {}, messages=TEXT_ONLY))
         assert body["messages"] == TEXT_ONLY
         assert not {"mm_processor_kwargs", "media_io_kwargs", "cache_salt"} & set(body)
 
@@ -86,7 +109,7 @@ class TestBody:
 
         The values are those that do nothing in vLLM.
         """
-        body = sent(EngineRequest(0, "", None, None, None, {}, messages=TEXT_ONLY))
+        body = sent(EngineRequest(0, "", (), {}, messages=TEXT_ONLY))
         assert body == {
             **{"model": "tiny", "messages": TEXT_ONLY, "return_token_ids": True},
             **{"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0},
@@ -95,27 +118,25 @@ class TestBody:
 
     def test_has_the_requests_sampling_over_that(self) -> None:
         asked = {"temperature": 0.2, "top_k": 5, "seed": 42, "stop": ["\n"], "max_tokens": 7}
-        body = sent(EngineRequest(0, "", None, None, None, asked, messages=TEXT_ONLY))
+        body = sent(EngineRequest(0, "", (), asked, messages=TEXT_ONLY))
         assert (NEUTRAL | asked).items() <= body.items()
 
     def test_asks_for_no_more_tokens_than_the_server_allows_to_ask_for(self) -> None:
-        request = EngineRequest(0, "", None, None, None, {"max_tokens": 9000}, messages=TEXT_ONLY)
+        request = EngineRequest(0, "", (), {"max_tokens": 9000}, messages=TEXT_ONLY)
         assert sent(request, max_model_len=8192)["max_tokens"] == 8192
         assert sent(request)["max_tokens"] == 9000
-        nothing = EngineRequest(0, "", None, None, None, {"seed": None}, messages=TEXT_ONLY)
+        nothing = EngineRequest(0, "", (), {"seed": None}, messages=TEXT_ONLY)
         assert {"max_tokens", "seed"}.isdisjoint(sent(nothing, max_model_len=8192))
 
     @pytest.mark.parametrize(
         ("request_", "words"),
         [
             (
-                EngineRequest(0, "", None, None, None, {"top_p": float("nan")}, messages=TEXT_ONLY),
+                EngineRequest(0, "", (), {"top_p": float("nan")}, messages=TEXT_ONLY),
                 "not JSON compliant",
             ),
             (
-                EngineRequest(
-                    0, "", None, None, None, {}, messages=[{"role": "user", "content": "\ud800"}]
-                ),
+                EngineRequest(0, "", (), {}, messages=[{"role": "user", "content": "\ud800"}]),
                 "surrogates not allowed",
             ),
         ],

@@ -30,7 +30,8 @@ from tests.support.fake_vllm import (
     probed,
 )
 from tests.support.judge_server import Act, hang, junk, status, too_many
-from ugc_models.engine.base import EngineRequest
+from ugc_models.engine.base import EngineRequest, VideoInput
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.server import remote
 from ugc_models.engine.server.client import RemoteError
 from ugc_models.engine.server.remote import RemoteEngine
@@ -50,15 +51,16 @@ def engine_at(server: FakeVllm, **more: Any) -> Iterator[RemoteEngine]:
 def question(index: int = 0, words: str | None = None, **more: Any) -> EngineRequest:
     content = [{"type": "text", "text": words or f"question {index}"}]
     messages = [{"role": "user", "content": content}]
-    return EngineRequest(index, "", None, None, None, {"max_tokens": 8}, messages=messages, **more)
+    return EngineRequest(index, "", (), {"max_tokens": 8}, messages=messages, **more)
 
 
-def clip_question(frames: int = 4, **processor: Any) -> EngineRequest:
+def clip_question(frames: int = 4, *, resized: bool = False) -> EngineRequest:
     content = [{"type": "video"}, {"type": "text", "text": "What is it?"}]
     pixels = np.zeros((frames, 56, 56, 3), np.uint8)
     messages = [{"role": "user", "content": content}]
-    options = {"do_resize": False, **processor}
-    return EngineRequest(0, "", pixels, 1.0, None, {}, processor=options, messages=messages)
+    media = (VideoInput(pixels, 1.0),)
+    options = ProcessorInputs(resize=resized).options(media)
+    return EngineRequest(0, "", media, {}, processor=options, messages=messages)
 
 
 def first(act: Act) -> Script:
@@ -357,7 +359,7 @@ class TestTrouble:
     def test_frames_that_the_processor_is_to_scale_are_not_counted(self) -> None:
         kept = [PICTURE] * 2
         with FakeVllm(lambda _: completion("x", kept)) as server, engine_at(server) as engine:
-            assert ask(engine, [clip_question(4, do_resize=True)])[0].error is None
+            assert ask(engine, [clip_question(4, resized=True)])[0].error is None
 
 
 @pytest.fixture
@@ -464,7 +466,7 @@ class TestAbsence:
         wait_for_words("is asked again after a rest", caplog)
         with (
             FakeVllm(port=server.port, **back) as other,
-            pytest.raises(RemoteError, match=f"serves .*{what}.*: the captions would not be"),
+            pytest.raises(RemoteError, match=f"serves .*{what}.*: the answers would not be"),
         ):
             future.result(60)
         assert other.asked == []

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.asking import ask, request_about
+from tests.support.asking import ask, request_about, the_video
 from tests.support.clips import write_clip
 from tests.support.transformers_reference import Reference
 from tests.support.vllm_server import KEY, VllmServer
 from ugc_models.engine.base import EngineOutput, EngineRequest
+from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.local import LocalEngine
 from ugc_models.engine.server.client import RemoteError
 from ugc_models.engine.server.remote import RemoteEngine
@@ -106,9 +107,10 @@ def test_the_same_frames_with_another_sound_are_not_given_the_first_sound(
 ) -> None:
     """The server caches prefixes, as it does by default; the engine in process does not."""
     clip = requests[1]
-    assert clip.sound is not None
-    noise = np.random.default_rng(1).normal(0, 0.3, clip.sound.shape).astype(np.float32)
-    other = replace(clip, sound=noise)
+    video = the_video(clip)
+    assert video.sound is not None
+    noise = np.random.default_rng(1).normal(0, 0.3, video.sound.shape).astype(np.float32)
+    other = replace(clip, media=(replace(video, sound=noise),))
     [first], [second] = ask(remote, [clip]), ask(remote, [other])
     assert first.text != second.text
     assert [second] == ask(engine_of_the_module, [other])
@@ -135,11 +137,10 @@ def test_a_prompt_that_is_too_long_overflows_alone(
 def test_a_clip_of_too_many_tokens_overflows_too(
     requests: list[EngineRequest], remote: RemoteEngine
 ) -> None:
-    frames = requests[0].frames
-    assert frames is not None
-    many = frames.repeat(60, axis=0)
-    processor = {**requests[0].processor, "size": {"shortest_edge": 784, "longest_edge": 1 << 30}}
-    [refused] = ask(remote, [replace(requests[0], frames=many, processor=processor)])
+    video = the_video(requests[0])
+    many = (replace(video, frames=video.frames.repeat(60, axis=0)),)
+    processor = ProcessorInputs().options(many)
+    [refused] = ask(remote, [replace(requests[0], media=many, processor=processor)])
     assert refused.overflow, refused
 
 

@@ -22,11 +22,16 @@ from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import READING, Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
-from ugc_models.prompt import Conversation
-from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
+from ugc_models.media.source import Source, VideoFile, digest
+from ugc_models.request.prompt import Conversation
+from ugc_models.run.inputs import Read, given_of, record, with_fewer_frames, with_sound_beside
+from ugc_models.store import CaptionStore, caption_key
 
 LOST_SECONDS = 0.5
 """How much of its announced picture a clip may lack; with more missing it is another clip."""
+
+MOST_BYTES = 4 << 30
+"""Of all media of one request, as they are held between reading and the engine's answer."""
 
 _LOOK_S = 1.0  # seconds after which the main thread looks whether it was stopped
 
@@ -39,7 +44,7 @@ class CaptionRequest:
     chat: Conversation | None  # None where ``error`` says why
     prompt: str = ""  # as the chat template renders it
     parameters: Mapping[str, Any] = field(default_factory=dict)  # of ``vllm.SamplingParams``
-    clip: Clip | None = None
+    media: tuple[Read, ...] = ()  # as they were read, those of ``chat`` in order
     key: str | None = None  # under which its caption is stored, None where captions are not
     made_of: Mapping[str, Any] = field(default_factory=dict)  # what ``key`` is the digest of
     found: Caption | None = None  # that an earlier run made of the same
@@ -47,9 +52,9 @@ class CaptionRequest:
 
 
 class Reader:
-    """Prepares requests: finds the stored caption, or reads the clip. For several threads.
+    """Prepares requests: finds the stored caption, or reads the media. For several threads.
 
-    ``made_of`` is what a caption depends on besides its clip, prompt and parameters.
+    ``made_of`` is what a caption depends on besides its media, prompt and parameters.
     """
 
     def __init__(
@@ -67,53 +72,82 @@ class Reader:
         self._made_of = made_of
 
     def __call__(self, request: CaptionRequest) -> CaptionRequest:
-        """Return the request with its caption, its clip, or the reason why it has neither.
+        """Return the request with its caption, its media, or the reason why it has neither.
 
         Raises:
-            CaptionStoreError: the store cannot be used, which concerns more than one clip.
+            CaptionStoreError: the store cannot be used, which concerns more than one request.
         """
         if request.error is not None or request.chat is None:
             return request
-        video = request.chat.video
-        try:
-            if self._store is not None and (video is None or video.is_file()):
-                with suppress(OSError):  # whoever reads the clip has the words
-                    request = self._keyed(request, self._store, video)
-            if request.found is not None or video is None:
-                return request
-            clip = self._pool.read(
-                video, self._sampling, sound=self._sound, align_sound=self._align_sound
-            )
-        except CaptionStoreError:
-            raise
-        except Exception as error:  # one clip must not end the run, whatever it did
-            said = (
-                str(error) if isinstance(error, MediaError) else f"{type(error).__name__}: {error}"
-            )
-            return replace(request, error=f"the clip cannot be read: {said}")
-        if clip.lost_seconds > LOST_SECONDS:
-            lost, whole = clip.lost_seconds, clip.lost_seconds + clip.duration
-            said = f"the clip is cut off: {lost:.1f} of {whole:.1f} s are missing"
-            return replace(request, error=said)
-        return replace(request, clip=clip)
+        sources = request.chat.media
+        if self._store is not None and all(map(_is_there, sources)):
+            with suppress(OSError):  # whoever reads the file has the words
+                request = self._keyed(request, self._store, sources)
+        if request.found is not None:
+            return request
+        media: list[Read] = []
+        for number, source in enumerate(sources, 1):
+            name = _name(source, number, len(sources))
+            try:
+                media.append(self._read(source))
+            except Exception as error:  # one of them must not end the run, whatever it did
+                said = str(error)
+                if not isinstance(error, MediaError):
+                    said = f"{type(error).__name__}: {error}"
+                return replace(request, error=f"{name} cannot be read: {said}")
+            last = media[-1]
+            if isinstance(last, Clip) and (lost := last.lost_seconds) > LOST_SECONDS:
+                whole = lost + last.duration
+                said = f"{name} is cut off: {lost:.1f} of {whole:.1f} s are missing"
+                return replace(request, error=said)
+            if sum(map(_size, media)) > MOST_BYTES:
+                return replace(request, error=f"its media take more than {MOST_BYTES >> 30} GiB")
+        return replace(request, media=tuple(media))
+
+    def _read(self, source: Source) -> Read:
+        return self._pool.read(
+            source, self._sampling, sound=self._sound, align_sound=self._align_sound
+        )
 
     def _keyed(
-        self, request: CaptionRequest, store: CaptionStore, video: Path | None
+        self, request: CaptionRequest, store: CaptionStore, sources: tuple[Source, ...]
     ) -> CaptionRequest:
         made_of = {
             **self._made_of,
             "prompt": request.prompt,
             "sampling": dict(request.parameters),
-            "clip": None if video is None else store.digest(video),
+            "clip": None,
             "align_sound": self._sound and self._align_sound,
         }
-        if video is not None:
+        digests = [digest(source, store.digest) for source in sources]
+        if len(sources) == 1 and isinstance(sources[0], VideoFile):
+            [made_of["clip"]] = digests
+        elif sources:
+            made_of["media"] = digests
+        if sources:
             made_of["reading"] = READING
         key = caption_key(made_of)
         if (stored := store.get(key)) is None:
             return replace(request, key=key, made_of=made_of)
         text, generation = stored
         return replace(request, key=key, found=Caption(text, replace(generation, stored=True)))
+
+
+def _name(source: Source, number: int, of: int) -> str:
+    kind = type(source).__name__.removesuffix("Source").lower()
+    kind = "video" if kind.startswith("video") else kind
+    return f"the {kind}" if of == 1 else f"the {kind}, medium {number} of {of},"
+
+
+def _is_there(source: Source) -> bool:
+    """Whether it can be digested: not a missing file, and not a pipe, which would never end."""
+    path = getattr(source, "path", None) or getattr(source, "content", None)
+    return not isinstance(path, Path) or path.is_file()
+
+
+def _size(medium: Read) -> int:
+    arrays = (getattr(medium, name, None) for name in ("frames", "sound", "pixels", "samples"))
+    return sum(array.nbytes for array in arrays if array is not None)
 
 
 @dataclass(frozen=True)
@@ -132,6 +166,8 @@ class Pipeline:
         requests: taken one by one, a bounded number ahead of the engine.
         prepare: done with each ahead of the engine; called from ``workers`` threads at once.
         start: returns the running engine; called when the first request needs one.
+        inputs: how media are handed to the processor.
+        render: the chat template, for a prompt whose media turn out to be of other kinds.
         setup: how media are set up, in a few words for the record.
         window: how many are prepared and not yet asked, and how many are with the engine.
         fewer_frames: ask again with half of the frames where a prompt is too long.
@@ -144,6 +180,7 @@ class Pipeline:
         start: Callable[[], Engine],
         *,
         inputs: ProcessorInputs,
+        render: Callable[[Conversation], str] | None = None,
         setup: str = "",
         store: CaptionStore | None = None,
         workers: int = 1,
@@ -156,6 +193,7 @@ class Pipeline:
         self._prefetched: list[Future[CaptionRequest]] = []
         self._ahead, self._window = max(workers, window), window
         self._inputs, self._setup, self._store = inputs, setup, store
+        self._render = render
         self._fewer_frames = fewer_frames
         self._again: deque[tuple[_Asked, EngineRequest]] = deque()
         self._wake = threading.Event()
@@ -234,32 +272,32 @@ class Pipeline:
         prepared = ready.result()
         if prepared.found is not None or prepared.error is not None or prepared.chat is None:
             return prepared
-        return self._asked(
-            replace(prepared, clip=None),
-            _generation(prepared.clip),
-            self._engine_request(prepared, prepared.chat),
-        )
+        return self._asked(*self._engine_request(prepared, prepared.chat))
 
-    def _engine_request(self, prepared: CaptionRequest, chat: Conversation) -> EngineRequest:
+    def _engine_request(
+        self, prepared: CaptionRequest, chat: Conversation
+    ) -> tuple[CaptionRequest, Generation, EngineRequest]:
+        given = given_of(prepared.media, self._inputs)
+        media = tuple(medium for each in given for medium in each)
+        prompt, messages = prepared.prompt, chat.messages
+        if len(media) > len(given) and self._render is not None:
+            messages = with_sound_beside(messages, given)
+            prompt = self._render(replace(chat, messages=messages))
         request = EngineRequest(
             prepared.index,
-            prepared.prompt,
-            frames=None,
-            fps=None,
-            sound=None,
-            parameters=prepared.parameters,
-            messages=chat.messages,
+            prompt,
+            media,
+            prepared.parameters,
+            self._inputs.options(media),
+            messages,
         )
-        if (clip := prepared.clip) is None:
-            return request
-        frames, sound = self._inputs.frames(clip.frames), self._inputs.sound(clip.sound)
-        options = self._inputs.options(clip.fps, frames.shape, sound=sound)
-        return replace(request, frames=frames, fps=clip.fps, sound=sound, processor=options)
+        # What was read is let go here; the engine has what was made of it.
+        return replace(prepared, chat=None, media=()), record(prepared.media, given), request
 
     def _asked(
         self, prepared: CaptionRequest, generation: Generation, request: EngineRequest
     ) -> tuple[_Asked, EngineRequest]:
-        again = request if self._fewer_frames and request.frames is not None else None
+        again = request if self._fewer_frames and request.videos else None
         return _Asked(prepared, generation, again), request
 
     def _caption(self, asked: _Asked, output: EngineOutput) -> Caption | None:
@@ -279,6 +317,7 @@ class Pipeline:
             "token_limit": output.finish_reason == "length",
             "repetition": is_repetitive(output.text),
             "fewer_frames": generation.frames_dropped > 0,
+            "sound_cut": "sound_cut" in generation.flags,
         }
         generation = replace(
             generation,
@@ -291,35 +330,10 @@ class Pipeline:
 
     def _ask_again(self, asked: _Asked, request: EngineRequest) -> bool:
         """Ask with every second frame instead; False where no frame can be left out."""
-        frames = request.frames
-        if frames is None or len(frames) < 2 or self._stopped:
+        fewer = with_fewer_frames(request.media, asked.generation)
+        if fewer is None or self._stopped:
             return False
-        fewer, fps = frames[::2], (request.fps or 2.0) / 2
-        options = self._inputs.options(fps, fewer.shape, sound=request.sound)
-        generation = replace(
-            asked.generation,
-            frames=len(fewer),
-            fps=round(fps, 6),
-            frames_dropped=asked.generation.frames_dropped + len(frames) - len(fewer),
-        )
-        thinner = replace(request, frames=fewer, fps=fps, processor=options)
+        media, generation = fewer
+        thinner = replace(request, media=media, processor=self._inputs.options(media))
         self._again.append(self._asked(asked.request, generation, thinner))
         return True
-
-
-def _generation(clip: Clip | None) -> Generation:
-    if clip is None:
-        return Generation()
-    count, height, width, _ = clip.frames.shape
-    return Generation(
-        frames=count,
-        fps=round(clip.fps, 6),
-        size=(width, height),
-        seconds=round(clip.duration, 3),
-        sound_seconds=0.0 if clip.sound is None else round(len(clip.sound) / 16_000, 3),
-        sound_missing=clip.sound_missing,
-        sound_offset=None if clip.sound_offset is None else round(clip.sound_offset, 4),
-        sound_gaps=round(clip.sound_gaps, 4),
-        picture_track=clip.picture_track,
-        sound_track=clip.sound_track,
-    )

@@ -11,12 +11,12 @@ import pytest
 
 from tests.support.asking import ask
 from tests.support.fake_vllm import FakeVllm
-from ugc_models import qwen_omni_vllm
 from ugc_models.config import Settings
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.engine.family import QWEN2_5, QWEN3, Family
 from ugc_models.engine.server.client import RemoteError
-from ugc_models.qwen_omni_vllm import Backend
+from ugc_models.run import backend
+from ugc_models.run.backend import Backend
 from ugc_models.store import CaptionStore
 
 ENGINE = {"dtype", "seed", "max_model_len", "gpu_memory_utilization", "tensor_parallel_size"}
@@ -28,7 +28,7 @@ def settings(**arguments: Any) -> Settings:
 
 def question(index: int = 0) -> EngineRequest:
     messages = [{"role": "user", "content": [{"type": "text", "text": f"question {index}"}]}]
-    return EngineRequest(index, "", None, None, None, {"max_tokens": 8}, messages=messages)
+    return EngineRequest(index, "", (), {"max_tokens": 8}, messages=messages)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ class Local:
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Local]]:
     monkeypatch.setattr(Local, "started", [], raising=False)
-    monkeypatch.setattr(qwen_omni_vllm, "LocalEngine", Local)
+    monkeypatch.setattr(backend, "LocalEngine", Local)
     yield Local
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.asking import the_video
 from tests.support.clips import write_clip
-from ugc_models import pipeline
 from ugc_models.captions import Caption, Generation
 from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import EngineOutput, EngineRequest
@@ -26,8 +26,9 @@ from ugc_models.engine.family import QWEN3, ProcessorInputs
 from ugc_models.media.clip import Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
-from ugc_models.pipeline import CaptionRequest, Pipeline, Reader
-from ugc_models.prompt import conversation
+from ugc_models.request.prompt import conversation
+from ugc_models.run import pipeline
+from ugc_models.run.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.store import CaptionStore, CaptionStoreError
 
 EIGHT = Sampling(frames=8, max_pixels=12 * 28 * 28)
@@ -151,9 +152,9 @@ class TestTheRecord:
     def test_says_how_the_caption_came_about(self, reader: Read, clip: Path) -> None:
         captions, [request] = run([job(0, clip)], reader())
         generation = captions[0].generation
-        assert request.frames is not None
-        assert request.sound is not None
-        size = (request.frames.shape[2], request.frames.shape[1])
+        video = the_video(request)
+        assert video.sound is not None
+        size = (video.frames.shape[2], video.frames.shape[1])
         assert {**generation, "sound_seconds": 0.0} == {
             **asdict(Generation()),
             "heard": True,
@@ -161,19 +162,19 @@ class TestTheRecord:
             "prompt_tokens": 9,
             "output_tokens": 2,
             "frames": 8,
-            "fps": round(request.fps or 0.0, 6),
+            "fps": round(video.fps or 0.0, 6),
             "size": size,
             "seconds": generation["seconds"],
             "decoding": "tests, by hand",
             "sound_offset": 0.0,
         }
         assert generation["seconds"] == pytest.approx(5.0, abs=0.05)
-        assert generation["sound_seconds"] == round(len(request.sound) / 16_000, 3)
+        assert generation["sound_seconds"] == round(len(video.sound) / 16_000, 3)
 
     def test_says_why_nothing_was_heard(self, reader: Read, tmp_path: Path) -> None:
         silent = write_clip(tmp_path / "silent.mp4", seconds=2, audio=None)
         captions, [request] = run([job(0, silent)], reader())
-        assert request.sound is None
+        assert the_video(request).sound is None
         assert captions[0].generation["sound_seconds"] == 0.0
         assert captions[0].generation["sound_missing"] == "no audio track"
 
@@ -185,14 +186,14 @@ class TestTheRecord:
             sound_track=2,
             picture_track=0,
         )
-        captions, _ = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
+        captions, _ = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, media=(told,)))
         generation = captions[0].generation
         assert (generation["sound_offset"], generation["sound_gaps"]) == (-0.1235, 1.2346)
         assert (generation["sound_track"], generation["picture_track"]) == (2, 0)
 
     def test_of_seconds_goes_to_the_thousandth(self, tmp_path: Path) -> None:
         told = made_up_clip(duration=1.23456, fps=3.333333333, sound=1_234)
-        captions, _ = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
+        captions, _ = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, media=(told,)))
         generation = captions[0].generation
         assert (generation["seconds"], generation["fps"]) == (1.235, 3.333333)
         assert generation["sound_seconds"] == 0.077
@@ -216,13 +217,13 @@ class TestBeforeTheEngine:
     @pytest.mark.parametrize("clip", [None, Path("any.mp4")])
     def test_a_request_carries_what_was_asked(self, clip: Path | None) -> None:
         asked = job(5, clip, prompt="What is heard?", top_p=0.5)
-        read = made_up_clip(sound=1_759) if clip else None
-        _, [request] = run([asked], lambda job: replace(job, clip=read))
+        read = (made_up_clip(sound=1_759),) if clip else ()
+        _, [request] = run([asked], lambda job: replace(job, media=read))
         assert asked.chat is not None
         assert (request.index, request.prompt) == (5, "What is heard?")
         assert request.messages == asked.chat.messages
         assert request.parameters == {"temperature": 0.2, "seed": 1, "top_p": 0.5}
-        assert (request.fps, request.frames is None) == ((2.0, False) if clip else (None, True))
+        assert [video.fps for video in request.videos] == ([2.0] if clip else [])
 
     def test_a_clip_is_handed_over_as_its_checkpoint_wants_it(self, tmp_path: Path) -> None:
         """Blue before red, and whole mel frames of sound."""
@@ -230,12 +231,12 @@ class TestBeforeTheEngine:
         clip.frames[..., 0] = 200
         _, [request] = run(
             [job(0, tmp_path / "any.mp4")],
-            lambda job: replace(job, clip=clip),
+            lambda job: replace(job, media=(clip,)),
             inputs=ProcessorInputs(QWEN3, channels="bgr"),
         )
-        assert request.frames is not None and request.sound is not None
-        assert request.frames[0, 0, 0].tolist() == [0, 0, 200]
-        assert len(request.sound) == 1_600
+        video = the_video(request)
+        assert video.frames[0, 0, 0].tolist() == [0, 0, 200]
+        assert video.sound is not None and len(video.sound) == 1_600
 
     def test_so_many_clips_are_read_at_once(self) -> None:
         all_three = threading.Barrier(3)
@@ -278,7 +279,7 @@ class TestBeforeTheEngine:
         def read(job: CaptionRequest) -> CaptionRequest:
             clip = made_up_clip()
             clips.append(weakref.ref(clip))
-            return replace(job, clip=clip)
+            return replace(job, media=(clip,))
 
         def answer(request: EngineRequest) -> EngineOutput:
             gc.collect()
@@ -309,11 +310,9 @@ class TestBeforeTheEngine:
 
     def test_the_processor_is_told_how_long_the_sound_is(self, tmp_path: Path) -> None:
         told = made_up_clip(sound=16_000)
-        _, [request] = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, clip=told))
-        assert request.processor == ProcessorInputs().options(
-            2.0, (4, 56, 84, 3), sound=request.sound
-        )
-        assert request.sound is not None and len(request.sound) == 16_000
+        _, [request] = run([job(0, tmp_path / "any.mp4")], lambda job: replace(job, media=(told,)))
+        assert request.processor == ProcessorInputs().options(request.media)
+        assert the_video(request).sound is told.sound
         assert request.processor["audio_kwargs"]["max_length"] == 16_480
 
 
@@ -507,14 +506,14 @@ class TestReading:
         self, store: CaptionStore, clip: Path, lost: float, refused: bool
     ) -> None:
         read = by_hand(lambda **_: replace(made_up_clip(duration=5.4), lost_seconds=lost), store)
-        error = "the clip is cut off: 0.5 of 5.9 s are missing" if refused else None
+        error = "the video is cut off: 0.5 of 5.9 s are missing" if refused else None
         assert read(job(0, clip)).error == error
 
     @pytest.mark.parametrize(
         ("failure", "said"),
         [
-            (MediaError("not a video"), "the clip cannot be read: not a video"),
-            (RuntimeError("what?"), "the clip cannot be read: RuntimeError: what?"),
+            (MediaError("not a video"), "the video cannot be read: not a video"),
+            (RuntimeError("what?"), "the video cannot be read: RuntimeError: what?"),
         ],
     )
     def test_whatever_a_clip_does_takes_no_run_along(
@@ -534,7 +533,7 @@ class TestReading:
         monkeypatch.setattr(store, "digest", fail)
         done = by_hand(lambda **_: made_up_clip(), store)(job(0, clip))
         assert (done.error, done.key) == (None, None)
-        assert done.clip is not None
+        assert len(done.media) == 1
 
     def test_a_store_that_cannot_be_used_is_no_matter_of_one_clip(
         self, store: CaptionStore, clip: Path
@@ -561,7 +560,7 @@ class TestReading:
     def test_a_pipe_is_not_waited_for(self, reader: Read, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.mp4")
         done = reader()(job(0, tmp_path / "pipe.mp4"))
-        assert done.error == "the clip cannot be read: it is not a regular file"
+        assert done.error == "the video cannot be read: it is not a regular file"
 
 
 def by_hand(
@@ -597,7 +596,7 @@ class TestAPromptThatIsTooLong:
     @staticmethod
     def takes(most: int) -> Callable[[EngineRequest], EngineOutput]:
         def answer(request: EngineRequest) -> EngineOutput:
-            if request.frames is not None and len(request.frames) > most:
+            if len(the_video(request).frames) > most:
                 return EngineOutput(
                     request.index, error="the engine refused it: long", overflow=True
                 )
@@ -616,11 +615,11 @@ class TestAPromptThatIsTooLong:
         captions, asked = run(
             [job(0, clip)], reader(), self.takes(3), fewer_frames=True, store=store
         )
-        assert [len(request.frames) for request in asked if request.frames is not None] == [8, 4, 2]
-        whole, _, thin = asked
+        assert [len(the_video(request).frames) for request in asked] == [8, 4, 2]
+        assert asked[2].processor["fps"] == the_video(asked[2]).fps
+        whole, _, thin = map(the_video, asked)
         assert thin.fps == pytest.approx((whole.fps or 0) / 4)
-        assert thin.processor["fps"] == thin.fps
-        assert (thin.frames == whole.frames[::4]).all()  # type: ignore[index]
+        assert (thin.frames == whole.frames[::4]).all()
         generation = captions[0].generation
         assert (generation["frames"], generation["frames_dropped"]) == (2, 6)
         assert generation["flags"] == ("fewer_frames",)
@@ -679,7 +678,7 @@ class TestStopping:
         engine = Hand()
         flow = pipe(
             [job(0, tmp_path / "any.mp4")],
-            lambda job: replace(job, clip=made_up_clip()),
+            lambda job: replace(job, media=(made_up_clip(),)),
             engine,
             fewer_frames=True,
         )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from ugc_models.qwen_omni_vllm import Interrupts
+from ugc_models.run.interrupts import Interrupts
 
 
 @pytest.fixture(autouse=True)

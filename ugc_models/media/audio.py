@@ -1,0 +1,64 @@
+"""Recordings without a picture: 16 kHz, mono, as ``librosa.load`` gives them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ugc_models.media.container import AUDIO_DEMUXERS
+from ugc_models.media.limits import Deadline, Limits, MediaError
+from ugc_models.media.sound import RATE, RATES, Run, read_sound
+from ugc_models.media.source import Audio
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SHORTEST = 0.1  # seconds: less gives the audio encoder nothing to work on
+_MOST_CHANNELS = 64
+
+
+def read_audio(content: Path | bytes, deadline: Deadline) -> Audio:
+    """Read the best track of a file, up to the limit; ``seconds`` are those of the whole.
+
+    Raises ``MediaError`` for what has no sound, is damaged, or too short.
+    """
+    sound = read_sound(content, deadline, 0.0, math.inf, align=False, demuxers=AUDIO_DEMUXERS)
+    if sound.samples is None:
+        raise MediaError(str(sound.missing).removeprefix("audio undecodable: "))
+    return Audio(sound.samples, len(sound.samples) / RATE + sound.cut)
+
+
+def convert_samples(samples: NDArray[Any], rate: int, limits: Limits) -> Audio:
+    """Make a recording of samples (N,) or (channels, N) at ``rate`` Hz.
+
+    Integers are taken as what they are of their type's highest. Raises ``MediaError`` for what is
+    no such array, at a rate that nobody records at, not finite, or too short.
+    """
+    if samples.ndim == 1:
+        samples = samples[np.newaxis]
+    if (
+        samples.ndim != 2
+        or samples.dtype.kind not in "fiu"
+        or not 0 < len(samples) <= _MOST_CHANNELS
+    ):
+        raise MediaError(
+            f"an array {samples.shape} of {samples.dtype} is no (samples) or (channels, samples)"
+        )
+    if rate not in RATES:
+        raise MediaError(f"a sample rate of {rate} Hz")
+    whole = samples.shape[1] / rate
+    kept = samples[:, : math.ceil(limits.sound_seconds * rate)]
+    scaled = kept.astype(np.float32)
+    if samples.dtype.kind in "iu":
+        scaled /= np.float32(np.iinfo(samples.dtype).max + 1.0)
+    mixed = np.ascontiguousarray(scaled.mean(axis=0, dtype=np.float32))
+    if not np.isfinite(mixed).all():
+        raise MediaError("audio not finite")
+    if whole < _SHORTEST:
+        raise MediaError(f"audio shorter than {_SHORTEST} s")
+    run = Run(rate, 0.0)
+    resampled = np.concatenate([run.push(mixed), run.finish()])
+    return Audio(resampled[: math.floor(limits.sound_seconds * RATE)], whole)
