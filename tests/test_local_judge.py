@@ -152,7 +152,7 @@ def test_its_judgments_hold_when_they_are_computed_again(
     """Each request is made again from model, arguments, prompt and texts."""
     monkeypatch.setenv("UGC_VIDEOCAP_HOME", str(sample_home()))
     bundle = tmp_path / "bundle"
-    assert main(["submit", str(bench.newest("run.json").parent), "-o", str(bundle)]) == 0
+    assert main(["submit", str(bench.newest("run.json").parent), "-o", str(bundle)]) in (0, 3)
     assert main(["verify", str(bundle)]) in (0, 3)
 
 
