@@ -211,8 +211,8 @@ def test_a_dry_run_says_what_will_be(
     profile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL")
-    for today, said in (
-        ("2026-11-28", "gpt-4o-2024-08-06 is shut down on 2027-01-14 (in 47 days); OpenAI names"),
+    for today, said in (  # a day that no other test has: it is said once a process
+        ("2026-12-24", "gpt-4o-2024-08-06 is shut down on 2027-01-14 (in 21 days); OpenAI names"),
         ("2027-02-01", "gpt-4o-2024-08-06 was shut down on 2027-01-14: choose another judge"),
     ):
         monkeypatch.setenv("UGC_JUDGE_TODAY", today)
