@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -156,12 +157,48 @@ def pieces(family: str) -> str:
     return "the same" if found else "sound and picture, a piece of a video, are not interleaved"
 
 
+def company(family: str, reference: Reference) -> str:
+    """Return what becomes of a short sound that vLLM encodes together with a long one.
+
+    The encoder here is transformers'; how sounds are handed to it is vLLM's.
+    """
+    import torch
+
+    found = [c for c in CORRECTIONS[family] if c.name == "_process_audio_input"]
+    if not found:
+        return "the same"
+    tower = reference.model.audio_tower
+    model = SimpleNamespace(
+        audio_tower=lambda features, feature_lens, aftercnn_lens: (
+            tower(
+                features, feature_lens=feature_lens, aftercnn_lens=aftercnn_lens
+            ).last_hidden_state
+        )
+    )
+    model.audio_tower.dtype = torch.float32
+    noise = torch.randn(128, 150, generator=torch.Generator().manual_seed(1))
+
+    def encoded(*lengths: int) -> torch.Tensor:
+        sounds = {
+            "input_features": noise[:, : sum(lengths)],
+            "audio_feature_lengths": torch.tensor(lengths),
+        }
+        with torch.no_grad():
+            first: torch.Tensor = found[0].place()[1](model, sounds)[0]
+        return first
+
+    differ = (encoded(30) - encoded(30, 120)).abs().amax(1)
+    rows = (differ > 1e-5).nonzero().flatten().tolist()
+    return f"tokens {rows} of {len(differ)} are others beside a long sound" if rows else "the same"
+
+
 def findings(family: str, folder: Path) -> Mapping[str, str]:
     """Return for each case where vLLM and transformers part."""
     checkpoint = build_tiny_omni(folder / family, family=TINY[family])
     known, reference = family_of(str(checkpoint)), Reference(checkpoint)
     native = Native(checkpoint, known)
     found = {case.name: difference(case, native, reference, known) for case in CASES}
+    found["a sound of 0.3 s, in flight"] = company(family, reference)
     return {**found, "a piece of a prompt": pieces(family)}
 
 

@@ -20,4 +20,5 @@ def test_the_faults_of_the_installed_vllm_are_found_and_each_is_known() -> None:
     assert said.count("vLLM against transformers") == 2
     assert said.count("refused: use_audio_in_video requires equal number of audio and video") == 2
     assert "not interleaved" in said
+    assert said.count("are others beside a long sound") == 1
     assert "was not read yet" not in said

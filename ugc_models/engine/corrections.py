@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ugc_models.engine.family import LONGEST_SOUND
 from ugc_models.engine.interleave import (
     Clock,
     Grid,
@@ -215,8 +216,12 @@ def _merged(config: Any, grid: Grid, sound: int, seconds: float) -> list[bool]:
     return merged_order(grid, sound, seconds, int(config.position_id_per_seconds))
 
 
-def _exact_rates(original: Any) -> Any:
-    """Keep each video's seconds of a step, in the double precision in which tokens are ordered."""
+def _exact_inputs(original: Any) -> Any:
+    """Keep what vLLM drops of a request.
+
+    Each video's seconds of a step, in the double precision in which tokens are ordered; and the
+    longest of several sounds, as the length of their masks.
+    """
 
     def _postprocess_hf_mm_data(
         self: Any, mm_data: Any, hf_processor_mm_kwargs: Any, processed_data: Any
@@ -230,9 +235,51 @@ def _exact_rates(original: Any) -> Any:
             frames = self.info.get_hf_processor().video_processor.temporal_patch_size
             told = seconds or [frames / fps] * len(grids)
             processed["second_per_grid_ts"] = torch.tensor(told, dtype=torch.float64)
+        if longest := (hf_processor_mm_kwargs.get("audio_kwargs") or {}).get(LONGEST_SOUND):
+            masks = processed.get("feature_attention_mask", ())
+            processed["feature_attention_mask"] = [
+                torch.nn.functional.pad(mask, (0, max(longest - len(mask), 0))) for mask in masks
+            ]
         return processed
 
     return _postprocess_hf_mm_data
+
+
+def _each_sound_alone(original: Any) -> Any:
+    """Encode a sound that is shorter than a chunk as if no other request were there.
+
+    The encoder pads chunks to the longest of all that it is given, and its convolutions carry the
+    padding into a short chunk's last token. In transformers these are the sounds of one request;
+    vLLM encodes those of several together.
+    """
+
+    def _process_audio_input(self: Any, audio_input: Any) -> tuple[torch.Tensor, ...]:
+        import torch
+
+        lengths = audio_input["audio_feature_lengths"].tolist()
+        chunk = 2 * self.audio_tower.n_window
+        if min(lengths, default=chunk) >= chunk:
+            return original(self, audio_input)  # type: ignore[no-any-return]
+
+        def encoded(several: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+            sizes = torch.tensor([features.shape[1] for features in several])
+            together = {"input_features": torch.cat(several, 1), "audio_feature_lengths": sizes}
+            return original(self, together)  # type: ignore[no-any-return]
+
+        sounds = audio_input["input_features"].split(lengths, dim=1)
+        whole = [features for features in sounds if features.shape[1] >= chunk]
+        left = iter(encoded(whole) if whole else ())
+        found = []
+        for features, mask in zip(sounds, audio_input["feature_attention_mask"], strict=True):
+            if features.shape[1] >= chunk:
+                found.append(next(left))
+                continue
+            longest = min(len(mask), chunk)
+            beside = [features.new_zeros(len(features), longest)]
+            found.append(encoded([features, *beside][: 1 + (longest > features.shape[1])])[0])
+        return tuple(found)
+
+    return _process_audio_input
 
 
 def _has_both(_: Any) -> Any:
@@ -263,7 +310,7 @@ def _both(module: str, name: str, sequence: Any, order: Any, *, rounds: bool) ->
             several=True,
         ),
         Correction(
-            *(module, processor, "_postprocess_hf_mm_data", _exact_rates),
+            *(module, processor, "_postprocess_hf_mm_data", _exact_inputs),
             "one frame rate for all videos" + (", in single precision" if rounds else ""),
             several=not rounds,
         ),
@@ -284,6 +331,13 @@ CORRECTIONS: Mapping[str, Sequence[Correction]] = {
             of_class=True,
         ),
     ],
-    "qwen3_omni_moe": _both(*_QWEN3, _merged_sequence, _merged, rounds=True),
+    "qwen3_omni_moe": [
+        *_both(*_QWEN3, _merged_sequence, _merged, rounds=True),
+        Correction(
+            *(_QWEN3[0], "Qwen3OmniMoeConditionalGenerationMixin"),
+            *("_process_audio_input", _each_sound_alone),
+            "a sound of less than a second is encoded otherwise beside other requests' sounds",
+        ),
+    ],
 }
 """By the ``model_type`` of a checkpoint."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # Samples at 16 kHz: to one frame of the mel spectrogram, under its window, and those that the
 # feature extractor keeps at most.
 HOP, _WINDOW, _LONGEST = 160, 400, 300 * 16_000
+_CHUNK = 100 * HOP
+"""Samples that Qwen3-Omni's encoder takes at once."""
+LONGEST_SOUND = "longest"
+"""Option among ``audio_kwargs``: mel frames of the longest sound, for ``corrections.py``."""
 _IMAGE_PIXELS = (3_136, 12_845_056)
 """Least and most pixels of an image in the published checkpoints of both families."""
 
@@ -136,6 +140,8 @@ class ProcessorInputs:
             longest = max(map(len, sounds))
             padded = min(-(-(longest + _WINDOW) // HOP) * HOP, _LONGEST)
             options |= {"audio_kwargs": {"padding": "max_length", "max_length": padded}}
+        elif len(sounds) > 1 and min(map(len, sounds)) < _CHUNK:
+            options |= {"audio_kwargs": {LONGEST_SOUND: max(map(len, sounds)) // HOP}}
         return options
 
     def _video_options(self, videos: Sequence[VideoInput]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Where Qwen2.5-Omni interleaves sound, vLLM (read in 0.26 to 0.33) differs from t
   have a piece of sound and then picture, and nothing else. vLLM does not take that piece for
   interleaved, and puts the picture's embeddings where the sound belongs.
 
-With Qwen3-Omni it differs in the last, and in three more:
+With Qwen3-Omni it differs in the last, and in four more:
 
 * token order: it computes in single precision, the reference in double. The results differ where
   frame and sound fall on the same position (at 13 frames a second, say);
@@ -20,7 +20,9 @@ With Qwen3-Omni it differs in the last, and in three more:
   and goes on after the highest position, not after the last tokens;
 * positions are whole numbers, those of the reference are not. This cannot be corrected here: unless
   26 / fps is a whole number (1, 2, 6.5, 13 or 26 frames a second), a frame lies up to 1/13 second
-  earlier than in transformers. Nothing else differs then.
+  earlier than in transformers. Nothing else differs then;
+* sound of less than a second: its last token depends on the longest sound that is encoded together
+  with it, in transformers one of the same request, in vLLM one of any request in flight.
 
 In both, a request with several media has two more:
 
@@ -64,6 +66,9 @@ KNOWN = {
     "ae60312cae5673e4": "get_mrope_input_positions of 0.32 and 0.33",
     "0acf5aeef11bec23": "_maybe_apply_prompt_updates of 0.31 to 0.33",
     "9be942a6b8de8a62": "_postprocess_hf_mm_data of 0.31 to 0.33",
+    "016397e7ee498f75": "_process_audio_input of 0.26 to 0.28",
+    "13cd3e1267518e46": "_process_audio_input of 0.29",
+    "cdcbd1c27e7c5aeb": "_process_audio_input of 0.30 to 0.33",
 }
 """Digests of functions of vLLM that were read and found to be wrong, and the releases they are in.
 
