@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ugc_tasks.bridge.fit import FIGURES, RULE, Line, Paired, fit
+from ugc_tasks.bridge.fit import FIGURES, RULE, fit
+from ugc_tasks.bridge.line import Line, Paired
 from ugc_tasks.common.display import shown
 from ugc_tasks.common.files import DataError, read_values
 from ugc_tasks.data.published import NO_REFERENCE, published_judge
@@ -24,11 +25,11 @@ from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.results.reliability import HIGHEST, mean_interval, stated
 from ugc_tasks.results.scores import ClipScores, ScoreFile, read_scores
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "ugc-videocap bridge"
 METHOD = (
-    "a line a dimension through the models' means, in points or (bent) in log-odds of the scale; "
-    "Student's prediction interval"
+    "hierarchical: a line a dimension through the models' means, slopes partially pooled, models' "
+    "effects random, averaged over lines in points and in log-odds of the scale"
 )
 UNNAMED = "not named"
 _FEWEST_CLIPS = 10
@@ -149,10 +150,9 @@ def _written(line: Line) -> dict[str, Any]:
         "from_means": line.new.tolist(),
         "to_means": line.old.tolist(),
         "n": line.n.tolist(),
-        "variance_about_line": line.within.tolist(),
+        "variance_of_noise": line.noise.tolist(),
         "variance_of_clips": line.spread.tolist(),
         "lowest": list(line.lowest),
-        "bent": line.bent,
     }
 
 
@@ -299,15 +299,15 @@ def read_bridge(path: Path) -> Bridge:
         line = content["line"]
         made = None
         if line is not None:
-            names = ("from_means", "to_means", "n", "variance_about_line", "variance_of_clips")
+            names = ("from_means", "to_means", "n", "variance_of_noise", "variance_of_clips")
             low_new, low_old = map(float, line["lowest"])
             if not all(0 <= low < HIGHEST for low in (low_new, low_old)):
                 raise ValueError
-            new, old, n, within, spread = (np.array(line[name], float) for name in names)
-            made = Line(new, old, n, within, spread, (low_new, low_old), line["bent"] is True)
+            new, old, n, noise, spread = (np.array(line[name], float) for name in names)
+            made = Line(new, old, n, noise, spread, (low_new, low_old))
             k = len(made.n)
-            shapes = [(k, 3), (k, 3), (k,), (4,), (4,)]
-            arrays = [made.new, made.old, made.n, made.within, made.spread]
+            shapes = [(k, 3), (k, 3), (k,), (3, 3), (4,)]
+            arrays = [made.new, made.old, made.n, made.noise, made.spread]
             if k < 3 or any(
                 a.shape != s or not np.isfinite(a).all()
                 for a, s in zip(arrays, shapes, strict=True)

@@ -1,0 +1,126 @@
+"""How often a bridge's intervals hold, and what it says, on draws of models and of judges.
+
+A draw is new models, which vary as the twelve recorded ones do (``drawn_scores``), new clips and a
+new judge; all but one of the models are bridged, and that one is restated. The long tests print a
+table, a row a judge, and have so many draws that the share of intervals that hold is known to about
+±1 point (one standard deviation, the tolerance here).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.ugc_tasks.bridge.judges import (
+    HELD_OUT,
+    LONG,
+    ORDER_ALONE,
+    WITH_A_MAP,
+    WITHOUT,
+    Judge,
+    drawn,
+    paired,
+)
+from ugc_tasks.bridge.fit import fit
+from ugc_tasks.bridge.line import line_of
+
+MODELS, CLIPS = 12, 300
+DRAWS, VERDICTS = 600, 40
+NOT_SURE = 0.01
+MAPS = {**WITH_A_MAP, **{f"{name} (held out)": judge for name, judge in HELD_OUT.items()}}
+OTHERS = {**ORDER_ALONE, **WITHOUT, "favours long captions": LONG}
+Draws = tuple[list[bool], list[float], list[float]]
+
+
+def predictions(judge: Judge, draws: int, models: int = MODELS) -> Draws:
+    """Return of each draw whether the interval holds, its half-width and the error."""
+    holds, halves, errors = [], [], []
+    for seed in range(draws):
+        old, new = drawn(judge, seed, models + 1, CLIPS)
+        line = line_of(paired(old, new, range(models)))
+        values, half = line.restate(20 * new[models].mean(0), CLIPS)
+        errors.append(abs(values[3] - 20 * old[models].mean()))
+        halves.append(half[3])
+        holds.append(errors[-1] <= half[3])
+    return holds, halves, errors
+
+
+def verdicts(judge: Judge, draws: int, models: int = MODELS) -> Counter[str]:
+    found = (fit(paired(*drawn(judge, seed, models, 999))) for seed in range(draws))
+    return Counter(each["verdict"] for each in found)
+
+
+def show(capsys: pytest.CaptureFixture[str], name: str, found: Draws, said: Counter[str]) -> None:
+    holds, halves, errors = found
+    verdict = ", ".join(f"{count} {each}" for each, count in said.most_common())
+    with capsys.disabled():
+        print(
+            f"\n{name:44} {100 * np.mean(holds):5.1f} %  ±{np.median(halves):5.2f}  "
+            f"error {np.mean(errors):5.2f}  {verdict}",
+            end="",
+        )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MAPS)
+def test_intervals_hold_and_levels_are_given_where_there_is_a_map(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, said = predictions(MAPS[name], DRAWS), verdicts(MAPS[name], VERDICTS)
+    show(capsys, name, found, said)
+    assert 0.93 - NOT_SURE <= np.mean(found[0]) <= 0.97 + NOT_SURE
+    assert said["levels"] >= 0.9 * VERDICTS
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_levels_are_given_where_there_is_none(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, said = predictions(OTHERS[name], DRAWS), verdicts(OTHERS[name], VERDICTS)
+    show(capsys, name, found, said)
+    if name in WITHOUT:
+        assert said["unfit"] >= 0.95 * VERDICTS
+    else:
+        assert said["levels"] <= 0.05 * VERDICTS
+        assert name not in ORDER_ALONE or said["ranks"] >= 0.7 * VERDICTS
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("models", [4, 6, 8])
+@pytest.mark.parametrize(
+    "name", ["shifted", "with small favours", "better at telling models apart"]
+)
+def test_intervals_of_few_models_are_not_too_narrow(
+    name: str, models: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = predictions(MAPS[name], DRAWS, models)
+    show(capsys, f"{name}, {models} models", found, Counter())
+    assert np.mean(found[0]) >= 0.93 - NOT_SURE
+
+
+# ---- the same in seconds ----
+
+
+def test_intervals_hold_over_all_judges_with_a_map() -> None:
+    holds = [each for judge in MAPS.values() for each in predictions(judge, 20)[0]]
+    assert len(holds) >= 400
+    assert 0.93 - NOT_SURE <= np.mean(holds) <= 0.97 + NOT_SURE
+
+
+@pytest.mark.parametrize("name", ["shifted", "three grades"])
+def test_levels_are_given(name: str) -> None:
+    assert verdicts(MAPS[name], 3) == {"levels": 3}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_they_are_not_given(name: str) -> None:
+    expected = {"unfit"} if name in WITHOUT else {"ranks", "unfit"}
+    assert set(verdicts(OTHERS[name], 3)) <= expected
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_nor_with_four_models(name: str) -> None:
+    assert set(verdicts(WITHOUT[name], 3, models=4)) == {"unfit"}
