@@ -233,9 +233,11 @@ def _interval(weights: Array, means: Array, sds: Array) -> tuple[Array, Array]:
     """Return the mean of a mixture of normals, by column, and the half-width of its interval."""
     from scipy.special import ndtr
 
+    kept = weights > 1e-7
+    weights, means, sds = weights[kept], means[kept], sds[kept]
     middle = weights @ means
     low, high = np.zeros_like(middle), np.abs(means - middle).max(0) + 5 * sds.max(0)
-    for _ in range(40):
+    for _ in range(30):
         half = (low + high) / 2
         inside = weights @ (
             ndtr((middle + half - means) / sds) - ndtr((middle - half - means) / sds)
@@ -270,16 +272,20 @@ def _noise(paired: Sequence[Paired]) -> Array:
 
     What a clip does to the scores of all models alike shifts the line, and is no noise.
     """
-    ids = np.unique(np.concatenate([p.clips for p in paired]), return_inverse=True)[1]
+    known = {
+        clip: number
+        for number, clip in enumerate(dict.fromkeys(c for p in paired for c in p.clips))
+    }
+    ids = np.array([known[clip] for p in paired for clip in p.clips])
     shared, free = np.bincount(ids), len(ids) - len(paired)
+    together = len(ids) >= 2 * len(shared)
     sides = []
     for name in ("old", "new"):
         apart = np.concatenate([about_mean(getattr(p, name))[:, :3] for p in paired])
-        if len(ids) >= 2 * len(shared):
+        if together:
             sums = np.array([np.bincount(ids, column) for column in apart.T])
             apart = apart - (sums / shared).T[ids]
         sides.append(apart)
-    if len(ids) >= 2 * len(shared):
-        free -= len(shared) - 1
+    free -= (len(shared) - 1) * together
     left = sides[1] - sides[0] @ np.linalg.lstsq(sides[0], sides[1], rcond=None)[0]
     return left.T @ left / max(1, free)

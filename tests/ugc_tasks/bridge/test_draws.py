@@ -27,7 +27,7 @@ from ugc_tasks.bridge.fit import fit
 from ugc_tasks.bridge.line import line_of
 
 MODELS, CLIPS = 12, 300
-DRAWS, VERDICTS = 600, 40
+DRAWS, VERDICTS = 500, 30
 NOT_SURE = 0.01
 MAPS = {**WITH_A_MAP, **{f"{name} (held out)": judge for name, judge in HELD_OUT.items()}}
 OTHERS = {**ORDER_ALONE, **WITHOUT, "favours long captions": LONG}
