@@ -19,6 +19,7 @@ may be another for the run than for the bridge. What models differ by is never t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,15 +53,37 @@ class Paired:
 
 @dataclass(frozen=True)
 class Both:
-    """What clips of a run that both judges scored tell of the old judge's means (``correction``).
+    """What clips of a run that both judges scored tell of the old judge's means of all its clips.
 
     Attributes:
-        means: by dimension, for all clips of the run.
+        means: by dimension.
         variance: dimensions x dimensions, of the error of these.
     """
 
     means: Array
     variance: Array
+
+    @classmethod
+    def of(cls, new: Array, scored: Array, old: Array) -> Both:
+        """Correct the old judge's means of the clips ``scored`` by what the new one gave to all.
+
+        ``new`` are all clips x dimensions, ``scored`` which of them the old judge scored, ``old``
+        its scores of these: a random part of them, or the correction is off. (Prediction-powered
+        inference with a tuned slope, which is the regression estimator of survey sampling.)
+        """
+        from scipy.special import stdtrit
+
+        middle = new[scored].mean(0)
+        apart, away = new[scored] - middle, new.mean(0) - middle
+        slopes = np.linalg.pinv(apart) @ (old - old.mean(0))
+        left = old - old.mean(0) - apart @ slopes
+        df = max(1, len(scored) - 1 - len(DIMENSIONS))
+        clips = (1 - len(scored) / len(new)) / len(scored)
+        clips += float(away @ np.linalg.pinv(apart.T @ apart) @ away)
+        # Few clips: as wide as Student's interval, in a normal distribution.
+        wider = (stdtrit(df, (1 + LEVEL) / 2) / stdtrit(math.inf, (1 + LEVEL) / 2)) ** 2
+        variance = left.T @ left / df * clips * wider
+        return cls(old.mean(0) + away @ slopes, variance + _LEAST**2 * np.eye(len(away)))
 
 
 @dataclass(frozen=True)

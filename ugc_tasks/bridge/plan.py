@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ugc_tasks.bridge.line import Paired, line_of
-from ugc_tasks.bridge.recorded import at_hand, old_scores
+from ugc_tasks.bridge.recorded import at_hand, check_dimensions, old_scores
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import RECORDED
@@ -126,6 +126,7 @@ def plan(
     models = list(dict.fromkeys(models or RECORDED))
     if len(models) < 4:
         raise DataError("--models: a bridge takes at least four models")
+    check_dimensions(environ, home)
     scores = old_scores(list(RECORDED), home.cache, fetch=False)
     old, bridged, real = _old(scores, models)
     if clips is not None and not 10 <= clips <= old.shape[1]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.ugc_tasks.bridge.judges import ORDER_ALONE, WITH_A_MAP, WITHOUT, Judge
-from ugc_tasks.bridge.document import bridge, bridged_difference, pair, read_bridge, read_folder
+from ugc_tasks.bridge.document import bridge, pair, read_folder
 from ugc_tasks.bridge.plan import drawn_scores
+from ugc_tasks.bridge.restate import bridged_difference, read_bridge
 from ugc_tasks.common.files import DataError
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.results.scores import named_judge, read_scores

@@ -24,7 +24,7 @@ from tests.ugc_tasks.bridge.judges import (
     paired,
 )
 from ugc_tasks.bridge.fit import fit
-from ugc_tasks.bridge.line import line_of
+from ugc_tasks.bridge.line import Both, line_of
 
 MODELS, CLIPS = 12, 300
 DRAWS, VERDICTS = 500, 30
@@ -45,6 +45,23 @@ def predictions(judge: Judge, draws: int, models: int = MODELS) -> Draws:
         halves.append(half[3])
         holds.append(errors[-1] <= half[3])
     return holds, halves, errors
+
+
+def corrected(judge: Judge, draws: int, scored: int) -> tuple[Draws, float]:
+    """Return ``predictions`` where both judges scored some of the clips, and their ± without."""
+    holds, halves, errors, without = [], [], [], []
+    for seed in range(draws):
+        old, new = drawn(judge, seed, MODELS + 1, CLIPS)
+        line = line_of(paired(old, new, range(MODELS)))
+        some = np.random.default_rng(seed).permutation(CLIPS)[:scored]
+        both = Both.of(20 * new[MODELS], some, 20 * old[MODELS][some])
+        means, truth = 20 * new[MODELS].mean(0), 20 * old[MODELS].mean()
+        values, half = line.restate(means, CLIPS, both)
+        without.append(line.restate(means, CLIPS)[1][3])
+        errors.append(abs(values[3] - truth))
+        halves.append(half[3])
+        holds.append(errors[-1] <= half[3])
+    return (holds, halves, errors), float(np.median(without))
 
 
 def verdicts(judge: Judge, draws: int, models: int = MODELS) -> Counter[str]:
@@ -101,7 +118,29 @@ def test_intervals_of_few_models_are_not_too_narrow(
     assert np.mean(found[0]) >= 0.93 - NOT_SURE
 
 
+BOTH = {**WITH_A_MAP, **ORDER_ALONE, "favours long captions": LONG}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scored", [30, 100])
+@pytest.mark.parametrize("name", BOTH)
+def test_they_hold_and_narrow_where_both_judges_scored_some_clips(
+    name: str, scored: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, without = corrected(BOTH[name], DRAWS, scored)
+    show(capsys, f"{name}, {scored} clips by both (±{without:.2f} without)", found, Counter())
+    assert np.mean(found[0]) >= 0.93 - NOT_SURE
+    assert np.median(found[1]) < without
+
+
 # ---- the same in seconds ----
+
+
+@pytest.mark.parametrize("name", ["bent", "with favours"])
+def test_clips_by_both_judges_narrow_them_and_they_hold(name: str) -> None:
+    (holds, halves, _), without = corrected(BOTH[name], 60, 60)
+    assert np.mean(holds) >= 0.88  # three standard deviations of 60 draws
+    assert np.median(halves) < without
 
 
 def test_intervals_hold_over_all_judges_with_a_map() -> None:
