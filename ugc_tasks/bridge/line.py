@@ -33,8 +33,13 @@ Array = Any  # numpy's, of floats
 LEVEL = 0.95
 _LOWEST, _HIGHEST = 20.0, 100.0
 _ENDS = (0.01, 0.99)
-_TOGETHER = np.array([0, 0.35, 0.7, 0.97])  # correlations of a model's effects on the dimensions
-_SLOPES = np.array([0.03, 0.1, 0.3])  # standard deviations of the slopes about their mean slope
+_TOGETHER = np.array(
+    [-0.45, 0, 0.35, 0.7, 0.97]
+)  # correlations of a model's effects on the dimensions
+_SLOPES = np.array(
+    [0.03, 0.1, 0.3, 1.0]
+)  # standard deviations of the slopes about their mean slope
+_APART = 3.0  # at most, a slope over the mean one, where noise is told from it
 _EFFECTS = 12  # values of the models' effects that are tried
 _FARTHEST = 8.0  # the largest of them, in standard deviations of what is off separate lines
 _LEAST = 0.02  # points; of what is off a line
@@ -207,9 +212,12 @@ def _regressions(
     x, at = x - middle, at - middle
     about = y - y.mean(0)
     squares = np.maximum((x**2).sum(0), 1e-9)
-    off = about - x * ((x * about).sum(0) / squares)
-    slope = (x * about).sum() / squares.sum()
-    noise, noise_at = slope**2 * noise, slope**2 * noise_at
+    slopes = (x * about).sum(0) / squares
+    off = about - x * slopes
+    slope = float((x * about).sum() / squares.sum())
+    slopes = slope * np.clip(slopes / (slope or 1.0), 1 / _APART, _APART)
+    steep = np.outer(slopes, slopes)
+    noise, noise_at = steep * noise, steep * noise_at
     least = float(np.trace(noise.mean(0))) / size + _LEAST**2
     most = float((off**2).sum()) / (size * max(1, len(x) - 2)) + least
     whole = np.geomspace(least, _FARTHEST**2 * most, _EFFECTS)  # variances: effects and noise

@@ -83,6 +83,12 @@ def drifting(old: Array, _: Array, random: np.random.Generator) -> Array:
     return graded(old + np.linspace(-0.6, 0.6, old.shape[1])[:, None] + noise(old, 0.5, random))
 
 
+def gives_up(old: Array, _: Array, random: np.random.Generator) -> Array:
+    new = graded(old + noise(old, 0.5, random))
+    new[:, 2 * old.shape[1] // 3 :] = 3
+    return new
+
+
 def heavy_favours(old: Array, _: Array, random: np.random.Generator) -> Array:
     own = 0.04 * random.standard_t(3, (len(old), 1, 3))
     return graded(old + own + noise(old, 0.5, random))
@@ -136,7 +142,18 @@ HELD_OUT: dict[str, Judge] = {
     "deaf at times": deaf_at_times,
     "with heavy-tailed favours": heavy_favours,
 }
-"""These, with the held-out ones below, were not run before the method was fixed."""
+"""First run after the method had been chosen. Three did badly and were mended: errors that cancel
+in the average ("hears other dimensions", "one mood"), slopes that part ("deaf at times")."""
+HELD_OUT_LAST: dict[str, Judge] = {
+    "never below 2": lambda *given: np.maximum(2, changed(lambda old: old + 0.5)(*given)),
+    "looks at the worst": changed(lambda old: 0.7 * old + 0.3 * old.min(-1, keepdims=True)),
+    "gives up": gives_up,
+    "sharp here, dull there": changed(lambda old: 3 + np.array([1.4, 1.0, 0.6]) * (old - 3)),
+    "noisier on long captions": lambda old, length, random: graded(
+        old + noise(old, 0.5, random) * (1 + abs(length[..., None]))
+    ),
+}
+"""These, and the held-out ones below, were run after that, and nothing was changed for them."""
 ORDER_ALONE: dict[str, Judge] = {
     "with favours": favours(0.25),
     "against some models (held out)": against_some,

@@ -2,8 +2,8 @@
 
 A draw is new models, which vary as the twelve recorded ones do (``drawn_scores``), new clips and a
 new judge; all but one of the models are bridged, and that one is restated. The long tests print a
-table, a row a judge, and have so many draws that the share of intervals that hold is known to about
-±1 point (one standard deviation, the tolerance here).
+table, a row a judge. Asked for are 93 to 97 %; 500 draws tell the share to ±2 points (two
+standard deviations), which is the tolerance here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 
 from tests.ugc_tasks.bridge.judges import (
     HELD_OUT,
+    HELD_OUT_LAST,
     LONG,
     ORDER_ALONE,
     WITH_A_MAP,
@@ -28,8 +29,12 @@ from ugc_tasks.bridge.line import Both, line_of
 
 MODELS, CLIPS = 12, 300
 DRAWS, VERDICTS = 500, 30
-NOT_SURE = 0.01
-MAPS = {**WITH_A_MAP, **{f"{name} (held out)": judge for name, judge in HELD_OUT.items()}}
+NOT_SURE = 0.02
+MAPS = {
+    **WITH_A_MAP,
+    **{f"{name} (held out at first)": judge for name, judge in HELD_OUT.items()},
+    **{f"{name} (held out)": judge for name, judge in HELD_OUT_LAST.items()},
+}
 OTHERS = {**ORDER_ALONE, **WITHOUT, "favours long captions": LONG}
 Draws = tuple[list[bool], list[float], list[float]]
 
@@ -144,9 +149,8 @@ def test_clips_by_both_judges_narrow_them_and_they_hold(name: str) -> None:
 
 
 def test_intervals_hold_over_all_judges_with_a_map() -> None:
-    holds = [each for judge in MAPS.values() for each in predictions(judge, 20)[0]]
-    assert len(holds) >= 400
-    assert 0.93 - NOT_SURE <= np.mean(holds) <= 0.97 + NOT_SURE
+    holds = [each for judge in MAPS.values() for each in predictions(judge, 8)[0]]
+    assert 0.91 <= np.mean(holds) <= 0.99  # some 220 draws
 
 
 @pytest.mark.parametrize("name", ["shifted", "three grades"])

@@ -139,8 +139,8 @@ def test_in_batches_it_goes_on_after_a_kill_and_pays_nothing_twice(
 
 
 def test_a_profile_may_be_a_file_that_grades_the_same(
-    recordings: WebHost, capsys: pytest.CaptureFixture[str], tmp_path: Path,
-    judge_server: JudgeServer,
+    recordings: WebHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, judge_server: JudgeServer,
 ) -> None:  # fmt: skip
     own = tmp_path / "story.toml"
     (tmp_path / "story.txt").write_text("How good is the story?")
@@ -156,7 +156,8 @@ def test_a_profile_may_be_a_file_that_grades_the_same(
     assert run(*words) == 0
     found = json.loads((tmp_path / "new/one.json").read_text())
     assert found["judge"]["profile"] == "story"
-    assert run("plan", "--to", "m", "--profile", "offline") == 2
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "offline")
+    assert run("plan", "--to", "m") == 2
     assert "asks none" in capsys.readouterr().err
 
 
@@ -236,7 +237,7 @@ def test_clips_that_both_judges_scored_correct_the_figures(
     some.write_text(json.dumps({**old, "items": old["items"][:5]}))
     assert main([*words, "--both", str(some)]) == 2
     assert "has scores of 5 clips of this run; at least 20" in capsys.readouterr().err
-    assert main([*words, str(run_file), "--both", str(some)]) == 2
+    assert main([words[0], str(run_file), *words[1:], "--both", str(some)]) == 2
     assert main(["summarize", str(run_file), "--both", str(some)]) == 2
     assert "name a bridge" in capsys.readouterr().err
 
