@@ -33,12 +33,8 @@ Array = Any  # numpy's, of floats
 LEVEL = 0.95
 _LOWEST, _HIGHEST = 20.0, 100.0
 _ENDS = (0.01, 0.99)
-_TOGETHER = np.array(
-    [-0.45, 0, 0.35, 0.7, 0.97]
-)  # correlations of a model's effects on the dimensions
-_SLOPES = np.array(
-    [0.03, 0.1, 0.3, 1.0]
-)  # standard deviations of the slopes about their mean slope
+_TOGETHER = np.array([-0.45, 0, 0.35, 0.7, 0.97])  # correlations of effects on the dimensions
+_SLOPES = np.array([0.03, 0.1, 0.3, 1.0])  # sds of the slopes about their mean, in shares of it
 _APART = 3.0  # at most, a slope over the mean one, where noise is told from it
 _EFFECTS = 12  # values of the models' effects that are tried
 _FARTHEST = 8.0  # the largest of them, in standard deviations of what is off separate lines
