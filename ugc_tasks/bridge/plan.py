@@ -10,13 +10,14 @@ the variances of these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ugc_tasks.bridge.fit import Paired, line_of
-from ugc_tasks.bridge.recorded import at_hand, old_scores
+from ugc_tasks.bridge.line import Paired, line_of
+from ugc_tasks.bridge.recorded import at_hand, check_dimensions, old_scores
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import RECORDED
@@ -30,8 +31,11 @@ from ugc_tasks.results.summary import REFERENCES
 
 WITHIN = 1.5
 """Points on 0-100 that the bridged average of an unseen model is to be sure to."""
-RECORDED_SD = {"mean": 60.0, "model": 8.0, "clip": 9.0, "rest": 13.0, "dimension": 7.0}
-"""Points on 0-100: of the recorded scores of twelve models (``rest``: of a model's clip)."""
+RECORDED_SD = {
+    "mean": 60.0, "model": 8.0, "own": 4.2, "clip": 9.0, "rest": 13.0, "dimension": 7.0
+}  # fmt: skip
+"""Points on 0-100: of the recorded scores of twelve models (``own``: of a model's dimensions about
+its level, with heavy tails; ``rest``: of a model's clip)."""
 NOISE = {"shift": -0.4, "slope": 0.85, "grade": 0.6, "halo": 0.4, "model": 0.02}
 """Of the simulated new judge, in points of its scale of 1 to 5."""
 _SIZES = (200, 300, 400, 600, 999)  # below, noise bends the line and intervals hold less often
@@ -45,7 +49,7 @@ def drawn_scores(models: int, clips: int, random: np.random.Generator) -> Array:
     """Return grades of an old judge, models x clips x dimensions, as the recorded ones vary."""
     sd = RECORDED_SD
     level = random.normal(0, sd["model"], (models, 1, 1))
-    own = random.normal(0, 3.0, (models, 1, 3))  # dimensions of a model differ
+    own = random.standard_t(5, (models, 1, 3)) * sd["own"] * math.sqrt(3 / 5)
     clip = random.normal(0, sd["clip"], (1, clips, 1))
     rest = random.normal(0, sd["rest"], (models, clips, 1))
     side = random.normal(0, sd["dimension"], (models, clips, 3))
@@ -122,6 +126,7 @@ def plan(
     models = list(dict.fromkeys(models or RECORDED))
     if len(models) < 4:
         raise DataError("--models: a bridge takes at least four models")
+    check_dimensions(environ, home)
     scores = old_scores(list(RECORDED), home.cache, fetch=False)
     old, bridged, real = _old(scores, models)
     if clips is not None and not 10 <= clips <= old.shape[1]:

@@ -16,6 +16,9 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import RECORDED, recorded
 from ugc_tasks.data.questions import read_questions
+from ugc_tasks.judge.judge import open_judge
+from ugc_tasks.judge.parsing import DIMENSIONS
+from ugc_tasks.judge.protocol.profiles import ChatProfile
 from ugc_tasks.results.answers import SavedAnswers, read_answers
 from ugc_tasks.results.facts import describe_spent, total_spent
 from ugc_tasks.results.scores import ScoreFile, read_scores
@@ -74,6 +77,21 @@ def saved_runs(
     }
 
 
+def check_dimensions(environ: Mapping[str, str], home: Home) -> None:
+    """Raise ``DataError`` where no judge is asked, or by other dimensions than the recorded one."""
+    with open_judge(environ, home=home.root, cache=home.cache, command="dry-run") as judge:
+        if not isinstance(judge.profile, ChatProfile):
+            raise DataError(
+                f"a bridge is from a judge, and the profile {judge.profile.name} asks none"
+            )
+        named = judge.profile.scale
+    if named and set(named) != set(DIMENSIONS):
+        raise DataError(
+            f"the profile grades by {listed(named)}, the recorded judge by {listed(DIMENSIONS)}: a "
+            "bridge is between the same dimensions"
+        )
+
+
 def judge_recorded(
     environ: Mapping[str, str],
     home: Home,
@@ -89,6 +107,7 @@ def judge_recorded(
     from ugc_tasks.bridge.plan import enough_clips
 
     models = list(dict.fromkeys(models or RECORDED))
+    check_dimensions(environ, home)
     if output.exists() and not output.is_dir():
         raise DataError(f"-o: {output} is a file, not a folder")
     clips = clips or enough_clips(old_scores(models, home.cache), models)

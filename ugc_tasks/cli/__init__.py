@@ -10,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ugc_tasks.common.files import DataError
+
 if TYPE_CHECKING:
-    from ugc_tasks.bridge.document import Bridge
+    from ugc_tasks.bridge.restate import Bridge
+    from ugc_tasks.results.scores import ScoreFile
 
 COMPLETE, NOT_FIT, BAD_INPUT, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 """All was done; the judge is not fit; input or environment is unusable; a part was done; Ctrl-C."""
@@ -51,15 +54,29 @@ def bridge_of(arguments: argparse.Namespace) -> Bridge | None:
     """Return the bridge that ``--bridge`` names; raises ``DataError``. numpy loads only here."""
     if arguments.bridge is None:
         return None
-    from ugc_tasks.bridge.document import read_bridge
+    from ugc_tasks.bridge.restate import read_bridge
 
     return read_bridge(arguments.bridge)
 
 
-def add_bridge(parser: argparse.ArgumentParser) -> None:
-    """Add ``--bridge`` and ``--judge``, which tell how scores are restated, and whose they are."""
+def add_bridge(parser: argparse.ArgumentParser, *, both: bool = False) -> None:
+    """Add ``--bridge``, and with ``both`` what corrects a run's bridged figures."""
     restated = "bridge.json: also state captions' figures on the other judge's scale"
     parser.add_argument("--bridge", type=Path, metavar="FILE", help=restated)
+    if both:
+        known = "with --bridge: score file of the same captions by the old judge, of some clips"
+        parser.add_argument("--both", type=Path, metavar="SCORES", help=known)
+
+
+def both_of(arguments: argparse.Namespace) -> ScoreFile | None:
+    """Return the scores that ``--both`` names; raises ``DataError``."""
+    if arguments.both is None:
+        return None
+    if arguments.bridge is None:
+        raise DataError("--both: corrects figures that --bridge restates; name a bridge")
+    from ugc_tasks.results.scores import read_scores
+
+    return read_scores(arguments.both)
 
 
 def add_judge(parser: argparse.ArgumentParser) -> None:

@@ -24,12 +24,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_command
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_command, profile_argument
 from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.published import RECORDED
 
-_PROFILES = ("paper", "rubric")
+_PROFILE = profile_argument("paper", "rubric")
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -55,7 +55,8 @@ def add_parsers(subparsers: Any) -> None:
     ):
         made = part(name, run, about)
         made.add_argument("--to", required=True, metavar="JUDGE", help="the new judge's model")
-        made.add_argument("--profile", choices=_PROFILES, help="default: UGC_JUDGE_PROFILE")
+        profile = "paper, rubric, or a file of your own (default: UGC_JUDGE_PROFILE, else paper)"
+        made.add_argument("--profile", type=_PROFILE, metavar="PROFILE", help=profile)
         made.add_argument("--clips", type=int, metavar="N", help="clips of each model")
         made.add_argument("--models", nargs="+", choices=RECORDED, metavar="MODEL",
                           help=f"default: all of {', '.join(RECORDED)}")  # fmt: skip

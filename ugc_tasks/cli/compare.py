@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     across: list[dict[str, Any]] = []
     if (bridge := bridge_of(arguments)) is not None:
-        from ugc_tasks.bridge.document import UNNAMED, bridged_difference, label_of
+        from ugc_tasks.bridge.restate import UNNAMED, bridged_difference, label_of
 
         # So that raw figures of two judges are not taken for those of one.
         new, *olds = (replace(run, judge=label_of(run) or UNNAMED) for run in (new, *olds))

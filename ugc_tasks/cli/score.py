@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, bridge_of, profile_argument
+from ugc_tasks.cli import (
+    COMPLETE,
+    PARTIAL,
+    add_bridge,
+    add_command,
+    both_of,
+    bridge_of,
+    profile_argument,
+)
 from ugc_tasks.common.display import complain, listed, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
@@ -36,7 +44,8 @@ from ugc_tasks.results.rows import figures_of
 from ugc_tasks.results.scoring import MODES, Report, SavedRun, estimate, judge_label, score
 
 if TYPE_CHECKING:
-    from ugc_tasks.bridge.document import Bridge
+    from ugc_tasks.bridge.restate import Bridge
+    from ugc_tasks.results.scores import ScoreFile
 
 PROFILE = profile_argument("paper", "rubric", "offline")
 _MOST_REASONS = 5
@@ -56,7 +65,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("--mode", choices=MODES, help=mode)
     parser.add_argument("--answer-field", metavar="NAME", help=text)
     parser.add_argument("--allow-missing", action="store_true", help=missing)
-    add_bridge(parser)
+    add_bridge(parser, both=True)
     dry = "say what judging would cost, and ask nothing; needs no key"
     parser.add_argument("--dry-run", action="store_true", help=dry)
 
@@ -65,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     saved = _saved_run(arguments)
     if arguments.dry_run:
         return _dry_run(saved, as_json=arguments.json)
-    bridge = bridge_of(arguments)
+    bridge, both = bridge_of(arguments), both_of(arguments)
     if bridge is not None and saved.task != "caption":
         raise DataError(f"--bridge: a bridge is between judges of captions, not of {saved.task}")
     if bridge is not None:  # before anything is paid
@@ -73,19 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
     report = score(saved)
     complain(*_remarks(report, saved))
     if arguments.json:
-        more = {"bridged": _bridged(bridge, report)} if bridge else {}
+        more = {"bridged": _bridged(bridge, report, both)} if bridge else {}
         say_json({**report.as_json(arguments.task), **more})
     else:
         say(*_lines(arguments.task, report))
         if bridge is not None:
-            say(bridge.said(_bridged(bridge, report)))
+            say(bridge.said(_bridged(bridge, report, both)))
     return COMPLETE if report.complete(allow_missing=arguments.allow_missing) else PARTIAL
 
 
-def _bridged(bridge: Bridge, report: Report) -> dict[str, Any] | None:
+def _bridged(bridge: Bridge, report: Report, both: ScoreFile | None) -> dict[str, Any] | None:
     names = figures_of("caption")
     scored = [item for item in report.items if item["n"] is not None]
-    return bridge.restate_clips([{name: item[name] for name in names} for item in scored])
+    clips = {item["video_id"]: {name: item[name] for name in names} for item in scored}
+    return bridge.restate_clips(clips, both)
 
 
 def _dry_run(saved: SavedRun, *, as_json: bool) -> int:

@@ -6,6 +6,7 @@ examples:
   ugc-videocap summarize scores/*.json
   ugc-videocap summarize new.json --baseline old.json --json
   ugc-videocap summarize new.json --bridge bridge.json
+  ugc-videocap summarize new.json --bridge bridge.json --both some-by-the-old-judge.json
 
 exit status: 0 every clip of every file has a score (with --allow-missing, clips to which ugc_replay
 found no answer may have none), 3 some have none, or a stored 0, which stands for none, 2 a file
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, add_judge, bridge_of
+from ugc_tasks.cli import COMPLETE, PARTIAL, add_bridge, add_command, add_judge, both_of, bridge_of
 from ugc_tasks.common.display import complain, say, say_json
 from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
@@ -41,7 +42,7 @@ def add_parsers(subparsers: Any) -> None:
     parser.add_argument("scores", type=Path, nargs="+", metavar="SCORES", help="score file")
     parser.add_argument("--references", type=Path, metavar="DIR", help=references)
     parser.add_argument("--baseline", type=Path, metavar="SCORES", help=baseline)
-    add_bridge(parser)
+    add_bridge(parser, both=True)
     add_judge(parser)
     parser.add_argument("--allow-missing", action="store_true", help=missing)
 
@@ -50,10 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     references = _references(arguments.references)
     judge = arguments.judge
     files = [_captions(path, judge) for path in arguments.scores]
-    bridge = bridge_of(arguments)
+    bridge, both = bridge_of(arguments), both_of(arguments)
+    if both is not None and len(files) > 1:
+        raise DataError("--both: has scores of one run's captions; name one file of SCORES")
     rows = [summarize(scores, references) for scores in files]
     for row, scores in zip(rows, files, strict=True) if bridge else ():
-        row["bridged"] = bridge.restate(scores) if bridge else None
+        row["bridged"] = bridge.restate(scores, both) if bridge else None
     compared = list(files)
     if arguments.baseline is not None:
         baseline = _captions(arguments.baseline, judge)

@@ -257,10 +257,12 @@ def _obtain(file: PublishedFile, folder: Path, away: dict[str, str] | None = Non
     except FetchError as error:
         if isinstance(error, NoConnection) and away is not None:
             away[file.server] = str(error)
+        # ``prepare`` gets the files of the benchmark, and not what the authors recorded.
+        prepare = "run `ugc-videocap prepare` where there is a network, "
         raise DataError(
-            f"{file.name} could not be downloaded from {file.source}: {error}; run `ugc-videocap "
-            f"prepare` where there is a network, set {_SERVERS[file.origin][0]} to a server that "
-            f"has the same files, or put the file into {target.parent}"
+            f"{file.name} could not be downloaded from {file.source}: {error}; "
+            f"{prepare if file.name in FILES else ''}set {_SERVERS[file.origin][0]} to a server "
+            f"that has the same files, or put the file into {target.parent}"
         ) from None
     except OSError as error:
         raise DataError(f"{target} could not be written ({error.strerror})") from None

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.bridge.document import Bridge
+from ugc_tasks.bridge.restate import Bridge
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.home import video_path
 from ugc_tasks.data.published import published_elsewhere

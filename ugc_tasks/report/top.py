@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
-from ugc_tasks.bridge.document import Bridge
+from ugc_tasks.bridge.restate import Bridge
 from ugc_tasks.common.display import shown
 from ugc_tasks.data.published import published_captions
 from ugc_tasks.report.plots import is_published_judge

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.ugc_tasks.bridge.judges import ORDER_ALONE, WITH_A_MAP, WITHOUT, Judge
-from ugc_tasks.bridge.document import bridge, bridged_difference, pair, read_bridge, read_folder
+from ugc_tasks.bridge.document import bridge, pair, read_folder
 from ugc_tasks.bridge.plan import drawn_scores
+from ugc_tasks.bridge.restate import bridged_difference, read_bridge
 from ugc_tasks.common.files import DataError
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.results.scores import named_judge, read_scores
@@ -70,7 +71,7 @@ def test_it_says_from_which_judge_to_which(tmp_path: Path) -> None:
     }  # fmt: skip
     assert found["to"]["model"] == "old-judge"
     assert found["to"]["prompt_sha256"] == "ba9876543210"
-    assert (found["kind"], found["schema"]) == ("ugc-videocap bridge", 1)
+    assert (found["kind"], found["schema"]) == ("ugc-videocap bridge", 2)
     assert found["n"] == (MODELS - 1) * CLIPS
     assert found["models"] == [f"model-{m}" for m in range(MODELS - 1)]
     assert found["unpaired"] == [f"model-{MODELS - 1}"]
@@ -153,7 +154,7 @@ def test_files_pair_by_name_whatever_the_authors_put_at_its_end(tmp_path: Path) 
     [
         ({"average": 3}, "is no bridge"),
         ({"kind": "ugc-videocap bridge", "schema": 99}, "version"),
-        ({"kind": "ugc-videocap bridge", "schema": 1, "line": {"n": []}}, "damaged"),
+        ({"kind": "ugc-videocap bridge", "schema": 2, "line": {"n": []}}, "damaged"),
     ],
 )
 def test_what_is_no_bridge_is_refused(content: Any, said: str, tmp_path: Path) -> None:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.judge_server import Asked, JudgeServer, scores
+from tests.support.batch_server import BatchServer
+from tests.support.judge_server import Asked, JudgeServer, scores, text
 from tests.support.recordings import MODELS, captions, install
 from tests.support.web_host import Answer, WebHost
-from tests.ugc_tasks.bridge.judges import WITH_A_MAP
+from tests.ugc_tasks.bridge.judges import ORDER_ALONE, WITH_A_MAP
 from tests.ugc_tasks.bridge.test_document import NEW, made
+from tests.ugc_tasks.cli.test_own_profile import PROFILE
 from ugc_tasks.bridge import plan
 from ugc_tasks.cli.main import main
 
+_ROOT = Path(__file__).parents[3]
 CLIPS = 24
 IDS = [f"PI-{n}" for n in range(CLIPS)]
 
@@ -71,8 +78,6 @@ def test_what_was_not_judged_is_said_and_asked_again(
     recordings: WebHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    from tests.support.judge_server import text
-
     broken = True
 
     def script(asked: Asked) -> Any:
@@ -98,6 +103,73 @@ def test_captions_with_another_digest_are_refused(
     assert run("judge", "--to", "new-judge", "--clips", "12", "-o", tmp_path / "new") == 2
     assert "another file" in capsys.readouterr().err
     assert not judge_server.requests
+
+
+_KILLED = """
+import sys, types, pytest
+from tests.support import recordings
+from ugc_tasks.cli.main import main
+host = types.SimpleNamespace(endpoint=sys.argv[1], add=lambda *_: None)
+recordings.install(pytest.MonkeyPatch(), host, sys.argv[2].split())
+main(sys.argv[3:])
+"""
+
+
+def test_in_batches_it_goes_on_after_a_kill_and_pays_nothing_twice(
+    recordings: WebHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = ["judge", "--to", "new-judge", "--clips", "12", "-o", str(tmp_path / "new")]
+    with BatchServer(looks=10**6) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-loopback-0123456789")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("UGC_JUDGE_MODE", "batch")
+        command = [sys.executable, "-c", _KILLED, recordings.endpoint, " ".join(IDS), "bridge"]
+        child = subprocess.Popen([*command, *words], env={**os.environ, "PYTHONPATH": str(_ROOT)})
+        while not server.batches and child.poll() is None:
+            time.sleep(0.05)
+        child.kill()
+        child.wait()
+        assert len(server.batches) == 1
+        assert not (tmp_path / "new").exists()
+        server.rules.looks = 1
+        assert run(*words) == 0
+        assert len(server.batches) == 1
+        assert sorted(server.paid.values()) == [1] * 48
+    assert {path.stem for path in (tmp_path / "new").iterdir()} == set(MODELS)
+
+
+def test_a_profile_may_be_a_file_that_grades_the_same(
+    recordings: WebHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, judge_server: JudgeServer,
+) -> None:  # fmt: skip
+    own = tmp_path / "story.toml"
+    (tmp_path / "story.txt").write_text("How good is the story?")
+    own.write_text(PROFILE)
+    words = ("judge", "--to", "m", "--clips", "12", "-o", tmp_path / "new", "--profile", own)
+    assert run(*words) == 2
+    assert (
+        "the profile grades by plot, sound, the recorded judge by visual" in capsys.readouterr().err
+    )
+    values = 'visual = "grade"\naudio = "grade"\ndetails = "grade"\n'
+    own.write_text(PROFILE.partition("plot =")[0] + values)
+    judge_server.script = lambda _: text('{"visual": 5, "audio": 4, "details": 3}')
+    assert run(*words) == 0
+    found = json.loads((tmp_path / "new/one.json").read_text())
+    assert found["judge"]["profile"] == "story"
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", "offline")
+    assert run("plan", "--to", "m") == 2
+    assert "asks none" in capsys.readouterr().err
+
+
+def test_what_cannot_be_downloaded_is_not_looked_for_by_prepare(
+    recordings: WebHost, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    judge_server: JudgeServer,
+) -> None:  # fmt: skip
+    recordings.add("/x/captions/two", Answer(status=404))
+    assert run("judge", "--to", "m", "--clips", "12", "-o", tmp_path / "new") == 2
+    said = capsys.readouterr().err
+    assert "UGC_VIDEOCAP_RAW_ENDPOINT" in said
+    assert "prepare" not in said
 
 
 def test_plan_needs_no_key_and_asks_nothing(
@@ -140,6 +212,34 @@ def test_summarize_has_the_raw_figures_first(
     assert row["judge"] == NEW
     assert set(row["bridged"]) >= {"visual", "audio", "details", "average", "ci95"}
     assert abs(row["bridged"]["average"] - row["average"]) > 5
+
+
+def test_clips_that_both_judges_scored_correct_the_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], environment: None
+) -> None:
+    path, run_file = made(tmp_path, ORDER_ALONE["with favours"]), unseen(tmp_path)
+    old = json.loads((tmp_path / "old" / run_file.name).read_text())
+    some = tmp_path / "some.json"
+    some.write_text(json.dumps({**old, "items": old["items"][::3]}))
+    words = ["summarize", str(run_file), "--bridge", str(path)]
+    assert main([*words, "--both", str(some)]) == 0
+    assert "the old judge's own scores of 67 of the clips" in capsys.readouterr().out
+    assert main([*words, "--both", str(some), "--json"]) == 0
+    bridged = json.loads(capsys.readouterr().out)[0]["bridged"]
+    truth = sum(row[d] for row in old["items"] for d in ("visual", "audio", "details")) / 3 / 200
+    low, high = bridged["same_answers95"]["average"]
+    assert (bridged["both"], low <= truth <= high, high - low < 6) == (67, True, True)
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["bridged"] is None
+    # By the wrong judge, of too few clips, of several runs, without a bridge.
+    assert main([*words, "--both", str(run_file)]) == 2
+    assert "is to have scores of captions by paper/old-judge" in capsys.readouterr().err
+    some.write_text(json.dumps({**old, "items": old["items"][:5]}))
+    assert main([*words, "--both", str(some)]) == 2
+    assert "has scores of 5 clips of this run; at least 20" in capsys.readouterr().err
+    assert main([words[0], str(run_file), *words[1:], "--both", str(some)]) == 2
+    assert main(["summarize", str(run_file), "--both", str(some)]) == 2
+    assert "name a bridge" in capsys.readouterr().err
 
 
 def test_summarize_refuses_another_judge(
