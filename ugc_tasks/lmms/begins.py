@@ -78,7 +78,8 @@ def _known_of(lm: Any) -> dict[str, Any]:
     why = sound_left_out(lm)
     if why and getattr(lm, "rank", 0) == 0:
         _log.warning(
-            "audio used: no. Of lmms-eval's %s: %s. What its answers say of the sound is guessed.",
+            "audio used: no. With lmms-eval's %s the sound of a clip is %s: "
+            "what is said of it is a guess.",
             *(name, why),
         )
     blank = f"an empty text, which lmms-eval's {name} gives where it failed"
