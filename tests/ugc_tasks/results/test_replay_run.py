@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import openai
+import httpx
 import pytest
 from lmms_eval.evaluator import simple_evaluate
 from lmms_eval.loggers import EvaluationTracker
@@ -156,7 +156,7 @@ def test_a_job_of_lmms_evals_server_finds_its_results(run: Run) -> None:
         ) as server,
     ):
         try:
-            with openai.DefaultHttpxClient(base_url=f"http://127.0.0.1:{port}") as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
                 job = _job_of(client, run)
         finally:
             server.terminate()
