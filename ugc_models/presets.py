@@ -138,7 +138,7 @@ CHECKPOINTS: Mapping[str, str] = {
     "qwen2.5-omni-3b-sft-10k": f"{_DRIVE}1auQ4mx9CcxIzAIF4SyH034xufzrqe29w",
     "qwen2.5-omni-3b-sft-20k": f"{_DRIVE}11WJZkq8I_807zJUmBCCvwNjSj18F2im9",
 }
-"""Where the authors share fine-tunes of the published table, by the folders that ``configs/`` names.
+"""Where the authors share fine-tunes of the published table, by their folders in ``configs/``.
 
 Source: README.md of WPR001/UGC_VideoCaptioner at 5f53538. The fifth is on the Hugging Face hub.
 """

@@ -233,7 +233,7 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         first = figures_of(task, scale)[0]
         suffix = next((s for s in ("", ESTIMATE) if row.get(first + s) is not None), None)
         if suffix is not None and is_failure(str(row.get("prediction"))):
-            failed[video_id] = "the model's failure, judged as if it were its answer"
+            failed[video_id] = f"{quoted(row['prediction'])}, which was judged as an answer"
         elif suffix is not None and task != "caption":
             clips[video_id] = {task: _figure(f"{where}: {video_id}", row, task, 100)}
         elif suffix is not None:
