@@ -15,8 +15,8 @@ from ugc_tasks.common.display import UserError, logger
 from ugc_tasks.results.lmms_models import sound_left_out, writes_nothing_for_failures
 
 _log = logger(__name__)
-_answering: dict[str, Any] = {}
-_not_run: dict[str, str] = {}
+_answering: dict[str, Any] = {}  # what is known of the model whose answers are being scored
+_not_run: dict[str, str] = {}  # tasks that were not loaded, until the evaluation begins
 
 
 def extend(evaluator: Any) -> None:
@@ -40,22 +40,21 @@ def extend(evaluator: Any) -> None:
 
     @functools.wraps(run)
     def evaluate(lm: Any, task_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        leaves = _leaves(task_dict)
+        leaves, lost = _leaves(task_dict), dict(_not_run)
+        _not_run.clear()
         if refused := getattr(lm, "cannot_answer", None):
-            lost = refused(leaves)
-            _not_run.update(lost)
+            lost |= refused(leaves)
             task_dict = _without(task_dict, lost)
-        _answering.clear()
         if any(map(_is_ours, leaves.values())):
             _answering.update(_known_of(lm))
         try:
             results = run(lm, task_dict, *args, **kwargs)
         finally:
             _answering.clear()
-        for name, why in _not_run.items():
+        for name, why in lost.items():
             _log.warning("%s was not run: %s", name, why)
-        if results is not None and _not_run:
-            results["not_run"] = dict(_not_run)
+        if results is not None and lost:
+            results["not_run"] = lost
         return results
 
     evaluator.get_task_dict, evaluator.evaluate = get_task_dict, evaluate

@@ -86,6 +86,7 @@ def test_a_failure_is_the_whole_answer() -> None:
     assert not is_failure('"[LMMS_EVAL_BUDGET_EXCEEDED]"')
     assert is_failure("[LMMS_EVAL_REQUEST_FAILED after 5 retries] " + 200 * "x")
     assert not is_failure("[LMMS_EVAL_REQUEST_FAILED after 5 retries] " + 201 * "x")
+    assert is_failure("[LMMS_EVAL_REQUEST_FAILED after 5 retries]")
     assert not is_failure("")
 
 
