@@ -129,3 +129,25 @@ def qwen_system_prompt() -> str:
                 if argument.arg == "system_prompt":
                     return str(ast.literal_eval(value))
     raise ImportError(f"{source.name} of the installed lmms-eval states no system_prompt")
+
+
+_DRIVE = "https://drive.google.com/drive/folders/"
+CHECKPOINTS: Mapping[str, str] = {
+    "ugc-videocaptioner-3b-zero": f"{_DRIVE}1R-L4kz4R7UxYpcU4El1ctgvVDQbsMsG6",
+    "qwen2.5-omni-3b-sft-1k": f"{_DRIVE}1itJ1u4XEJNVfmgbxuKL-fGWCbaW3EAza",
+    "qwen2.5-omni-3b-sft-10k": f"{_DRIVE}1auQ4mx9CcxIzAIF4SyH034xufzrqe29w",
+    "qwen2.5-omni-3b-sft-20k": f"{_DRIVE}11WJZkq8I_807zJUmBCCvwNjSj18F2im9",
+}
+"""Where the authors share fine-tunes of the published table, by their folders in ``configs/``.
+
+Source: README.md of WPR001/UGC_VideoCaptioner at 5f53538. The fifth is on the Hugging Face hub.
+"""
+
+
+def missing_checkpoint(model: str) -> str:
+    """Return the sentence on a folder below ``checkpoints/`` that is not there, else nothing."""
+    path = Path(model)
+    if path.is_absolute() or path.parts[:1] != ("checkpoints",) or path.is_dir():
+        return ""
+    link = CHECKPOINTS.get(path.name, "where it is shared")
+    return f"{model} does not exist (looked for in {Path.cwd()}): get it from {link}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from ugc_models.config import Settings, _preset_named, _text_of
 from ugc_models.engine.base import VideoInput
 from ugc_models.engine.family import QWEN2_5, QWEN3
 from ugc_models.engine.local import LocalEngine
-from ugc_models.presets import PAPER, PRESETS, Preset
+from ugc_models.presets import CHECKPOINTS, PAPER, PRESETS, Preset, missing_checkpoint
 
 ENGINE = {"seed", "max_model_len", "dtype"}
 
@@ -225,3 +226,18 @@ class TestEachSwitchAlone:
         [answer] = write(engine, prompt, [clip], chosen.processor_inputs(QWEN2_5))
         assert answer.error is None
         return {"prompt": answer.prompt_tokens, "tokens": answer.output_ids}
+
+
+def test_a_checkpoint_that_its_authors_share_is_looked_for_and_said_where_to_get(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, link in CHECKPOINTS.items():
+        said = f"checkpoints/{name} does not exist (looked for in {tmp_path}): get it from {link}"
+        with pytest.raises(ValueError, match=re.escape(said)):
+            Settings.from_arguments({"model": f"checkpoints/{name}"}, ())
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        assert Settings.from_arguments({"model": f"checkpoints/{name}"}, ())
+    assert "get it from where it is shared" in missing_checkpoint("checkpoints/mine")
+    assert missing_checkpoint("Qwen/Qwen2.5-Omni-3B") == ""
+    assert missing_checkpoint(str(tmp_path / "checkpoints" / "nowhere")) == ""

@@ -29,8 +29,10 @@ def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
 def macro_f1(items: Sequence[Sequence[str | None] | None]) -> float | None:
     """Return the macro-F1 of pairs of label and chosen option, on 0-100."""
     pairs = [item for item in items if item is not None]
+    if not pairs:
+        return None
     figures = accuracy([str(pair[0]) for pair in pairs], [pair[1] for pair in pairs])
-    return float(figures["macro_f1"]) if pairs else None
+    return float(figures["macro_f1"])
 
 
 def constant_answer(items: Sequence[str | None]) -> float | None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from ugc_tasks.common.display import logger
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.types import JudgeItem, Judgment
+from ugc_tasks.lmms.begins import told_of
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 from ugc_tasks.results.rows import judged_row
 from ugc_tasks.run import current_run, new_run
@@ -263,4 +264,4 @@ def received(results: Sequence[Any], task: str) -> PlacedAnswer:
 
 def _read(responses: Sequence[Any], task: str) -> ModelAnswer:
     first = responses[0] if responses else None
-    return model_answer(first, task, generation=getattr(first, "generation", None))
+    return model_answer(first, task, generation=told_of(first))

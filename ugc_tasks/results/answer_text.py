@@ -4,8 +4,8 @@ Reasoning is cut out, and failures are told from answers: they are never scored,
 asked about them. lmms-eval's models write them as texts, and so do scripts around an API; but a
 caption may speak of errors, and a sign in a clip may show one. Hence two rules:
 
-* forms that no person writes are failures wherever they are the whole answer, also alone in a list
-  or an object;
+* forms that no person writes, such as those of lmms-eval's models (``lmms_models.toml``), are
+  failures where they are the whole answer, also alone in a list or an object;
 * a text that begins like an error message is a failure only if it goes on like one: in a program's
   words, or in at most four words. Where the question is what can be read in the clip (OCR), a few
   words are not enough, and what is quoted or JSON is an answer.
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ugc_tasks.benchmark import SPECS
+from ugc_tasks.results.lmms_models import is_failure
 
 _MAX_REASON = 1000
 _MAX_DEPTH = 8
@@ -47,18 +48,13 @@ _ENDED = frozenset(("stop", "eos", "end_turn", "STOP", "FinishReason.STOP"))
 _SHOWN = 300
 _BEGINNING = 500  # characters in which an error message shows that it is one
 _FEW_WORDS = 4
-_CERTAIN = re.compile(
-    r"""
-    \[ LMMS_EVAL_ \w
-    | \[ SAFETY_BLOCKED \b
-    | \[ (?: [A-Z]{1,40}_ ){1,5} (?: FAILED | FAILURE | BLOCKED | EXCEEDED | ERROR | TIMEOUT ) \b
-    | (?i: < (?: !doctype\s+html | html ) \b )
-    | Batch\ failed $
-    | Can\ not\ infer\ the\ answer\. $
-    """,
-    re.VERBOSE,
+_MARKER = re.compile(
+    r"\[(?:[A-Z]{1,40}_){1,5}(?:FAILED|FAILURE|BLOCKED|EXCEEDED|ERROR|TIMEOUT)\b"
+    r"[^\[\]]{0,300}\]\s*"
 )
-_VIDEO_NOT_READ = ("can not load, check the source", "generate failed, check the source")
+_PAGE = re.compile(
+    r"<(?:!doctype\s+html[^<>]{0,300}|html(?:\s[^<>]{0,300})?)>\s*(?:<|$)", re.IGNORECASE
+)
 _NO_TEXT = 'can only concatenate str (not "NoneType") to str'
 """What lmms-eval's ``async_openai`` ends with where the endpoint sent a message without text."""
 
@@ -272,19 +268,18 @@ def failure_in(text: str, *, shown_text: bool = False) -> str:
 
 
 def _is_certain(text: str) -> bool:
-    return bool(
-        _CERTAIN.match(text)
-        or (text.startswith("Video ") and text.endswith(_VIDEO_NOT_READ))
-        or text.endswith(_NO_TEXT)
-    )
+    if is_failure(text) or _PAGE.match(text) or text.endswith(_NO_TEXT):
+        return True
+    marker = _MARKER.match(text)
+    return marker is not None and marker.end() == len(text)
 
 
 def _is_message(text: str, shown_text: bool) -> bool:
     """Tell whether a text, or the beginning of a longer one, is an error message."""
-    beginning = _MESSAGE.match(text)
+    beginning = _MARKER.match(text) or _MESSAGE.match(text)
     if beginning is None:
         return False
-    if beginning["program"] or _PROGRAM.search(text, beginning.end()):
+    if beginning.groupdict().get("program") or _PROGRAM.search(text, beginning.end()):
         return True
     return not shown_text and len(text[beginning.end() :].split()) <= _FEW_WORDS
 

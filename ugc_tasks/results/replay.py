@@ -1,6 +1,7 @@
 """The lmms-eval model ``ugc_replay``, which gives saved answers again.
 
 It scores them through lmms-eval's own command, beside other models, and needs no GPU and no clips.
+Tasks of other suites are left out of its run (``lmms/begins.py``): it has no answers to them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _SUFFIXES = {".json", ".jsonl", ".csv", ".tsv"}
 _SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
 _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
+_ANSWERED = ("generate_until", "generate_until_agentic")  # kinds of lmms-eval's tasks
 
 _Answers = tuple[Mapping[str, SavedAnswer], str]  # by ``video_id``; why a file gives none
 
@@ -86,24 +88,14 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         """Return the saved answer of each request's clip; a missing one is a failure."""
         results = []
         asked: dict[str, set[str]] = {}
-        # A document of another suite may hold large pictures: only its first is read.
-        others = {
-            task
-            for task, split in {request.arguments[-2:] for request in requests}
-            if task not in _SHORT_NAMES and "video_id" not in self.task_dict[task][split][0]
-        }
         for request in requests:
             doc_id, task, split = request.arguments[-3:]
-            if task in others:
-                results.append(_result("", {"error": _OTHER_SUITE}))
-                continue
             documents = self.task_dict[task][split]
             video_id = documents[doc_id]["video_id"]
             asked.setdefault(task, set()).add(video_id)
             answers, refused = self._answers_to(task, documents)
             answer = answers.get(video_id, SavedAnswer(None, error=refused or NOT_SAVED))
             results.append(_replayed(answer, task))
-        _warn_of_others(others)
         for task, ids in asked.items():
             answers, refused = self._answers_to(task, ())
             if not refused and (missing := sorted(ids - set(answers))):
@@ -113,12 +105,31 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         return results
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        _warn_of_others({request.arguments[-2] for request in requests})
-        return [""] * len(requests)
+        """Not offered: nobody saves the rounds of an answer."""
+        raise NotImplementedError(_OTHER_SUITE)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        _warn_of_others({request.arguments[-2] for request in requests})
-        return [(0.0, False)] * len(requests)
+        """Not offered: saved answers are texts."""
+        raise NotImplementedError(_OTHER_SUITE)
+
+    def cannot_answer(self, tasks: Mapping[str, Any]) -> dict[str, str]:
+        """Return the tasks of other suites, of all of a run, of which nothing is saved, and why.
+
+        Raises:
+            DataError: these are all that the run has.
+        """
+        why = {n: self._refused(n, t) for n, t in tasks.items() if n not in _SHORT_NAMES}
+        lost = {name: reason for name, reason in why.items() if reason}
+        if lost and len(lost) == len(tasks):
+            raise DataError("; ".join(f"{name}: {reason}" for name, reason in lost.items()))
+        return lost
+
+    def _refused(self, name: str, task: Any) -> str:
+        documents: Any = task.eval_docs_no_media if task.OUTPUT_TYPE in _ANSWERED else ()
+        if not len(documents) or not isinstance(documents[0].get("video_id"), str):
+            return _OTHER_SUITE
+        _, why = self._answers_to(name, documents)
+        return why
 
     def _answered_first(self, task: str, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
         answers, _ = self._answers_to(task, documents)
@@ -163,21 +174,9 @@ def _replayed(saved: SavedAnswer, task: str) -> GenerationResult:
     if value is None:
         value = ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _result(text, generation)
-
-
-def _result(text: str, generation: Mapping[str, Any] | None) -> GenerationResult:
     answer = Replayed(text)
     answer.generation = generation
     return GenerationResult(answer)
-
-
-def _warn_of_others(tasks: set[str]) -> None:
-    if tasks:
-        logger.warning(
-            f"ugc_replay: {_OTHER_SUITE}: {shown(', '.join(sorted(tasks)))}; they get empty "
-            "answers, and their figures mean nothing"
-        )
 
 
 def _name_results(latest: weakref.ref[UgcReplay]) -> None:

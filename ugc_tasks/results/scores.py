@@ -29,6 +29,7 @@ from ugc_tasks.data.questions import clip_id, clip_rows
 from ugc_tasks.judge.parsing import DIMENSIONS
 from ugc_tasks.judge.types import SEVERAL
 from ugc_tasks.results.answers import NOT_SAVED
+from ugc_tasks.results.lmms_models import is_failure
 from ugc_tasks.results.rows import ESTIMATE, SCALE, Scale, figures_of, points_of, scale_of
 from ugc_tasks.results.run_files import BUNDLE, rows_file
 
@@ -231,7 +232,9 @@ def _ours(path: Path, rows: list[Any]) -> ScoreFile:
         scales.add(json.dumps(scale, sort_keys=True))
         first = figures_of(task, scale)[0]
         suffix = next((s for s in ("", ESTIMATE) if row.get(first + s) is not None), None)
-        if suffix is not None and task != "caption":
+        if suffix is not None and is_failure(str(row.get("prediction"))):
+            failed[video_id] = f"{quoted(row['prediction'])}, which was judged as an answer"
+        elif suffix is not None and task != "caption":
             clips[video_id] = {task: _figure(f"{where}: {video_id}", row, task, 100)}
         elif suffix is not None:
             clips[video_id] = _clip(f"{where}: {video_id}", row, suffix, 100, names=scale)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -124,6 +121,13 @@ def test_a_screen_full_of_errors_that_is_read_as_asked_for_is_an_answer(read: st
         "Video of a cat that can not load, check the source of light",
         "Batch failed, says the baker, and throws the dough away.",
         "The html tag <html> is on the shirt.",
+        "<html> is the joke on the shirt of a man.",
+        'The screen says "[LMMS_EVAL_BUDGET_EXCEEDED]".',
+        "[LMMS_EVAL_BUDGET_EXCEEDED] flashes on a laptop, and a student cries.",
+        "[SAFETY_BLOCKED:unknown] flashes on a laptop, and a student cries.",
+        "[LMMS_EVAL_REQUEST_FAILED after 5 retries] flashes on a laptop. " + 20 * "A dog runs. ",
+        "[ERROR] Unknown, says the sticker on a laptop in a cafe.",
+        "Batch failed. Can not infer the answer.",
         "I'm sorry, but I can't tell who is in the video. A man sings.",
     ],
 )
@@ -206,7 +210,11 @@ def test_what_begins_like_a_message_and_has_a_programs_words_is_one(words: str) 
     "end", ["FAILED", "FAILURE", "BLOCKED", "EXCEEDED", "ERROR", "TIMEOUT", "HTTP_ERROR: 3"]
 )
 def test_a_marker_in_brackets_that_ends_in_a_failure_is_one(end: str) -> None:
-    assert failure_in(f"[MODEL_{end}] the red door", shown_text=True)
+    assert failure_in(f"[MODEL_{end}]", shown_text=True)
+    assert failure_in(f"[MODEL_{end}] connection refused", shown_text=True)
+    assert failure_in(f"[MODEL_{end}] the red door")
+    assert failure_in(f"[MODEL_{end}] the red door", shown_text=True) == ""
+    assert failure_in(f"[MODEL_{end}] is the sign on the red door") == ""
 
 
 FIELDS = "object type code status status_code message detail details param request_id success"
@@ -260,20 +268,6 @@ def test_a_reason_is_one_line_of_bounded_length() -> None:
     failure = failure_in("Error: no such file\n" + "x " * 5000)
     assert failure.startswith("Error: no such file x x")
     assert len(failure) <= 300
-
-
-def test_every_marker_in_brackets_of_the_installed_lmms_eval_is_known() -> None:
-    spec = find_spec("lmms_eval")
-    assert spec is not None
-    assert spec.origin is not None
-    models = Path(spec.origin).parent / "models"
-    marker = re.compile(r"""f?["'](\[[A-Z_]*(?:FAILED|BLOCKED|EXCEEDED)[\]: ][^"'{]*)""")
-    found = {
-        match for path in models.rglob("*.py") for match in marker.findall(path.read_text("utf-8"))
-    }
-    assert {"[LMMS_EVAL_BUDGET_EXCEEDED]", "[SAFETY_BLOCKED:"} <= found
-    for written in found:
-        assert failure_in(written + "x"), written
 
 
 def test_the_message_of_a_reply_without_text_is_pythons_own() -> None:

@@ -190,26 +190,6 @@ def asked(task: str, index: int = 0, **generation: Any) -> Instance:
     )
 
 
-def asked_of(model: UgcReplay, task: str, documents: Sequence[Any]) -> list[Instance]:
-    """Requests for all documents of another task, as lmms-eval makes them."""
-    model.task_dict[task] = {"test": documents}
-    return [asked(task, index) for index in range(len(documents))]
-
-
-def test_a_task_of_another_suite_costs_ours_nothing(tmp_path: Path, warnings: list[str]) -> None:
-    model = UgcReplay(str(write(tmp_path / "a.json", {"PI-1": "one"})))
-    other = asked_of(model, "other_suite", [{"question": "?"}, {"question": "!"}])
-    model.task_dict[TONE] = {"test": [{"video_id": "PI-1"}]}
-    ours = asked(TONE)
-    texts = [result.text for result in model.generate_until([other[0], ours, other[1]])]
-    assert texts == ["", "one", ""]
-    (warning,) = warnings
-    assert "no answers are saved for tasks of other suites: other_suite; they get" in warning
-    assert model.generate_until_multi_round(other) == ["", ""]
-    assert model.loglikelihood(other) == [(0.0, False)] * 2
-    assert len(warnings) == 3
-
-
 def test_a_task_of_the_user_s_own_about_these_clips_is_answered(tmp_path: Path) -> None:
     model = UgcReplay(str(write(tmp_path / "a.json", {"PI-1": "one"})))
     assert answers(model, {"my_variant": ["PI-1"]}) == ["one"]

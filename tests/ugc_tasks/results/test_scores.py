@@ -113,6 +113,18 @@ def test_a_samples_file_has_scores_and_failures(tmp_path: Path) -> None:
     assert (scores.judge, scores.estimate, scores.wanted) == ("a judge", False, 9)
 
 
+def test_a_failure_that_was_judged_as_if_it_were_a_caption_has_no_score(tmp_path: Path) -> None:
+    rows = [
+        sample("PI-1") | {"prediction": "A sign says [LMMS_EVAL_BUDGET_EXCEEDED]."},
+        sample("PI-2") | {"prediction": "[LMMS_EVAL_BUDGET_EXCEEDED]"},
+    ]
+    scores = read_scores(written(tmp_path, "\n".join(json.dumps(row) for row in rows)))
+    assert list(scores.clips) == ["PI-1"]
+    assert list(scores.failed) == ["PI-2"]
+    assert "[LMMS_EVAL_BUDGET_EXCEEDED]" in scores.failed["PI-2"]
+    assert "which was judged as an answer" in scores.failed["PI-2"]
+
+
 def current(video_id: str, grades: Any, **more: Any) -> dict[str, Any]:
     """Return a row as it is written today: of a judged caption, or of one that failed."""
     scores = None if grades is None else dict(zip(DIMENSIONS, grades, strict=True))
