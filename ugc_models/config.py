@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ugc_models.engine.family import Family, ProcessorInputs
 from ugc_models.media.sampling import Sampling
-from ugc_models.presets import PRESETS, Preset, missing_checkpoint
+from ugc_models.presets import PRESETS, Preset
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-Omni-3B"
 
@@ -156,8 +156,6 @@ class Settings:
         return f"{self.image_min_pixels or ''}-{self.image_max_pixels or ''}"
 
     def _check(self) -> None:
-        if isinstance(self.model, str) and (missing := missing_checkpoint(self.model)):
-            raise ValueError(missing)
         for name, (holds, needed) in _RULES.items():
             value = getattr(self, name)
             if not holds(value):

@@ -27,6 +27,7 @@ from ugc_models.engine.base import Engine, harmless_record
 from ugc_models.engine.family import family_of
 from ugc_models.engine.local import engine_argument_names
 from ugc_models.manifest import Listeners, attend, bypass
+from ugc_models.presets import missing_checkpoint
 from ugc_models.request.generation import generation_parameters, remarks, stated
 from ugc_models.request.prompt import ChatTemplate, PromptError, conversation
 from ugc_models.run.backend import Backend
@@ -75,6 +76,8 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         served = arguments.get("base_url") is not None
         names = {"seed", "revision"} if served else engine_argument_names()
         self.settings = Settings.from_arguments(arguments, names)
+        if missing := missing_checkpoint(self.settings.model):
+            raise ValueError(missing)
         revision = self.settings.engine.get("revision")
         self._family = family_of(self.settings.model, revision)
         self._template = ChatTemplate(self.settings.model, revision)
