@@ -83,6 +83,15 @@ def add_facts(module: ModuleType) -> None:
         setattr(module.EvaluationTracker, _EXTENDED, True)
 
 
+def add_check(module: ModuleType) -> None:
+    """Have lmms-eval make no answers that nobody can judge any more."""
+    if not hasattr(module.evaluate, _EXTENDED):
+        from ugc_tasks.lmms.ended import extend
+
+        extend(module)
+        setattr(module.evaluate, _EXTENDED, True)
+
+
 def add_models(module: ModuleType) -> None:
     from ugc_models.manifest import add_to
 
@@ -100,6 +109,7 @@ _EXTENSIONS: dict[str, Callable[[ModuleType], None]] = {
     "lmms_eval.tasks": add_tasks,
     "lmms_eval.models": add_models,
     "lmms_eval.loggers.evaluation_tracker": add_facts,
+    "lmms_eval.evaluator": add_check,
 }
 
 

@@ -260,11 +260,16 @@ class Lifetime:
 
 
 def lifetime(
-    model: str, settings: JudgeSettings, *, stated: Any = None, has_estimate: bool = True
+    model: str,
+    settings: JudgeSettings,
+    *,
+    stated: Any = None,
+    has_estimate: bool = True,
+    subject: str = "caption",
 ) -> Lifetime:
     """Return until when ``model`` answers; ``stated`` is what its endpoint says of it, if it does.
 
-    ``has_estimate``: whether there is a free estimate of what it is to judge.
+    ``subject`` is what it is to judge, of which there may be a free estimate.
     """
     about = known(model, settings.prices)
     host = settings.endpoint.partition("/")[0].partition(":")[0]
@@ -273,7 +278,9 @@ def lifetime(
         last = day_of(stated["shutdown_date"]) or (last if stated["shutdown_date"] else None)
     named = f" ({about.provider or 'its provider'} names {about.successor})" * bool(about.successor)
     option = "--profile " if settings.command == "score" else "UGC_JUDGE_PROFILE="
-    estimate = f", or take the free estimate ({option}offline)" if has_estimate else ""
+    ways = f", or take the free estimate ({option}offline)" * has_estimate
+    if settings.command == "lmms-eval":
+        ways += f", or write {subject}s only (UGC_JUDGE_PROFILE=none)"
     return Lifetime(
         model,
         settings.today or datetime.now(UTC).date(),
@@ -282,7 +289,7 @@ def lifetime(
         about.provider,
         about.shutdown,
         f"choose another judge with UGC_JUDGE_MODEL{named}, whose numbers `ugc-videocap bridge` "
-        f"can set beside those of this one{estimate}",
+        f"can set beside those of this one{ways}",
     )
 
 

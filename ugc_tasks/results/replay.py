@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ _SHORT_NAMES = {spec.task: name for name, spec in SPECS.items()}
 _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
 
+Check = Callable[[Sequence[tuple[Any, str | None]]], None]
 _Answers = tuple[Mapping[str, SavedAnswer], str]  # by ``video_id``; why a file gives none
 
 
@@ -73,6 +74,7 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         field = None if answer_field is None else str(answer_field)
         self._saved = {task: read_answers(file, field) for task, file in _files(path).items()}
         self._matched: dict[str, _Answers] = {}
+        self._checks: dict[str, Check] = {}
         # This model is made before the tasks are loaded, and lives until their last score.
         answer_from_files(self._answered_first)
         bypass_cache()
@@ -82,10 +84,15 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     def device(self) -> str:
         return "cpu"
 
+    def show_stored(self, checks: Mapping[str, Check]) -> None:
+        """Show each task's check its documents with their answers (``ugc_tasks.lmms.ended``)."""
+        self._checks = dict(checks)
+
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Return the saved answer of each request's clip; a missing one is a failure."""
         results = []
         asked: dict[str, set[str]] = {}
+        shown_to: dict[str, list[tuple[Any, str | None]]] = {task: [] for task in self._checks}
         # A document of another suite may hold large pictures: only its first is read.
         others = {
             task
@@ -103,6 +110,10 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             answers, refused = self._answers_to(task, documents)
             answer = answers.get(video_id, SavedAnswer(None, error=refused or NOT_SAVED))
             results.append(_replayed(answer, task))
+            if task in shown_to:
+                shown_to[task].append((documents[doc_id], str(results[-1].text)))
+        for task, check in self._checks.items():
+            check(shown_to[task])
         _warn_of_others(others)
         for task, ids in asked.items():
             answers, refused = self._answers_to(task, ())

@@ -243,16 +243,17 @@ def test_what_is_on_disk_is_of_use_for_ever(
     assert "what is on disk of it is used, and nothing is asked" in capsys.readouterr().err
 
 
-def test_before_answers_are_there_it_is_the_clips_that_tell(
+def test_before_answers_are_there_it_is_for_the_run_to_say_whether_it_goes_on(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
-    open_judge().judge_many([ITEM], progress=False)
+    judge = open_judge(today=TODAY)
+    judge.check_end()
+    assert judge.ended == ""
     on(server, date(2026, 11, 21))
-    open_judge(today=TODAY).check_end(clips={"clip-1", "clip-9"})
+    judge.check_end()
+    assert judge.ended.startswith(f"{PAPER} was shut down on 2026-11-21: choose another judge")
     with pytest.raises(JudgeConfigError, match="no judgment of these answers is on disk"):
-        open_judge(today=TODAY).check_end(clips={"clip-9"})
-    with pytest.raises(JudgeConfigError, match="no judgment of these answers"):
-        open_judge(today=TODAY, profile=paper_profile("Another judge.")).check_end(clips={"clip-1"})
+        judge.check_end([ITEM])
 
 
 def test_an_endpoint_that_tells_nothing_is_no_trouble(
@@ -261,7 +262,7 @@ def test_an_endpoint_that_tells_nothing_is_no_trouble(
     for told in (None, {}, {"shutdown_date": 7}, {"data": {"shutdown_date": None}}):
         server.models = {} if told is None else {PAPER: told}
         judge = open_judge(today=TODAY)
-        judge.check_end(clips={"clip-1"})
+        judge.check_end()
         assert judge.judge_many([ITEM], progress=False)[0].scores
 
 
