@@ -27,7 +27,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_questions
 from ugc_tasks.results.scores import ScoreFile, named_judge, read_scores
-from ugc_tasks.results.summary import compare, doubts, summarize, table
+from ugc_tasks.results.summary import compare, doubts, one_scale, summarize, table
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     references = _references(arguments.references)
     judge = arguments.judge
     files = [_captions(path, judge) for path in arguments.scores]
+    one_scale(files)
     bridge = bridge_of(arguments)
     rows = [summarize(scores, references) for scores in files]
     for row, scores in zip(rows, files, strict=True) if bridge else ():
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json(rows)
     else:
-        say(*table(rows))
+        say(*table(rows, files[0].figures))
         for row in rows if bridge else ():
             say(f"{row['file']}: {bridge.said(row['bridged']) if bridge else ''}")
     for scores in files:

@@ -209,7 +209,8 @@ def accepted(
 class Lifetime:
     """Until when ``model`` answers at an endpoint: ``last``, None where no end is known.
 
-    ``anywhere`` is the last day that a table has of it, whoever's it is.
+    ``anywhere`` is the last day that a table has of it, whoever's it is; ``address`` the variable
+    that says where it is.
     """
 
     model: str
@@ -219,6 +220,7 @@ class Lifetime:
     provider: str = ""
     anywhere: date | None = None
     ways_on: str = ""
+    address: str = "OPENAI_BASE_URL"
 
     @property
     def over(self) -> bool:
@@ -249,13 +251,14 @@ class Lifetime:
 
     def not_served(self, said: str) -> str:
         """Return what it means that an endpoint has no such model, in whose words ``said``."""
-        if self.anywhere is not None and self.today > self.anywhere:
+        deployed = self.address != "OPENAI_BASE_URL"  # under a name that is the user's
+        if self.anywhere is not None and self.today > self.anywhere and not deployed:
             return f"it was shut down on {self.anywhere}: {self.ways_on}"
         if _GONE.search(said):
             return f"it has been retired: {self.ways_on}"
         near = get_close_matches(self.model, _table(_OURS), n=2, cutoff=0.8)
-        near = [name for name in near if name != self.model]
-        advice = "it does not serve this judge; check OPENAI_BASE_URL and UGC_JUDGE_MODEL"
+        near = [] if deployed else [name for name in near if name != self.model]
+        advice = f"it does not serve this judge; check {self.address} and UGC_JUDGE_MODEL"
         return f"{advice} ({self.model}; is {' or '.join(near)} meant?)" if near else advice
 
 
@@ -290,6 +293,7 @@ def lifetime(
         about.shutdown,
         f"choose another judge with UGC_JUDGE_MODEL{named}, whose numbers `ugc-videocap bridge` "
         f"can set beside those of this one{ways}",
+        settings.names.get("OPENAI_BASE_URL", "OPENAI_BASE_URL"),
     )
 
 

@@ -83,6 +83,7 @@ class JudgeWorker:
             timeout=settings.timeout,
             azure=settings.azure,
             direct=settings.local is not None,
+            names=settings.names,
         )
         self._server: ModelServer | None = None
         self._watching: asyncio.Task[None] | None = None

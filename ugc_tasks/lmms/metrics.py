@@ -1,4 +1,4 @@
-"""The aggregations that the YAML files name: from the rows of clips to a task's figures.
+"""The metrics that the YAML files name: from the rows of clips to a task's figures.
 
 lmms-eval gives each the values of one key of all rows. Facts of the run that are no metrics are in
 ``results/facts.py``. Short: most keys are plain means.
@@ -13,9 +13,25 @@ from typing import Any
 
 from ugc_tasks.benchmark import COLUMNS
 from ugc_tasks.results.facts import mean
+from ugc_tasks.results.rows import ESTIMATE, Scale, figures_of
 
 # A part of the mean of the eight published columns: ``columns`` of them, ``of`` 8, ``mean``.
 Part = Mapping[str, Any]
+
+
+def of_captions(scale: Scale | None) -> list[dict[str, Any]]:
+    """Return the metrics of captions judged on ``scale``, None for the published one."""
+    names = figures_of("caption", scale)
+    # The offline profile's: an estimate from the texts, never under the name of a score.
+    estimates = () if scale else tuple(name + ESTIMATE for name in names)
+    found: dict[str, tuple[Any, bool]] = dict.fromkeys((*names, *estimates), (mean, True))
+    # One's own values have no part in the mean of the published columns.
+    found |= {} if scale else {"overall": (part_of_overall, True)}
+    found |= {"n": (count, True), "coverage": (coverage, True), "failure": (failures, False)}
+    return [
+        {"metric": name, "aggregation": aggregation, "higher_is_better": higher}
+        for name, (aggregation, higher) in found.items()
+    ]
 
 
 def count(items: Sequence[str | None]) -> int:
