@@ -256,8 +256,9 @@ class Lifetime:
             return f"it was shut down on {self.anywhere}: {self.ways_on}"
         if _GONE.search(said):
             return f"it has been retired: {self.ways_on}"
-        near = get_close_matches(self.model, _table(_OURS), n=2, cutoff=0.8)
-        near = [] if deployed else [name for name in near if name != self.model]
+        models = _table(_OURS)  # of one that is in it, the name is right
+        near = get_close_matches(self.model, models, n=2, cutoff=0.8)
+        near = [] if deployed or self.model in models else near
         advice = f"it does not serve this judge; check {self.address} and UGC_JUDGE_MODEL"
         return f"{advice} ({self.model}; is {' or '.join(near)} meant?)" if near else advice
 

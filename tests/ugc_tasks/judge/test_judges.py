@@ -187,6 +187,7 @@ def test_a_retired_model_is_told_from_a_mistyped_one() -> None:
     typo = lifetime("gpt-4o-2024-08-60", at(early)).not_served("404 (no such model)")
     assert "check OPENAI_BASE_URL and UGC_JUDGE_MODEL" in typo
     assert f"is {PAPER} or" in typo
+    assert lifetime(PAPER, at(early)).not_served("404").endswith("and UGC_JUDGE_MODEL")
 
 
 # ---- a run ----
