@@ -108,10 +108,9 @@ class Reader:
         """Return the stored caption; None where it is yet to be made. Reads no media."""
         if self._store is None or request.chat is None:
             return None
-        sources = request.chat.media
         with suppress(OSError):
-            if all(map(_is_there, sources)):
-                return self._keyed(request, self._store, sources).found
+            if all(map(_is_there, request.chat.media)):
+                return self._keyed(request, self._store, request.chat.media).found
         return None
 
     def _read(self, source: Source) -> Read:

@@ -24,13 +24,12 @@ def of_captions(scale: Scale | None) -> list[dict[str, Any]]:
     names = figures_of("caption", scale)
     # The offline profile's: an estimate from the texts, never under the name of a score.
     estimates = () if scale else tuple(name + ESTIMATE for name in names)
-    found: dict[str, tuple[Any, bool]] = dict.fromkeys((*names, *estimates), (mean, True))
-    # One's own values have no part in the mean of the published columns.
-    found |= {} if scale else {"overall": (part_of_overall, True)}
-    found |= {"n": (count, True), "coverage": (coverage, True), "failure": (failures, False)}
+    found: dict[str, Any] = dict.fromkeys((*names, *estimates), mean)
+    found |= {} if {*COLUMNS}.isdisjoint(names) else {"overall": part_of_overall}
+    found |= {"n": count, "coverage": coverage, "failure": failures}
     return [
-        {"metric": name, "aggregation": aggregation, "higher_is_better": higher}
-        for name, (aggregation, higher) in found.items()
+        {"metric": name, "aggregation": of_rows, "higher_is_better": name != "failure"}
+        for name, of_rows in found.items()
     ]
 
 
