@@ -54,7 +54,7 @@ class Bench:
         """The clip whose judge never answers in the form it was asked for."""
         return self.ids[5]
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
+    def start(self, *more: str, **environ: str) -> subprocess.Popen[str]:
         """Start the command in a process group of its own."""
         command = [
             *(sys.executable, "-m", "lmms_eval", "--tasks", "ugc_videocap"),
@@ -67,7 +67,7 @@ class Bench:
         ]
         return subprocess.Popen(
             command,
-            env=self._environment(),
+            env={**self._environment(), **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -329,6 +329,25 @@ def test_what_was_judged_is_not_asked_again_by_the_console_script_and_what_faile
     assert (said["n"], said["failed"]) == (7, 1)
     assert [i["failure"]["kind"] for i in said["items"] if i["failure"]] == ["caption"]
     assert said["metrics"]["visual"] == pytest.approx((6 * 100 + 20) / 7)
+
+
+def test_past_its_judge_s_end_what_is_judged_is_shown_and_no_caption_is_made(
+    bench: Bench, resumed: Resumed
+) -> None:
+    model = "gpt-4o-2024-08-06"
+    bench.server.models[model] = {"id": model, "shutdown_date": "2026-11-21"}
+    requests, captions = len(bench.server.requests), bench.captions()
+    found: list[tuple[str, int]] = []
+    for more in (("--limit", "3"), ("--gen_kwargs", "max_new_tokens=15,temperature=0")):
+        process = bench.start(*more, UGC_JUDGE_TODAY="2026-11-28")
+        said, _ = process.communicate(timeout=300)
+        found.append((said, len(list((bench.folder / "results").glob("*/*_results.json")))))
+    (shown, results), (stopped, afterwards) = found
+    assert "n 3 of 8" in shown, shown[-3000:]
+    assert f"{model} was shut down on 2026-11-21: choose another judge" in stopped
+    assert "8 of 8 answers are not on disk, and none is made" in stopped
+    assert afterwards == results
+    assert (len(bench.server.requests), bench.captions()) == (requests, captions)
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ touched, and a rerun that lacks nothing touches none.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,8 @@ from ugc_models.run.rounds import Rounds, Turn
 from ugc_models.store import CaptionStore, open_store
 
 logger = _loguru.patch(harmless_record)
+
+StoredCheck = Callable[[Sequence[tuple[Any, str | None]]], None]
 
 
 class RequestFailed(RuntimeError):
@@ -86,6 +88,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         self._backend = Backend(self.settings, self._family, self._store)
         self._outcomes = Outcomes()
         self._remarked: set[str] = set()  # said once a run
+        self._checks: dict[str, StoredCheck] = {}
 
     @property
     def device(self) -> Any:
@@ -180,6 +183,14 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             ]
         )
 
+    def show_stored(self, checks: Mapping[str, StoredCheck]) -> None:
+        """Show each task's check its documents with stored answers, before any other is made.
+
+        A document whose answer is yet to be made has None. A check raises to end the evaluation:
+        a judge that has been shut down says so before a GPU is touched.
+        """
+        self._checks = dict(checks)
+
     def evaluation_facts(self) -> dict[str, Any]:
         """Return what belongs into lmms-eval's results: requests that were not answered."""
         facts = self._outcomes.facts()
@@ -239,6 +250,11 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             store=store,
             made_of=self._backend.made_of() if store is not None else {},
         )
+
+        for task, check in self._checks.items():
+            # Not by ``task_name``, which may be what a task's metadata says.
+            of_task = [i for i, request in enumerate(requests) if request.arguments[4] == task]
+            check([self._with_stored(requests[i], parameters[i], reader) for i in of_task])
 
         def start() -> Engine:
             engine = self._backend.engine()
@@ -300,6 +316,17 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         if turn.lacks_media and self._outcomes.without_media(task, document) <= SAID:
             logger.warning(f"{task} document {document}: no media: it is asked with text alone")
         return CaptionRequest(turn.index, chat, prompt, parameters[turn.place])
+
+    def _with_stored(
+        self, request: Instance, parameters: Mapping[str, Any], reader: Reader
+    ) -> tuple[Any, str | None]:
+        document = self._document(request)
+        try:
+            chat = conversation(request.arguments[1](document), self._system)
+            asked = CaptionRequest(0, chat, self._template.render(chat), parameters)
+        except PromptError:
+            return document, None
+        return document, reader.stored(asked)
 
     def _report(self, generations: Sequence[dict[str, Any]], seconds: float) -> None:
         """Report throughput as lmms-eval's own vLLM models do, and how many requests had sound."""

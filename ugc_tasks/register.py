@@ -84,11 +84,12 @@ def add_facts(module: ModuleType) -> None:
 
 
 def add_beginning(module: ModuleType) -> None:
-    """Have lmms-eval leave out what cannot run, and say what does not reach a model."""
+    """Have lmms-eval leave out what cannot run or be judged, and say what a model does not get."""
     if _EXTENDED not in vars(module):
-        from ugc_tasks.lmms.begins import extend
+        from ugc_tasks.lmms import begins, ended
 
-        extend(module)
+        ended.extend(module)
+        begins.extend(module)
         setattr(module, _EXTENDED, True)
 
 

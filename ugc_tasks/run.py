@@ -21,7 +21,6 @@ from ugc_tasks.data.published import Annotation, annotation
 from ugc_tasks.data.questions import Questions
 from ugc_tasks.judge.judge import Judge, open_judge, stop_on_interrupt
 from ugc_tasks.judge.protocol.profiles import QUESTIONS
-from ugc_tasks.judge.settings import JudgeConfigError
 
 VERSION = 1.0
 Order = Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]]
@@ -142,11 +141,7 @@ def _run(spec: Spec, environment: tuple[tuple[str, str], ...], *, needs_clips: b
         # no score, and their label says why.
         environ = {**environ, "UGC_JUDGE_PROFILE": "none"}
     judge = open_judge(environ, home=home.root, cache=home.cache, question=spec.name)
-    try:
-        judge.check_end(clips=frozenset(coverage.present))
-    except JudgeConfigError:
-        judge.close()
-        raise
+    judge.check_end()
     stop_on_interrupt(judge)
     judging = judge.describe()
     if judging["profile"] == "none":

@@ -212,19 +212,7 @@ def test_a_run_cannot_be_changed(make_home: MakeHome) -> None:
         current_run("caption").home = None  # type: ignore[misc, assignment]
 
 
-def test_a_judge_that_has_ended_stops_the_run_before_a_clip_is_read(
-    make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_home()
-    monkeypatch.setenv("UGC_JUDGE_TODAY", "2026-11-28")
-    judge_server.models["gpt-4o-2024-08-06"] = {"shutdown_date": "2026-11-21"}
-    with pytest.raises(JudgeConfigError, match=r"was shut down on 2026-11-21: choose another"):
-        current_run("caption")
-    with pytest.raises(JudgeConfigError, match=r"was shut down on 2026-11-21: choose another"):
-        current_run("caption")
-
-
-def test_a_run_that_is_judged_already_goes_through_after_the_end(
+def test_a_judge_that_has_ended_hands_out_what_is_on_disk_and_is_not_asked(
     make_home: MakeHome, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_home()
@@ -237,6 +225,7 @@ def test_a_run_that_is_judged_already_goes_through_after_the_end(
     after = current_run("caption").judge
     assert after is not None
     assert after is not before
+    assert after.ended.startswith("gpt-4o-2024-08-06 was shut down on 2026-11-21: choose another")
     assert after.submit(item).result().scores
     missing = after.submit(JudgeItem("PI-001", "A caption.", "Reference 1.")).result()
     assert "was shut down on 2026-11-21" in str(missing.failure)

@@ -104,6 +104,15 @@ class Reader:
                 return replace(request, error=f"its media take more than {MOST_BYTES >> 30} GiB")
         return replace(request, media=tuple(media))
 
+    def stored(self, request: CaptionRequest) -> str | None:
+        """Return the stored caption; None where it is yet to be made. Reads no media."""
+        if self._store is None or request.chat is None:
+            return None
+        with suppress(OSError):
+            if all(map(_is_there, request.chat.media)):
+                return self._keyed(request, self._store, request.chat.media).found
+        return None
+
     def _read(self, source: Source) -> Read:
         return self._pool.read(
             source, self._sampling, sound=self._sound, align_sound=self._align_sound

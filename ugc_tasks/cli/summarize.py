@@ -28,7 +28,7 @@ from ugc_tasks.common.files import DataError
 from ugc_tasks.data.home import Home
 from ugc_tasks.data.questions import read_questions
 from ugc_tasks.results.scores import ScoreFile, named_judge, read_scores
-from ugc_tasks.results.summary import compare, doubts, summarize, table
+from ugc_tasks.results.summary import compare, doubts, one_scale, summarize, table
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     references = _references(arguments.references)
     judge = arguments.judge
     files = [_captions(path, judge) for path in arguments.scores]
+    one_scale(files)
     bridge, both = bridge_of(arguments), both_of(arguments)
     if both is not None and len(files) > 1:
         raise DataError("--both: has scores of one run's captions; name one file of SCORES")
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json(rows)
     else:
-        say(*table(rows))
+        say(*table(rows, files[0].figures))
         for row in rows if bridge else ():
             say(f"{row['file']}: {bridge.said(row['bridged']) if bridge else ''}")
     for scores in files:

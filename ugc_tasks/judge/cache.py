@@ -18,7 +18,7 @@ import os
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,12 +131,6 @@ class JudgmentCache(Database):
         """Return those of ``keys`` under which there is a reply with scores."""
         with self.reading() as db:
             return {key for key in keys if self._scored(db, key)}
-
-    def has_judged(self, judge: str, video_ids: Collection[str]) -> bool:
-        """Tell whether a reply of ``judge`` (a label) about any of these clips has scores."""
-        with self.reading() as db:
-            query = "SELECT DISTINCT video_id FROM reply WHERE judge = ? AND failure IS NULL"
-            return any(video_id in video_ids for (video_id,) in db.execute(query, (judge,)))
 
     def holds(self, key: str, reply: ChatReply, *, since: float) -> bool:
         """Tell whether this very reply came under ``key`` after ``since``, a time in seconds."""

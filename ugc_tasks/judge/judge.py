@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
@@ -109,6 +109,7 @@ class Judge(AbstractContextManager["Judge"]):
     """A judge by its profile. Close it, or use it as a context manager.
 
     Attributes:
+        ended: a sentence on its end and the ways on, once ``check_end`` has found that it is past.
         interrupted: whether an interrupt has stopped it.
         label: the short name under which its numbers are shown, with its place unless it is
             OpenAI's: the same model served elsewhere is another judge.
@@ -123,6 +124,7 @@ class Judge(AbstractContextManager["Judge"]):
         """
         self.profile = profile
         self.label = profile.label
+        self.ended = ""
         self.interrupted = False
         self._settings = settings
         self._worker: JudgeWorker | None = None
@@ -151,27 +153,27 @@ class Judge(AbstractContextManager["Judge"]):
         """How many judgments of an item are asked for; the estimate is the same every time."""
         return self._settings.repeats if self._worker is not None else 1
 
-    def check_end(
-        self, items: Sequence[JudgeItem] = (), *, clips: Collection[str] = frozenset()
-    ) -> None:
+    def check_end(self, items: Sequence[JudgeItem] | None = None) -> None:
         """Say that the judge is shut down soon; once it is, have only what is on disk handed out.
 
-        Raises ``JudgeConfigError`` where it is and nothing is on disk: of ``items``, or where these
-        are not known yet, of ``clips``.
+        ``items`` are None where they are not known yet: whether to go on is then the caller's to
+        say (``ended``). Raises ``JudgeConfigError`` where nothing is on disk of any of them.
         """
         if self._worker is None:
             return
-        dry, judged = self._settings.command == "dry-run", self._judged(items)
+        dry, judged = self._settings.command == "dry-run", self._judged(items or ())
         missing = self._worker.missing(judged)
         life = self._worker.lifetime(ask=not dry and (missing > 0 or not judged))
         if life.soon:
             _tell_once(life.soon)
         if not life.over or (judged and not missing):
             return
+        self.ended = life.end
         if not dry:
             self._worker.ask_nothing(life.end)
-            some = missing < len(judged) if judged else self._worker.has_judged(clips)
-            if not some and (judged or clips):
+            if items is None:
+                return
+            if judged and missing == len(judged) and not self._worker.has_batches:
                 raise JudgeConfigError(f"{life.end}; no judgment of these answers is on disk")
         _tell_once(f"{life.end}; what is on disk of it is used, and nothing is asked")
 

@@ -209,7 +209,8 @@ def accepted(
 class Lifetime:
     """Until when ``model`` answers at an endpoint: ``last``, None where no end is known.
 
-    ``anywhere`` is the last day that a table has of it, whoever's it is.
+    ``anywhere`` is the last day that a table has of it, whoever's it is; ``address`` the variable
+    that says where it is.
     """
 
     model: str
@@ -219,6 +220,7 @@ class Lifetime:
     provider: str = ""
     anywhere: date | None = None
     ways_on: str = ""
+    address: str = "OPENAI_BASE_URL"
 
     @property
     def over(self) -> bool:
@@ -249,22 +251,29 @@ class Lifetime:
 
     def not_served(self, said: str) -> str:
         """Return what it means that an endpoint has no such model, in whose words ``said``."""
-        if self.anywhere is not None and self.today > self.anywhere:
+        deployed = self.address != "OPENAI_BASE_URL"  # under a name that is the user's
+        if self.anywhere is not None and self.today > self.anywhere and not deployed:
             return f"it was shut down on {self.anywhere}: {self.ways_on}"
         if _GONE.search(said):
             return f"it has been retired: {self.ways_on}"
-        near = get_close_matches(self.model, _table(_OURS), n=2, cutoff=0.8)
-        near = [name for name in near if name != self.model]
-        advice = "it does not serve this judge; check OPENAI_BASE_URL and UGC_JUDGE_MODEL"
+        models = _table(_OURS)  # of one that is in it, the name is right
+        near = get_close_matches(self.model, models, n=2, cutoff=0.8)
+        near = [] if deployed or self.model in models else near
+        advice = f"it does not serve this judge; check {self.address} and UGC_JUDGE_MODEL"
         return f"{advice} ({self.model}; is {' or '.join(near)} meant?)" if near else advice
 
 
 def lifetime(
-    model: str, settings: JudgeSettings, *, stated: Any = None, has_estimate: bool = True
+    model: str,
+    settings: JudgeSettings,
+    *,
+    stated: Any = None,
+    has_estimate: bool = True,
+    subject: str = "caption",
 ) -> Lifetime:
     """Return until when ``model`` answers; ``stated`` is what its endpoint says of it, if it does.
 
-    ``has_estimate``: whether there is a free estimate of what it is to judge.
+    ``subject`` is what it is to judge, of which there may be a free estimate.
     """
     about = known(model, settings.prices)
     host = settings.endpoint.partition("/")[0].partition(":")[0]
@@ -273,7 +282,9 @@ def lifetime(
         last = day_of(stated["shutdown_date"]) or (last if stated["shutdown_date"] else None)
     named = f" ({about.provider or 'its provider'} names {about.successor})" * bool(about.successor)
     option = "--profile " if settings.command == "score" else "UGC_JUDGE_PROFILE="
-    estimate = f", or take the free estimate ({option}offline)" if has_estimate else ""
+    ways = f", or take the free estimate ({option}offline)" * has_estimate
+    if settings.command == "lmms-eval":
+        ways += f", or write {subject}s only (UGC_JUDGE_PROFILE=none)"
     return Lifetime(
         model,
         settings.today or datetime.now(UTC).date(),
@@ -282,7 +293,8 @@ def lifetime(
         about.provider,
         about.shutdown,
         f"choose another judge with UGC_JUDGE_MODEL{named}, whose numbers `ugc-videocap bridge` "
-        f"can set beside those of this one{estimate}",
+        f"can set beside those of this one{ways}",
+        settings.names.get("OPENAI_BASE_URL", "OPENAI_BASE_URL"),
     )
 
 

@@ -169,6 +169,16 @@ class JudgeSettings:
     local_arguments: tuple[str, ...] = _setting("UGC_JUDGE_LOCAL_ARGS", _words, ())
 
     @property
+    def names(self) -> dict[str, str]:
+        """What sets this endpoint, by the variable that sets OpenAI's, as messages have it."""
+        if self.local is not None:
+            arguments = "UGC_JUDGE_LOCAL_ARGS"
+            return {"OPENAI_API_KEY and OPENAI_BASE_URL": arguments, "OPENAI_BASE_URL": arguments}
+        if self.azure is not None:
+            return {"OPENAI_BASE_URL": AZURE_ADDRESS, "OPENAI_API_KEY": self.azure.variable}
+        return {}
+
+    @property
     def endpoint(self) -> str:
         """Host, port where one is given, and path of the endpoint: what tells one from another.
 

@@ -14,7 +14,7 @@ import dataclasses
 import os
 import threading
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -83,11 +83,13 @@ class JudgeWorker:
             timeout=settings.timeout,
             azure=settings.azure,
             direct=settings.local is not None,
+            names=settings.names,
         )
         self._server: ModelServer | None = None
         self._watching: asyncio.Task[None] | None = None
         self._served = asyncio.Lock()
         self._cache = JudgmentCache(settings.store, profile.question.schema)
+        self._hands_in = settings.batch
         self._seats = asyncio.Semaphore(_SEATS * settings.concurrency)
         limits = [n for name in LIMITS if type(n := profile.parameters.get(name)) is int]
         self._reasons = known.reasons and profile.parameters.get("reasoning_effort") != "none"
@@ -151,9 +153,13 @@ class JudgeWorker:
         if ask and self._server is None:  # a model on this machine has no end
             asked = asyncio.run_coroutine_threadsafe(self._stated(), self._loop)
             stated = asked.result()
-        has_estimate = self._profile.question.has_estimate
+        question = self._profile.question
         return lifetime(
-            self._profile.model, self._settings, stated=stated, has_estimate=has_estimate
+            self._profile.model,
+            self._settings,
+            stated=stated,
+            has_estimate=question.has_estimate,
+            subject=question.subject,
         )
 
     async def _stated(self) -> object:
@@ -167,7 +173,11 @@ class JudgeWorker:
         return model_stated(answer.content) if answer.is_success else None
 
     def ask_nothing(self, reason: str) -> None:
-        """From now on only hand out what is on disk; ``reason`` is the failure of all else."""
+        """From now on hand out what is on disk and what batches that are out have brought.
+
+        ``reason`` is the failure of all else.
+        """
+        self._hands_in = False
         self._loop.call_soon_threadsafe(self._breaker.trip, reason)
 
     def missing(self, items: Sequence[JudgeItem]) -> int:
@@ -178,9 +188,10 @@ class JudgeWorker:
             return len(items)
         return sum(self._requests.key(item) in missing for item in items)
 
-    def has_judged(self, video_ids: Collection[str]) -> bool:
-        """Tell whether a judgment of any of these clips by this judge is on disk."""
-        return self._cache.has_judged(self._label, video_ids)
+    @property
+    def has_batches(self) -> bool:
+        """Whether something may still come of a batch that an earlier run has handed in."""
+        return self._cache.batch_is_out(self._endpoint)
 
     def begin_batches(self, items: Sequence[JudgeItem]) -> None:
         """Begin batches of what is missing of ``items``, if there are to be some."""
@@ -192,7 +203,7 @@ class JudgeWorker:
         except JudgeStoreError:
             return
         bodies = {key: self._requests.body(item) for key, item in missing.items()}
-        self._loop.call_soon_threadsafe(self._batches.start, bodies, self._settings.batch)
+        self._loop.call_soon_threadsafe(self._batches.start, bodies, self._hands_in)
 
     def _missing(self, items: Sequence[JudgeItem]) -> tuple[int, dict[str, JudgeItem]]:
         """Return how many judgments ``items`` need, and what of them is not on disk, by key."""

@@ -27,6 +27,7 @@ from ugc_tasks.common.display import logger
 from ugc_tasks.judge.judge import Judge
 from ugc_tasks.judge.types import JudgeItem, Judgment
 from ugc_tasks.lmms.begins import told_of
+from ugc_tasks.lmms.metrics import of_captions
 from ugc_tasks.results.answer_text import ModelAnswer, model_answer
 from ugc_tasks.results.rows import judged_row
 from ugc_tasks.run import current_run, new_run
@@ -50,6 +51,8 @@ def fields(*names: str) -> Callable[[str], Any]:
             return {"data_files": {"test": str(run.annotation.path)}, **layout}
         if what == "metadata":
             return current_run(task).metadata()
+        if what == "metric_list":
+            return of_captions(current_run(task).judging.get("scale"))
         if what == "process_docs":
             return partial(process_docs, task)
         raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""The aggregations that the YAML files name: from the rows of clips to a task's figures.
+"""The metrics that the YAML files name: from the rows of clips to a task's figures.
 
 lmms-eval gives each the values of one key of all rows. Facts of the run that are no metrics are in
 ``results/facts.py``. Short: most keys are plain means.
@@ -13,9 +13,24 @@ from typing import Any
 
 from ugc_tasks.benchmark import COLUMNS
 from ugc_tasks.results.facts import mean
+from ugc_tasks.results.rows import ESTIMATE, Scale, figures_of
 
 # A part of the mean of the eight published columns: ``columns`` of them, ``of`` 8, ``mean``.
 Part = Mapping[str, Any]
+
+
+def of_captions(scale: Scale | None) -> list[dict[str, Any]]:
+    """Return the metrics of captions judged on ``scale``, None for the published one."""
+    names = figures_of("caption", scale)
+    # The offline profile's: an estimate from the texts, never under the name of a score.
+    estimates = () if scale else tuple(name + ESTIMATE for name in names)
+    found: dict[str, Any] = dict.fromkeys((*names, *estimates), mean)
+    found |= {} if {*COLUMNS}.isdisjoint(names) else {"overall": part_of_overall}
+    found |= {"n": count, "coverage": coverage, "failure": failures}
+    return [
+        {"metric": name, "aggregation": of_rows, "higher_is_better": name != "failure"}
+        for name, of_rows in found.items()
+    ]
 
 
 def count(items: Sequence[str | None]) -> int:

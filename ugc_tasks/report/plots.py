@@ -113,7 +113,7 @@ def _histograms(runs: Sequence[ScoreFile], *, of_several: bool) -> Iterator[Plot
             *(["Heights are shares of a run's clips."] if len(runs) > 1 else []),
         ]
         low = min(SCALE, *(value for run in values for value in run)) if task == "caption" else 0
-        axis = name if labels[0] == "wrong" else f"{name}, {low:g} to 100"
+        axis = name if labels[0] == "wrong" else f"{name}, {round(low, 1):g} to 100"
         series = {run.name: each for run, each in zip(runs, counts, strict=True)}
         yield bars(name, " ".join(said), labels, series, axis=axis)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ _MAX_NAME = 100
 _OTHER_SUITE = "no answers are saved for tasks of other suites"
 _ANSWERED = ("generate_until", "generate_until_agentic")  # kinds of lmms-eval's tasks
 
+Check = Callable[[Sequence[tuple[Any, str | None]]], None]
 _Answers = tuple[Mapping[str, SavedAnswer], str]  # by ``video_id``; why a file gives none
 
 
@@ -75,6 +76,7 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         field = None if answer_field is None else str(answer_field)
         self._saved = {task: read_answers(file, field) for task, file in _files(path).items()}
         self._matched: dict[str, _Answers] = {}
+        self._checks: dict[str, Check] = {}
         # This model is made before the tasks are loaded, and lives until their last score.
         answer_from_files(self._answered_first)
         bypass_cache()
@@ -84,10 +86,15 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     def device(self) -> str:
         return "cpu"
 
+    def show_stored(self, checks: Mapping[str, Check]) -> None:
+        """Show each task's check its documents with their answers (``ugc_tasks.lmms.ended``)."""
+        self._checks = dict(checks)
+
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Return the saved answer of each request's clip; a missing one is a failure."""
         results = []
         asked: dict[str, set[str]] = {}
+        shown_to: dict[str, list[tuple[Any, str | None]]] = {task: [] for task in self._checks}
         for request in requests:
             doc_id, task, split = request.arguments[-3:]
             documents = self.task_dict[task][split]
@@ -96,6 +103,10 @@ class UgcReplay(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             answers, refused = self._answers_to(task, documents)
             answer = answers.get(video_id, SavedAnswer(None, error=refused or NOT_SAVED))
             results.append(_replayed(answer, task))
+            if task in shown_to:
+                shown_to[task].append((documents[doc_id], str(results[-1].text)))
+        for task, check in self._checks.items():
+            check(shown_to[task])
         for task, ids in asked.items():
             answers, refused = self._answers_to(task, ())
             if not refused and (missing := sorted(ids - set(answers))):

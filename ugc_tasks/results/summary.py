@@ -32,12 +32,7 @@ def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> d
 
     ``references`` are the clips with a public reference; None: as is known of the published files.
     """
-    clips = list(scores.clips.values())
-    if scores.scale and scores.figures != COLUMNS:
-        raise DataError(
-            f"{scores.path}: its figures are {', '.join(scores.figures)}, by a profile of one's "
-            "own: a table of the published columns has no row for it; `ugc-videocap show` shows it"
-        )
+    clips, names = list(scores.clips.values()), scores.figures
     if references is None:
         wanted = scores.wanted or REFERENCES
         stray = [video_id for video_id in scores.clips if video_id in NO_REFERENCE]
@@ -45,13 +40,13 @@ def summarize(scores: ScoreFile, references: Collection[str] | None = None) -> d
         wanted = len(references)
         stray = [video_id for video_id in scores.clips if video_id not in references]
     known = [clip for video_id, clip in scores.clips.items() if video_id not in stray]
-    of_known = {"n": len(known), **_columns(known, estimate=scores.estimate)}
+    of_known = {"n": len(known), **_columns(known, names, estimate=scores.estimate)}
     return {
         "file": str(scores.path),
         "n": len(clips),
         "coverage": len(known) / wanted,
-        **dict.fromkeys(COLUMNS),
-        **_columns(clips, estimate=scores.estimate),
+        **dict.fromkeys(names),
+        **_columns(clips, names, estimate=scores.estimate),
         "judge": scores.judge,
         "estimate": scores.estimate,
         "failed": len(scores.failed) - len(scores.zeros),
@@ -70,14 +65,16 @@ def _with_zeros(scores: ScoreFile) -> dict[str, Any] | None:
     if not scores.zeros:
         return None
     clips = [*scores.clips.values(), *scores.zeros.values()]
-    return {"n": len(clips), **_columns(clips, estimate=False)}
+    return {"n": len(clips), **_columns(clips, COLUMNS, estimate=False)}
 
 
-def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
+def _columns(
+    clips: Sequence[ClipScores], names: Sequence[str], *, estimate: bool
+) -> dict[str, Any]:
     """Return the mean of each column, and under ``ci95`` their intervals."""
     means: dict[str, float] = {}
     intervals: dict[str, list[float] | None] = {}
-    for name in COLUMNS if clips else ():
+    for name in names if clips else ():
         mean, pair = figure_interval([clip[name] for clip in clips])
         label = name
         if estimate:
@@ -88,7 +85,11 @@ def _columns(clips: Sequence[ClipScores], *, estimate: bool) -> dict[str, Any]:
 
 
 def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
-    """Return how a file differs from a baseline, clip by clip, on the clips that both have."""
+    """Return how a file differs from a baseline, clip by clip, on the clips that both have.
+
+    Raises ``DataError`` where their figures are not the same.
+    """
+    one_scale([scores, baseline])
     here, there = scores.clips, baseline.clips
     common = [video_id for video_id in here if video_id in there]
     result: dict[str, Any] = {
@@ -99,7 +100,7 @@ def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
         "only_in_baseline": [video_id for video_id in there if video_id not in here],
     }
     estimate = scores.estimate or baseline.estimate
-    for name in COLUMNS:
+    for name in scores.figures:
         label = name + ESTIMATE if estimate else name
         result[label] = None
         if common:
@@ -108,6 +109,18 @@ def compare(scores: ScoreFile, baseline: ScoreFile) -> dict[str, Any]:
                 pair = difference_interval(name, mean, (pair[1] - pair[0]) / 2)
             result[label], result["ci95"][label] = mean, pair and list(pair)
     return result
+
+
+def one_scale(files: Sequence[ScoreFile]) -> None:
+    """Raise ``DataError`` unless the figures of all files have the same names."""
+    first = files[0]
+    for other in files[1:]:
+        if other.figures != first.figures:
+            raise DataError(
+                f"the figures of {first.path} are {', '.join(first.figures)}, those of "
+                f"{other.path} {', '.join(other.figures)}: one table cannot have both, show them "
+                "apart"
+            )
 
 
 def as_published(clips: Sequence[ClipScores]) -> dict[str, float]:
@@ -155,27 +168,34 @@ def doubts(files: Sequence[ScoreFile]) -> list[str]:
     return found
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = COLUMNS) -> list[str]:
     """Return rows of ``summarize``, with their ``difference`` if any, as lines for a person."""
-    lines = [["file", "n", "coverage", *COLUMNS, "judge"]]
+    lines = [["file", "n", "coverage", *names, "judge"]]
     for row in rows:
         judge = shown(row["judge"] or "not stated") + (" (ESTIMATE)" if row["estimate"] else "")
-        lines.append(_cells(shown(row["file"]), row, f"{row['coverage']:.3f}", judge))
+        lines.append(_cells(shown(row["file"]), row, names, f"{row['coverage']:.3f}", judge))
         if row["with_reference"]:
-            lines.append(_cells("  clips with a public reference", row["with_reference"]))
+            lines.append(_cells("  clips with a public reference", row["with_reference"], names))
         if row["with_zeros"]:
-            lines.append(_cells("  with failures counted as 0", row["with_zeros"]))
+            lines.append(_cells("  with failures counted as 0", row["with_zeros"], names))
         if difference := row.get("difference"):
-            lines.append(_cells(f"  minus {shown(difference['baseline'])}", difference, sign="+"))
+            minus = f"  minus {shown(difference['baseline'])}"
+            lines.append(_cells(minus, difference, names, sign="+"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
 
 def _cells(
-    first: str, row: Mapping[str, Any], coverage: str = "", judge: str = "", *, sign: str = ""
+    first: str,
+    row: Mapping[str, Any],
+    names: Sequence[str],
+    coverage: str = "",
+    judge: str = "",
+    *,
+    sign: str = "",
 ) -> list[str]:
     figures = []
-    for name in COLUMNS:
+    for name in names:
         label = name if row.get(name) is not None else name + ESTIMATE
         value, pair = row.get(label), row["ci95"].get(label)
         figures.append("-" if value is None else stated(value, pair, f"{sign}.2f"))

@@ -6,6 +6,7 @@ described in the Hub's documentation (hub-docs, ``docs/hub/eval-results.md``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,10 +16,13 @@ from ugc_tasks.benchmark import COLUMNS, SPECS
 from ugc_tasks.common.display import shown
 from ugc_tasks.common.files import DataError
 from ugc_tasks.results.reliability import stated
+from ugc_tasks.results.rows import ESTIMATE
 from ugc_tasks.submit.bundle import BENCHMARK, DATASET
 
 EVAL_RESULTS = ".eval_results/ugc-videocap.yaml"
 EVAL_YAML = "eval.yaml"
+_CAPTIONS = SPECS["caption"].task
+_DIGEST = re.compile("/[0-9a-f]{12}(?=@|$)")  # of the question's prompt: it differs between tasks
 _SOURCES = ("openinterx/UGC-VideoCap@",)
 
 
@@ -29,7 +33,10 @@ def table_rows(bundles: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     ``*``, and an estimate by ``†``.
     """
     present = [c for c in COLUMNS if any(_figure(b, c) is not None for b in bundles)]
-    captions = any("ugc_videocap" in bundle["tasks"] for bundle in bundles)
+    captions = [facts for b in bundles for name, facts in b["tasks"].items() if name == _CAPTIONS]
+    # The values of a profile of one's own are parts of its average: all of them, or none.
+    names = dict.fromkeys(name.removesuffix(ESTIMATE) for c in captions for name in c["figures"])
+    present += [name for name in names if name not in {*COLUMNS, "average"}]
     average = ["average"] if captions else []
     lines = [["model", *present, *average, "clips", "judge"]]
     for bundle in bundles:
@@ -60,14 +67,13 @@ def _cell(bundle: Mapping[str, Any], column: str) -> str:
 
 
 def _clips(bundle: Mapping[str, Any]) -> str:
-    main = bundle["tasks"].get("ugc_videocap") or next(iter(bundle["tasks"].values()))
+    main = bundle["tasks"].get(_CAPTIONS) or next(iter(bundle["tasks"].values()))
     return f"{main['n']}/{main['of']}"
 
 
 def _judge(bundle: Mapping[str, Any]) -> str:
     labels = {facts.get("judge_label") for facts in bundle["tasks"].values()} - {None}
-    # The digest after the last stroke is of the question's prompt: it differs between tasks.
-    return ", ".join(sorted({shown(str(label), 80).rpartition("/")[0] for label in labels})) or "–"
+    return ", ".join(sorted({shown(_DIGEST.sub("", str(label)), 80) for label in labels})) or "–"
 
 
 def eval_results(bundle: Mapping[str, Any]) -> str:

@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
+from lmms_eval.evaluator import simple_evaluate
+from lmms_eval.tasks import TaskManager
+from lmms_eval.utils import make_table
 
 from tests.support.judge_server import Act, Asked, JudgeServer, scores, text
 from tests.ugc_tasks.conftest import LoadTask, MakeHome
 from tests.ugc_tasks.submit.conftest import edit_rows
 from ugc_tasks.cli.main import main
 from ugc_tasks.data.questions import read_questions
+from ugc_tasks.lmms.saved import facts_of, tidy
+from ugc_tasks.register import TASK_DIR
 from ugc_tasks.run import current_run
 
 PROFILE = """
@@ -116,10 +122,24 @@ def test_it_is_shown_compared_and_reported(
     assert "plot" in page
     assert "failures stored as scores" not in page
     capsys.readouterr()
-    assert main(["summarize", str(scored)]) == 2
-    assert "its figures are plot, sound, average, by a profile of one's own" in (
-        capsys.readouterr().err
-    )
+    assert main(["summarize", str(scored), "--baseline", str(other)]) == 0
+    head, figures, difference = capsys.readouterr().out.splitlines()
+    assert head.split() == ["file", "n", "coverage", "plot", "sound", "average", "judge"]
+    assert " 53.33 " in figures
+    assert "+26.67" in difference
+
+
+def test_figures_of_other_names_are_in_another_table(
+    scored: Path, judge_server: JudgeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_server.script = lambda _: scores()
+    Path("ours.json").write_text(json.dumps(score(capsys, "--profile", "rubric")))
+    for command in (["ours.json", str(scored)], ["ours.json", "--baseline", str(scored)]):
+        assert main(["summarize", *command]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert said[-1].startswith(
+            "ugc-videocap: the figures of ours.json are visual, audio, details, average, those of "
+        )
 
 
 def test_it_is_handed_in_as_not_of_the_benchmark(
@@ -128,6 +148,9 @@ def test_it_is_handed_in_as_not_of_the_benchmark(
     published = read_questions(scored.with_name("home") / "final_caption_qa.json").sha256
     monkeypatch.setattr("ugc_tasks.submit.bundle.published_questions", lambda _: published)
     assert main(["submit", str(scored), "-o", "all/b", "--name", "me/it"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["model", "plot", "sound", "average", "clips", "judge"]
+    assert "story/my-judge@127.0.0.1:" in row
     bundle = json.loads(Path("all/b/bundle.json").read_text())["tasks"]["ugc_videocap"]
     assert not bundle["of_benchmark"]
     assert set(bundle["figures"]) == {"plot", "sound", "average"}
@@ -143,7 +166,37 @@ def test_it_is_handed_in_as_not_of_the_benchmark(
     assert "the figures are not those of the judge's replies" in "".join(capsys.readouterr())
 
 
-def test_lmms_eval_has_its_average(
+@pytest.mark.parametrize("name", ["ugc_videocap", "ugc_videocap_full"])
+def test_lmms_eval_s_own_table_has_its_figures(
+    profile: Path,
+    make_full_home: MakeHome,
+    monkeypatch: pytest.MonkeyPatch,
+    judge_server: JudgeServer,
+    name: str,
+) -> None:
+    if name != "ugc_videocap":
+        make_full_home(3, videos=False)
+        with profile.open("a") as file:
+            for question in ("background", "objects"):
+                file.write(f'[questions.{question}]\nvalues.fits = "yes_no"\n')
+        judge_server.script = lambda _: text('{"plot": 8, "sound": 4, "fits": true}')
+    monkeypatch.setenv("UGC_JUDGE_PROFILE", str(profile))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", profile.parent / "datasets")
+    results = simple_evaluate(
+        model="ugc_replay",
+        model_args="answers=captions.jsonl",
+        tasks=[name],
+        task_manager=TaskManager(include_path=TASK_DIR, include_defaults=False),
+    )
+    tidy(results, facts_of(results, results["samples"]))
+    row = results["results"]["ugc_videocap"]
+    assert row["sound,none"] == 80
+    assert {"plot,none", "average,none", "plot_stderr_clt,none"} <= row.keys()
+    assert not [key for key in row if key.startswith(("visual", "overall"))]
+    assert "|plot" in make_table(results).replace(" ", "")
+
+
+def test_lmms_eval_s_rows_have_its_figures(
     profile: Path, load_task: LoadTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UGC_JUDGE_PROFILE", str(profile))

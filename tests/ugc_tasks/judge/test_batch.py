@@ -14,6 +14,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,21 @@ def left_out(server: BatchServer, open_judge: OpenJudge, count: int) -> None:
         time.sleep(0.01)
     judge.close()
     server.rules.looks = 1
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_past_its_judge_s_end_a_batch_is_fetched_and_none_is_handed_in(
+    server: BatchServer, open_judge: OpenJudge, tmp_path: Path, batch: bool
+) -> None:
+    server.script = own_scores
+    left_out(server, open_judge, 5)
+    ended = tmp_path / "ended.toml"
+    ended.write_text('as_of = "2026-01-01"\n[models."gpt-4o-2024-08-06"]\nshutdown = 2026-11-21\n')
+    judge = open_judge(batch=batch, prices=ended, today=date(2026, 11, 28))
+    judgments = judge.judge_many(clips(6), progress=False)
+    assert [j.scores for j in judgments] == [*(own(n) for n in range(5)), None]
+    assert "was shut down on 2026-11-21" in str(judgments[5].failure)
+    assert (len(server.batches), len(server.requests)) == (1, 0)
 
 
 def answer_of(name: str, fault: Act) -> Any:

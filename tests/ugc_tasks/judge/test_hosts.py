@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -130,6 +131,28 @@ def test_what_is_wrong_at_azure_is_said_before_anything_is_judged(
     while error is not None:
         assert KEY not in str(error) + repr(vars(error))
         error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "it does not serve this judge; check AZURE_OPENAI_ENDPOINT and UGC_JUDGE_MODEL"),
+        (401, "check AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT"),
+        (307, "correct AZURE_OPENAI_ENDPOINT"),
+        (200, "check AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT"),
+    ],
+)
+def test_what_goes_wrong_later_names_what_azure_is_set_by(
+    server: JudgeServer, tmp_path: Path, status: int, said: str
+) -> None:
+    environ = of_azure(server, UGC_JUDGE_TODAY="2027-02-01")
+    with opened(tmp_path, **environ) as judge:
+        error = {"error": {"code": 401 if status == 200 else "x", "message": "No such thing."}}
+        body = json.dumps(error).encode()
+        server.script = lambda _: Act(status=status, body=body)
+        failure = str(judge.judge_many(ITEMS[:1], progress=False)[0].failure)
+    assert failure.endswith(said)
+    assert " OPENAI_BASE_URL" not in failure
 
 
 def test_azures_filter_is_one_clips_failure(server: JudgeServer, tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def test_a_retired_model_is_told_from_a_mistyped_one() -> None:
     typo = lifetime("gpt-4o-2024-08-60", at(early)).not_served("404 (no such model)")
     assert "check OPENAI_BASE_URL and UGC_JUDGE_MODEL" in typo
     assert f"is {PAPER} or" in typo
+    assert lifetime(PAPER, at(early)).not_served("404").endswith("and UGC_JUDGE_MODEL")
 
 
 # ---- a run ----
@@ -243,16 +244,17 @@ def test_what_is_on_disk_is_of_use_for_ever(
     assert "what is on disk of it is used, and nothing is asked" in capsys.readouterr().err
 
 
-def test_before_answers_are_there_it_is_the_clips_that_tell(
+def test_before_answers_are_there_it_is_for_the_run_to_say_whether_it_goes_on(
     server: JudgeServer, open_judge: OpenJudge
 ) -> None:
-    open_judge().judge_many([ITEM], progress=False)
+    judge = open_judge(today=TODAY)
+    judge.check_end()
+    assert judge.ended == ""
     on(server, date(2026, 11, 21))
-    open_judge(today=TODAY).check_end(clips={"clip-1", "clip-9"})
+    judge.check_end()
+    assert judge.ended.startswith(f"{PAPER} was shut down on 2026-11-21: choose another judge")
     with pytest.raises(JudgeConfigError, match="no judgment of these answers is on disk"):
-        open_judge(today=TODAY).check_end(clips={"clip-9"})
-    with pytest.raises(JudgeConfigError, match="no judgment of these answers"):
-        open_judge(today=TODAY, profile=paper_profile("Another judge.")).check_end(clips={"clip-1"})
+        judge.check_end([ITEM])
 
 
 def test_an_endpoint_that_tells_nothing_is_no_trouble(
@@ -261,7 +263,7 @@ def test_an_endpoint_that_tells_nothing_is_no_trouble(
     for told in (None, {}, {"shutdown_date": 7}, {"data": {"shutdown_date": None}}):
         server.models = {} if told is None else {PAPER: told}
         judge = open_judge(today=TODAY)
-        judge.check_end(clips={"clip-1"})
+        judge.check_end()
         assert judge.judge_many([ITEM], progress=False)[0].scores
 
 

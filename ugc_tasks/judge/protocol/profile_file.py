@@ -177,7 +177,8 @@ def _entry(
         _only(table, _OF_QUESTION, f"questions.{name}")
     shared = {key: content[key] for key in _OF_QUESTION & content.keys()}
     own = tables.get(question.asked_as)
-    if own is None and not base and (tables or question.asked_as != "caption"):
+    captions = question.asked_as == "caption" and ("values" in content or not tables)
+    if own is None and not base and not captions:
         there = f"it has {', '.join(tables)}" if tables else "it is about captions"
         raise _Unusable(f"it says nothing of the question {question.asked_as!r}; {there}")
     # Keys at the top are about captions, unless a table says otherwise.

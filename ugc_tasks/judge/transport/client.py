@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ugc_tasks.judge.settings import AZURE_ADDRESS, Azure, JudgeConfigError, JudgeSettings
+from ugc_tasks.judge.settings import Azure, JudgeConfigError, JudgeSettings
 from ugc_tasks.judge.transport.errors import (
     CONNECT_S,
     MODERATED,
@@ -70,19 +71,18 @@ class Connection:
         *,
         azure: Azure | None = None,
         direct: bool = False,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         """Open nothing yet; raise ``JudgeConfigError`` if proxies or certificates cannot be used.
 
         ``timeout`` is in seconds, for a whole exchange, and ``largest`` in bytes of a body.
-        ``direct``: by no proxy.
+        ``direct``: by no proxy. ``names``: see ``JudgeSettings``.
         """
         self.endpoint = endpoint  # the address as messages show it
         self.api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
-        self._names = {}
-        if azure is not None:  # what it is set by instead
-            self._names = {"OPENAI_BASE_URL": AZURE_ADDRESS, "OPENAI_API_KEY": azure.variable}
+        self._names = names or {}
         self._client = _client(base_url, api_key, largest, azure, direct=direct)
         _ = self._client.chat.completions  # which imports a lot: now, and not in mid-run
 
@@ -117,18 +117,18 @@ class Connection:
             if ours is not None:
                 failure = Unreadable(str(ours), ours.billed)
         # Raised here, outside the handlers: the client's exceptions hold the request and its key.
-        raise self._named(failure)
+        raise self.named(failure)
 
     def failure(self, answer: Answer) -> Exception:
         """Return the failure that an answer with an error status means."""
         status, headers, body = answer.status_code, answer.headers, answer.content
-        return self._named(failure_for(status, headers, body, self.endpoint, self.api_key))
+        return self.named(failure_for(status, headers, body, self.endpoint, self.api_key))
 
-    def _named(self, error: Exception) -> Exception:
+    def named(self, error: Exception) -> Exception:
         """Return an error that names the variables by which this endpoint is set."""
         said = str(error)
         for name, theirs in self._names.items():
-            said = said.replace(name, theirs)
+            said = re.sub(rf"(?<!\w){name}", theirs, said)
         if isinstance(error, RetryableError):
             error.reason = said
         else:
@@ -223,6 +223,7 @@ async def _model_behind(settings: JudgeSettings) -> str:
         settings.endpoint,
         settings.timeout,
         azure=settings.azure,
+        names=settings.names,
     )
     said = [{"role": "user", "content": "Say 1."}]
     body: dict[str, Any] = {"model": str(settings.model), "messages": said}

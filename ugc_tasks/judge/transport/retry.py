@@ -313,6 +313,7 @@ class RetryingClient:
                 reservation.usd = 0.0
             raise
         except (JudgeRefused, RequestFailed) as error:
+            self.connection.named(error)
             self.limiter.answered()
             if error.billed is not None:
                 error.usage = self.meter.usage(body, error.billed)
