@@ -19,7 +19,6 @@ from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMem
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
-    from av.container import InputContainer
     from numpy.typing import NDArray
 
 RATE = 16_000
@@ -34,6 +33,9 @@ _JITTER = 0.02
 _LEAD = 1.0  # decoded before a stretch: decoders and the resampler need some to be in tune
 _SLACK = 1.0  # after the end of the picture sound may still begin
 
+_UNEVEN = frozenset({"vorbis"})
+"""Codecs whose packets have unlike numbers of samples: those that are passed over are decoded, too,
+because times may be rounded to milliseconds."""
 _TOO_SHORT = f"audio track shorter than {_SHORTEST} s"
 RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
@@ -109,11 +111,12 @@ def _read_track(
                 return None
             track = stream.index if len(tracks) > 1 else None
             tick = stream.time_base or Fraction(1)
-            if (before := buffer.before()) is None:
+            before = buffer.before()
+            if before is None or stream.codec_context.name in _UNEVEN:
                 buffer.take(media.decode(stream), tick)
             else:
                 buffer.take(*_from(media, stream, tick, before))
-            cut = buffer.cut(_length(media.container, stream)) if buffer.full else 0.0
+            cut = buffer.cut(_length(media, stream, tick)) if buffer.full else 0.0
     except OutOfMemoryError:
         raise
     except MediaError as error:
@@ -121,11 +124,14 @@ def _read_track(
     return replace(buffer.sound(media.damage), track=track, cut=cut)
 
 
-def _length(container: InputContainer, stream: AudioStream) -> float:
-    """Return the seconds of a track as its file says; infinite where it does not."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else math.inf
+def _length(media: MediaFile, stream: AudioStream, tick: Fraction) -> float:
+    """Return the seconds of a track as its file says, or as the rest of its packets does."""
+    if stream.duration:
+        return float(stream.duration * tick)
+    if media.container.duration:
+        return media.container.duration / 1e6
+    times = (packet.pts or 0 for packet in media.packets(stream))
+    return float((max(times, default=0) - (stream.start_time or 0)) * tick)
 
 
 @dataclass

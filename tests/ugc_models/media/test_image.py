@@ -13,6 +13,8 @@ import pytest
 from transformers.image_transforms import convert_to_rgb
 from transformers.image_utils import load_image
 
+from tests.support.clips import write_clip
+from ugc_models.media.clip import read_clip
 from ugc_models.media.image import clip_of, convert_picture, read_image
 from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling
@@ -157,5 +159,20 @@ def test_of_too_many_frames_some_are_taken_evenly() -> None:
     frames = [PIL.Image.new("RGB", (32, 32), (n, n, n)) for n in range(100)]
     clip = clip_of(VideoFrames(frames, fps=10.0), Sampling(frames=4, factor=16), Limits())
     assert clip.frames[:, 0, 0, 0].tolist() == [0, 33, 66, 99]
-    assert clip.fps == pytest.approx(0.4)
+    assert clip.times == pytest.approx([0.0, 3.3, 6.6, 9.9])
+    assert clip.fps == pytest.approx(1 / 3.3)
     assert clip.duration == 10.0
+
+
+@pytest.mark.parametrize("count", [12, 5, 2])
+def test_frames_of_a_file_are_those_of_the_file(count: int, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", seconds=0.48, audio=None)
+    own = {"min_pixels": 160 * 120, "max_pixels": 10**6, "factor": 1}
+    sampling, pictures = Sampling(frames=count, **own), read_clip(path, Sampling(**own)).frames
+    expected, clip = (
+        read_clip(path, sampling),
+        clip_of(VideoFrames(pictures, 25), sampling, Limits()),
+    )
+    assert np.array_equal(clip.frames, expected.frames)
+    assert clip.times == pytest.approx(expected.times)
+    assert (clip.fps, clip.duration) == pytest.approx((expected.fps, expected.duration))
