@@ -85,17 +85,26 @@ def convert_picture(picture: Any, most: int) -> NDArray[np.uint8]:
 def clip_of(source: VideoFrames, sampling: Sampling, limits: Limits) -> Clip:
     """Make a silent clip of pictures, as many as ``sampling`` allows, spread evenly over time.
 
-    All are scaled to the size that the first one decides. Without a rate it is two frames a second,
-    as ``qwen_omni_utils`` has it. Raises ``MediaError`` as :func:`convert_picture`.
+    All are brought to the size of the first one, and scaled as it is. Without a rate it is two
+    frames a second, as ``qwen_omni_utils`` has it. Raises ``MediaError`` as
+    :func:`convert_picture`.
     """
+    from PIL import Image as Pillow
+
     rate = source.fps or _RATE
     count = len(source.pictures)
     times = np.arange(count) / rate
     choice = select(times, count / rate, Sampling(frames=max(sampling.most_frames, 2)))
     scale = Scaler(sampling.of_frames(len(choice.indices)), None)
-    frames = []
+    frames: list[NDArray[np.uint8]] = []
+    size: tuple[int, int] | None = None
     for place in choice.indices:
         pixels = convert_picture(source.pictures[place], limits.source_pixels)
+        height, width = pixels.shape[:2]
+        size = size or (width, height)
+        if (width, height) != size:
+            # Not by libswscale: where one side shrinks a lot and the other does not, it crashes.
+            pixels = np.asarray(Pillow.fromarray(pixels).resize(size, Pillow.Resampling.BICUBIC))
         frames.append(scale(VideoFrame.from_ndarray(pixels, format="rgb24")))
     return Clip(
         frames=np.stack(frames),

@@ -31,7 +31,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(_LIMITS, (1, _MOST)),
     **{"top_k": (-1, _MOST), "repetition_penalty": (0.01, _MOST), "seed": (-1, 2**63 - 1)},
 }
-"""What vLLM takes. It finds some that it does not only in the engine, which dies of them."""
+"""What vLLM takes. Some values that it does not, it passes on, and its engine answers no more."""
 _WHOLE = frozenset({*_LIMITS, "top_k", "min_tokens", "seed"})
 _SWITCHES = ("do_sample", "skip_special_tokens")
 _KNOWN = {*_SAME, *_LIMITS, *_STOPS, *_ONE, "do_sample", "seed"}

@@ -155,6 +155,17 @@ def test_frames_become_a_silent_clip_of_one_size() -> None:
     assert np.array_equal(clip.frames[0], np.asarray(frames[0]))
 
 
+@pytest.mark.parametrize("other", [(1, 3000), (30_000, 1), (1, 1), (65, 48), (640, 480)])
+def test_frames_of_other_sizes_become_as_large_as_the_first(other: tuple[int, int]) -> None:
+    frames = [picture(size=(64, 48)), picture(size=other), picture(size=(64, 48))]
+    clip = clip_of(VideoFrames(frames), Sampling(min_pixels=256, factor=16), Limits())
+    assert clip.frames.shape == (3, 48, 64, 3)
+    assert np.array_equal(clip.frames[2], np.asarray(frames[0]))
+    if min(other) > 1:  # the same gradients
+        difference = clip.frames[1].astype(int) - clip.frames[0]
+        assert np.abs(difference).max() < 12
+
+
 def test_of_too_many_frames_some_are_taken_evenly() -> None:
     frames = [PIL.Image.new("RGB", (32, 32), (n, n, n)) for n in range(100)]
     clip = clip_of(VideoFrames(frames, fps=10.0), Sampling(frames=4, factor=16), Limits())

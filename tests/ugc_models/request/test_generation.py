@@ -161,7 +161,7 @@ LIMITS = ["max_new_tokens", "max_tokens", "max_completion_tokens", "max_gen_toks
 def test_a_value_that_vllm_does_not_take_is_refused_by_name(
     name: str, value: Any, needed: str
 ) -> None:
-    """Before anything is asked: of some of them an engine dies."""
+    """Before anything is asked: at min_tokens=1.5 an engine answers no more."""
     said = re.escape(f"{name}={value!r}: {needed}")
     with pytest.raises(ValueError, match=said):
         generation_parameters({name: value})
