@@ -10,7 +10,7 @@ import numpy as np
 
 from ugc_models.media.container import AUDIO_DEMUXERS
 from ugc_models.media.limits import Deadline, Limits, MediaError
-from ugc_models.media.sound import RATE, RATES, Run, read_sound
+from ugc_models.media.sound import RATE, RATES, TOO_LOUD, Run, read_sound, too_loud
 from ugc_models.media.source import Audio
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def convert_samples(samples: NDArray[Any], rate: int, limits: Limits) -> Audio:
     whole = samples.shape[1] / rate
     kept = samples[:, : math.ceil(limits.sound_seconds * rate)]
     mixed = np.ascontiguousarray(kept.astype(np.float32).mean(axis=0, dtype=np.float32))
-    if not np.isfinite(mixed).all():
-        raise MediaError("audio not finite")
+    if too_loud(mixed):
+        raise MediaError(TOO_LOUD)
     if whole < _SHORTEST:
         raise MediaError(f"audio shorter than {_SHORTEST} s")
     run = Run(rate, 0.0)

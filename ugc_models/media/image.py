@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from ugc_models.media.clip import Clip
 from ugc_models.media.container import regular_file
 from ugc_models.media.limits import Deadline, Limits, MediaError, OutOfMemoryError
-from ugc_models.media.sampling import Sampling, select
+from ugc_models.media.sampling import Sampling, check_shape, select
 from ugc_models.media.scale import Scaler
 from ugc_models.media.source import Image, VideoFrames
 
@@ -124,6 +124,7 @@ def _check_size(picture: Any, most: int) -> None:
         raise MediaError("no picture: it has no size")
     if width * height > most:
         raise MediaError(f"too large: {width}x{height} is over the limit of {most} pixels")
+    check_shape(width, height)
 
 
 def _rgb(picture: Any) -> NDArray[np.uint8]:

@@ -36,6 +36,8 @@ _SLACK = 1.0  # after the end of the picture sound may still begin
 _UNEVEN = frozenset({"vorbis"})
 """Codecs whose packets have unlike numbers of samples: those that are passed over are decoded, too,
 because times may be rounded to milliseconds."""
+_LOUDEST = 1e12  # more than whole numbers of 32 bits; their squares are far from float32's end
+TOO_LOUD = "audio not finite, or louder than any sound"
 _TOO_SHORT = f"audio track shorter than {_SHORTEST} s"
 RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
@@ -270,8 +272,8 @@ class _SampleBuffer:
         if self._heard < _SHORTEST * RATE:
             return Sound(None, _TOO_SHORT)
         samples = np.concatenate(self._pieces)
-        if not np.isfinite(samples).all():
-            return Sound(None, "audio not finite")
+        if too_loud(samples):
+            return Sound(None, TOO_LOUD)
         return Sound(samples, None, self._offset, self._gaps)
 
     def _begin(self, rate: int, at: float) -> Run | None:
@@ -353,6 +355,14 @@ class Run:
         due = -(-self._taken * RATE // self.rate) - self._given
         rest = self.push(np.zeros(0, np.float32), last=True)
         return np.pad(rest[:due], (0, max(0, due - len(rest))))
+
+
+def too_loud(samples: NDArray[np.float32]) -> bool:
+    """Whether samples are not finite, or their spectrogram would not be.
+
+    An engine that meets one number that is none carries it into other requests' answers.
+    """
+    return not np.abs(samples).max(initial=0.0) <= _LOUDEST
 
 
 def mono(block: AudioFrame) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -113,6 +114,24 @@ def test_what_is_no_recording_is_said(content: bytes, said: str) -> None:
         read(content)
 
 
+@pytest.mark.parametrize("level", [np.nan, np.inf, -1e30])
+def test_a_level_that_makes_the_model_answer_nonsense_is_refused(level: float) -> None:
+    """vLLM would carry it into the answers to other requests."""
+    levels = np.zeros(32_000, "<f4")
+    levels[20_000] = level
+    header = struct.pack(
+        "<4sIHHIIHH4sI", b"fmt ", 16, 3, 1, 16_000, 64_000, 4, 32, b"data", 128_000
+    )
+    content = b"RIFF" + struct.pack("<I", 128_036) + b"WAVE" + header + levels.tobytes()
+    with pytest.raises(MediaError, match="not finite, or louder than any sound"):
+        read(content)
+
+
+def test_a_level_of_32_bits_is_heard() -> None:
+    loud = tone(16_000, 1.0) * 2.0**31
+    assert np.abs(convert_samples(loud, 16_000, Limits()).samples).max() > 1e8
+
+
 def test_a_rate_that_nobody_records_at_is_said() -> None:
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
@@ -154,6 +173,8 @@ def test_no_more_is_resampled_than_is_kept() -> None:
         (np.zeros(16_000), 0, "a sample rate of 0 Hz"),
         (np.zeros(16_000), 10**9, "a sample rate of 1000000000 Hz"),
         (np.full(16_000, np.nan), 16_000, "not finite"),
+        (np.full(16_000, -np.inf), 16_000, "not finite"),
+        (np.full(16_000, 1e13), 16_000, "louder than any sound"),
     ],
 )
 def test_what_is_no_recording_in_memory_is_said(samples: Any, rate: int, said: str) -> None:
