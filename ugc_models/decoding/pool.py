@@ -130,7 +130,7 @@ class _Worker:
 
     def __init__(self, memory: int) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # this module's own sibling
-            [sys.executable, "-m", "ugc_models.decoding.worker", str(memory)],
+            [sys.executable, "-W", "ignore", "-m", "ugc_models.decoding.worker", str(memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # It reads strangers' files: it gets nothing that the run is paid with.

@@ -10,7 +10,7 @@ import numpy as np
 
 from ugc_models.media.container import AUDIO_DEMUXERS
 from ugc_models.media.limits import Deadline, Limits, MediaError
-from ugc_models.media.sound import RATE, RATES, Run, read_sound
+from ugc_models.media.sound import RATE, RATES, TOO_LOUD, Run, read_sound, too_loud
 from ugc_models.media.source import Audio
 
 if TYPE_CHECKING:
@@ -32,18 +32,15 @@ def read_audio(content: Path | bytes, deadline: Deadline) -> Audio:
 
 
 def convert_samples(samples: NDArray[Any], rate: int, limits: Limits) -> Audio:
-    """Make a recording of samples (N,) or (channels, N) at ``rate`` Hz.
+    """Make a recording of samples (N,) or (channels, N), floats, at ``rate`` Hz.
 
-    Integers are taken as what they are of their type's highest. Raises ``MediaError`` for what is
-    no such array, at a rate that nobody records at, not finite, or too short.
+    Raises ``MediaError`` for what is no such array, at a rate that nobody records at, not finite,
+    or too short.
     """
     if samples.ndim == 1:
         samples = samples[np.newaxis]
-    if (
-        samples.ndim != 2
-        or samples.dtype.kind not in "fiu"
-        or not 0 < len(samples) <= _MOST_CHANNELS
-    ):
+    channels = len(samples) if samples.ndim == 2 and samples.dtype.kind == "f" else 0
+    if not 0 < channels <= _MOST_CHANNELS:
         raise MediaError(
             f"an array {samples.shape} of {samples.dtype} is no (samples) or (channels, samples)"
         )
@@ -51,12 +48,9 @@ def convert_samples(samples: NDArray[Any], rate: int, limits: Limits) -> Audio:
         raise MediaError(f"a sample rate of {rate} Hz")
     whole = samples.shape[1] / rate
     kept = samples[:, : math.ceil(limits.sound_seconds * rate)]
-    scaled = kept.astype(np.float32)
-    if samples.dtype.kind in "iu":
-        scaled /= np.float32(np.iinfo(samples.dtype).max + 1.0)
-    mixed = np.ascontiguousarray(scaled.mean(axis=0, dtype=np.float32))
-    if not np.isfinite(mixed).all():
-        raise MediaError("audio not finite")
+    mixed = np.ascontiguousarray(kept.astype(np.float32).mean(axis=0, dtype=np.float32))
+    if too_loud(mixed):
+        raise MediaError(TOO_LOUD)
     if whole < _SHORTEST:
         raise MediaError(f"audio shorter than {_SHORTEST} s")
     run = Run(rate, 0.0)

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from ugc_models.media.clip import Clip
 from ugc_models.media.container import regular_file
 from ugc_models.media.limits import Deadline, Limits, MediaError, OutOfMemoryError
-from ugc_models.media.sampling import Sampling
+from ugc_models.media.sampling import Sampling, check_shape, select
 from ugc_models.media.scale import Scaler
 from ugc_models.media.source import Image, VideoFrames
 
@@ -83,25 +83,33 @@ def convert_picture(picture: Any, most: int) -> NDArray[np.uint8]:
 
 
 def clip_of(source: VideoFrames, sampling: Sampling, limits: Limits) -> Clip:
-    """Make a silent clip of pictures, as many as ``sampling`` allows, spread evenly.
+    """Make a silent clip of pictures, as many as ``sampling`` allows, spread evenly over time.
 
-    All are scaled to the size that the first one decides. Without a rate it is two frames a second,
-    as ``qwen_omni_utils`` has it. Raises ``MediaError`` as :func:`convert_picture`.
+    All are brought to the size of the first one, and scaled as it is. Without a rate it is two
+    frames a second, as ``qwen_omni_utils`` has it. Raises ``MediaError`` as
+    :func:`convert_picture`.
     """
+    from PIL import Image as Pillow
+
     rate = source.fps or _RATE
     count = len(source.pictures)
-    taken = list(range(count))
-    if count > (most := max(sampling.most_frames, 2)):
-        taken = np.linspace(0, count - 1, most).round().astype(int).tolist()
-    scale = Scaler(sampling.of_frames(len(taken)), None)
-    frames = []
-    for place in taken:
+    times = np.arange(count) / rate
+    choice = select(times, count / rate, Sampling(frames=max(sampling.most_frames, 2)))
+    scale = Scaler(sampling.of_frames(len(choice.indices)), None)
+    frames: list[NDArray[np.uint8]] = []
+    size: tuple[int, int] | None = None
+    for place in choice.indices:
         pixels = convert_picture(source.pictures[place], limits.source_pixels)
+        height, width = pixels.shape[:2]
+        size = size or (width, height)
+        if (width, height) != size:
+            # Not by libswscale: where one side shrinks a lot and the other does not, it crashes.
+            pixels = np.asarray(Pillow.fromarray(pixels).resize(size, Pillow.Resampling.BICUBIC))
         frames.append(scale(VideoFrame.from_ndarray(pixels, format="rgb24")))
     return Clip(
         frames=np.stack(frames),
-        times=np.array(taken) / rate,
-        fps=rate * len(taken) / count,
+        times=times[list(choice.indices)],
+        fps=choice.fps,
         sound=None,
         sound_missing="frames without sound",
         duration=count / rate,
@@ -116,6 +124,7 @@ def _check_size(picture: Any, most: int) -> None:
         raise MediaError("no picture: it has no size")
     if width * height > most:
         raise MediaError(f"too large: {width}x{height} is over the limit of {most} pixels")
+    check_shape(width, height)
 
 
 def _rgb(picture: Any) -> NDArray[np.uint8]:

@@ -130,6 +130,12 @@ def _shown(times: NDArray[np.float64], grid: NDArray[np.float64]) -> tuple[int, 
     return tuple(found.tolist())
 
 
+def check_shape(width: int, height: int) -> None:
+    """Raise ``MediaError`` for a picture that Qwen's image processor refuses."""
+    if max(width, height) > WIDEST * min(width, height):
+        raise MediaError(f"its picture of {width}x{height} is too narrow to be used")
+
+
 def target_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     """Return the (width, height) that a picture of this displayed size is scaled to.
 
@@ -138,8 +144,7 @@ def target_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     processor changes nothing under the same bounds (but for a picture so narrow that ``factor``
     alone puts it over them).
     """
-    if max(width, height) > WIDEST * min(width, height):
-        raise MediaError(f"its picture of {width}x{height} is too narrow to be used")
+    check_shape(width, height)
     factor = sampling.factor
     sides = (width, height)
     new_width, new_height = (max(factor, round(side / factor) * factor) for side in sides)

@@ -19,7 +19,6 @@ from ugc_models.media.limits import TRACKS_TRIED, Deadline, MediaError, OutOfMem
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
-    from av.container import InputContainer
     from numpy.typing import NDArray
 
 RATE = 16_000
@@ -34,6 +33,11 @@ _JITTER = 0.02
 _LEAD = 1.0  # decoded before a stretch: decoders and the resampler need some to be in tune
 _SLACK = 1.0  # after the end of the picture sound may still begin
 
+_UNEVEN = frozenset({"vorbis"})
+"""Codecs whose packets have unlike numbers of samples: those that are passed over are decoded, too,
+because times may be rounded to milliseconds."""
+_LOUDEST = 1e12  # more than whole numbers of 32 bits; their squares are far from float32's end
+TOO_LOUD = "audio not finite, or louder than any sound"
 _TOO_SHORT = f"audio track shorter than {_SHORTEST} s"
 RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
@@ -109,11 +113,12 @@ def _read_track(
                 return None
             track = stream.index if len(tracks) > 1 else None
             tick = stream.time_base or Fraction(1)
-            if (before := buffer.before()) is None:
+            before = buffer.before()
+            if before is None or stream.codec_context.name in _UNEVEN:
                 buffer.take(media.decode(stream), tick)
             else:
                 buffer.take(*_from(media, stream, tick, before))
-            cut = buffer.cut(_length(media.container, stream)) if buffer.full else 0.0
+            cut = buffer.cut(_length(media, stream, tick)) if buffer.full else 0.0
     except OutOfMemoryError:
         raise
     except MediaError as error:
@@ -121,11 +126,14 @@ def _read_track(
     return replace(buffer.sound(media.damage), track=track, cut=cut)
 
 
-def _length(container: InputContainer, stream: AudioStream) -> float:
-    """Return the seconds of a track as its file says; infinite where it does not."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else math.inf
+def _length(media: MediaFile, stream: AudioStream, tick: Fraction) -> float:
+    """Return the seconds of a track as its file says, or as the rest of its packets does."""
+    if stream.duration:
+        return float(stream.duration * tick)
+    if media.container.duration:
+        return media.container.duration / 1e6
+    times = (packet.pts or 0 for packet in media.packets(stream))
+    return float((max(times, default=0) - (stream.start_time or 0)) * tick)
 
 
 @dataclass
@@ -264,8 +272,8 @@ class _SampleBuffer:
         if self._heard < _SHORTEST * RATE:
             return Sound(None, _TOO_SHORT)
         samples = np.concatenate(self._pieces)
-        if not np.isfinite(samples).all():
-            return Sound(None, "audio not finite")
+        if too_loud(samples):
+            return Sound(None, TOO_LOUD)
         return Sound(samples, None, self._offset, self._gaps)
 
     def _begin(self, rate: int, at: float) -> Run | None:
@@ -347,6 +355,14 @@ class Run:
         due = -(-self._taken * RATE // self.rate) - self._given
         rest = self.push(np.zeros(0, np.float32), last=True)
         return np.pad(rest[:due], (0, max(0, due - len(rest))))
+
+
+def too_loud(samples: NDArray[np.float32]) -> bool:
+    """Whether samples are not finite, or their spectrogram would not be.
+
+    An engine that meets one number that is none carries it into other requests' answers.
+    """
+    return not np.abs(samples).max(initial=0.0) <= _LOUDEST
 
 
 def mono(block: AudioFrame) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ _ROLES = ("system", "user", "assistant")
 _KINDS = ("text", "video", "image", "audio")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_DATA_URI = re.compile(r"data:[^,]{0,200};base64,")
+_DATA_URI = re.compile(r"(?i)data:[^,]{0,200};base64,")
 _LONGEST_URI = 256 << 20  # characters
 # lmms-eval calls a dictionary with a path a video, whatever is in the file.
 _ENDINGS = {
@@ -31,8 +31,19 @@ _ENDINGS = {
 }
 _MARKS = {
     "image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"WEBP"),
-    "audio": (b"WAVE", b"fLaC", b"OggS", b"ID3", b"\xff\xfb"),
+    # The last are frames of MP3 and AAC.
+    "audio": (
+        b"WAVE",
+        b"fLaC",
+        b"OggS",
+        b"ID3",
+        b"\xff\xfb",
+        b"\xff\xf3",
+        b"\xff\xf1",
+        b"\xff\xf9",
+    ),
 }
+_WHOLE = {"int16": (0, 1 << 15), "int32": (0, 1 << 31), "uint8": (128, 128)}  # silence, the highest
 _STARTS, _ENDS = ("start_time", "video_start"), ("end_time", "video_end")
 _RATES = ("fps", "sample_fps")
 
@@ -77,6 +88,8 @@ def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | Non
     """
     if not messages:
         raise PromptError("the task gives no messages")
+    if not isinstance(messages, list | tuple) or not all(map(_is_message, messages)):
+        raise PromptError("messages are a list of dictionaries with role and content")
     if system_prompt and not any(message["role"] == "system" for message in messages):
         messages = [{"role": "system", "content": system_prompt}, *messages]
     media: list[Source] = []
@@ -87,8 +100,15 @@ def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | Non
             raise PromptError(f"this model knows the roles {', '.join(_ROLES)}, not {role!r}")
         if content is None:
             raise PromptError(f"a message of the {role} has no content")
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        checked.append({"role": role, "content": [_part(part, media) for part in parts]})
+        given = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        if not isinstance(given, list | tuple):
+            raise PromptError(f"a {type(content).__name__} is no content of a message")
+        parts = [_part(part, media) for part in given]
+        # The tokenizer would read these as control tokens: a question could forge a turn, or a
+        # second video that is not there. The template joins texts that follow each other.
+        if found := _SPECIAL.search("".join(part.get("text", "\n") for part in parts)):
+            raise PromptError(f"the text contains the control token {found.group()}")
+        checked.append({"role": role, "content": parts})
     return Conversation(checked, tuple(media))
 
 
@@ -132,6 +152,10 @@ class ChatTemplate:
         return processor
 
 
+def _is_message(message: Any) -> bool:
+    return isinstance(message, Mapping) and {"role", "content"} <= set(message)
+
+
 def _part(part: Any, media: list[Source]) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind not in _KINDS:
@@ -140,12 +164,7 @@ def _part(part: Any, media: list[Source]) -> dict[str, Any]:
     if kind == "text":
         if part.get("text") is None:
             raise PromptError("a text part has no text")
-        text = str(part["text"])
-        # The tokenizer would read these as control tokens: a question could forge a turn, or a
-        # second video that is not there.
-        if found := _SPECIAL.search(text):
-            raise PromptError(f"the text contains the control token {found.group()}")
-        return {"type": "text", "text": text}
+        return {"type": "text", "text": str(part["text"])}
     source = _source(kind, part)
     media.append(source)
     if isinstance(source, VideoFile):
@@ -163,7 +182,7 @@ def _source(kind: str, part: Mapping[str, Any]) -> Source:
     told = dict(part)
     if isinstance(content, Mapping):
         told |= content
-        if "array" in content:
+        if content.get("array") is not None:
             return _recording(content["array"], content.get("sampling_rate"))
         # An image or recording of ``datasets`` has bytes, and a name that may not be a path.
         names = ("path", "url", "bytes") if kind == "video" else ("bytes", "path", "url")
@@ -183,6 +202,10 @@ def _source(kind: str, part: Mapping[str, Any]) -> Source:
     if kind == "audio" and isinstance(content, bytes | Path):
         return AudioSource(content)
     if kind == "audio" and hasattr(content, "get_all_samples"):  # torchcodec's AudioDecoder
+        # ``datasets`` notes what it is made of: that is decoded in a worker.
+        of = getattr(content, "_hf_encoded", None) or {}
+        if of.get("bytes") is not None or Path(of.get("path") or "").is_file():
+            return _source(kind, {"url": of})
         try:
             samples = content.get_all_samples()
             return _recording(samples.data, samples.sample_rate)
@@ -201,7 +224,7 @@ def _sniffed(content: bytes) -> str:
 
 def _local(kind: str, name: str) -> Path | bytes:
     """Return the file that a name refers to, or what a data URI holds."""
-    if name.startswith("data:"):
+    if name[:5].lower() == "data:":
         if not (head := _DATA_URI.match(name)) or len(name) > _LONGEST_URI:
             raise PromptError(f"the data URI of the {kind} is not base64, or longer than 256 MB")
         try:
@@ -258,12 +281,16 @@ def _recording(samples: Any, rate: Any) -> AudioSource:
 
     try:
         array = np.asarray(samples)
-        if array.dtype.kind in "iu":  # as a WAV file has them
-            array = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max + 1.0)
-        array = array.astype(np.float32)
         rate = int(rate)
     except (TypeError, ValueError, OverflowError) as error:
-        raise PromptError(f"the array of an audio is not one of samples: {shown(error)}") from None
+        raise PromptError(f"an audio without samples or rate: {shown(error)}") from None
+    if array.dtype.name in _WHOLE:  # as a WAV file has them
+        middle, highest = _WHOLE[array.dtype.name]
+        array = (array.astype(np.float32) - np.float32(middle)) / np.float32(highest)
+    elif array.dtype.kind != "f":
+        raise PromptError(f"an audio of {array.dtype}: floats or {', '.join(_WHOLE)} are needed")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     if array.ndim not in {1, 2} or not array.size or rate < 1:
         raise PromptError(
             f"an audio of shape {array.shape} at {rate} Hz: samples or (channels, samples) "

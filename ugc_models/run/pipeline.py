@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from ugc_models.media.sampling import Sampling
 from ugc_models.media.source import Source, VideoFile, digest
 from ugc_models.request.prompt import Conversation
 from ugc_models.run.inputs import Read, given_of, record, with_fewer_frames, with_sound_beside
-from ugc_models.store import CaptionStore, caption_key
+from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
 
 LOST_SECONDS = 0.5
 """How much of its announced picture a clip may lack; with more missing it is another clip."""
@@ -81,8 +80,7 @@ class Reader:
             return request
         sources = request.chat.media
         if self._store is not None and all(map(_is_there, sources)):
-            with suppress(OSError):  # whoever reads the file has the words
-                request = self._keyed(request, self._store, sources)
+            request = self._keyed(request, self._store, sources)
         if request.found is not None:
             return request
         media: list[Read] = []
@@ -121,6 +119,12 @@ class Reader:
     def _keyed(
         self, request: CaptionRequest, store: CaptionStore, sources: tuple[Source, ...]
     ) -> CaptionRequest:
+        try:
+            digests = [digest(source, store.digest) for source in sources]
+        except CaptionStoreError:
+            raise
+        except Exception:  # whoever reads it has the words
+            return request
         made_of = {
             **self._made_of,
             "prompt": request.prompt,
@@ -128,7 +132,6 @@ class Reader:
             "clip": None,
             "align_sound": self._sound and self._align_sound,
         }
-        digests = [digest(source, store.digest) for source in sources]
         if len(sources) == 1 and isinstance(sources[0], VideoFile):
             [made_of["clip"]] = digests
         elif sources:

@@ -107,17 +107,15 @@ class Rounds(Iterator[Turn]):
                 previous_output=list(found.answers),
                 previous_round_info=found.told,
             )
-        except (Exception, SystemExit) as error:
+            if not (isinstance(said, tuple) and len(said) == 4):
+                return True
+            turn.messages, last, result, found.told = said
+            if last and isinstance(result, list):
+                found.result = result
+            if last or _asks_nothing(turn.messages):
+                return True
+        except (Exception, SystemExit) as error:  # of the task, or of what it says
             turn.error = _said(error)
-            self._next.append(turn)
-            return False
-        if not (isinstance(said, tuple) and len(said) == 4):
-            return True
-        turn.messages, last, result, found.told = said
-        if last and isinstance(result, list):
-            found.result = result
-        if last or _asks_nothing(turn.messages):
-            return True
         self._next.append(turn)
         return False
 

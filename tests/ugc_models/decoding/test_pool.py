@@ -332,6 +332,18 @@ def test_a_hostile_image_or_recording_fails_alone(pool: DecodePool, tmp_path: Pa
     assert isinstance(pool.read(ImageSource(tmp_path / "a.png"), FEW, sound=True), Image)
 
 
+def test_what_a_library_has_to_say_of_an_image_is_not_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A warning has bytes of the file in it, and paths of the machine."""
+    content = io.BytesIO()
+    broken = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"
+    PIL.Image.new("RGB", (8, 8)).save(content, "JPEG", exif=broken)
+    with DecodePool(1) as pool:
+        assert pool.read(ImageSource(content.getvalue()), FEW, sound=True)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_stretch_is_read_there_as_here(pool: DecodePool, clip: Path) -> None:
     there = pool.read(VideoFile(clip, 0.5, 1.5), FEW, sound=True)
     assert same(there, read_clip(clip, FEW, start=0.5, end=1.5))

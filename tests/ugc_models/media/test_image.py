@@ -13,6 +13,8 @@ import pytest
 from transformers.image_transforms import convert_to_rgb
 from transformers.image_utils import load_image
 
+from tests.support.clips import write_clip
+from ugc_models.media.clip import read_clip
 from ugc_models.media.image import clip_of, convert_picture, read_image
 from ugc_models.media.limits import Deadline, Limits, MediaError
 from ugc_models.media.sampling import Sampling
@@ -120,6 +122,16 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
         convert_picture(flat, MOST)
 
 
+@pytest.mark.parametrize("size", [(1, 201), (30_000, 1)])
+def test_one_that_the_model_s_processor_refuses_is_refused_here(size: tuple[int, int]) -> None:
+    image = picture(size=size)
+    with pytest.raises(MediaError, match=f"its picture of {size[0]}x{size[1]} is too narrow"):
+        read(stored(image, "PNG"))
+    with pytest.raises(MediaError, match="too narrow"):
+        convert_picture(image, MOST)
+    assert read(stored(picture(size=(1, 200)), "PNG")).shape == (200, 1, 3)
+
+
 def test_files_that_are_none_are_said(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="the file does not exist"):
         read(tmp_path / "none.png")
@@ -153,9 +165,33 @@ def test_frames_become_a_silent_clip_of_one_size() -> None:
     assert np.array_equal(clip.frames[0], np.asarray(frames[0]))
 
 
+@pytest.mark.parametrize("other", [(1, 1), (65, 48), (640, 480), (100, 2000)])
+def test_frames_of_other_sizes_become_as_large_as_the_first(other: tuple[int, int]) -> None:
+    """Also where one side grows and the other shrinks a lot, of which libswscale crashes."""
+    frames = [picture(size=(2000, 20)), picture(size=other), picture(size=(2000, 20))]
+    clip = clip_of(VideoFrames(frames), Sampling(), Limits())
+    assert clip.frames.shape == (3, 28, 1988, 3)
+    assert np.array_equal(clip.frames[2], clip.frames[0])
+
+
 def test_of_too_many_frames_some_are_taken_evenly() -> None:
     frames = [PIL.Image.new("RGB", (32, 32), (n, n, n)) for n in range(100)]
     clip = clip_of(VideoFrames(frames, fps=10.0), Sampling(frames=4, factor=16), Limits())
     assert clip.frames[:, 0, 0, 0].tolist() == [0, 33, 66, 99]
-    assert clip.fps == pytest.approx(0.4)
+    assert clip.times == pytest.approx([0.0, 3.3, 6.6, 9.9])
+    assert clip.fps == pytest.approx(1 / 3.3)
     assert clip.duration == 10.0
+
+
+@pytest.mark.parametrize("count", [12, 5, 2])
+def test_frames_of_a_file_are_those_of_the_file(count: int, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", seconds=0.48, audio=None)
+    own = {"min_pixels": 160 * 120, "max_pixels": 10**6, "factor": 1}
+    sampling, pictures = Sampling(frames=count, **own), read_clip(path, Sampling(**own)).frames
+    expected, clip = (
+        read_clip(path, sampling),
+        clip_of(VideoFrames(pictures, 25), sampling, Limits()),
+    )
+    assert np.array_equal(clip.frames, expected.frames)
+    assert clip.times == pytest.approx(expected.times)
+    assert (clip.fps, clip.duration) == pytest.approx((expected.fps, expected.duration))

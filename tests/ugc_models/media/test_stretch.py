@@ -23,6 +23,7 @@ STORED: dict[str, dict[str, Any]] = {
     "h264.ts": {"b_frames": 2, "gop": 30},
     "hevc.mp4": {"codec": "libx265", "gop": 30},
     "vp9.webm": {"codec": "libvpx-vp9", "gop": 30, "audio_codec": "libopus", "audio_rate": 48_000},
+    "vorbis.mkv": {"gop": 30, "audio_codec": "libvorbis", "audio_rate": 48_000},
     "mpeg4.avi": {"codec": "mpeg4", "gop": 30, "audio_codec": "libmp3lame"},
     "pcm.mov": {"gop": 30, "audio_codec": "pcm_s16le"},
 }

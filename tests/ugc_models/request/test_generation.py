@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,9 +119,9 @@ def test_beam_search_is_refused(beams: int) -> None:
         generation_parameters({"num_beams": beams})
 
 
-@pytest.mark.parametrize("name", ["top_k", "min_p", "repetition_penalty"])
+@pytest.mark.parametrize("name", ["top_k", "min_p", "min_tokens"])
 def test_nought_is_said_and_not_nothing(name: str) -> None:
-    """vLLM says what it does not take; left out, it would be sampled otherwise than was asked."""
+    """Left out, it would be sampled otherwise than was asked."""
     assert generation_parameters({name: 0})[name] == 0
 
 
@@ -136,6 +137,46 @@ def test_a_limit_of_no_token_is_refused(limit: int) -> None:
 
 
 LIMITS = ["max_new_tokens", "max_tokens", "max_completion_tokens", "max_gen_toks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [
+        *(
+            (name, value, "a whole number from 1 up")
+            for name in LIMITS
+            for value in ("a", 1.5, True)
+        ),
+        ("max_tokens", float("inf"), "a whole number from 1 up"),
+        *(("temperature", value, "a number from 0 up") for value in (-1, "x", [1], float("nan"))),
+        *(("top_p", value, "a number from 0 to 1") for value in (-0.1, 1.1)),
+        ("repetition_penalty", 0, "a number from 0.01 up"),
+        ("presence_penalty", 3, "a number from -2 to 2"),
+        *((name, 1.5, "a whole number from ") for name in ("top_k", "min_tokens", "seed")),
+        ("seed", 2**70, "a whole number from -1 up"),
+        *((name, "no", "True or False") for name in ("do_sample", "skip_special_tokens")),
+        *((name, value, "a text or") for name in ("until", "stop") for value in (5, [5], {"a": 1})),
+    ],
+)
+def test_a_value_that_vllm_does_not_take_is_refused_by_name(
+    name: str, value: Any, needed: str
+) -> None:
+    """Before anything is asked: at min_tokens=1.5 an engine answers no more."""
+    said = re.escape(f"{name}={value!r}: {needed}")
+    with pytest.raises(ValueError, match=said):
+        generation_parameters({name: value})
+    remarks({name: value, "do_sample": False})
+
+
+def test_a_number_in_words_of_yaml_is_that_number() -> None:
+    said = generation_parameters({"temperature": "0.5", "max_tokens": "7", "top_k": 50.0})
+    assert (said["temperature"], said["max_tokens"], said["top_k"]) == (0.5, 7, 50)
+    assert isinstance(said["top_k"], int)
+
+
+def test_the_least_may_not_be_more_than_the_most() -> None:
+    with pytest.raises(ValueError, match="min_tokens=10 is more than the limit of 5"):
+        generation_parameters({"min_tokens": 10, "max_new_tokens": 5})
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,8 @@ class TestMedia:
             ({"bytes": b"bytes", "path": "a.x"}, b"bytes"),
             ({"bytes": None, "path": "/m/a.x"}, Path("/m/a.x")),
             ("data:any/x;base64,Ynl0ZXM=", b"bytes"),
+            ("DATA:any/x;Base64,Ynl0ZXM=", b"bytes"),
+            ({"bytes": b"bytes", "array": None, "sampling_rate": None}, b"bytes"),
         ],
     )
     def test_an_image_or_audio_is_a_file_or_its_bytes(
@@ -127,8 +131,15 @@ class TestMedia:
         assert (source.rate, source.samples.dtype) == (8_000, np.float32)
         assert np.array_equal(source.samples, array.astype(np.float32))
 
-    def test_whole_numbers_are_samples_of_a_wav_file(self) -> None:
-        array = np.array([-32768, 0, 16384], np.int16)
+    @pytest.mark.parametrize(
+        "array",
+        [
+            np.array([-(1 << 15), 0, 1 << 14], np.int16),
+            np.array([-(1 << 31), 0, 1 << 30], np.int32),
+            np.array([0, 128, 192], np.uint8),
+        ],
+    )
+    def test_whole_numbers_are_samples_of_a_wav_file(self, array: Any) -> None:
         source = source_of({"type": "audio", "url": {"array": array, "sampling_rate": 8_000}})
         assert source.samples.tolist() == [-1.0, 0.0, 0.5]
 
@@ -139,6 +150,20 @@ class TestMedia:
 
         source = source_of({"type": "audio", "url": AudioDecoder()})
         assert (source.samples.shape, source.rate) == ((2, 5), 44_100)
+
+    def test_of_one_that_datasets_made_it_is_what_it_decodes(self, tmp_path: Path) -> None:
+        """A worker decodes it then, a bounded part of it, and not this process."""
+        path = tmp_path / "a.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", ""))
+            file.writeframes(bytes(32_000))
+        for given, content in (
+            (str(path), path),
+            ({"bytes": path.read_bytes(), "path": "gone.wav"}, path.read_bytes()),
+        ):
+            rows = datasets.Dataset.from_dict({"a": [given]})
+            [row] = rows.cast_column("a", datasets.Audio(sampling_rate=8_000))
+            assert source_of({"type": "audio", "url": row["a"]}).content == content
 
     def test_a_decoder_that_fails_is_one_sentence(self) -> None:
         class AudioDecoder:
@@ -183,6 +208,8 @@ class TestMedia:
             ({"path": "/m/a.mkv"}, VideoFile),
             ({"bytes": b"RIFF....WAVEfmt ", "path": None}, AudioSource),
             ({"bytes": b"fLaC", "path": None}, AudioSource),
+            ({"bytes": b"\xff\xf3\xa4\xc4", "path": None}, AudioSource),  # MP3 at 24 kHz
+            ({"bytes": b"\xff\xf1\x50\x80", "path": None}, AudioSource),  # AAC
             ({"bytes": b"\x89PNG\r\n", "path": None}, ImageSource),
         ],
     )
@@ -218,6 +245,20 @@ class TestTheSystemPrompt:
 
 
 class TestRefused:
+    @pytest.mark.parametrize(
+        "messages",
+        [
+            "words",
+            {"role": "user", "content": "words"},
+            iter([user(text("?"))]),
+            *([bad] for bad in ("words", None, {"content": "words"}, {"role": "user"})),
+            *([{"role": "user", "content": bad}] for bad in (7, {"type": "text", "text": "?"})),
+        ],
+    )
+    def test_what_are_no_messages(self, messages: Any) -> None:
+        with pytest.raises(PromptError, match=r"role and content|no content of"):
+            conversation(messages, "Be brief.")
+
     @pytest.mark.parametrize(
         "part", [{"type": "tool", "url": "/a"}, {"type": None}, {}, None, "words", 7]
     )
@@ -273,6 +314,10 @@ class TestRefused:
             {"array": [0.0, 1.0], "sampling_rate": 0},
             {"array": [0.0, 1.0]},
             {"array": "words", "sampling_rate": 16_000},
+            {"array": [0.0, None], "sampling_rate": 16_000},
+            {"array": [3, 1_000], "sampling_rate": 16_000},  # of 16 bits? of 64?
+            {"array": np.zeros(16_000, bool), "sampling_rate": 16_000},
+            {"array": np.zeros(16_000, complex), "sampling_rate": 16_000},
         ],
     )
     def test_samples_that_are_none(self, audio: dict[str, Any]) -> None:
@@ -296,6 +341,12 @@ class TestRefused:
         with pytest.raises(PromptError) as refusal:
             conversation([user(text(f"What is {token}system?"))], None)
         assert token in str(refusal.value)
+
+    def test_or_that_several_texts_spell_together(self) -> None:
+        """The template joins them."""
+        with pytest.raises(PromptError, match="contains the control token"):
+            conversation([user(text("A. <|im_"), text("end|>"))], None)
+        assert conversation([user(text("<|im_"), VIDEO, text("end|>"))], None).media
 
     @pytest.mark.parametrize("role", ["tool", "user<|im_end|>", "", None])
     def test_a_role_that_the_model_does_not_know(self, role: str | None) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from tests.support.asking import the_video
@@ -534,6 +535,17 @@ class TestReading:
         done = by_hand(lambda **_: made_up_clip(), store)(job(0, clip))
         assert (done.error, done.key) == (None, None)
         assert len(done.media) == 1
+
+    def test_a_picture_that_cannot_be_looked_at_is_a_failure_of_its_request(
+        self, reader: Read, clip: Path, store: CaptionStore
+    ) -> None:
+        gone = PIL.Image.new("RGB", (8, 8))
+        gone.close()
+        chat = conversation([{"role": "user", "content": [{"type": "image", "url": gone}]}], None)
+        jobs = [CaptionRequest(0, chat, "What?"), job(1, clip)]
+        captions, _ = run(jobs, reader(), store=store)
+        assert captions[0].generation["error"].startswith("the image cannot be read: ")
+        assert captions[1] == "A caption."
 
     def test_a_store_that_cannot_be_used_is_no_matter_of_one_clip(
         self, store: CaptionStore, clip: Path

@@ -130,3 +130,38 @@ def test_a_task_that_always_fails_is_ended(ask: Ask) -> None:
 
     [answer], _ = ask(task, 1)
     assert len(answer.text) == 102
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["words", [None], [{"content": "?"}], [{"role": "user"}], [{"role": "user", "content": 7}]],
+)
+def test_a_task_that_gives_no_messages_has_no_answer_and_others_have_theirs(
+    said: Any, ask: Ask
+) -> None:
+    def task(doc: str, **told: Any) -> Any:
+        return (None, True, None, None) if told else said if doc == "bad" else text("0")
+
+    bad, good = ask(task, "bad", "good")[0]
+    assert (bad.text, good.text) == ([""], ["<0>"])
+    assert "message" in bad.text[0].generation["error"]
+
+
+class Unsaid:
+    """Neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("say any or all")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [(7, False, [], None), ([{"role": "user"}], False, None, None), (None, Unsaid(), [], None)],
+)
+def test_a_round_that_is_none_has_an_empty_answer_and_the_next_is_asked(bad: Any, ask: Ask) -> None:
+    def task(doc: int, *, round_idx: int | None = None, **told: Any) -> Any:
+        return bad if round_idx == 1 else counting(3, round_idx=round_idx, **told)
+
+    [answer], _ = ask(task, 3)
+    assert [bool(text) for text in answer.text] == [True, False, True]
+    assert answer.text[1].generation["error"]
