@@ -95,8 +95,7 @@ class Reader:
                 return replace(request, error=f"{name} cannot be read: {said}")
             last = media[-1]
             if isinstance(last, Clip) and (lost := last.lost_seconds) > LOST_SECONDS:
-                whole = lost + last.duration
-                said = f"{name} is cut off: {lost:.1f} of {whole:.1f} s are missing"
+                said = f"{name} is cut off: {lost:.1f} of {lost + last.duration:.1f} s are missing"
                 return replace(request, error=said)
             if sum(map(_size, media)) > MOST_BYTES:
                 return replace(request, error=f"its media take more than {MOST_BYTES >> 30} GiB")
