@@ -64,8 +64,9 @@ PAPER = Preset(
 OMNI_UTILS = Preset(
     # qwen-omni-utils 0.0.9, ``v2_5/vision_process.py``: FPS, FPS_MAX_FRAMES, VIDEO_MIN_TOKEN_NUM
     # and VIDEO_MAX_TOKEN_NUM (of 28 by 28 pixels), 90 % of MODEL_SEQ_LEN tokens for all frames of
-    # a video, counted in pairs. One thing is this adapter's own: pictures are made smaller by
-    # libswscale's bicubic filter, where theirs is torchvision's.
+    # a video, counted in pairs. Two things are this adapter's own: pictures are made smaller by
+    # libswscale's bicubic filter, where theirs is torchvision's; and a stretch does not have the
+    # frame at its end.
     settings={
         "fps": 2.0,
         "spread": "even",

@@ -10,13 +10,12 @@ import numpy as np
 
 from ugc_models.media.container import AUDIO_DEMUXERS
 from ugc_models.media.limits import Deadline, Limits, MediaError
-from ugc_models.media.sound import RATE, RATES, TOO_LOUD, Run, read_sound, too_loud
+from ugc_models.media.sound import RATE, SHORTEST, TOO_LOUD, Run, read_sound, too_loud
 from ugc_models.media.source import Audio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SHORTEST = 0.1  # seconds: less gives the audio encoder nothing to work on
 _MOST_CHANNELS = 64
 
 
@@ -34,25 +33,21 @@ def read_audio(content: Path | bytes, deadline: Deadline) -> Audio:
 def convert_samples(samples: NDArray[Any], rate: int, limits: Limits) -> Audio:
     """Make a recording of samples (N,) or (channels, N), floats, at ``rate`` Hz.
 
-    Raises ``MediaError`` for what is no such array, at a rate that nobody records at, not finite,
-    or too short.
+    Raises ``MediaError`` for what is no such array, too short, too loud, or at no usual rate.
     """
     if samples.ndim == 1:
         samples = samples[np.newaxis]
     channels = len(samples) if samples.ndim == 2 and samples.dtype.kind == "f" else 0
     if not 0 < channels <= _MOST_CHANNELS:
-        raise MediaError(
-            f"an array {samples.shape} of {samples.dtype} is no (samples) or (channels, samples)"
-        )
-    if rate not in RATES:
-        raise MediaError(f"a sample rate of {rate} Hz")
+        kind = f"an array {samples.shape} of {samples.dtype}"
+        raise MediaError(f"{kind} is no (samples) or (channels, samples)")
+    run = Run(rate, 0.0)
     whole = samples.shape[1] / rate
     kept = samples[:, : math.ceil(limits.sound_seconds * rate)]
     mixed = np.ascontiguousarray(kept.astype(np.float32).mean(axis=0, dtype=np.float32))
     if too_loud(mixed):
         raise MediaError(TOO_LOUD)
-    if whole < _SHORTEST:
-        raise MediaError(f"audio shorter than {_SHORTEST} s")
-    run = Run(rate, 0.0)
+    if whole < SHORTEST:
+        raise MediaError(f"audio shorter than {SHORTEST} s")
     resampled = np.concatenate([run.push(mixed), run.finish()])
     return Audio(resampled[: math.floor(limits.sound_seconds * RATE)], whole)

@@ -90,15 +90,8 @@ def read_clip(
     length = clip.duration if len(clip.frames) > 1 or end is not None else math.inf
     part = None if job.whole else (start, start + length)
     heard = read_sound(job.path, deadline, begin, length, align=align_sound, part=part)
-    return replace(
-        clip,
-        sound=heard.samples,
-        sound_missing=heard.missing,
-        sound_offset=heard.offset,
-        sound_gaps=heard.gaps,
-        sound_track=heard.track,
-        sound_cut=heard.cut,
-    )
+    facts = {f"sound_{name}": value for name, value in vars(heard).items() if name != "samples"}
+    return replace(clip, sound=heard.samples, **facts)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ A file or its bytes is turned as its EXIF data says, then converted by Pillow
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from av.video.frame import VideoFrame
 from ugc_models.media.clip import Clip
 from ugc_models.media.container import regular_file
 from ugc_models.media.limits import Deadline, Limits, MediaError, OutOfMemoryError
-from ugc_models.media.sampling import Sampling, check_shape, select
+from ugc_models.media.sampling import Sampling, select, target_size
 from ugc_models.media.scale import Scaler
 from ugc_models.media.source import Image, VideoFrames
 
@@ -39,27 +41,14 @@ def read_image(content: Path | bytes, deadline: Deadline) -> Image:
     Raises ``MediaError`` for what is no image, over the limit, cut off or damaged.
     """
     from PIL import Image as Pillow
-    from PIL import ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
     Pillow.init()
     file = io.BytesIO(content) if isinstance(content, bytes) else regular_file(content, "an image")
     known = [name for name in FORMATS if name in Pillow.OPEN]
-    try:
-        with Pillow.open(file, formats=known) as picture:
-            _check_size(picture, deadline.limits.image_pixels)
-            return Image(_rgb(ImageOps.exif_transpose(picture)))
-    except UnidentifiedImageError:
-        raise MediaError("not an image of a kind that is read here") from None
-    except MediaError:
-        raise
-    except MemoryError:
-        raise OutOfMemoryError("too large: there is not enough memory to read it") from None
-    except PermissionError:
-        raise MediaError("the file may not be read by this user") from None
-    except Pillow.DecompressionBombError:
-        raise MediaError("too large: it has far more pixels than any image should") from None
-    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them raise
-        raise MediaError(f"truncated or damaged: {error}") from None
+    with _in_a_sentence(), Pillow.open(file, formats=known) as picture:
+        _check_size(picture.size, deadline.limits.image_pixels)
+        return Image(_rgb(ImageOps.exif_transpose(picture)))
 
 
 def convert_picture(picture: Any, most: int) -> NDArray[np.uint8]:
@@ -72,13 +61,34 @@ def convert_picture(picture: Any, most: int) -> NDArray[np.uint8]:
             pixels = np.asarray(picture)
         except (TypeError, ValueError):
             raise MediaError(f"a {type(picture).__name__} is no picture") from None
-        return _array(pixels, most)
-    _check_size(picture, most)
-    try:
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise MediaError(f"an array {pixels.shape} of {pixels.dtype} is no (H, W, 3) of uint8")
+        _check_size(pixels.shape[1::-1], most)
+        return np.ascontiguousarray(pixels)
+    _check_size(picture.size, most)
+    with _in_a_sentence():  # a file may be decoded only now
         return _rgb(picture)
+
+
+@contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    """Raise what Pillow raises as ``MediaError``."""
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    try:
+        yield
+    except MediaError:
+        raise
+    except UnidentifiedImageError:
+        raise MediaError("not an image of a kind that is read here") from None
     except MemoryError:
         raise OutOfMemoryError("too large: there is not enough memory to read it") from None
-    except Exception as error:  # a file that is decoded only now
+    except PermissionError:
+        raise MediaError("the file may not be read by this user") from None
+    except Pillow.DecompressionBombError:
+        raise MediaError("too large: it has far more pixels than any image should") from None
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them raise
         raise MediaError(f"truncated or damaged: {error}") from None
 
 
@@ -97,14 +107,15 @@ def clip_of(source: VideoFrames, sampling: Sampling, limits: Limits) -> Clip:
     choice = select(times, count / rate, Sampling(frames=max(sampling.most_frames, 2)))
     scale = Scaler(sampling.of_frames(len(choice.indices)), None)
     frames: list[NDArray[np.uint8]] = []
-    size: tuple[int, int] | None = None
+    shape: tuple[int, ...] = ()
     for place in choice.indices:
         pixels = convert_picture(source.pictures[place], limits.source_pixels)
-        height, width = pixels.shape[:2]
-        size = size or (width, height)
-        if (width, height) != size:
+        shape = shape or pixels.shape[1::-1]
+        if pixels.shape[1::-1] != shape:
             # Not by libswscale: where one side shrinks a lot and the other does not, it crashes.
-            pixels = np.asarray(Pillow.fromarray(pixels).resize(size, Pillow.Resampling.BICUBIC))
+            pixels = np.asarray(
+                Pillow.fromarray(pixels).resize(list(shape), Pillow.Resampling.BICUBIC)
+            )
         frames.append(scale(VideoFrame.from_ndarray(pixels, format="rgb24")))
     return Clip(
         frames=np.stack(frames),
@@ -118,22 +129,14 @@ def clip_of(source: VideoFrames, sampling: Sampling, limits: Limits) -> Clip:
     )
 
 
-def _check_size(picture: Any, most: int) -> None:
-    width, height = picture.size
+def _check_size(size: tuple[int, ...], most: int) -> None:
+    width, height = size
     if width < 1 or height < 1:
         raise MediaError("no picture: it has no size")
     if width * height > most:
         raise MediaError(f"too large: {width}x{height} is over the limit of {most} pixels")
-    check_shape(width, height)
+    target_size(width, height, Sampling())  # raises where the model's processor would
 
 
 def _rgb(picture: Any) -> NDArray[np.uint8]:
     return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8)
-
-
-def _array(pixels: NDArray[Any], most: int) -> NDArray[np.uint8]:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise MediaError(f"an array {pixels.shape} of {pixels.dtype} is no (H, W, 3) of uint8")
-    if pixels.shape[0] * pixels.shape[1] > most:
-        raise MediaError(f"too large: an array {pixels.shape} is over the limit of {most} pixels")
-    return np.ascontiguousarray(pixels)

@@ -98,9 +98,8 @@ def select(times: NDArray[np.float64], duration: float, sampling: Sampling) -> S
     count = min(sampling.frames, available)
     if sampling.fps is None and sampling.spread == "count":
         # Numbered evenly from the first to the last, rounded down, as OpenCV users do.
-        count = sampling.frames
-        numbers = np.linspace(0, available - 1, count, dtype=int)
-        return Selection(tuple(numbers.tolist()), _rate(count, span, duration))
+        numbers = np.linspace(0, available - 1, sampling.frames, dtype=int)
+        return Selection(tuple(numbers.tolist()), _rate(sampling.frames, span, duration))
     if sampling.fps is not None and sampling.spread == "even" and available > 1:
         count = int(min(max(duration * sampling.fps, sampling.min_frames), sampling.max_frames))
         count = max(2, min(count, available) // 2 * 2)
@@ -130,12 +129,6 @@ def _shown(times: NDArray[np.float64], grid: NDArray[np.float64]) -> tuple[int, 
     return tuple(found.tolist())
 
 
-def check_shape(width: int, height: int) -> None:
-    """Raise ``MediaError`` for a picture that Qwen's image processor refuses."""
-    if max(width, height) > WIDEST * min(width, height):
-        raise MediaError(f"its picture of {width}x{height} is too narrow to be used")
-
-
 def target_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     """Return the (width, height) that a picture of this displayed size is scaled to.
 
@@ -144,7 +137,8 @@ def target_size(width: int, height: int, sampling: Sampling) -> tuple[int, int]:
     processor changes nothing under the same bounds (but for a picture so narrow that ``factor``
     alone puts it over them).
     """
-    check_shape(width, height)
+    if max(width, height) > WIDEST * min(width, height):
+        raise MediaError(f"its picture of {width}x{height} is too narrow to be used")
     factor = sampling.factor
     sides = (width, height)
     new_width, new_height = (max(factor, round(side / factor) * factor) for side in sides)

@@ -25,7 +25,7 @@ RATE = 16_000
 """Samples per second that Qwen2.5-Omni's feature extractor takes."""
 
 # Seconds.
-_SHORTEST = 0.1  # less gives the audio encoder nothing to work on
+SHORTEST = 0.1  # less gives the audio encoder nothing to work on
 _ROUNDING = 1e-3  # this close to the picture is with it: Matroska and FLV round to milliseconds
 # A block whose time differs this little from the end of the block before follows it: recorders read
 # their clock late, and ASF rounds coarsely. A lost packet is 20 ms or more.
@@ -33,12 +33,10 @@ _JITTER = 0.02
 _LEAD = 1.0  # decoded before a stretch: decoders and the resampler need some to be in tune
 _SLACK = 1.0  # after the end of the picture sound may still begin
 
-_UNEVEN = frozenset({"vorbis"})
-"""Codecs whose packets have unlike numbers of samples: those that are passed over are decoded, too,
-because times may be rounded to milliseconds."""
+_UNEVEN = frozenset({"vorbis"})  # unlike numbers of samples in packets: none can be passed over
 _LOUDEST = 1e12  # more than whole numbers of 32 bits; their squares are far from float32's end
 TOO_LOUD = "audio not finite, or louder than any sound"
-_TOO_SHORT = f"audio track shorter than {_SHORTEST} s"
+_TOO_SHORT = f"audio track shorter than {SHORTEST} s"
 RATES = range(1_000, 768_001)
 _BITS = {"u8": 8, "s16": 16, "s32": 32}
 
@@ -225,7 +223,7 @@ class _SampleBuffer:
         begin, end = self._part or (0.0, self._duration)
         there = min(length + (self._offset or 0.0), end) - begin
         lost = there - self._room / RATE
-        return lost if math.isfinite(lost) and lost > _SHORTEST else 0.0
+        return lost if lost > SHORTEST else 0.0
 
     def before(self) -> float | None:
         """Return from when on blocks are to be decoded, on the file's clock; None for all."""
@@ -240,22 +238,18 @@ class _SampleBuffer:
         run: Run | None = None
         for block in blocks:
             at = None if block.pts is None else float(block.pts * tick) - self._start
+            extra = 0
             if run is None and skipped is not None:
-                run = self._begin_later(block, skipped.before(block, tick), skipped)
-                if run is None:
-                    return
-                continue
-            if run is None:
-                self._offset = at or 0.0
-                if abs(self._offset) <= _ROUNDING:
-                    self._offset = 0.0
+                run, extra = self._begin_later(block, skipped.before(block, tick), skipped)
+            elif run is None:
+                self._offset = at if at is not None and abs(at) > _ROUNDING else 0.0
                 run = self._begin(block.sample_rate, self._offset)
             else:
                 run = self._go_on(run, block.sample_rate, at)
             if run is None:
                 return
-            self._put(run.push(mono(block)))
-            if self._filled >= self._room:
+            self._put(run.push(mono(block)[extra:]))
+            if self.full:
                 return
         if run is not None:
             self._put(run.finish())
@@ -269,7 +263,7 @@ class _SampleBuffer:
             return Sound(None, missing)
         if not self._heard:
             return Sound(None, "the audio track lies outside the time of the picture")
-        if self._heard < _SHORTEST * RATE:
+        if self._heard < SHORTEST * RATE:
             return Sound(None, _TOO_SHORT)
         samples = np.concatenate(self._pieces)
         if too_loud(samples):
@@ -282,8 +276,10 @@ class _SampleBuffer:
         self._at = round(at * RATE) - self._first if self._align else self._filled
         return Run(rate, at)
 
-    def _begin_later(self, block: AudioFrame, passed: int, skipped: _Skipped) -> Run | None:
-        """Begin in the middle of a track, with samples that the whole would have, too.
+    def _begin_later(
+        self, block: AudioFrame, passed: int, skipped: _Skipped
+    ) -> tuple[Run | None, int]:
+        """Begin in the middle of a track; return, too, how many samples of the block are left out.
 
         16 kHz falls on the same instants only from every so many-th sample of the track on.
         """
@@ -292,13 +288,12 @@ class _SampleBuffer:
         self._offset = begin = 0.0 if abs(begin) <= _ROUNDING else begin
         run = self._begin(rate, begin)
         if run is None:
-            return None
+            return None, 0
         extra = min(-passed % (rate // math.gcd(rate, RATE)), block.samples)
         at = (passed + extra) / rate
         self._at += round(at * RATE)
         run.start += at
-        self._put(run.push(mono(block)[extra:]))
-        return run
+        return run, extra
 
     def _go_on(self, run: Run, rate: int, at: float | None) -> Run | None:
         """Return the run of the next block; None if it comes after the picture."""
@@ -358,10 +353,7 @@ class Run:
 
 
 def too_loud(samples: NDArray[np.float32]) -> bool:
-    """Whether samples are not finite, or their spectrogram would not be.
-
-    An engine that meets one number that is none carries it into other requests' answers.
-    """
+    """Whether samples, or their spectrogram, are not finite: vLLM mixes that into other answers."""
     return not np.abs(samples).max(initial=0.0) <= _LOUDEST
 
 

@@ -162,7 +162,7 @@ def read_timeline(path: Path, deadline: Deadline, place: int = 0) -> Timeline:
         raise MediaError("its times start anew in the middle: it is joined from several files")
     if reached < needed and _end(path, deadline) < needed:
         raise MediaError("joined from several files, of which only the first can be read")
-    timeline = Timeline(
+    return Timeline(
         ticks=tuple(sorted(shown)) if known else (),
         tick=tick,
         last_shown=float(shown[max(shown)] * tick) if shown else 0.0,
@@ -173,7 +173,6 @@ def read_timeline(path: Path, deadline: Deadline, place: int = 0) -> Timeline:
         track=track,
         several=several,
     )
-    return timeline
 
 
 def _starts_anew(times: Sequence[int], back: float) -> bool:

@@ -47,11 +47,7 @@ class Outcomes:
 
     def without_media(self, task: str, document: Any) -> int:
         """Count a request that has text alone, of a task that shows media; return how many."""
-        missing = self._counted(task)["without_media"]
-        missing["requests"] += 1
-        if len(missing["documents"]) < _DOCUMENTS:
-            missing["documents"].append(document)
-        return int(missing["requests"])
+        return _count(self._counted(task)["without_media"], document)
 
     def note(self, task: str, document: Any, generation: Mapping[str, Any]) -> int:
         """Count a request; return how many failed like it so far, 0 where it is answered."""
@@ -65,10 +61,7 @@ class Outcomes:
         kind = counted["reasons"].setdefault(
             kind_of(generation["error"]), {"requests": 0, "documents": []}
         )
-        kind["requests"] += 1
-        if len(kind["documents"]) < _DOCUMENTS and document not in kind["documents"]:
-            kind["documents"].append(document)
-        return int(kind["requests"])
+        return _count(kind, document)
 
     @property
     def unwell(self) -> int:
@@ -131,6 +124,13 @@ class Outcomes:
 def _unwell(counted: Mapping[str, Any]) -> int:
     cut = sum(counted["cut"].values())
     return int(counted["unanswered"] + cut + counted["without_media"]["requests"])
+
+
+def _count(kind: dict[str, Any], document: Any) -> int:
+    kind["requests"] += 1
+    if len(kind["documents"]) < _DOCUMENTS and document not in kind["documents"]:
+        kind["documents"].append(document)
+    return int(kind["requests"])
 
 
 def _add(ours: dict[str, Any], theirs: Mapping[str, Any]) -> None:

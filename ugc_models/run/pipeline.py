@@ -95,8 +95,7 @@ class Reader:
                 return replace(request, error=f"{name} cannot be read: {said}")
             last = media[-1]
             if isinstance(last, Clip) and (lost := last.lost_seconds) > LOST_SECONDS:
-                whole = lost + last.duration
-                said = f"{name} is cut off: {lost:.1f} of {whole:.1f} s are missing"
+                said = f"{name} is cut off: {lost:.1f} of {lost + last.duration:.1f} s are missing"
                 return replace(request, error=said)
             if sum(map(_size, media)) > MOST_BYTES:
                 return replace(request, error=f"its media take more than {MOST_BYTES >> 30} GiB")
@@ -106,10 +105,9 @@ class Reader:
         """Return the stored caption; None where it is yet to be made. Reads no media."""
         if self._store is None or request.chat is None:
             return None
-        with suppress(OSError):
-            if all(map(_is_there, request.chat.media)):
-                return self._keyed(request, self._store, request.chat.media).found
-        return None
+        if not all(map(_is_there, request.chat.media)):
+            return None
+        return self._keyed(request, self._store, request.chat.media).found
 
     def _read(self, source: Source) -> Read:
         return self._pool.read(
