@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ugc_models.captions import Caption
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.base import Engine, harmless_record
+from ugc_models.engine.base import Engine, EngineStopped, harmless_record
 from ugc_models.manifest import Listeners, attend, bypass
 from ugc_models.request.generation import remarks, stated
 from ugc_models.request.prompt import Conversation, PromptError, conversation
@@ -101,6 +101,22 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         """Return what else is reported beside the throughput."""
         return {}
 
+    def _remarks(self, said: Mapping[str, Any]) -> dict[str, str]:
+        """Return what of a task's generation arguments is not done as it stands."""
+        return remarks(said)
+
+    def _share(self) -> Any:
+        """Return what else is added up over all ranks, for :meth:`_take`."""
+
+    def _take(self, shares: list[Any]) -> None:  # for those that have a share
+        """Add up what all ranks gave."""
+
+    def _begun(self, requests: int) -> None:
+        """Called before so many requests are answered."""
+
+    def _finished(self) -> None:  # for those that have something to do
+        """Called when requests are answered, or the run ends before that."""
+
     @property
     def device(self) -> Any:
         """Where lmms-eval gathers its counts across ranks."""
@@ -130,6 +146,7 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         listeners, failed, done = Listeners(asked), "", 0
         kept, unwell = self._store is not None, self._outcomes.unwell
         started = time.perf_counter()
+        self._begun(len(asked))
         bar = tqdm(total=len(asked), desc="Model Responding", disable=self.rank != 0)
         try:
             with (
@@ -152,6 +169,10 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 raise KeyboardInterrupt
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_so_far(done, len(asked), kept=kept)) from None
+        except EngineStopped as stopped:
+            raise EngineStopped(f"{stopped}; {_so_far(done, len(asked), kept=kept)}") from None
+        finally:
+            self._finished()
         for line in self._outcomes.lines() if self._outcomes.unwell > unwell else ():
             logger.warning(line if self.world_size == 1 else f"rank {self.rank}: {line}")
         if failed and self._answering.on_error == "stop":
@@ -229,10 +250,11 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
         if self.world_size > 1 and ranks.is_available() and ranks.is_initialized():
             found: list[Any] = [None] * self.world_size
-            ranks.all_gather_object(found, self._outcomes.totals())
+            ranks.all_gather_object(found, (self._outcomes.totals(), self._share()))
             self._outcomes = Outcomes()
-            for totals in found:
+            for totals, _ in found:
                 self._outcomes.add(*totals)
+            self._take([share for _, share in found])
 
     def _pipeline(
         self,
@@ -271,7 +293,7 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
                 found.append(self._generation(said))
             except (TypeError, ValueError) as error:
                 refused.setdefault(str(error), set()).add(task)
-            for name, remark in remarks(said).items():
+            for name, remark in self._remarks(said).items():
                 remarked.setdefault(f"{name}: {remark}", set()).add(task)
         if refused:
             raise ValueError(_by_task(refused))
@@ -307,7 +329,7 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             avg_speed=tokens / seconds if seconds else 0.0,
             additional_metrics={
                 "requests": len(generations),
-                "requests_heard": sum(g["heard"] for g in generations),
+                "requests_heard": sum(bool(g["heard"]) for g in generations),
                 "requests_failed": sum(g["error"] is not None for g in generations),
                 "answers_stored": len(generations) - len(made),
                 **self._measured(),
