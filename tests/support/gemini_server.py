@@ -238,7 +238,7 @@ class GeminiServer:
         shown = []
         for part in call.parts:
             if blob := part.get("inlineData"):
-                shown.append(hashlib.sha256(base64.b64decode(blob["data"])).hexdigest()[:8])
+                shown.append(hashlib.sha256(base64.urlsafe_b64decode(blob["data"])).hexdigest()[:8])
             elif told := part.get("fileData"):
                 name = _name(told["fileUri"])
                 held = self.files.get(name)

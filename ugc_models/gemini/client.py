@@ -112,9 +112,8 @@ class Api:
         except OSError as error:
             failure = Refused(f"{what}: {error.strerror or type(error).__name__}")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            failure = Passing(
-                f"{what}: an answer that is none of the API's ({type(error).__name__})"
-            )
+            words = f"{type(error).__name__}: {self._words(error)}"
+            failure = Passing(f"{what}: an answer that is none of the API's ({words:.200})")
         # Raised outside the handlers: their exceptions hold the request and its key.
         raise failure
 

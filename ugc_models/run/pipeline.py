@@ -322,7 +322,8 @@ class Pipeline:
             prompt_tokens=output.prompt_tokens,
         )
         if output.error is not None:  # the model never got the sound
-            return Caption(output.text, replace(generation, sound_seconds=0.0, **output.told))
+            told = {**output.told, "sound_seconds": 0.0}
+            return Caption(output.text, replace(generation, **told))
         flags = {
             "token_limit": output.finish_reason == "length",
             "repetition": is_repetitive(output.text),
