@@ -142,6 +142,7 @@ _ENGINE = (
     "ugc_models/engine/test_positions.py",
     "ugc_models/engine/test_local.py",
     "ugc_models/test_config_presets.py",
+    "ugc_models/test_gemini_video.py",
     "ugc_models/test_qwen_omni_vllm.py",
 )
 _SHARED = {"vllm_server", "shared_engine", "piecewise_engine"}
