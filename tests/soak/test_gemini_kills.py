@@ -72,7 +72,23 @@ def test_kills_lose_no_answer_and_leave_no_file(
                 campaigns += 1
                 current = campaign()
         _finish(current, nursery, server)
+        campaigns += 1
+        _interrupt(campaign(), nursery, server)
     assert left_there, "no kill came while there was a file"
+
+
+def _interrupt(campaign: Captioning, nursery: Nursery, server: GeminiServer) -> None:
+    """Press Ctrl-C while it answers: what is in flight is kept, and all is tidied up."""
+    server.calls.clear()
+    with campaign.start(nursery) as run:
+        run.wait_until(lambda: bool(server.of("generate")))
+        run.interrupt()
+        assert run.end() != 0
+    stored = campaign.stored()
+    assert 0 < len(stored) < len(campaign.docs)
+    assert len(server.of("generate")) == len(stored)
+    assert list(server.files) == [THEIRS]
+    _finish(campaign, nursery, server)
 
 
 def _finish(campaign: Captioning, nursery: Nursery, server: GeminiServer) -> None:

@@ -219,10 +219,16 @@ class GeminiEngine:
             self._rest_until = max(self._rest_until, time.monotonic() + told)
             return float(told)
 
+        def stop(state: tenacity.RetryCallState) -> bool:
+            failure = state.outcome.exception() if state.outcome else None
+            # What hangs takes the whole time of an exchange; who refuses says when to come back.
+            hangs = not getattr(failure, "answered", False)
+            passed = state.seconds_since_start or 0.0
+            return state.attempt_number >= TRIES or (hangs and passed >= 3 * self._settings.timeout)
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Passing),
-            stop=tenacity.stop_after_attempt(TRIES)
-            | tenacity.stop_after_delay(3 * self._settings.timeout),
+            stop=stop,
             wait=rest,
             sleep=self._sleep,
             reraise=True,

@@ -57,7 +57,7 @@ class Reader:
     ``made_of`` is what a caption depends on besides its media, prompt and parameters.
     """
 
-    reading: Any = READING  # which way of reading media, in the key
+    reading: Any = None  # in the key: which way of reading media, if not ``media.clip``'s
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Reader:
         elif sources:
             made_of["media"] = digests
         if sources:
-            made_of["reading"] = self.reading
+            made_of["reading"] = self.reading or READING
         key = caption_key(made_of)
         if (stored := store.get(key)) is None:
             return replace(request, key=key, made_of=made_of)
@@ -230,11 +230,11 @@ class Pipeline:
                 self._wake.clear()
                 while finished:
                     future = finished.popleft()
-                    asked = in_flight.pop(future)
                     if isinstance(error := future.exception(), EngineStopped):
                         ended, self._stopped = ended or error, True
+                        del in_flight[future]
                         continue
-                    caption = self._caption(asked, future.result())
+                    caption = self._caption(in_flight.pop(future), future.result())
                     if caption is not None:
                         yield future.result().index, caption
                 while len(in_flight) < self._window and (ready := self._next()) is not None:
