@@ -7,6 +7,7 @@ request, is carried on.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -79,13 +80,15 @@ class Api:
         try:
             self.client = genai.Client(http_options=options)
         except Exception as error:  # google-auth's own among them
-            failure = self._words(error)
+            failure = self.words(error)
         if failure is not None:
             raise ValueError(
                 f"the Gemini API cannot be used: {failure} Set {KEYS[0]} (or {KEYS[1]}), or for "
                 "Vertex GOOGLE_GENAI_USE_VERTEXAI, GOOGLE_CLOUD_PROJECT and GOOGLE_CLOUD_LOCATION"
             )
         self.vertex = bool(self.client.vertexai)
+        base = str(self.client._api_client._http_options.base_url)
+        self.place = hashlib.sha256(base.encode()).hexdigest()[:16]  # tells addresses apart
 
     def call(self, what: str, ask: Callable[[], T]) -> T:
         """Return what an exchange brings.
@@ -108,11 +111,11 @@ class Api:
         except (httpx.HTTPError, TransportError) as error:
             failure = Passing(f"{what}: the connection broke ({type(error).__name__})")
         except GoogleAuthError as error:
-            failure = EngineStopped(f"Google's credentials cannot be used: {self._words(error)}")
+            failure = EngineStopped(f"Google's credentials cannot be used: {self.words(error)}")
         except OSError as error:
             failure = Refused(f"{what}: {error.strerror or type(error).__name__}")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            words = f"{type(error).__name__}: {self._words(error)}"
+            words = f"{type(error).__name__}: {self.words(error)}"
             failure = Passing(f"{what}: an answer that is none of the API's ({words:.200})")
         # Raised outside the handlers: their exceptions hold the request and its key.
         raise failure
@@ -122,14 +125,15 @@ class Api:
         with suppress(Exception):
             self.client.close()
 
-    def _words(self, said: object) -> str:
+    def words(self, said: object) -> str:
+        """Return what others said, harmless and without a key."""
         text = str(said)
         for secret in self._secrets:
             text = text.replace(secret, "...")
         return shown(text, limit=400)
 
     def _meaning(self, what: str, error: Any) -> Exception:
-        code, message = error.code, self._words(error.message or error.status or "")
+        code, message = error.code, self.words(error.message or error.status or "")
         code = code if isinstance(code, int) else 0
         told = _Details(error)
         said = f"{what}: the API answers {code}" + (f" ({message})" if message else "")

@@ -8,7 +8,6 @@ being answered finish.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import threading
 import time
@@ -48,11 +47,9 @@ class GeminiEngine:
         self._stopped: EngineStopped | None = None
         self._rest_until = 0.0
         self._busy: set[threading.Thread] = set()
-        base = str(api.client._api_client._http_options.base_url)
         self._uploads = Uploads(
             api,
             folder,
-            hashlib.sha256(base.encode()).hexdigest()[:16],
             parallel=settings.upload_concurrency,
             persist=self._persist,
             wait=self._sleep,
@@ -77,7 +74,7 @@ class GeminiEngine:
         end = time.monotonic() + _GRACE_S
         for thread in list(self._busy):
             thread.join(max(0.0, end - time.monotonic()))
-        return self._uploads.tidy()
+        return self._uploads.tidy(settled=not self._busy)
 
     def close(self) -> None:
         """Let go of what it holds; :meth:`tidy` comes before."""
@@ -94,7 +91,7 @@ class GeminiEngine:
             self._stopped = self._stopped or stopped
             future.set_exception(stopped)
         except Exception as error:  # one of them must not end the run, whatever it did
-            said = f"{type(error).__name__}: {shown(error)}"
+            said = f"{type(error).__name__}: {self._api.words(error)}"
             future.set_result(EngineOutput(request.index, error=said))
         finally:
             self._busy.discard(threading.current_thread())

@@ -77,6 +77,7 @@ class Ledger:
             if empty:
                 self._path.unlink(missing_ok=True)
             os.close(self._file)
+            self._file = -1  # what still comes fails, and goes into nobody's file
 
     def _take_over(self, folder: Path) -> list[Upload]:
         found: dict[str, Upload] = {}
@@ -132,8 +133,7 @@ class Uploads:
     """Uploads of this run, ``parallel`` at once; :meth:`hold` may be called from several threads.
 
     Args:
-        folder: of the ledgers.
-        place: names the address; uploads of another one are left alone.
+        folder: of the ledgers; uploads of another address are left alone.
         persist: how an exchange is tried again.
         wait: sleeps so many seconds, and raises where the run is to stop.
     """
@@ -142,7 +142,6 @@ class Uploads:
         self,
         api: Api,
         folder: Path,
-        place: str,
         *,
         parallel: int,
         persist: Persist,
@@ -151,7 +150,7 @@ class Uploads:
         self._api, self._persist, self._wait = api, persist, wait
         self._places: dict[tuple[str, str], _Place] = {}
         self._lock, self._sending = threading.Lock(), threading.Semaphore(parallel)
-        self._ledger = Ledger(folder, place)
+        self._ledger = Ledger(folder, api.place)
         self._all: dict[str, Upload] = {}  # what is at the API, or may be
         for upload in self._ledger.found:
             self._all[upload.name] = upload
@@ -190,15 +189,18 @@ class Uploads:
                 place.upload = None
         self._gone(upload)
 
-    def tidy(self, seconds: float = 60.0) -> int:
-        """Delete all that is ours; return how many that the API has are left after that time."""
+    def tidy(self, seconds: float = 60.0, *, settled: bool = True) -> int:
+        """Delete all that is ours; return how many that the API has are left after that time.
+
+        ``settled``: no upload is under way, so that one which is not there will not be.
+        """
         end = time.monotonic() + seconds
         with self._lock:
             left = list(self._all.values())
             self._places.clear()
             self._old.clear()
         with ThreadPoolExecutor(8, thread_name_prefix="ugc-delete") as threads:
-            list(threads.map(lambda upload: self._delete(upload, end), left))
+            list(threads.map(lambda upload: self._delete(upload, end, settled), left))
         return sum(upload.sure for upload in self._all.values())
 
     def close(self) -> None:
@@ -279,14 +281,14 @@ class Uploads:
             if upload is not None:
                 self._delete(upload, time.monotonic() + 30.0)
 
-    def _delete(self, upload: Upload, end: float) -> None:
+    def _delete(self, upload: Upload, end: float, settled: bool = True) -> None:
         pause = 0.5
         while True:
             try:
                 self._api.call(DELETION, lambda: self._api.client.files.delete(name=upload.name))
             except Refused as refused:
                 # An upload that was cut off never came to be; another key may not see it.
-                if refused.lost and (upload.sure or not upload.uri):
+                if refused.lost and (upload.sure or (settled and not upload.uri)):
                     break
                 return
             except EngineStopped:

@@ -108,13 +108,13 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
     def _share(self) -> Any:
         """Return what else is added up over all ranks, for :meth:`_take`."""
 
-    def _take(self, shares: list[Any]) -> None:  # for those that have a share
+    def _take(self, shares: list[Any]) -> None:
         """Add up what all ranks gave."""
 
     def _begun(self, requests: int) -> None:
         """Called before so many requests are answered."""
 
-    def _finished(self) -> None:  # for those that have something to do
+    def _finished(self) -> None:
         """Called when requests are answered, or the run ends before that."""
 
     @property
