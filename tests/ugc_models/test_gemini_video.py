@@ -384,6 +384,7 @@ def test_what_is_in_flight_when_the_run_ends_is_kept(
         Act(body=json.dumps(answered("x" * (17 << 20))).encode()),
         Act(body=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}),
         Act(body=json.dumps({"candidates": 3}).encode()),
+        Act(503, json.dumps({"error": {"message": {"x": 1}, "details": 7}}).encode()),
     ],
 )
 def test_a_reply_that_is_none_is_tried_again(

@@ -163,7 +163,8 @@ class _Details:
         found = error.details if isinstance(error.details, dict) else {}
         inner = found.get("error", found)
         details = inner.get("details") if isinstance(inner, dict) else None
-        entries = [each for each in details or () if isinstance(each, dict)]
+        details = details if isinstance(details, list) else []
+        entries = [each for each in details if isinstance(each, dict)]
         headers = getattr(error.response, "headers", None) or {}
         delays = [each.get("retryDelay") for each in entries] + [headers.get("retry-after")]
         self.wait = next((s for s in map(_seconds, delays) if s is not None), None)
