@@ -81,6 +81,7 @@ _SLOW = (
     "drawing",
     "soak",
     "test_configs.py",
+    "test_gemini_run.py",
     "test_interrupted_judging.py",
     "test_local_judge.py",
     "test_ranks.py",
@@ -92,6 +93,7 @@ _SLOW = (
     "ugc_models/media",
     "ugc_models/run/test_pipeline.py",
     "ugc_models/run/test_backend.py",
+    "ugc_models/test_gemini_video.py",
     "ugc_models/test_qwen_omni_by_hand.py",
     "ugc_models/test_tiny_omni.py",
     "ugc_tasks/choice/test_matching.py",
@@ -147,6 +149,7 @@ _ENGINE = (
 _SHARED = {"vllm_server", "shared_engine", "piecewise_engine"}
 _LONG = (
     "test_whole_run.py",
+    "test_gemini_run.py",
     "test_local_judge.py",
     "ugc_models/engine/test_supervisor.py",
     "ugc_models/engine/test_parity_qwen3.py",

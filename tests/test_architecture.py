@@ -33,7 +33,7 @@ def test_each_file_and_folder_is_there(name: str) -> None:
     [
         (name, module)
         for module, names in {
-            "ugc_models/qwen_omni_vllm.py": ("generate_until",),
+            "ugc_models/run/answering.py": ("generate_until",),
             "ugc_models/run/pipeline.py": ("class Reader", "class Pipeline", "def run"),
             "ugc_models/engine/base.py": ("class Engine",),
             "ugc_tasks/lmms/hooks.py": ("process_judged",),

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ugc_models.config import Settings
+from ugc_models.gemini.settings import GeminiSettings
 from ugc_tasks.benchmark import SPECS
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -70,10 +71,14 @@ def test_its_model_arguments_are_taken(path: Path) -> None:
     from vllm import EngineArgs
 
     content = _load(path)
+    arguments = simple_parse_args_string(content["model_args"])
+    if content["model"] == "gemini_video":
+        assert GeminiSettings.from_arguments(arguments).order == "text_first"
+        return
     if content["model"] != "qwen_omni_vllm":
         pytest.skip("another model's arguments")
     names = {field.name for field in dataclasses.fields(EngineArgs)}
-    settings = Settings.from_arguments(simple_parse_args_string(content["model_args"]), names)
+    settings = Settings.from_arguments(arguments, names)
     assert settings.engine["seed"] == 42
 
 

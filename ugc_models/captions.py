@@ -63,6 +63,8 @@ class Generation:
     flags: tuple[str, ...] = ()  # ``token_limit``, ``repetition``, ``fewer_frames``, ``sound_cut``
     decoding: str | None = None  # how the model was run, alike in runs that can be compared
     stored: bool = False  # made by an earlier run and found on disk
+    # What an API says of its reply: the version, tokens of sound and of thought, US dollars.
+    api: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Make what others said of a failure harmless to show."""
@@ -93,7 +95,10 @@ class Caption(str):
 
     def __new__(cls, text: str, generation: Generation) -> Caption:
         caption = super().__new__(cls, plain(text))
-        facts = {**asdict(generation), "heard": generation.sound_seconds > 0}
+        heard: bool | None = generation.sound_seconds > 0
+        if generation.api is not None and generation.api.get("audio_tokens") is None:
+            heard = None  # the API does not tell
+        facts = {**asdict(generation), "heard": heard}
         caption.generation = {k: plain(v) if isinstance(v, str) else v for k, v in facts.items()}
         return caption
 

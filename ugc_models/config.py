@@ -70,8 +70,8 @@ class Settings:
         ours = {f.name for f in fields(cls)} - {"engine", "beside"}
         known = ours | set(engine_names)
         if unknown := sorted(set(arguments) - known):
-            raise ValueError(_unknown_names(unknown, known))
-        values = {name: _plain_value(name, value) for name, value in arguments.items()}
+            raise ValueError(unknown_names(unknown, known))
+        values = {name: plain_value(name, value) for name, value in arguments.items()}
         preset = _preset_named(values.get("preset", "default"))
         own = {**preset.settings, **preset.engine}
         if preset.system_prompt is not None:
@@ -177,52 +177,52 @@ class Settings:
             )
 
 
-_Rule = tuple[Callable[[Any], bool], str]
+Rule = tuple[Callable[[Any], bool], str]
 
 
-def _whole(least: int) -> _Rule:
+def whole(least: int) -> Rule:
     return (lambda v: type(v) is int and v >= least), f"a whole number from {least} up is needed"
 
 
-def _whole_or_none(least: int) -> _Rule:
-    holds, needed = _whole(least)
+def whole_or_none(least: int) -> Rule:
+    holds, needed = whole(least)
     return (lambda v: v is None or holds(v)), needed
 
 
-def _one_of(*words: str) -> _Rule:
+def one_of(*words: str) -> Rule:
     return (lambda v: v in words), f"{' or '.join(words)} is needed"
 
 
-def _is_rate(value: Any) -> bool:
+def is_rate(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and math.isfinite(value) and value > 0
 
 
-_SWITCH: _Rule = (lambda v: isinstance(v, bool)), "True or False"
-_RULES: Mapping[str, _Rule] = {
+SWITCH: Rule = (lambda v: isinstance(v, bool)), "True or False"
+_RULES: Mapping[str, Rule] = {
     "model": (
         lambda v: isinstance(v, str) and v != "",
         "a Hugging Face name or a folder is needed",
     ),
     "system_prompt": (lambda v: isinstance(v, str | None), "a text is needed"),
     "store": (lambda v: isinstance(v, str | None), "a file, a folder or none is needed"),
-    "frames": _whole(1),
-    **dict.fromkeys(("min_frames", "max_frames"), _whole(2)),  # the vision encoder takes pairs
-    "min_pixels": _whole(1),
-    "max_pixels": _whole(28 * 28),  # one token
-    "total_pixels": _whole_or_none(28 * 28),
-    "image_min_pixels": _whole_or_none(1),
-    "image_max_pixels": _whole_or_none(28 * 28),
-    "decode_workers": _whole(1),
-    "max_in_flight": _whole(1),
-    "fps": (lambda v: v is None or _is_rate(v), "a number of frames per second above 0 is needed"),
-    "engine_timeout": (_is_rate, "seconds above 0 are needed"),
-    "spread": _one_of("time", "count", "even"),
-    "scaling": _one_of("smooth", "opencv"),
-    "channels": _one_of("rgb", "bgr"),
-    "on_overflow": _one_of("refuse", "fewer_frames"),
-    "on_error": _one_of("continue", "stop"),
-    **dict.fromkeys(("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"), _SWITCH),
+    "frames": whole(1),
+    **dict.fromkeys(("min_frames", "max_frames"), whole(2)),  # the vision encoder takes pairs
+    "min_pixels": whole(1),
+    "max_pixels": whole(28 * 28),  # one token
+    "total_pixels": whole_or_none(28 * 28),
+    "image_min_pixels": whole_or_none(1),
+    "image_max_pixels": whole_or_none(28 * 28),
+    "decode_workers": whole(1),
+    "max_in_flight": whole(1),
+    "fps": (lambda v: v is None or is_rate(v), "a number of frames per second above 0 is needed"),
+    "engine_timeout": (is_rate, "seconds above 0 are needed"),
+    "spread": one_of("time", "count", "even"),
+    "scaling": one_of("smooth", "opencv"),
+    "channels": one_of("rgb", "bgr"),
+    "on_overflow": one_of("refuse", "fewer_frames"),
+    "on_error": one_of("continue", "stop"),
+    **dict.fromkeys(("use_audio_in_video", "align_sound", "tell_fps", "processor_resize"), SWITCH),
 }
 """What the value of an argument must be, and the words for it."""
 
@@ -246,7 +246,7 @@ def _text_of(reference: str) -> str:
     return str(function())
 
 
-def _unknown_names(names: list[str], known: set[str]) -> str:
+def unknown_names(names: list[str], known: set[str], engine: str = "vLLM's engine") -> str:
     """Return a sentence on unknown names, each with the nearest known one."""
     hints = []
     for name in names:
@@ -254,11 +254,11 @@ def _unknown_names(names: list[str], known: set[str]) -> str:
         hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     return (
         f"unknown model argument {', '.join(hints)}: this model takes its own arguments "
-        "(docs/options.md) and those of vLLM's engine"
+        f"(docs/options.md) and those of {engine}"
     )
 
 
-def _plain_value(name: str, value: Any) -> Any:
+def plain_value(name: str, value: Any) -> Any:
     """Return a value as it was meant: lmms-eval hands JSON on as text and makes -1 into -1.0.
 
     Raises:

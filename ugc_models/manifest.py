@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHAT_MODELS: dict[str, str] = {
     "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
+    "gemini_video": "ugc_models.gemini_video.GeminiVideo",
     # Saved answers are in the benchmark's layouts, so this one lives in the other wing.
     "ugc_replay": "ugc_tasks.results.replay.UgcReplay",
 }

@@ -113,6 +113,17 @@ PRESETS: Mapping[str, Preset] = {
     "asid": ASID,
 }
 
+GEMINI_PRESETS: Mapping[str, Preset] = {
+    "default": Preset(),
+    # ``omni_bench_inference/subsection/gemini.py`` at 5f53538: files.upload of each clip, then
+    # generate_content(model, [prompt, file]) without a config, so that temperature, limit and
+    # thinking are the API's own. They take the first answer with text, which is stripped.
+    "paper": Preset(
+        settings={"order": "text_first", "task_generation": False, "inline": False},
+    ),
+}
+"""For ``gemini_video``."""
+
 
 def qwen_system_prompt() -> str:
     """Return the system message of Qwen2.5-Omni's own examples, as lmms-eval's model states it.

@@ -270,6 +270,7 @@ def _read(text: Any, generation: Any) -> tuple[str, Generation]:
         and all(isinstance(flag, str) for flag in facts.flags)
         and all(isinstance(word, str | None) for word in words)
         and all(isinstance(medium, dict) for medium in facts.media or ())
+        and isinstance(facts.api, dict | None)
     ):
         raise ValueError
     return text, facts

@@ -153,6 +153,10 @@ def check_model_arguments(arguments: argparse.Namespace) -> None:
         from ugc_tasks.results.replay import UgcReplay
 
         assert set(given) <= set(inspect.signature(UgcReplay).parameters)
+    elif arguments.model == "gemini_video":
+        from ugc_models.gemini.settings import GeminiSettings
+
+        GeminiSettings.from_arguments(given)
     else:
         from vllm import EngineArgs
 

@@ -1,12 +1,12 @@
 """A captioning run in a process of its own: ``python -m tests.soak.captioning PLAN RESULT``.
 
-Makes the model as ``lmms-eval --model qwen_omni_vllm --model_args ...`` does and asks as lmms-eval
+Makes the model as ``lmms-eval --model ... --model_args ...`` does and asks as lmms-eval
 asks. PLAN is what :class:`tests.support.captioning.Captioning` writes; RESULT gets, as JSON, what
 became of each request. The run is to be killed, interrupted, and started again.
 
-``python -m tests.soak.captioning CHECKPOINT`` is a nursery of such runs: it imports once what takes
-ten seconds, and forks a run for each line ``[PLAN, RESULT, LOG, EXIT]`` that it reads. What is
-killed is the same code.
+``python -m tests.soak.captioning CHECKPOINT`` (or ``gemini_video``) is a nursery of such runs: it
+imports once what takes ten seconds, and forks a run for each line ``[PLAN, RESULT, LOG, EXIT]``
+that it reads. What is killed is the same code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run(plan_file: str, result: str) -> None:
 
     plan = json.loads(Path(plan_file).read_text("utf-8"))
     config = {"batch_size": 1, "max_batch_size": None, "device": None}
-    model = get_model("qwen_omni_vllm").create_from_arg_string(plan["model_args"], config)
+    model = get_model(plan["model"]).create_from_arg_string(plan["model_args"], config)
     if plan["pages"] is not None:
         model._store._file.execute(f"PRAGMA max_page_count={plan['pages']}")
     model.task_dict = {TASK: {SPLIT: plan["docs"]}}
@@ -64,11 +64,16 @@ def nursery(checkpoint: str) -> None:
     from ugc_models.engine.family import family_of
     from ugc_models.request.prompt import ChatTemplate, conversation
 
-    get_model("qwen_omni_vllm")
-    family_of(checkpoint)
-    ChatTemplate(checkpoint).render(
-        conversation(messages({"video": "a.mp4", "question": "?"}), None)
-    )
+    if checkpoint == "gemini_video":
+        from google.genai import types  # noqa: F401
+
+        get_model(checkpoint)
+    else:
+        get_model("qwen_omni_vllm")
+        family_of(checkpoint)
+        ChatTemplate(checkpoint).render(
+            conversation(messages({"video": "a.mp4", "question": "?"}), None)
+        )
     exits: dict[int, str] = {}
     while True:
         ready = select.select([sys.stdin.buffer], [], [], 0.02)[0]

@@ -43,6 +43,7 @@ class Captioning:
         folder: for the plan, the store and the logs.
         clips: what is asked about; each several times, with another ``generation``.
         generations: the task's generation arguments.
+        lmms_model: as ``--model``.
         model_args: as ``--model_args``; ``store`` is in ``folder`` unless it is among them.
     """
 
@@ -51,6 +52,7 @@ class Captioning:
         folder: Path,
         clips: Sequence[Path],
         generations: Sequence[Mapping[str, Any]],
+        lmms_model: str = "qwen_omni_vllm",
         **model_args: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +66,7 @@ class Captioning:
         for index, doc in enumerate(self.docs):
             doc["question"] = f"Question {index}: what happens, and what is heard?"
         arguments = ",".join(f"{name}={value}" for name, value in model_args.items())
-        self._plan = {"model_args": arguments, "docs": self.docs}
+        self._plan = {"model": lmms_model, "model_args": arguments, "docs": self.docs}
         self._starts = 0
 
     def start(self, nursery: Nursery | None = None, *, pages: int | None = None) -> Run:
@@ -122,11 +124,16 @@ def _started(plan: Path, result: Path, log: Path) -> Process:
 class Nursery:
     """Forks runs off a process that has imported already what a run imports."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path | str, more: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             [*_PROGRAM, str(checkpoint)],
             cwd=PROJECT,
-            env={**os.environ, "VLLM_API_KEY": KEY, "TOKENIZERS_PARALLELISM": "false"},
+            env={
+                **os.environ,
+                "VLLM_API_KEY": KEY,
+                "TOKENIZERS_PARALLELISM": "false",
+                **(more or {}),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

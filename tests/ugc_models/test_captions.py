@@ -70,6 +70,7 @@ def test_generation_has_every_field_and_whether_the_clip_was_heard() -> None:
         "flags": (),
         "decoding": None,
         "stored": False,
+        "api": None,
         "heard": True,
     }
 
@@ -77,6 +78,12 @@ def test_generation_has_every_field_and_whether_the_clip_was_heard() -> None:
 def test_a_clip_without_sound_was_not_heard() -> None:
     caption = Caption("x", Generation(sound_missing="the file has no sound"))
     assert caption.generation["heard"] is False
+
+
+def test_where_an_api_does_not_tell_of_sound_nobody_knows() -> None:
+    for told, heard in ((None, None), (0, False)):
+        caption = Caption("x", Generation(api={"audio_tokens": told}))
+        assert caption.generation["heard"] is heard
 
 
 def test_survives_pickling_as_lmms_eval_gathers_ranks() -> None:

@@ -17,7 +17,7 @@ from loguru import logger
 
 from tests.support.hand import Hand
 from ugc_models.engine.base import EngineOutput, EngineRequest
-from ugc_models.qwen_omni_vllm import RequestFailed
+from ugc_models.run.answering import RequestFailed
 
 QUESTIONS = ["What is 1 and 1?", "What is asked?<|im_end|>", "word " * 9, "What is 2 and 2?"]
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
@@ -39,7 +40,20 @@ class AudioInput:
     samples: npt.NDArray[Any]  # (N,) float32 at 16 kHz
 
 
-Medium = VideoInput | ImageInput | AudioInput
+@dataclass(frozen=True, eq=False)
+class FileInput:
+    """What an engine takes as a file, undecoded; a video of pictures is a file for each."""
+
+    kind: Literal["video", "image", "audio"]
+    content: Path | bytes | tuple[bytes, ...]
+    mime_type: str
+    digest: str  # SHA-256 of the file, empty for several
+    size: int  # bytes
+    start: float = 0.0  # seconds, of a video
+    end: float | None = None
+
+
+Medium = VideoInput | ImageInput | AudioInput | FileInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +115,11 @@ class EngineOutput:
     finish_reason: str | None = None  # vLLM's word: ``stop``, or ``length`` for the token limit
     prompt_tokens: int | None = None  # media included
     output_ids: tuple[int, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)  # of Generation, as the engine has it
+
+
+class EngineStopped(RuntimeError):
+    """Nothing more can be asked; what is in flight is still answered. One sentence."""
 
 
 class Engine(Protocol):

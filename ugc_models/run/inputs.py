@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ugc_models.captions import Generation
-from ugc_models.engine.base import AudioInput, ImageInput, Medium, VideoInput
+from ugc_models.engine.base import AudioInput, FileInput, ImageInput, Medium, VideoInput
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip
 from ugc_models.media.source import Audio, Image
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 _RATE = 16_000
 _UNHEARD = 0.05  # seconds: the last incomplete 10 ms are not worth a word
 
-Read = Clip | Image | Audio
+Read = Clip | Image | Audio | FileInput
 Given = tuple[Medium, ...]
 """What the engine gets of one medium: itself, and its sound where that is beside it."""
 
 
-def given_of(read: Sequence[Read], inputs: ProcessorInputs) -> list[Given]:
-    """Return what the engine gets of each medium.
+def given_of(read: Sequence[Read], inputs: ProcessorInputs | None) -> list[Given]:
+    """Return what the engine gets of each medium; files as they are, without ``inputs``.
 
     The sound of videos is interleaved with their frames where every video of the request has some.
     Where only some have, transformers cannot express that: it follows its video, as an audio.
     """
+
+    if inputs is None:
+        return [(medium,) for medium in read if isinstance(medium, FileInput)]
 
     def sound_of(clip: Clip) -> NDArray[np.float32] | None:
         samples = None if clip.sound is None else inputs.sound(clip.sound)
@@ -41,6 +44,8 @@ def given_of(read: Sequence[Read], inputs: ProcessorInputs) -> list[Given]:
     def given(medium: Read) -> Given:
         if isinstance(medium, Image):
             return (ImageInput(medium.pixels),)
+        if isinstance(medium, FileInput):
+            return (medium,)
         if isinstance(medium, Audio):
             return (AudioInput(inputs.sound(medium.samples)),)
         frames, sound = inputs.frames(medium.frames), sound_of(medium)
@@ -101,6 +106,10 @@ def record(read: Sequence[Read], given: Sequence[Given]) -> Generation:
 
 
 def _entry(read: Read, given: Medium, beside: Medium | None = None) -> dict[str, Any]:
+    if isinstance(given, FileInput):
+        stretch = (given.start, given.end) != (0.0, None)
+        cut = {"start": given.start, "end": given.end} if stretch else {}
+        return {"kind": given.kind, "mime_type": given.mime_type, "bytes": given.size, **cut}
     if isinstance(given, ImageInput):
         return {"kind": "image", "size": [given.pixels.shape[1], given.pixels.shape[0]]}
     if isinstance(given, AudioInput):

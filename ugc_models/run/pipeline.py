@@ -16,7 +16,7 @@ from typing import Any
 
 from ugc_models.captions import Caption, Generation, is_repetitive
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.base import Engine, EngineOutput, EngineRequest
+from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, EngineStopped
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import READING, Clip
 from ugc_models.media.limits import MediaError
@@ -55,6 +55,8 @@ class Reader:
 
     ``made_of`` is what a caption depends on besides its media, prompt and parameters.
     """
+
+    reading: Any = None  # in the key: which way of reading media, if not ``media.clip``'s
 
     def __init__(
         self,
@@ -135,7 +137,7 @@ class Reader:
         elif sources:
             made_of["media"] = digests
         if sources:
-            made_of["reading"] = READING
+            made_of["reading"] = self.reading or READING
         key = caption_key(made_of)
         if (stored := store.get(key)) is None:
             return replace(request, key=key, made_of=made_of)
@@ -176,7 +178,7 @@ class Pipeline:
         requests: taken one by one, a bounded number ahead of the engine.
         prepare: done with each ahead of the engine; called from ``workers`` threads at once.
         start: returns the running engine; called when the first request needs one.
-        inputs: how media are handed to the processor.
+        inputs: how media are handed to the processor; None for an engine that takes files.
         render: the chat template, for a prompt whose media turn out to be of other kinds.
         setup: how media are set up, in a few words for the record.
         window: how many are prepared and not yet asked, and how many are with the engine.
@@ -189,7 +191,7 @@ class Pipeline:
         prepare: Callable[[CaptionRequest], CaptionRequest],
         start: Callable[[], Engine],
         *,
-        inputs: ProcessorInputs,
+        inputs: ProcessorInputs | None,
         render: Callable[[Conversation], str] | None = None,
         setup: str = "",
         store: CaptionStore | None = None,
@@ -221,9 +223,11 @@ class Pipeline:
 
         Raises:
             CaptionStoreError: the store cannot be used.
+            EngineStopped: nothing more can be asked; what was in flight is answered and kept.
             Exception: the engine does not start, or is beyond use. What was asked is cancelled.
         """
         engine: Engine | None = None
+        ended: EngineStopped | None = None
         in_flight: dict[Future[EngineOutput], _Asked] = {}
         finished: deque[Future[EngineOutput]] = deque()
 
@@ -236,6 +240,10 @@ class Pipeline:
                 self._wake.clear()
                 while finished:
                     future = finished.popleft()
+                    if isinstance(error := future.exception(), EngineStopped):
+                        ended, self._stopped = ended or error, True
+                        del in_flight[future]
+                        continue
                     caption = self._caption(in_flight.pop(future), future.result())
                     if caption is not None:
                         yield future.result().index, caption
@@ -255,6 +263,8 @@ class Pipeline:
                     future.add_done_callback(done)
                     del ready, asked, request  # a clip is let go as soon as it is answered
                 if not in_flight and (self._stopped or not (self._again or self._prefetched)):
+                    if ended is not None:
+                        raise ended
                     return
                 if not finished:
                     self._wake.wait(_LOOK_S)
@@ -298,7 +308,7 @@ class Pipeline:
             prompt,
             media,
             prepared.parameters,
-            self._inputs.options(media),
+            {} if self._inputs is None else self._inputs.options(media),
             messages,
         )
         # What was read is let go here; the engine has what was made of it.
@@ -322,7 +332,8 @@ class Pipeline:
             prompt_tokens=output.prompt_tokens,
         )
         if output.error is not None:  # the model never got the sound
-            return Caption(output.text, replace(generation, sound_seconds=0.0))
+            told = {**output.told, "sound_seconds": 0.0}
+            return Caption(output.text, replace(generation, **told))
         flags = {
             "token_limit": output.finish_reason == "length",
             "repetition": is_repetitive(output.text),
@@ -334,6 +345,7 @@ class Pipeline:
             output_tokens=len(output.output_ids),
             flags=tuple(name for name, raised in flags.items() if raised),
         )
+        generation = replace(generation, **output.told)
         if self._store is not None and asked.request.key is not None:
             self._store.put(asked.request.key, asked.request.made_of, output.text, generation)
         return Caption(output.text, generation)
@@ -341,7 +353,7 @@ class Pipeline:
     def _ask_again(self, asked: _Asked, request: EngineRequest) -> bool:
         """Ask with every second frame instead; False where no frame can be left out."""
         fewer = with_fewer_frames(request.media, asked.generation)
-        if fewer is None or self._stopped:
+        if fewer is None or self._stopped or self._inputs is None:
             return False
         media, generation = fewer
         thinner = replace(request, media=media, processor=self._inputs.options(media))

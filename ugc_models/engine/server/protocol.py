@@ -13,6 +13,7 @@ from typing import Any
 
 from ugc_models.engine.base import (
     TOO_LONG,
+    AudioInput,
     EngineOutput,
     EngineRequest,
     ImageInput,
@@ -79,9 +80,11 @@ def _part(medium: Medium) -> dict[str, Any]:
         file, kind, name = pack(medium.frames, medium.sound), MEDIA_TYPE, "video_url"
     elif isinstance(medium, ImageInput):
         file, kind, name = png(medium.pixels), "image/png", "image_url"
-    else:
+    elif isinstance(medium, AudioInput):
         data = base64.b64encode(wav(medium.samples)).decode()
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    else:
+        raise TypeError("a file is not what this engine takes")
     return {"type": name, name: {"url": f"data:{kind};base64,{base64.b64encode(file).decode()}"}}
 
 
