@@ -1,4 +1,4 @@
-"""The lmms-eval model ``qwen_omni_vllm``: Qwen-Omni on vLLM, with the sound of the video.
+"""The lmms-eval model ``qwen_omni_vllm``, also ``omni_vllm``: models that hear, on vLLM.
 
 The way of a request: messages (``rounds.py``) -> conversation -> prompt -> answer on disk, or else
 media (read ahead, in worker processes) -> engine -> :class:`~ugc_models.captions.Caption`, on disk
@@ -44,7 +44,7 @@ class RequestFailed(RuntimeError):
 
 
 class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
-    """Qwen-Omni on vLLM, the sound of a video interleaved with its frames.
+    """Qwen-Omni or Gemma-3n on vLLM, with the sound of the video.
 
     Takes the arguments of :class:`ugc_models.config.Settings` and, under their own names, those
     of vLLM's engine. ``batch_size``, ``max_batch_size`` and ``device`` are lmms-eval's: the engine
@@ -77,7 +77,10 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         self.settings = Settings.from_arguments(arguments, names)
         revision = self.settings.engine.get("revision")
         self._family = family_of(self.settings.model, revision)
-        self._template = ChatTemplate(self.settings.model, revision)
+        self.settings.processor_inputs(self._family)  # refuses what this family cannot be told
+        self._template = ChatTemplate(
+            self.settings.model, revision, takes_videos=self._family.takes_videos
+        )
         self._system = self.settings.system_text()
         self._store: CaptionStore | None = open_store(self.settings.store)
         self._backend = Backend(self.settings, self._family, self._store)
@@ -249,7 +252,7 @@ class QwenOmniVLLM(lmms):  # type: ignore[misc]  # lmms-eval ships no types
             start,
             inputs=settings.processor_inputs(family),
             render=self._template.render,
-            setup=settings.decoding(),
+            setup=settings.decoding(family),
             store=store,
             workers=settings.decode_workers,
             window=settings.max_in_flight,
@@ -328,7 +331,7 @@ def _is_padding(request: Instance) -> bool:
 
 def _no_likelihoods(tasks: Iterable[str]) -> str:
     return (
-        f"qwen_omni_vllm generates text and gives no likelihoods, which {', '.join(sorted(tasks))} "
+        f"this model generates text and gives no likelihoods, which {', '.join(sorted(tasks))} "
         "would need: leave these tasks out"
     )
 
