@@ -3,8 +3,8 @@
 ``default`` is this adapter's own way. ``paper`` is how the published Qwen2.5-Omni rows of
 UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer.py`` and
 ``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538), ``paper-gemma-3n`` how those of Gemma-3n were,
-as far as the authors say. ``qwen-omni-utils`` is the way of Qwen's own
-examples, ``avocado`` and ``asid`` that of two captioners' public scripts.
+as far as the authors say. ``qwen-omni-utils`` is the way of Qwen's own examples, ``avocado`` and
+``asid`` that of two captioners' public scripts.
 """
 
 from __future__ import annotations

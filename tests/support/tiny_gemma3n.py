@@ -23,7 +23,8 @@ _BREAKS = ["\n" * count for count in range(1, 32)]
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _CHARACTERS = [c for c in string.printable if c.isprintable() and c != " "] + ["▁"]
 _TEXT = [*_CONTROL, *_BREAKS, *_BYTES, *_CHARACTERS, "<start_of_image>", "<start_of_audio>"]
-_LAYERS = ("sliding", "full", "sliding", "full", "sliding")
+# The last two have no keys and values of their own; vLLM looks for them in the two before.
+_LAYERS = ("sliding", "sliding", "full", "sliding", "full")
 _OWN = 8  # tokens that have embeddings of their own, of each kind of medium
 _PICTURE = ["<end_of_image>", "<image_soft_token>", *(f"<unused{i}>" for i in range(_OWN - 2))]
 _SOUND = [
@@ -146,7 +147,10 @@ def _draw(name: str, like: torch.Tensor) -> torch.Tensor:
     if "correct_output_scale" in name:
         return noise
     if like.ndim < 2:
-        return 0.1 * noise if name.endswith("bias") or "per_dim" in name else 1 + 0.1 * noise
+        if name.endswith("bias") or "per_dim" in name:
+            return 0.1 * noise
+        # What the layers add must outweigh the token itself, which it would repeat otherwise.
+        return (1 + 0.1 * noise) * (4.0 if "post_" in name else 1.0)
     if "embed_tokens" in name:
         return noise / math.sqrt(like.shape[1])  # the model multiplies by it
     if "embedding.weight" in name:

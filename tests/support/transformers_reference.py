@@ -136,12 +136,13 @@ class Reference:
         """
         key = (prompt, media, tokens, repr(options), whole_positions)
         if key not in self._written:
-            self._written[key] = self._generate(
-                self.inputs(prompt, media, options),
-                tokens,
-                interleaved=_interleaved(_media(media)),
-                whole_positions=whole_positions,
-            )
+            with self._each_alone(sounds_of(_media(media))):
+                self._written[key] = self._generate(
+                    self.inputs(prompt, media, options),
+                    tokens,
+                    interleaved=_interleaved(_media(media)),
+                    whole_positions=whole_positions,
+                )
         return self._written[key]
 
     def _generate(
@@ -165,6 +166,34 @@ class Reference:
             tokens=output.sequences[0, len(prompt_ids) :].tolist(),
             margins=[float(top[0] - top[1]) for top in tops],
         )
+
+    @contextmanager
+    def _each_alone(self, sounds: Sequence[Any]) -> Iterator[None]:
+        """Have each sound of Gemma-3n encoded as if it were the only one of the request.
+
+        The processor pads sounds to the longest of them, which changes the ends of the others.
+        """
+        if not self._gemma or len(sounds) < 2:
+            yield
+            return
+        inner, pad = self.model.model, self._torch.nn.utils.rnn.pad_sequence
+        own = inner.get_audio_features
+
+        def alone(*_: Any, **more: Any) -> Any:
+            extract = self.processor.feature_extractor
+            made = [extract([sound], return_tensors="pt") for sound in sounds]
+            each = [own(m.input_features, ~m.input_features_mask, **more) for m in made]
+            whole, *_rest = each
+            whole.pooler_output = pad([e.pooler_output[0] for e in each], batch_first=True)
+            masks = [e.audio_mel_mask[0] for e in each]
+            whole.audio_mel_mask = pad(masks, batch_first=True, padding_value=True)
+            return whole
+
+        inner.get_audio_features = alone
+        try:
+            yield
+        finally:
+            del inner.get_audio_features
 
     @contextmanager
     def _rounded(self, wanted: bool) -> Iterator[None]:

@@ -185,7 +185,7 @@ class TestBounds:
 
     @pytest.mark.parametrize(
         "name",
-        ["frames", "max_frames", "min_pixels", "max_pixels", "decode_workers", "max_in_flight"],
+        ["frames", "max_frames", "min_pixels", "decode_workers", "max_in_flight"],
     )
     @pytest.mark.parametrize("value", [1.5, "many", None, True])
     def test_whole_numbers_are_whole_numbers(self, name: str, value: object) -> None:
@@ -198,7 +198,12 @@ class TestBounds:
 
     @pytest.mark.parametrize(
         ("name", "least"),
-        [("total_pixels", 784), ("image_min_pixels", 1), ("image_max_pixels", 784)],
+        [
+            ("max_pixels", 784),
+            ("total_pixels", 784),
+            ("image_min_pixels", 1),
+            ("image_max_pixels", 784),
+        ],
     )
     def test_some_may_be_left_open(self, name: str, least: int) -> None:
         assert getattr(settings(), name) is None
