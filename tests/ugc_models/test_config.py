@@ -199,7 +199,6 @@ class TestBounds:
     @pytest.mark.parametrize(
         ("name", "least"),
         [
-            ("max_pixels", 784),
             ("total_pixels", 784),
             ("image_min_pixels", 1),
             ("image_max_pixels", 784),

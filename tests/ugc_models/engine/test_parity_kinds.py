@@ -103,14 +103,11 @@ class Media:
         return Sampling(factor=self._side, max_pixels=12 * self._side**2, **more)
 
     def _given(self, clip: Clip) -> Medium:
-        family = self._inputs.family
-        [given] = given_of([clip], self._inputs)
-        if family.takes_videos:
-            [medium] = given
-            return medium
-        frames, sound = given  # as one again, for :func:`parts_of`
-        assert isinstance(frames, FramesInput) and isinstance(sound, AudioInput)
-        return replace(frames, sound=sound.samples)
+        [[medium, *beside]] = given_of([clip], self._inputs)
+        for sound in beside:  # as one again, for :func:`parts_of`
+            assert isinstance(medium, FramesInput) and isinstance(sound, AudioInput)
+            medium = replace(medium, sound=sound.samples)
+        return medium
 
 
 def _large(m: Media) -> VideoInput:
