@@ -72,8 +72,8 @@ KNOWN = {
     "0acf5aeef11bec23": "_maybe_apply_prompt_updates of 0.31 to 0.33",
     "9be942a6b8de8a62": "_postprocess_hf_mm_data of 0.31 to 0.33",
     # Gemma-3n
-    "024599e188bff0b1": "embed_input_ids of 0.32",
-    "95cf1cd76632e43c": "_process_audio_input of 0.32",
+    "024599e188bff0b1": "embed_input_ids of 0.32 and 0.33",
+    "95cf1cd76632e43c": "_process_audio_input of 0.32 and 0.33",
 }
 """Digests of functions of vLLM that were read and found to be wrong, and the releases they are in.
 
