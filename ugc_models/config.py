@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from ugc_models.engine.family import Family, ProcessorInputs
+from ugc_models.engine.family import QWEN2_5, Family, ProcessorInputs
 from ugc_models.media.sampling import Sampling
 from ugc_models.presets import PRESETS, Preset
 
@@ -39,7 +39,7 @@ class Settings:
     spread: Literal["time", "count", "even"] = "time"  # what frames are even in
     scaling: Literal["smooth", "opencv"] = "smooth"
     min_pixels: int = 4 * 28 * 28  # area of one frame
-    max_pixels: int = 128 * 28 * 28  # 128 tokens of Qwen2.5-Omni
+    max_pixels: int | None = None  # the family's: 128 tokens of Qwen2.5-Omni, or one whole image
     total_pixels: int | None = None  # area of all frames of a clip together, in pairs
     image_min_pixels: int | None = None  # area of an image; the checkpoint's own bounds otherwise
     image_max_pixels: int | None = None
@@ -93,7 +93,7 @@ class Settings:
             spread=self.spread,
             scaling=self.scaling,
             min_pixels=self.min_pixels,
-            max_pixels=self.max_pixels,
+            max_pixels=self.max_pixels or family.frame_pixels,
             # What the processor scales need only have whole pixels of colour: even sides.
             factor=2 if self.processor_resize else family.token_side,
             total_pixels=self.total_pixels,
@@ -101,12 +101,20 @@ class Settings:
         )
 
     def processor_inputs(self, family: Family) -> ProcessorInputs:
-        """Return how media are handed to such a checkpoint."""
+        """Return how media are handed to such a checkpoint.
+
+        Raises:
+            ValueError: bounds of an image for a model whose images all have one size.
+        """
         bounds = {
             name: value
             for name in ("image_min_pixels", "image_max_pixels")
             if (value := getattr(self, name)) is not None
         }
+        if bounds and not family.takes_videos:
+            raise ValueError(
+                f"{' and '.join(bounds)}: leave them out, this model scales all images to one size"
+            )
         return ProcessorInputs(
             family, self.channels, self.tell_fps, self.processor_resize, **bounds
         )
@@ -125,7 +133,7 @@ class Settings:
         """Return the preset's generation arguments, for what a task leaves open."""
         return _preset_named(self.preset).generation
 
-    def decoding(self) -> str:
+    def decoding(self, family: Family = QWEN2_5) -> str:
         """Return how clips are sampled, in a few words for the results.
 
         The preset's name comes first, with the arguments beside it that differ from it.
@@ -139,7 +147,7 @@ class Settings:
             taken: True,
             "by count": self.fps is None and self.spread == "count",
             "evenly": self.fps is not None and self.spread == "even",
-            f"<={self.max_pixels}px": True,
+            f"<={self.max_pixels or family.frame_pixels}px": True,
             f"<={self.total_pixels}px in all": self.total_pixels is not None,
             f"images {self._image_bounds()}px": self._image_bounds() != "-",
             "by OpenCV's scaling": self.scaling == "opencv",
@@ -160,9 +168,10 @@ class Settings:
             value = getattr(self, name)
             if not holds(value):
                 raise ValueError(f"{name}={value!r}: {needed}")
-        if self.max_pixels < self.min_pixels:
+        most = self.max_pixels or QWEN2_5.frame_pixels
+        if most < self.min_pixels:
             raise ValueError(
-                f"max_pixels={self.max_pixels!r}: a whole number not below "
+                f"max_pixels={most!r}: a whole number not below "
                 f"min_pixels={self.min_pixels} is needed"
             )
         if (self.image_max_pixels or math.inf) < (self.image_min_pixels or 0):
@@ -209,10 +218,9 @@ _RULES: Mapping[str, Rule] = {
     "frames": whole(1),
     **dict.fromkeys(("min_frames", "max_frames"), whole(2)),  # the vision encoder takes pairs
     "min_pixels": whole(1),
-    "max_pixels": whole(28 * 28),  # one token
-    "total_pixels": whole_or_none(28 * 28),
     "image_min_pixels": whole_or_none(1),
-    "image_max_pixels": whole_or_none(28 * 28),
+    # At least one token.
+    **dict.fromkeys(("max_pixels", "total_pixels", "image_max_pixels"), whole_or_none(28 * 28)),
     "decode_workers": whole(1),
     "max_in_flight": whole(1),
     "fps": (lambda v: v is None or is_rate(v), "a number of frames per second above 0 is needed"),

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
 CHAT_MODELS: dict[str, str] = {
+    # The same model by two names; lmms-eval shows the one that was asked for.
     "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
+    "omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
     "gemini_video": "ugc_models.gemini_video.GeminiVideo",
     # Saved answers are in the benchmark's layouts, so this one lives in the other wing.
     "ugc_replay": "ugc_tasks.results.replay.UgcReplay",

@@ -2,8 +2,9 @@
 
 ``default`` is this adapter's own way. ``paper`` is how the published Qwen2.5-Omni rows of
 UGC-VideoCap were made, read from the authors' ``omni_bench_inference/vllm_infer.py`` and
-``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538). ``qwen-omni-utils`` is the way of Qwen's own
-examples, ``avocado`` and ``asid`` that of two captioners' public scripts.
+``video.py`` (WPR001/UGC_VideoCaptioner at 5f53538), ``paper-gemma-3n`` how those of Gemma-3n were,
+as far as the authors say. ``qwen-omni-utils`` is the way of Qwen's own examples, ``avocado`` and
+``asid`` that of two captioners' public scripts.
 """
 
 from __future__ import annotations
@@ -61,6 +62,15 @@ PAPER = Preset(
     system_prompt="ugc_tasks.benchmark:published_system_prompt",
 )
 
+PAPER_GEMMA3N = Preset(
+    # omni_bench_inference/gemma3n.py: all files of a clip's folder of frames as images, its sound
+    # (an MP3, without its times) as an audio, then the question; no system message. How many frames
+    # were put there, and of which size, the repository does not say. Their generate() names 1,024
+    # tokens and leaves the rest to the checkpoint, whose generation_config.json samples so.
+    settings={"frames": 32, "align_sound": False},
+    generation={"temperature": 1.0, "top_p": 0.95, "top_k": 64, "max_new_tokens": 1024},
+)
+
 OMNI_UTILS = Preset(
     # qwen-omni-utils 0.0.9, ``v2_5/vision_process.py``: FPS, FPS_MAX_FRAMES, VIDEO_MIN_TOKEN_NUM
     # and VIDEO_MAX_TOKEN_NUM (of 28 by 28 pixels), 90 % of MODEL_SEQ_LEN tokens for all frames of
@@ -108,6 +118,7 @@ ASID = Preset(
 PRESETS: Mapping[str, Preset] = {
     "default": Preset(),
     "paper": PAPER,
+    "paper-gemma-3n": PAPER_GEMMA3N,
     "qwen-omni-utils": OMNI_UTILS,
     "avocado": AVOCADO,
     "asid": ASID,

@@ -1,4 +1,4 @@
-"""The lmms-eval model ``qwen_omni_vllm``: Qwen-Omni on vLLM, with the sound of the video.
+"""The lmms-eval model ``qwen_omni_vllm``, also ``omni_vllm``: models that hear, on vLLM.
 
 What it has in common with other models is in ``run/answering.py``.
 """
@@ -23,7 +23,7 @@ from ugc_models.store import open_store
 
 
 class QwenOmniVLLM(AnsweringModel):
-    """Qwen-Omni on vLLM, the sound of a video interleaved with its frames.
+    """Qwen-Omni or Gemma-3n on vLLM, with the sound of the video.
 
     Takes the arguments of :class:`ugc_models.config.Settings` and, under their own names, those
     of vLLM's engine. ``batch_size``, ``max_batch_size`` and ``device`` are lmms-eval's: the engine
@@ -54,7 +54,10 @@ class QwenOmniVLLM(AnsweringModel):
             raise ValueError(missing)
         revision = self.settings.engine.get("revision")
         self._family = family_of(self.settings.model, revision)
-        self._template = ChatTemplate(self.settings.model, revision)
+        self.settings.processor_inputs(self._family)  # refuses what this family cannot be told
+        self._template = ChatTemplate(
+            self.settings.model, revision, takes_videos=self._family.takes_videos
+        )
         system = self.settings.system_text()
         store = open_store(self.settings.store)
         super().__init__(self.settings, store, system)
@@ -88,7 +91,7 @@ class QwenOmniVLLM(AnsweringModel):
             start,
             inputs=settings.processor_inputs(family),
             render=self._template.render,
-            setup=settings.decoding(),
+            setup=settings.decoding(family),
             store=self._store,
             workers=settings.decode_workers,
             window=settings.max_in_flight,

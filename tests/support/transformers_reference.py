@@ -11,7 +11,13 @@ from typing import Any
 
 from PIL import Image
 
-from ugc_models.engine.base import ImageInput, Medium, VideoInput, sounds_of
+from ugc_models.engine.base import (
+    EngineRequest,
+    FramesInput,
+    Medium,
+    VideoInput,
+    sounds_of,
+)
 from ugc_models.media.clip import Clip
 
 About = Clip | tuple[Medium, ...] | None
@@ -19,6 +25,7 @@ About = Clip | tuple[Medium, ...] | None
 _CLASSES = {
     "qwen2_5_omni": ("Qwen2_5OmniProcessor", "Qwen2_5OmniThinkerForConditionalGeneration"),
     "qwen3_omni_moe": ("Qwen3OmniMoeProcessor", "Qwen3OmniMoeThinkerForConditionalGeneration"),
+    "gemma3n": ("Gemma3nProcessor", "Gemma3nForConditionalGeneration"),
 }
 """``model_type`` of a checkpoint -> classes of its processor and its thinker."""
 
@@ -49,6 +56,8 @@ class Reference:
         kind = json.loads((checkpoint / "config.json").read_text("utf-8"))["model_type"]
         processor, thinker = (getattr(transformers, name) for name in _CLASSES[kind])
         self._torch, self.checkpoint = torch, checkpoint
+        # What else both are told: Gemma-3n's template writes the beginning mark itself.
+        self._gemma = kind == "gemma3n"
         self.processor = processor.from_pretrained(checkpoint)
         self.model = thinker.from_pretrained(checkpoint, dtype=torch.float32).eval()
         self._written: dict[Any, Generated] = {}
@@ -73,7 +82,7 @@ class Reference:
         told.
         """
         media = _media(media)
-        videos = [medium for medium in media if isinstance(medium, VideoInput)]
+        videos = [m for m in media if isinstance(m, VideoInput) and not isinstance(m, FramesInput)]
         told: dict[str, Any] = dict(options or {})
         if videos and options is None:
             told["videos_kwargs"] = {**AS_THEY_ARE, "fps": videos[0].fps}
@@ -81,15 +90,18 @@ class Reference:
             told["videos"] = [video.frames for video in videos]
         if sounds := sounds_of(media):
             told["audio"] = sounds
-        if images := [Image.fromarray(m.pixels) for m in media if isinstance(m, ImageInput)]:
-            told["images"] = images
+        if images := EngineRequest(0, prompt, media, {}).images:
+            told["images"] = [Image.fromarray(pixels) for pixels in images]
+        if self._gemma:
+            told["add_special_tokens"] = False
+        else:
+            told["use_audio_in_video"] = _interleaved(media)
         rates = [video.fps or 2.0 for video in videos]
-        with self._paced([2 / rate for rate in rates] if options is None else None):
+        with self._paced([2 / rate for rate in rates] if rates and options is None else None):
             inputs: dict[str, Any] = self.processor(
                 text=prompt,
                 return_tensors="pt",
                 padding=True,
-                use_audio_in_video=_interleaved(media),
                 **told,
             )
         if videos and options is None:
@@ -99,8 +111,8 @@ class Reference:
     @contextmanager
     def _paced(self, seconds: Sequence[float] | None) -> Iterator[None]:
         """Have each video take its own seconds a step: the processor knows one rate for all."""
-        own = self.processor.replace_multimodal_special_tokens
-        if seconds is not None:
+        own = getattr(self.processor, "replace_multimodal_special_tokens", None)
+        if seconds is not None and own is not None:
             self.processor.replace_multimodal_special_tokens = lambda *args, **more: own(
                 *args, **{**more, "video_second_per_grid": iter(seconds)}
             )
@@ -124,21 +136,23 @@ class Reference:
         """
         key = (prompt, media, tokens, repr(options), whole_positions)
         if key not in self._written:
-            self._written[key] = self._generate(
-                self.inputs(prompt, media, options),
-                tokens,
-                interleaved=_interleaved(_media(media)),
-                whole_positions=whole_positions,
-            )
+            with self._each_alone(sounds_of(_media(media))):
+                self._written[key] = self._generate(
+                    self.inputs(prompt, media, options),
+                    tokens,
+                    interleaved=_interleaved(_media(media)),
+                    whole_positions=whole_positions,
+                )
         return self._written[key]
 
     def _generate(
         self, inputs: Mapping[str, Any], tokens: int, *, interleaved: bool, whole_positions: bool
     ) -> Generated:
+        more = {} if self._gemma else {"use_audio_in_video": interleaved}
         with self._torch.no_grad(), self._rounded(whole_positions):
             output = self.model.generate(
                 **inputs,
-                use_audio_in_video=interleaved,
+                **more,
                 max_new_tokens=tokens,
                 do_sample=False,
                 eos_token_id=None,
@@ -152,6 +166,34 @@ class Reference:
             tokens=output.sequences[0, len(prompt_ids) :].tolist(),
             margins=[float(top[0] - top[1]) for top in tops],
         )
+
+    @contextmanager
+    def _each_alone(self, sounds: Sequence[Any]) -> Iterator[None]:
+        """Have each sound of Gemma-3n encoded as if it were the only one of the request.
+
+        The processor pads sounds to the longest of them, which changes the ends of the others.
+        """
+        if not self._gemma or len(sounds) < 2:
+            yield
+            return
+        inner, pad = self.model.model, self._torch.nn.utils.rnn.pad_sequence
+        own = inner.get_audio_features
+
+        def alone(*_: Any, **more: Any) -> Any:
+            extract = self.processor.feature_extractor
+            made = [extract([sound], return_tensors="pt") for sound in sounds]
+            each = [own(m.input_features, ~m.input_features_mask, **more) for m in made]
+            whole, *_rest = each
+            whole.pooler_output = pad([e.pooler_output[0] for e in each], batch_first=True)
+            masks = [e.audio_mel_mask[0] for e in each]
+            whole.audio_mel_mask = pad(masks, batch_first=True, padding_value=True)
+            return whole
+
+        inner.get_audio_features = alone
+        try:
+            yield
+        finally:
+            del inner.get_audio_features
 
     @contextmanager
     def _rounded(self, wanted: bool) -> Iterator[None]:

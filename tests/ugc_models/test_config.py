@@ -9,7 +9,7 @@ import pytest
 from lmms_eval.utils import simple_parse_args_string
 
 from ugc_models.config import DEFAULT_MODEL, Settings
-from ugc_models.engine.family import QWEN3, ProcessorInputs
+from ugc_models.engine.family import GEMMA3N, QWEN2_5, QWEN3, ProcessorInputs
 from ugc_models.engine.local import engine_argument_names
 from ugc_models.media.sampling import Sampling
 
@@ -44,7 +44,7 @@ class TestDefaults:
 
     def test_are_those_that_the_documentation_states(self) -> None:
         plain = settings()
-        assert (plain.max_frames, plain.min_pixels, plain.max_pixels) == (768, 3136, 100_352)
+        assert (plain.max_frames, plain.min_pixels, plain.max_pixels) == (768, 3136, None)
         assert (plain.max_in_flight, plain.engine_timeout) == (32, 300.0)
         assert (plain.on_overflow, plain.store, plain.base_url) == ("refuse", None, None)
         assert (plain.align_sound, plain.tell_fps, plain.processor_resize) == (True, True, False)
@@ -58,6 +58,18 @@ class TestDefaults:
 
 
 class TestWhatTheyBecome:
+    def test_a_frame_has_as_many_pixels_as_suits_the_model_unless_it_is_said(self) -> None:
+        pixels = {family.model_type: 100_352 for family in (QWEN2_5, QWEN3)}
+        pixels[GEMMA3N.model_type] = 589_824  # all that it sees of an image
+        for family in (QWEN2_5, QWEN3, GEMMA3N):
+            assert settings().frame_sampling(family).max_pixels == pixels[family.model_type]
+            assert settings(max_pixels=50_176).frame_sampling(family).max_pixels == 50_176
+        assert "<=589824px" in settings().decoding(GEMMA3N)
+
+    def test_bounds_of_an_image_are_refused_where_all_have_one_size(self) -> None:
+        with pytest.raises(ValueError, match="image_max_pixels: leave them out, this model scales"):
+            settings(image_max_pixels=50_176).processor_inputs(GEMMA3N)
+
     def test_frames_are_taken_as_the_arguments_say(self) -> None:
         stated = settings(
             frames=9, fps=1.5, max_frames=40, spread="count", scaling="opencv",
@@ -173,7 +185,7 @@ class TestBounds:
 
     @pytest.mark.parametrize(
         "name",
-        ["frames", "max_frames", "min_pixels", "max_pixels", "decode_workers", "max_in_flight"],
+        ["frames", "max_frames", "min_pixels", "decode_workers", "max_in_flight"],
     )
     @pytest.mark.parametrize("value", [1.5, "many", None, True])
     def test_whole_numbers_are_whole_numbers(self, name: str, value: object) -> None:
@@ -186,7 +198,11 @@ class TestBounds:
 
     @pytest.mark.parametrize(
         ("name", "least"),
-        [("total_pixels", 784), ("image_min_pixels", 1), ("image_max_pixels", 784)],
+        [
+            ("total_pixels", 784),
+            ("image_min_pixels", 1),
+            ("image_max_pixels", 784),
+        ],
     )
     def test_some_may_be_left_open(self, name: str, least: int) -> None:
         assert getattr(settings(), name) is None

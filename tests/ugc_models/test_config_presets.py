@@ -72,6 +72,15 @@ class TestPaper:
         )
 
 
+class TestPaperOfGemma3n:
+    def test_is_the_authors_script_as_far_as_it_says(self) -> None:
+        paper = settings(preset="paper-gemma-3n")
+        assert (paper.frames, paper.align_sound, paper.channels) == (32, False, "rgb")
+        assert (paper.system_text(), paper.engine) == (None, {})
+        sampled = {"temperature": 1.0, "top_p": 0.95, "top_k": 64, "max_new_tokens": 1024}
+        assert paper.generation() == sampled
+
+
 class TestOthers:
     def test_qwen_s_own_examples_take_2_frames_a_second_within_a_budget(self) -> None:
         own = settings(preset="qwen-omni-utils")

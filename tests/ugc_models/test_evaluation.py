@@ -144,7 +144,7 @@ def test_likelihoods_are_refused_by_task_before_anything_is_asked(
         suite(name, output_type="multiple_choice", doc_to_choice=["two", "three"])
     with pytest.raises(
         ValueError,
-        match="qwen_omni_vllm generates text and gives no likelihoods, which choices, "
+        match="this model generates text and gives no likelihoods, which choices, "
         "more_choices would need: leave these tasks out",
     ):
         evaluate("sums", "choices", "more_choices")

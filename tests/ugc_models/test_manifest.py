@@ -72,5 +72,6 @@ def test_an_lmms_eval_without_that_cache_is_left_as_it_is(monkeypatch: pytest.Mo
     bypass()
 
 
-def test_ours_is_of_the_first_kind() -> None:
-    assert get_model("qwen_omni_vllm").keeps_answers is True
+@pytest.mark.parametrize("name", ["qwen_omni_vllm", "omni_vllm"])
+def test_ours_is_of_the_first_kind_by_both_of_its_names(name: str) -> None:
+    assert get_model(name).keeps_answers is True

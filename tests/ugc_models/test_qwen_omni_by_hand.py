@@ -19,6 +19,7 @@ from lmms_eval.models.model_utils.gen_metrics import (
 from tests.support.asking import the_video
 from tests.support.clips import write_clip
 from tests.support.hand import Hand, answered
+from tests.support.tiny_gemma3n import build_tiny_gemma3n
 from ugc_models.captions import Caption
 from ugc_models.engine.base import EngineOutput, EngineRequest
 from ugc_models.store import CaptionStoreError
@@ -118,6 +119,20 @@ class TestWhatIsAsked:
         assert aligned is not None and not aligned[:6000].any()
         assert as_it_lies is not None and as_it_lies[:6000].any()
         assert none is None
+
+    def test_of_gemma_3n_frames_as_images_then_the_sound_then_the_question(
+        self, make: Make, clip: Path, tmp_path: Path
+    ) -> None:
+        model, hand = make(model=build_tiny_gemma3n(tmp_path / "tiny"))
+        [answer] = ask(model, clip)
+        [asked] = hand.asked
+        assert asked.prompt == (
+            f"<bos><start_of_turn>user\n{'<image_soft_token>' * 4}<audio_soft_token>question 0"
+            "<end_of_turn>\n<start_of_turn>model\n"
+        )
+        assert (len(asked.images), len(asked.media)) == (4, 2)
+        assert answer.text.generation["frames"] == 4
+        assert answer.text.generation["heard"]
 
     @pytest.mark.parametrize(
         ("on_overflow", "asked"), [("refuse", [4]), ("fewer_frames", [4, 2, 1])]

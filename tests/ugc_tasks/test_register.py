@@ -32,6 +32,7 @@ TASKS = sorted(spec.task for spec in SPECS.values())
 GROUP = "ugc_videocap_full"
 MODELS = {
     "qwen_omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
+    "omni_vllm": "ugc_models.qwen_omni_vllm.QwenOmniVLLM",
     "ugc_replay": "ugc_tasks.results.replay.UgcReplay",
 }
 HEAVY = {"torch", "vllm", "lmms_eval", "transformers", "datasets", "numpy", "av", "openai"}

@@ -31,6 +31,11 @@ class VideoInput:
 
 
 @dataclass(frozen=True, eq=False)
+class FramesInput(VideoInput):
+    """A video for a model that takes none: each frame is an image, with a mark of its own."""
+
+
+@dataclass(frozen=True, eq=False)
 class ImageInput:
     pixels: npt.NDArray[Any]  # (H, W, 3) uint8, RGB, at its own size
 
@@ -74,6 +79,17 @@ class EngineRequest:
     def videos(self) -> list[VideoInput]:
         """Its videos, in order."""
         return [medium for medium in self.media if isinstance(medium, VideoInput)]
+
+    @property
+    def images(self) -> list[npt.NDArray[Any]]:
+        """Its images, in the order of their marks, each (H, W, 3)."""
+        found: list[npt.NDArray[Any]] = []
+        for medium in self.media:
+            if isinstance(medium, FramesInput):
+                found += list(medium.frames)
+            elif isinstance(medium, ImageInput):
+                found.append(medium.pixels)
+        return found
 
     @property
     def cache_salt(self) -> str | None:

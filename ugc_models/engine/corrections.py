@@ -1,4 +1,4 @@
-"""What takes the place of functions of vLLM's Qwen-Omni models (see ``positions.py``).
+"""What takes the place of functions of vLLM's models (see ``positions.py``).
 
 Each entry of :data:`CORRECTIONS` makes a function of the one that it replaces.
 """
@@ -293,8 +293,49 @@ def _has_both(_: Any) -> Any:
     return check_interleaved_audio_video
 
 
+def _own_embeddings(original: Any) -> Any:
+    """Give the marks after an image and a sound their embeddings: those of that tower's tokens."""
+
+    def embed_input_ids(
+        self: Any,
+        input_ids: torch.Tensor,
+        multimodal_embeddings: Any = None,
+        *,
+        is_multimodal: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        import torch
+
+        embedded = original(self, input_ids, multimodal_embeddings, is_multimodal=is_multimodal)
+        text = torch.ones_like(input_ids, dtype=torch.bool)
+        if is_multimodal is not None:
+            text &= ~is_multimodal.to(text.device)
+        ends = (self.embed_audio.vocab_offset, self.vocab_size)
+        for tower, end in zip((self.embed_vision, self.embed_audio), ends, strict=True):
+            own = text & (input_ids >= tower.vocab_offset) & (input_ids < end)
+            rows = tower(input_ids=torch.where(own, input_ids, tower.vocab_offset))
+            embedded = torch.where(own.unsqueeze(-1), rows.to(embedded.dtype), embedded)
+        return embedded
+
+    return embed_input_ids
+
+
+def _each_alone(original: Any) -> Any:
+    """Encode each sound by itself: beside a longer one, its end would be another."""
+
+    def _process_audio_input(self: Any, audio_input: Any) -> list[Any]:
+        names = ("input_features_padded", "input_features_mask")
+        found: list[Any] = []
+        for features, mask in zip(*(audio_input[name] for name in names), strict=True):
+            alone = dict(zip(names, (features.unsqueeze(0), mask.unsqueeze(0)), strict=True))
+            found += original(self, type(audio_input)(type="audio", **alone))
+        return found
+
+    return _process_audio_input
+
+
 _QWEN2_5 = ("qwen2_5_omni_thinker", "Qwen2_5OmniThinker")
 _QWEN3 = ("qwen3_omni_moe_thinker", "Qwen3OmniMoeThinker")
+_GEMMA3N = ("gemma3n_mm", "Gemma3nForConditionalGeneration")
 
 
 def _both(module: str, name: str, sequence: Any, order: Any, *, rounds: bool) -> list[Correction]:
@@ -337,6 +378,16 @@ CORRECTIONS: Mapping[str, Sequence[Correction]] = {
             *(_QWEN3[0], "Qwen3OmniMoeConditionalGenerationMixin"),
             *("_process_audio_input", _each_sound_alone),
             "a sound of less than a second is encoded otherwise beside other requests' sounds",
+        ),
+    ],
+    "gemma3n": [
+        Correction(
+            *(*_GEMMA3N, "embed_input_ids", _own_embeddings),
+            "embeddings of the marks that end an image and a sound",
+        ),
+        Correction(
+            *(*_GEMMA3N, "_process_audio_input", _each_alone),
+            "sounds of several lengths, of several requests too, change each other",
         ),
     ],
 }

@@ -21,7 +21,7 @@ _CHUNK = 100 * HOP
 LONGEST_SOUND = "longest"
 """Option among ``audio_kwargs``: mel frames of the longest sound, for ``corrections.py``."""
 _IMAGE_PIXELS = (3_136, 12_845_056)
-"""Least and most pixels of an image in the published checkpoints of both families."""
+"""Least and most pixels of an image in the published checkpoints of Qwen-Omni."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,22 @@ class Family:
     def longest_sound(self) -> int | None:
         """Samples that the feature extractor keeps of a sound: transformers cuts what is longer.
 
-        vLLM asks it not to, and Qwen3-Omni's does not.
+        vLLM asks that of Qwen2.5-Omni not to, and Qwen3-Omni's does not.
         """
-        return _LONGEST if self.model_type == QWEN2_5.model_type else None
+        return {QWEN2_5.model_type: _LONGEST, GEMMA3N.model_type: 30 * 16_000}.get(self.model_type)
+
+    @property
+    def takes_videos(self) -> bool:
+        """Whether a video is a medium to it.
+
+        If not, the frames are images, and the sound follows the last of them as an audio.
+        """
+        return self.model_type != GEMMA3N.model_type
+
+    @property
+    def frame_pixels(self) -> int:
+        """The most pixels of a frame where no argument says how many."""
+        return 128 * 28 * 28 if self.takes_videos else 768 * 768
 
 
 QWEN2_5 = Family(
@@ -59,7 +72,11 @@ QWEN3 = Family(
     "qwen3_omni_moe", token_side=32, told_twice=False, whole_hops=True, short_padding=False
 )
 
-FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (QWEN2_5, QWEN3)}
+# Whatever an image's size, it is scaled to 768 by 768 pixels and becomes 256 tokens; a frame needs
+# even sides only.
+GEMMA3N = Family("gemma3n", token_side=2, told_twice=False, whole_hops=False, short_padding=False)
+
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (QWEN2_5, QWEN3, GEMMA3N)}
 
 
 def family_of(model: str, revision: str | None = None) -> Family:
@@ -77,9 +94,10 @@ def family_of(model: str, revision: str | None = None) -> Family:
     family = FAMILIES.get(config.model_type)
     if family is None:
         raise CheckpointError(
-            f"model={model!r} is a {config.model_type!r}: this adapter knows "
-            f"{' and '.join(FAMILIES)}"
+            f"model={model!r} is a {config.model_type!r}: this adapter knows {', '.join(FAMILIES)}"
         )
+    if not family.takes_videos:
+        return family
     vision = config.thinker_config.vision_config
     return replace(family, token_side=vision.patch_size * vision.spatial_merge_size)
 
@@ -122,12 +140,15 @@ class ProcessorInputs:
     def options(self, media: Sequence[Medium]) -> dict[str, Any]:
         """Return the processor's options (vLLM's ``mm_processor_kwargs``) for a request's media.
 
-        A time step of the model is two frames. Sounds are as :meth:`sound` returned them. They are
-        padded to the longest of them and not to the 300 seconds of default: nine tenths of a
-        processor's time for a clip go into the spectrogram of that silence. Half a window (200
-        samples) at each side and whole hops give the same features for the sound, bit by bit.
+        There are none for a family that takes no videos. A time step of the others is two frames.
+        Sounds are as :meth:`sound` returned them. They are padded to the longest of them and not to
+        the 300 seconds of default: nine tenths of a processor's time for a clip go into the
+        spectrogram of that silence. Half a window (200 samples) at each side and whole hops give
+        the same features for the sound, bit by bit.
         """
         options: dict[str, Any] = {}
+        if not self.family.takes_videos:
+            return options
         videos = [medium for medium in media if isinstance(medium, VideoInput)]
         if videos:
             options |= self._video_options(videos)

@@ -23,7 +23,7 @@ from ugc_models.engine.base import (
     TOO_LONG,
     EngineOutput,
     EngineRequest,
-    ImageInput,
+    FramesInput,
     shown,
     sounds_of,
 )
@@ -166,7 +166,13 @@ class LocalEngine:
         last: Any = None
         try:
             sampling = SamplingParams(**request.parameters)
-            answers = self._llm.generate(_prompt(request), sampling, next(self._names))
+            answers = self._llm.generate(
+                _prompt(request),
+                sampling,
+                next(self._names),
+                # The template has written them, and a second beginning changes the answer.
+                tokenization_kwargs={"add_special_tokens": False},
+            )
             async for output in answers:
                 last = output
                 self._moved = time.monotonic()
@@ -224,9 +230,9 @@ def _prompt(request: EngineRequest) -> dict[str, Any]:
     from PIL import Image
 
     media: dict[str, Any] = {
-        "video": [video.frames for video in request.videos],
+        "video": [v.frames for v in request.videos if not isinstance(v, FramesInput)],
         "audio": sounds_of(request.media),
-        "image": [Image.fromarray(m.pixels) for m in request.media if isinstance(m, ImageInput)],
+        "image": [Image.fromarray(pixels) for pixels in request.images],
     }
     prompt: dict[str, Any] = {"prompt": request.prompt}
     if any(media.values()):

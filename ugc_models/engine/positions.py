@@ -1,4 +1,4 @@
-"""Give vLLM's Qwen-Omni models transformers' token order and positions.
+"""Give vLLM's models transformers' token order, positions and embeddings.
 
 Where Qwen2.5-Omni interleaves sound, vLLM (read in 0.26 to 0.33) differs from the reference:
 
@@ -30,6 +30,13 @@ In both, a request with several media has two more:
   takes one for each, and so do we.)
 * audio: it refuses one beside a video whose sound is interleaved, and pairs the first sounds with
   the videos, in whatever order they are in the prompt.
+
+With Gemma-3n, which has neither videos nor positions of its own:
+
+* embeddings: ``<end_of_image>`` and ``<end_of_audio>`` get those of the text's table. In the
+  reference they are tokens of the vision and the audio tower, which have a table and a projection;
+* sounds that are encoded together, of several requests too, are padded to the longest of them, and
+  the end of a shorter one is another then.
 
 All of these change what the model writes. :func:`install` replaces the functions
 (``corrections.py``). It is registered in vLLM's own entry-point group ``vllm.general_plugins``,
@@ -69,6 +76,9 @@ KNOWN = {
     "016397e7ee498f75": "_process_audio_input of 0.26 to 0.28",
     "13cd3e1267518e46": "_process_audio_input of 0.29",
     "cdcbd1c27e7c5aeb": "_process_audio_input of 0.30 to 0.33",
+    # Gemma-3n
+    "024599e188bff0b1": "embed_input_ids of 0.32 and 0.33",
+    "95cf1cd76632e43c": "_process_audio_input of 0.32 and 0.33",
 }
 """Digests of functions of vLLM that were read and found to be wrong, and the releases they are in.
 
@@ -83,7 +93,7 @@ _log = logger(__name__)
 
 
 def install() -> None:
-    """Correct vLLM's Qwen-Omni models in this process. Idempotent; never raises (vLLM calls it)."""
+    """Correct vLLM's models in this process. Idempotent; never raises (vLLM calls it)."""
     if _switched_off():
         return
     for family, corrections in CORRECTIONS.items():
@@ -99,8 +109,8 @@ def install() -> None:
                     *(_vllm_version(), ", ".join(unknown), family),
                 )
         except Exception:
-            # vLLM loads this for every model, also where it has no Qwen-Omni.
-            _log.exception("The positions of sound in video could not be corrected in this vLLM.")
+            # vLLM loads this for every model, also where it has none of these.
+            _log.exception("What %s does otherwise could not be corrected in this vLLM.", family)
 
 
 def require(family: str) -> None:
@@ -180,7 +190,8 @@ def engine_words(family: str = "qwen2_5_omni") -> str:
     rounding = ", rounded down" if family == "qwen3_omni_moe" else ""
     unknown = [] if _switched_off() else unknown_functions(family)
     own = f" (vLLM's own {', '.join(unknown)})" if unknown else ""
-    return f"vllm {_vllm_version()} {status(family)} positions{rounding}{own}"
+    what = "embeddings" if family == "gemma3n" else "positions"
+    return f"vllm {_vllm_version()} {status(family)} {what}{rounding}{own}"
 
 
 def _vllm_version() -> str:

@@ -113,29 +113,50 @@ def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | Non
 
 
 class ChatTemplate:
-    """The checkpoint's own chat template, loaded when the first prompt is rendered."""
+    """The checkpoint's own chat template, loaded when the first prompt is rendered.
 
-    def __init__(self, model: str, revision: str | None = None) -> None:
+    Without ``takes_videos`` a video stands in the prompt as an image and an audio, until it is read
+    and the number of its frames is known.
+    """
+
+    def __init__(
+        self, model: str, revision: str | None = None, *, takes_videos: bool = True
+    ) -> None:
         self._model = model
         self._revision = revision
+        self._takes_videos = takes_videos
 
     def render(self, chat: Conversation) -> str:
         """Return the text of a prompt, media marks unexpanded, up to where the model writes on.
 
         Raises ``CheckpointError`` where the checkpoint has no processor or no template, and
-        ``PromptError`` where the template refuses this conversation.
+        ``PromptError`` where the template refuses this conversation, or a text of it spells a
+        control token.
         """
         from jinja2 import TemplateError
 
+        messages = chat.messages
+        for part in (part for message in messages for part in message["content"]):
+            text = part.get("text", "")
+            if found := next((token for token in self._control_tokens if token in text), None):
+                raise PromptError(f"the text contains the control token {found}")
+        if not self._takes_videos:
+            messages = [{**m, "content": _without_videos(m["content"])} for m in messages]
         try:
             prompt = self._processor.apply_chat_template(
-                chat.messages, add_generation_prompt=True, tokenize=False
+                messages, add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:
             raise PromptError(
                 f"the checkpoint's chat template refuses it: {shown(error)}"
             ) from error
         return prompt[0] if isinstance(prompt, list) else str(prompt)
+
+    @cached_property
+    def _control_tokens(self) -> list[str]:
+        tokenizer = getattr(self._processor, "tokenizer", self._processor)
+        added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+        return [token.content for token in added if token.special]
 
     @cached_property
     def _processor(self) -> Any:
@@ -154,6 +175,11 @@ class ChatTemplate:
 
 def _is_message(message: Any) -> bool:
     return isinstance(message, Mapping) and {"role", "content"} <= set(message)
+
+
+def _without_videos(content: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    stand_in = [{"type": "image"}, {"type": "audio"}]
+    return [new for part in content for new in (stand_in if part["type"] == "video" else [part])]
 
 
 def _part(part: Any, media: list[Source]) -> dict[str, Any]:

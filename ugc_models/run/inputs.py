@@ -7,7 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ugc_models.captions import Generation
-from ugc_models.engine.base import AudioInput, FileInput, ImageInput, Medium, VideoInput
+from ugc_models.engine.base import (
+    AudioInput,
+    FileInput,
+    FramesInput,
+    ImageInput,
+    Medium,
+    VideoInput,
+)
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import Clip
 from ugc_models.media.source import Audio, Image
@@ -28,18 +35,19 @@ def given_of(read: Sequence[Read], inputs: ProcessorInputs | None) -> list[Given
     """Return what the engine gets of each medium; files as they are, without ``inputs``.
 
     The sound of videos is interleaved with their frames where every video of the request has some.
-    Where only some have, transformers cannot express that: it follows its video, as an audio.
+    Where only some have, transformers cannot express that: it follows its video, as an audio. So it
+    does always where the model takes no videos.
     """
-
     if inputs is None:
         return [(medium,) for medium in read if isinstance(medium, FileInput)]
+    video = VideoInput if inputs.family.takes_videos else FramesInput
 
     def sound_of(clip: Clip) -> NDArray[np.float32] | None:
         samples = None if clip.sound is None else inputs.sound(clip.sound)
         return samples if samples is not None and len(samples) else None
 
     heard = [sound_of(medium) is not None for medium in read if isinstance(medium, Clip)]
-    beside = any(heard) and not all(heard)
+    beside = any(heard) and not (all(heard) and inputs.family.takes_videos)
 
     def given(medium: Read) -> Given:
         if isinstance(medium, Image):
@@ -50,10 +58,10 @@ def given_of(read: Sequence[Read], inputs: ProcessorInputs | None) -> list[Given
             return (AudioInput(inputs.sound(medium.samples)),)
         frames, sound = inputs.frames(medium.frames), sound_of(medium)
         if sound is None:
-            return (VideoInput(frames, medium.fps),)
+            return (video(frames, medium.fps),)
         if beside:
-            return VideoInput(frames, medium.fps), AudioInput(sound)
-        return (VideoInput(frames, medium.fps, sound),)
+            return video(frames, medium.fps), AudioInput(sound)
+        return (video(frames, medium.fps, sound),)
 
     return [given(medium) for medium in read]
 
@@ -67,6 +75,24 @@ def with_sound_beside(
     def parts(part: Mapping[str, Any]) -> list[dict[str, Any]]:
         several = part["type"] != "text" and len(next(left)) > 1
         return [dict(part), *([{"type": "audio"}] if several else [])]
+
+    return [
+        {**message, "content": [new for part in message["content"] for new in parts(part)]}
+        for message in messages
+    ]
+
+
+def with_marks(
+    messages: Sequence[Mapping[str, Any]], media: Sequence[Medium]
+) -> list[dict[str, Any]]:
+    """Return messages for the template, in which each frame that is an image has its own part."""
+    left = iter(media)
+
+    def parts(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+        medium = None if part["type"] == "text" else next(left)
+        if isinstance(medium, FramesInput):
+            return [{"type": "image"} for _ in medium.frames]
+        return [dict(part)]
 
     return [
         {**message, "content": [new for part in message["content"] for new in parts(part)]}
@@ -143,7 +169,7 @@ def with_fewer_frames(
 ) -> tuple[tuple[Medium, ...], Generation] | None:
     """Leave out every second frame of all videos; None where no frame can be left out."""
     fewer = tuple(
-        VideoInput(medium.frames[::2], (medium.fps or 2.0) / 2, medium.sound)
+        replace(medium, frames=medium.frames[::2], fps=(medium.fps or 2.0) / 2)
         if isinstance(medium, VideoInput) and len(medium.frames) > 1
         else medium
         for medium in media

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,14 +16,28 @@ from typing import Any
 
 from ugc_models.captions import Caption, Generation, is_repetitive
 from ugc_models.decoding.pool import DecodePool
-from ugc_models.engine.base import Engine, EngineOutput, EngineRequest, EngineStopped
+from ugc_models.engine.base import (
+    Engine,
+    EngineOutput,
+    EngineRequest,
+    EngineStopped,
+    FramesInput,
+    Medium,
+)
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.media.clip import READING, Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.source import Source, VideoFile, digest
 from ugc_models.request.prompt import Conversation
-from ugc_models.run.inputs import Read, given_of, record, with_fewer_frames, with_sound_beside
+from ugc_models.run.inputs import (
+    Read,
+    given_of,
+    record,
+    with_fewer_frames,
+    with_marks,
+    with_sound_beside,
+)
 from ugc_models.store import CaptionStore, CaptionStoreError, caption_key
 
 LOST_SECONDS = 0.5
@@ -300,9 +314,11 @@ class Pipeline:
         given = given_of(prepared.media, self._inputs)
         media = tuple(medium for each in given for medium in each)
         prompt, messages = prepared.prompt, chat.messages
-        if len(media) > len(given) and self._render is not None:
+        if len(media) > len(given):
             messages = with_sound_beside(messages, given)
-            prompt = self._render(replace(chat, messages=messages))
+        pictures = any(isinstance(medium, FramesInput) for medium in media)
+        if messages is not chat.messages or pictures:
+            prompt = self._prompt(messages, media, prompt)
         request = EngineRequest(
             prepared.index,
             prompt,
@@ -313,6 +329,14 @@ class Pipeline:
         )
         # What was read is let go here; the engine has what was made of it.
         return replace(prepared, chat=None, media=()), record(prepared.media, given), request
+
+    def _prompt(
+        self, messages: Sequence[Mapping[str, Any]], media: Sequence[Medium], prompt: str
+    ) -> str:
+        """Return the prompt with a mark for each medium; ``prompt`` where there is no template."""
+        if self._render is None:
+            return prompt
+        return self._render(Conversation(with_marks(messages, media)))
 
     def _asked(
         self, prepared: CaptionRequest, generation: Generation, request: EngineRequest
@@ -357,5 +381,8 @@ class Pipeline:
             return False
         media, generation = fewer
         thinner = replace(request, media=media, processor=self._inputs.options(media))
+        if not self._inputs.family.takes_videos:
+            prompt = self._prompt(request.messages, media, request.prompt)
+            thinner = replace(thinner, prompt=prompt)
         self._again.append(self._asked(asked.request, generation, thinner))
         return True

@@ -11,6 +11,7 @@ import pytest
 
 from ugc_models.engine.base import AudioInput, ImageInput, VideoInput
 from ugc_models.engine.family import (
+    GEMMA3N,
     QWEN2_5,
     QWEN3,
     Family,
@@ -135,6 +136,7 @@ class TestProcessorInputs:
         sound = np.zeros(301 * 16_000, np.float32)
         assert len(ProcessorInputs().sound(sound)) == 300 * 16_000
         assert len(ProcessorInputs(QWEN3).sound(sound)) == 301 * 16_000
+        assert len(ProcessorInputs(GEMMA3N).sound(sound)) == 30 * 16_000
 
 
 class TestFamilyOf:
@@ -146,6 +148,10 @@ class TestFamilyOf:
         config["thinker_config"]["vision_config"] |= {"patch_size": 10, "spatial_merge_size": 3}
         (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
         assert family_of(str(tmp_path)).token_side == 30
+
+    def test_knows_gemma_3n(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text('{"model_type": "gemma3n"}')
+        assert family_of(str(tmp_path)) == GEMMA3N
 
     def test_refuses_a_model_that_this_is_not_for(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')

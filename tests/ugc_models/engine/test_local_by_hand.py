@@ -54,7 +54,11 @@ class FakeLLM:
         yield said("A c", finished=False, reason=None)
         yield said("A cat.")
 
-    def generate(self, prompt: Any, sampling: Any, name: str) -> AsyncIterator[Any]:
+    def generate(
+        self, prompt: Any, sampling: Any, name: str, *, tokenization_kwargs: Any
+    ) -> AsyncIterator[Any]:
+        # The prompt is a rendered template, which has the marks that a tokenizer would add.
+        assert tokenization_kwargs == {"add_special_tokens": False}
         self.asked.append((prompt, sampling, name))
         return self.behaviour()
 

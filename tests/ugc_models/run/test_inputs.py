@@ -13,11 +13,12 @@ from ugc_models.engine.base import (
     AudioInput,
     EngineOutput,
     EngineRequest,
+    FramesInput,
     ImageInput,
     Medium,
     VideoInput,
 )
-from ugc_models.engine.family import ProcessorInputs
+from ugc_models.engine.family import GEMMA3N, ProcessorInputs
 from ugc_models.media.clip import Clip
 from ugc_models.media.limits import MediaError
 from ugc_models.media.sampling import Sampling
@@ -28,6 +29,7 @@ from ugc_models.run.pipeline import CaptionRequest, Pipeline, Reader
 from ugc_models.store import CaptionStore
 
 INPUTS = ProcessorInputs()
+WITHOUT_VIDEOS = ProcessorInputs(GEMMA3N)
 
 
 def clip(sound: float | None = None, *, frames: int = 4, fps: float = 2.0) -> Clip:
@@ -90,7 +92,11 @@ def render(chat: Conversation) -> str:
 
 
 def run(
-    request: CaptionRequest, pool: Any, most: int = 99, store: CaptionStore | None = None
+    request: CaptionRequest,
+    pool: Any,
+    most: int = 99,
+    store: CaptionStore | None = None,
+    inputs: ProcessorInputs = INPUTS,
 ) -> tuple[Generation, list[EngineRequest]]:
     """Return the record and what the engine was asked, which takes so many frames."""
     asked: list[EngineRequest] = []
@@ -116,7 +122,7 @@ def run(
 
     reader = Reader(pool, Sampling(), sound=True, store=store, made_of={})
     flow = Pipeline(
-        [request], reader, Engine, inputs=INPUTS, render=render, store=store, fewer_frames=True
+        [request], reader, Engine, inputs=inputs, render=render, store=store, fewer_frames=True
     )
     [(_, caption)] = flow.run()
     assert isinstance(caption, Caption)
@@ -163,6 +169,35 @@ class TestSound:
         assert asked.prompt == "video video text"
         assert asked.processor["use_audio_in_video"]
         assert asked.cache_salt is not None
+
+
+class TestAModelThatTakesNoVideos:
+    def test_gets_the_frames_as_images_and_the_sound_behind_them(self) -> None:
+        record, [asked] = run(*request_of(clip(1.0), IMAGE, clip()), inputs=WITHOUT_VIDEOS)
+        assert asked.prompt == " ".join(
+            ["image"] * 4 + ["audio", "image"] + ["image"] * 4 + ["text"]
+        )
+        assert [medium.shape for medium in asked.images] == [(56, 84, 3)] * 4 + [
+            (30, 40, 3),
+            *[(56, 84, 3)] * 4,
+        ]
+        assert list(map(type, asked.media)) == [FramesInput, AudioInput, ImageInput, FramesInput]
+        assert (asked.processor, asked.cache_salt) == ({}, None)
+        assert record.media is not None
+        assert [entry.get("sound") for entry in record.media] == ["beside", None, None]
+
+    def test_hears_thirty_seconds_and_the_rest_is_flagged_as_cut(self) -> None:
+        record, [asked] = run(*request_of(clip(45.5)), inputs=WITHOUT_VIDEOS)
+        [_, sound] = asked.media
+        assert isinstance(sound, AudioInput) and len(sound.samples) == 30 * 16_000
+        assert (record.flags, record.sound_seconds) == (("sound_cut",), 30.0)
+        assert (record.frames, record.size, record.media) == (4, (84, 56), None)
+
+    def test_has_a_mark_less_for_each_frame_that_is_left_out(self) -> None:
+        record, asked = run(*request_of(clip(1.0, frames=5)), most=3, inputs=WITHOUT_VIDEOS)
+        prompts = [each.prompt.replace("image ", "i") for each in asked]
+        assert prompts == ["iiiiiaudio text", "iiiaudio text"]
+        assert (record.frames, record.fps, record.frames_dropped) == (3, 1.0, 2)
 
 
 class TestTheRecord:

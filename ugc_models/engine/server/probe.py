@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ugc_models.engine.base import EngineRequest, VideoInput
+from ugc_models.engine.base import AudioInput, EngineRequest, FramesInput, Medium, VideoInput
 from ugc_models.engine.family import QWEN2_5, Family, ProcessorInputs
 from ugc_models.engine.interleave import Clock, Grid, token_order
 from ugc_models.engine.server import protocol
@@ -32,7 +32,8 @@ class Facts:
     """What a server serves.
 
     ``order`` is that of sound in video, in the prompt: ``corrected``; ``native`` for vLLM's own;
-    ``unverified`` where the server does not show it, or the model is not Qwen2.5-Omni.
+    ``unverified`` where the server does not show it, or the model is not Qwen2.5-Omni: what is
+    corrected of Gemma-3n (embeddings) is not seen in a prompt.
     """
 
     model: str  # the name to ask for
@@ -98,10 +99,15 @@ def _card(server: str, model: str | None, cards: list[Any]) -> dict[str, Any]:
 
 def clip_request(family: Family) -> EngineRequest:
     """Return the question about the small clip: black frames with silence, one token to answer."""
+    media: tuple[Medium, ...]
     frames = np.zeros((_FRAMES, _SIDE, _SIDE, 3), np.uint8)
     sound = np.zeros(16_000 * _SOUND_SECONDS, np.float32)
-    media = (VideoInput(frames, 1 / _SECONDS_PER_FRAME, sound),)
-    content = [{"type": "video"}, {"type": "text", "text": "?"}]
+    if family.takes_videos:
+        media = (VideoInput(frames, 1 / _SECONDS_PER_FRAME, sound),)
+    else:
+        media = (FramesInput(frames, 1 / _SECONDS_PER_FRAME), AudioInput(sound))
+    content = [{"type": kind} for kind in ("video", "audio")[: len(media)]]
+    content.append({"type": "text", "text": "?"})
     return EngineRequest(
         0,
         "",

@@ -16,6 +16,7 @@ from ugc_models.engine.base import (
     AudioInput,
     EngineOutput,
     EngineRequest,
+    FramesInput,
     ImageInput,
     Medium,
     VideoInput,
@@ -55,11 +56,11 @@ def chat_body(request: EngineRequest, model: str, max_model_len: int | None = No
     if salt := request.cache_salt:
         body["cache_salt"] = salt
     try:
-        if request.media:
+        if request.processor:
             body["mm_processor_kwargs"] = dict(request.processor)
         if request.videos:
             body["media_io_kwargs"] = _ALL_FRAMES
-        media = map(_part, request.media)
+        media = map(_parts, request.media)
         body["messages"] = [
             {"role": message["role"], "content": _content(message["content"], media)}
             for message in request.messages
@@ -69,10 +70,17 @@ def chat_body(request: EngineRequest, model: str, max_model_len: int | None = No
         raise ValueError(f"the request cannot be sent: {error}") from None
 
 
-def _content(content: Any, media: Iterator[dict[str, Any]]) -> Any:
+def _content(content: Any, media: Iterator[list[dict[str, Any]]]) -> Any:
     if isinstance(content, str):
         return content
-    return [part if part["type"] == "text" else next(media) for part in content]
+    parts = ([part] if part["type"] == "text" else next(media) for part in content)
+    return [part for each in parts for part in each]
+
+
+def _parts(medium: Medium) -> list[dict[str, Any]]:
+    if isinstance(medium, FramesInput):
+        return [_part(ImageInput(frame)) for frame in medium.frames]
+    return [_part(medium)]
 
 
 def _part(medium: Medium) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class RemoteEngine:
 
     def decoding(self) -> str:
         """Return what runs the model, in a few words for the results; no address."""
-        return f"vllm serve {self.facts.version} at 1 server, {self.facts.order} positions"
+        return f"vllm serve {self.facts.version} at 1 server, {self._order()}"
 
     def identity(self) -> str:
         """Return what decides a caption on the server's side: the model's part of a store's key.
@@ -92,7 +92,11 @@ class RemoteEngine:
         """
         facts = self.facts
         root = facts.root or "unknown"
-        return f"{facts.model} (root {root}, vllm {facts.version}, {facts.order} positions)"
+        return f"{facts.model} (root {root}, vllm {facts.version}, {self._order()})"
+
+    def _order(self) -> str:
+        what = "positions" if self._family.takes_videos else "embeddings"
+        return f"{self.facts.order} {what}"
 
     def close(self) -> None:
         """Cancel what is in flight and close the connections. Idempotent."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support.asking import the_video
-from ugc_models.engine.family import QWEN2_5, QWEN3, Family
+from ugc_models.engine.family import GEMMA3N, QWEN2_5, QWEN3, Family
 from ugc_models.engine.interleave import Clock, Grid, token_order
 from ugc_models.engine.server import probe
 
@@ -28,6 +28,13 @@ def test_the_references_order_is_the_corrected_one() -> None:
 def test_of_a_model_that_is_not_corrected_only_the_picture_is_known() -> None:
     shown = prompt([True] * 98 + [False] * 208)
     assert probe.findings(shown, QWEN3) == ("unverified", PICTURE)
+    assert probe.findings(shown, GEMMA3N) == ("unverified", None)
+
+
+def test_a_model_without_videos_is_asked_about_frames_and_a_sound() -> None:
+    request = probe.clip_request(GEMMA3N)
+    assert [part["type"] for part in request.messages[0]["content"]] == ["video", "audio", "text"]
+    assert (len(request.images), request.processor) == (4, {})
 
 
 @pytest.mark.engine

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ugc_models.engine.base import AudioInput, EngineOutput, EngineRequest, ImageInput, VideoInput
+from ugc_models.engine.base import (
+    AudioInput,
+    EngineOutput,
+    EngineRequest,
+    FramesInput,
+    ImageInput,
+    VideoInput,
+)
 from ugc_models.engine.family import ProcessorInputs
 from ugc_models.engine.server.packing import pack, png, wav
 from ugc_models.engine.server.protocol import (
@@ -67,6 +74,14 @@ class TestBody:
         assert body["mm_processor_kwargs"] == clip_request().processor
         every_frame = {"video_backend": "opencv", "num_frames": -1, "fps": -1}
         assert body["media_io_kwargs"] == {"video": every_frame}
+
+    def test_sends_frames_as_images_to_a_model_that_takes_no_videos(self) -> None:
+        media = (FramesInput(FRAMES, 0.7), AudioInput(SOUND))
+        asked = [{"role": "user", "content": [{"type": "video"}, {"type": "audio"}]}]
+        body = sent(EngineRequest(3, "", media, {}, {}, asked))
+        parts = body["messages"][0]["content"]
+        assert [part["type"] for part in parts] == ["image_url"] * 3 + ["input_audio"]
+        assert "mm_processor_kwargs" not in body
 
     def test_keeps_the_prefix_of_one_sound_from_that_of_another(self) -> None:
         one, other = sent(clip_request()), sent(clip_request(sound=SOUND[::-1].copy()))
