@@ -66,7 +66,8 @@ PAPER_GEMMA3N = Preset(
     # omni_bench_inference/gemma3n.py: all files of a clip's folder of frames as images, its sound
     # (an MP3, without its times) as an audio, then the question; no system message. How many frames
     # were put there, and of which size, the repository does not say. Their generate() names 1,024
-    # tokens and leaves the rest to the checkpoint, whose generation_config.json samples so.
+    # tokens and leaves the rest to the checkpoint. Its generation_config.json is behind Google's
+    # licence and was not read here; the values are those that Google recommends for Gemma 3.
     settings={"frames": 32, "align_sound": False},
     generation={"temperature": 1.0, "top_p": 0.95, "top_k": 64, "max_new_tokens": 1024},
 )

@@ -126,6 +126,8 @@ def _output(file: str, store: Path) -> Iterator[BinaryIO]:
             yield out
     elif path.exists() and path.samefile(store):
         raise DataError(f"{path}: is the store itself: give another file")
+    elif not path.parent.is_dir():
+        raise DataError(f"{path}: there is no folder {path.parent}: make it, or give another file")
     else:
         part = path.with_name(f".{path.name}.{os.getpid()}")
         try:

@@ -356,6 +356,13 @@ def test_a_store_is_not_written_over_by_its_own_export(run: Run) -> None:
     assert rows("here.sqlite3") == before
 
 
+def test_a_folder_that_is_not_there_is_named(run: Run) -> None:
+    fill("here.sqlite3", *KEYS)
+    status, _, error = run("export", "away/out.jsonl")
+    assert status == 2
+    assert "there is no folder away" in error
+
+
 def test_an_export_that_fails_leaves_the_file_of_an_earlier_one(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
