@@ -148,13 +148,19 @@ _ENGINE = (
 )
 _SHARED = {"vllm_server", "shared_engine", "piecewise_engine"}
 _LONG = (
+    "ugc_models/engine/test_parity_kinds.py",
+    "suites/test_suites.py",
+    "suites/test_configs.py",
     "test_whole_run.py",
     "test_gemini_run.py",
     "test_local_judge.py",
     "ugc_models/engine/test_supervisor.py",
     "ugc_models/engine/test_parity_qwen3.py",
     "soak/test_judge_kills.py",
+    "soak/test_gemini_kills.py",
     "test_interrupted_judging.py",
+    "ugc_tasks/lmms/test_begins.py",
+    "ugc_models/media/test_stretch.py",
 )
 
 

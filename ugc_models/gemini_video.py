@@ -41,8 +41,6 @@ class GeminiVideo(AnsweringModel):
         CaptionStoreError: captions cannot be kept where they should.
     """
 
-    name = "gemini_video"
-
     def __init__(
         self,
         batch_size: int | str | None = None,

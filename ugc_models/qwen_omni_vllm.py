@@ -37,8 +37,6 @@ class QwenOmniVLLM(AnsweringModel):
         BadAddress, RemoteError: ``base_url`` is no address, or no server there answers.
     """
 
-    name = "qwen_omni_vllm"
-
     def __init__(
         self,
         batch_size: int | str | None = None,

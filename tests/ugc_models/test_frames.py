@@ -38,7 +38,7 @@ def test_at_most_eight_frames_lead_from_generate_until_to_the_engine_s_generate(
     way: dict[str, list[str]] = {}
 
     class FakeLLM:
-        def generate(self, *_: Any) -> AsyncIterator[Any]:
+        def generate(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
             way["engine"] = ours()
             return self._answer()
 

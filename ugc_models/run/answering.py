@@ -62,7 +62,6 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     is_simple = False
     keeps_answers = True  # see ugc_models.manifest.bypass
-    name: str  # on lmms-eval's command line
 
     def __init__(
         self, settings: AnsweringSettings, store: CaptionStore | None, system: str | None
@@ -196,9 +195,7 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not offered: tasks of multiple choice by likelihood need another model."""
-        raise NotImplementedError(
-            _no_likelihoods(self.name, {request.task_name for request in requests})
-        )
+        raise NotImplementedError(_no_likelihoods({request.task_name for request in requests}))
 
     def evaluation_begins(self, tasks: Mapping[str, Any]) -> None:
         """Refuse what cannot be done, before anything is asked or an engine started.
@@ -212,7 +209,7 @@ class AnsweringModel(lmms):  # type: ignore[misc]  # lmms-eval ships no types
         if wrong := {
             n for n, kind in kinds.items() if kind in {"loglikelihood", "multiple_choice"}
         }:
-            raise ValueError(_no_likelihoods(self.name, wrong))
+            raise ValueError(_no_likelihoods(wrong))
         self._parameters(
             [
                 (name, stated(task.config.generation_kwargs or {}, task.doc_to_messages))
@@ -376,9 +373,9 @@ def _is_padding(request: Instance) -> bool:
     return bool((request.metadata or {}).get("__padding_only__"))
 
 
-def _no_likelihoods(name: str, tasks: Iterable[str]) -> str:
+def _no_likelihoods(tasks: Iterable[str]) -> str:
     return (
-        f"{name} generates text and gives no likelihoods, which {', '.join(sorted(tasks))} "
+        f"this model generates text and gives no likelihoods, which {', '.join(sorted(tasks))} "
         "would need: leave these tasks out"
     )
 
