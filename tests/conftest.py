@@ -17,6 +17,8 @@ import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.tables import receive, tables_of
+
 if TYPE_CHECKING:
     from tests.support.captioning import Nursery
     from tests.support.vllm_server import VllmServer
@@ -185,6 +187,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return _shared(file) or file
 
     return ByFile(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    receive(node)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for table in tables_of(config):
+        terminalreporter.write_line(f"\n{table}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

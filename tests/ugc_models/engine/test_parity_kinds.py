@@ -21,6 +21,7 @@ from tests.support.asking import ask
 from tests.support.clips import write_clip
 from tests.support.engine import QUICK
 from tests.support.parity import GREEDY, assert_same
+from tests.support.tables import print_at_end
 from tests.support.tiny_gemma3n import build_tiny_gemma3n
 from tests.support.tiny_qwen3 import QWEN3 as QWEN3_TINY
 from tests.support.transformers_reference import Reference
@@ -222,14 +223,9 @@ def table(subject: Subject, request: pytest.FixtureRequest) -> Iterator[dict[str
     """Kind -> ways that agreed; printed at the end."""
     agreed: dict[str, list[str]] = {}
     yield agreed
-    plugins = request.config.pluginmanager
-    reporter, capture = map(plugins.getplugin, ("terminalreporter", "capturemanager"))
-    if reporter is None or capture is None:
-        return
-    with capture.global_and_fixture_disabled():
-        reporter.write_line(f"\n{subject.family.model_type}: the same tokens as transformers")
-        for kind in KINDS:
-            reporter.write_line(f"  {kind:42}{', '.join(agreed.get(kind, ['-']))}")
+    rows = [f"  {kind:42}{', '.join(agreed.get(kind, ['-']))}" for kind in KINDS]
+    title = f"{subject.family.model_type}: the same tokens as transformers"
+    print_at_end(request.config, "\n".join([title, *rows]))
 
 
 Start = Callable[..., LocalEngine]
