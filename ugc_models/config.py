@@ -164,10 +164,7 @@ class Settings:
         return f"{self.image_min_pixels or ''}-{self.image_max_pixels or ''}"
 
     def _check(self) -> None:
-        for name, (holds, needed) in _RULES.items():
-            value = getattr(self, name)
-            if not holds(value):
-                raise ValueError(f"{name}={value!r}: {needed}")
+        check_values(self, _RULES)
         most = self.max_pixels or QWEN2_5.frame_pixels
         if most < self.min_pixels:
             raise ValueError(
@@ -187,6 +184,14 @@ class Settings:
 
 
 Rule = tuple[Callable[[Any], bool], str]
+
+
+def check_values(settings: object, rules: Mapping[str, Rule]) -> None:
+    """Raise ``ValueError`` for the first value that is not what its rule says."""
+    for name, (holds, needed) in rules.items():
+        value = getattr(settings, name)
+        if not holds(value):
+            raise ValueError(f"{name}={value!r}: {needed}")
 
 
 def whole(least: int) -> Rule:

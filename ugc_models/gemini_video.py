@@ -36,7 +36,7 @@ class GeminiVideo(AnsweringModel):
     ``max_batch_size`` and ``device`` are lmms-eval's and mean nothing here.
 
     Raises:
-        ValueError: an argument that is none, no key, or a budget for a model of unknown price.
+        ValueError: an unknown argument, no key, or a budget for a model of unknown price.
         GeminiMissing: google-genai is not installed.
         CaptionStoreError: captions cannot be kept where they should.
     """

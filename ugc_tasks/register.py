@@ -86,10 +86,9 @@ def add_facts(module: ModuleType) -> None:
 def add_beginning(module: ModuleType) -> None:
     """Have lmms-eval leave out what cannot run or be judged, and say what a model does not get."""
     if _EXTENDED not in vars(module):
-        from ugc_tasks.lmms import begins, ended
+        from ugc_tasks.lmms.begins import extend
 
-        ended.extend(module)
-        begins.extend(module)
+        extend(module)
         setattr(module, _EXTENDED, True)
 
 

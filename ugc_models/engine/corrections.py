@@ -245,12 +245,12 @@ def _exact_inputs(original: Any) -> Any:
     return _postprocess_hf_mm_data
 
 
-def _each_sound_alone(original: Any) -> Any:
+def _short_sounds_alone(original: Any) -> Any:
     """Encode a sound that is shorter than a chunk as if no other request were there.
 
     The encoder pads chunks to the longest of all that it is given, and its convolutions carry the
-    padding into a short chunk's last token. In transformers these are the sounds of one request;
-    vLLM encodes those of several together.
+    padding into a short chunk. In transformers these are the sounds of one request; vLLM encodes
+    those of several together.
     """
 
     def _process_audio_input(self: Any, audio_input: Any) -> tuple[torch.Tensor, ...]:
@@ -275,8 +275,10 @@ def _each_sound_alone(original: Any) -> Any:
                 found.append(next(left))
                 continue
             longest = min(len(mask), chunk)
-            beside = [features.new_zeros(len(features), longest)]
-            found.append(encoded([features, *beside][: 1 + (longest > features.shape[1])])[0])
+            several = [features]
+            if longest > features.shape[1]:
+                several.append(features.new_zeros(len(features), longest))
+            found.append(encoded(several)[0])
         return tuple(found)
 
     return _process_audio_input
@@ -376,7 +378,7 @@ CORRECTIONS: Mapping[str, Sequence[Correction]] = {
         *_both(*_QWEN3, _merged_sequence, _merged, rounds=True),
         Correction(
             *(_QWEN3[0], "Qwen3OmniMoeConditionalGenerationMixin"),
-            *("_process_audio_input", _each_sound_alone),
+            *("_process_audio_input", _short_sounds_alone),
             "a sound of less than a second is encoded otherwise beside other requests' sounds",
         ),
     ],

@@ -45,9 +45,9 @@ class Family:
 
     @property
     def longest_sound(self) -> int | None:
-        """Samples that the feature extractor keeps of a sound: transformers cuts what is longer.
+        """Samples that transformers keeps of a sound; None where it keeps all, as Qwen3-Omni does.
 
-        vLLM asks that of Qwen2.5-Omni not to, and Qwen3-Omni's does not.
+        vLLM does not cut Qwen2.5-Omni's, so it is cut before.
         """
         return {QWEN2_5.model_type: _LONGEST, GEMMA3N.model_type: 30 * 16_000}.get(self.model_type)
 

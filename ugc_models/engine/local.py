@@ -170,7 +170,7 @@ class LocalEngine:
                 _prompt(request),
                 sampling,
                 next(self._names),
-                # The template has written them, and a second beginning changes the answer.
+                # The chat template has written them; a second <bos> would change the answer.
                 tokenization_kwargs={"add_special_tokens": False},
             )
             async for output in answers:

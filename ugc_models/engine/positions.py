@@ -21,8 +21,8 @@ With Qwen3-Omni it differs in the last, and in four more:
 * positions are whole numbers, those of the reference are not. This cannot be corrected here: unless
   26 / fps is a whole number (1, 2, 6.5, 13 or 26 frames a second), a frame lies up to 1/13 second
   earlier than in transformers. Nothing else differs then;
-* sound of less than a second: its last token depends on the longest sound that is encoded together
-  with it, in transformers one of the same request, in vLLM one of any request in flight.
+* sound of less than a second: its tokens depend on the longest sound that is encoded together with
+  it, in transformers one of the same request, in vLLM one of any request in flight.
 
 In both, a request with several media has two more:
 

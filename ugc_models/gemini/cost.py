@@ -83,7 +83,7 @@ class Price:
         input_, output = self.input, self.output
         if self.long and prompt > self.long["above"]:
             input_, output = self.long["input"], self.long["output"]
-        heard = max(input_, self.audio or 0.0) if self.audio is not None else input_
+        heard = max(input_, self.audio or 0.0)
         answer = (tokens.output or 0) + (tokens.thoughts or 0)
         return ((prompt - audio) * input_ + audio * heard + answer * output) / 1e6
 
@@ -155,7 +155,7 @@ class Meter:
 
         Raises ``EngineStopped`` where there will be none.
         """
-        held = Reservation(self)
+        held = Reservation()
         if self.budget is not None and counted is not None:
             self._set_aside(held, counted)
         try:
@@ -237,7 +237,6 @@ class Meter:
 class Reservation:
     """What is set aside for a request; ``usd`` is what it has cost, None where nobody tells."""
 
-    meter: Meter
     usd: float | None = None
     most: float = 0.0
     counted: int = 0  # tokens of its prompt, as forecast

@@ -98,12 +98,14 @@ class GeminiEngine:
 
     def _answer(self, request: EngineRequest) -> EngineOutput:
         files = [medium for medium in request.media if isinstance(medium, FileInput)]
-        inline = self._settings.inline and sum(file.size for file in files) <= INLINE_BYTES
-        if self._api.vertex and sum(file.size for file in files) > INLINE_BYTES:
-            size = sum(file.size for file in files) / 1e6
-            most = INLINE_BYTES / 1e6
-            said = f"its media have {size:.1f} MB: Vertex has no uploads, and takes {most:g} MB"
+        size = sum(file.size for file in files)
+        if self._api.vertex and size > INLINE_BYTES:
+            said = (
+                f"its media have {size / 1e6:.1f} MB: Vertex has no uploads, and takes "
+                f"{INLINE_BYTES / 1e6:g} MB"
+            )
             return EngineOutput(request.index, error=said)
+        inline = self._settings.inline and size <= INLINE_BYTES
         try:
             for _ in range(_LOST):
                 with ExitStack() as held:

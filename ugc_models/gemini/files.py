@@ -15,8 +15,9 @@ from ugc_models.decoding.pool import DecodePool
 from ugc_models.engine.base import FileInput
 from ugc_models.engine.server.packing import png, wav
 from ugc_models.media.audio import convert_samples
+from ugc_models.media.container import regular_file
 from ugc_models.media.image import convert_picture
-from ugc_models.media.limits import Limits, MediaError
+from ugc_models.media.limits import Limits
 from ugc_models.media.sampling import Sampling
 from ugc_models.media.source import AudioSource, Image, ImageSource, Source, VideoFile, VideoFrames
 from ugc_models.run.inputs import Read
@@ -35,6 +36,7 @@ _MARKS = (
     *((8, b"WAVE", "audio/wav"), (0, b"fLaC", "audio/flac"), (0, b"OggS", "audio/ogg")),
     *((0, b"ID3", "audio/mp3"), (0, b"\xff\xfb", "audio/mp3"), (8, b"AIFF", "audio/aiff")),
 )
+_ARTICLE = {"video": "a video", "image": "an image", "audio": "an audio"}
 
 
 class FileReader(Reader):
@@ -64,7 +66,7 @@ class FileReader(Reader):
     def _taken(self, kind: Literal["image", "audio"], source: Source, content: Any) -> FileInput:
         """Return a file as it is if the API takes its format, and another one made of it if not."""
         if isinstance(content, Path | bytes):
-            head = _head(content)
+            head = _head(kind, content)
             for at, mark, mime_type in _MARKS:
                 if head.startswith(mark, at) and mime_type.startswith(kind):
                     return self._whole(kind, content, mime_type)
@@ -86,10 +88,7 @@ class FileReader(Reader):
         if isinstance(content, bytes):
             digest = hashlib.sha256(content).hexdigest()
             return FileInput(kind, content, mime_type, digest, len(content))
-        if not content.is_file():
-            raise MediaError("the file does not exist")
-        if not (size := content.stat().st_size):
-            raise MediaError("the file is empty")
+        size = regular_file(content, _ARTICLE[kind]).stat().st_size
         if self._store is not None:
             digest = self._store.digest(content)
         else:
@@ -98,12 +97,10 @@ class FileReader(Reader):
         return FileInput(kind, content, mime_type, digest, size, start, end)
 
 
-def _head(content: Path | bytes) -> bytes:
+def _head(kind: str, content: Path | bytes) -> bytes:
     if isinstance(content, bytes):
         return content[:16]
-    if not content.is_file():
-        raise MediaError("the file does not exist")
-    with content.open("rb") as file:
+    with regular_file(content, _ARTICLE[kind]).open("rb") as file:
         return file.read(16)
 
 

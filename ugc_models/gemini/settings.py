@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ugc_models.config import (
     SWITCH,
     Rule,
+    check_values,
     is_rate,
     one_of,
     plain_value,
@@ -69,9 +70,7 @@ class GeminiSettings:
         own = GEMINI_PRESETS[name].settings
         beside = {n: values[n] for n in own if n in values and values[n] != own[n]}
         settings = cls(**{**own, **values, "beside": beside})
-        for name, (holds, needed) in _RULES.items():
-            if not holds(getattr(settings, name)):
-                raise ValueError(f"{name}={getattr(settings, name)!r}: {needed}")
+        check_values(settings, _RULES)
         if settings.thinking_budget is not None and settings.thinking_level is not None:
             raise ValueError("thinking_budget and thinking_level: the API takes one of the two")
         return settings

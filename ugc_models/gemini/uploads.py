@@ -148,7 +148,7 @@ class Uploads:
         wait: Callable[[float], None],
     ) -> None:
         self._api, self._persist, self._wait = api, persist, wait
-        self._places: dict[tuple[str, str], _Place] = {}
+        self._places: dict[str, _Place] = {}
         self._lock, self._sending = threading.Lock(), threading.Semaphore(parallel)
         self._ledger = Ledger(folder, api.place)
         self._all: dict[str, Upload] = {}  # what is at the API, or may be
@@ -162,9 +162,9 @@ class Uploads:
 
         Raises ``Refused`` where the API does not take the file.
         """
-        key = f"{file.digest} {file.mime_type}"
+        key = _key(file)
         with self._lock:
-            place = self._places.setdefault((file.digest, file.mime_type), _Place())
+            place = self._places.setdefault(key, _Place())
             place.users += 1
         try:
             with place.lock:
@@ -182,8 +182,8 @@ class Uploads:
             self._make_room()
 
     def forget(self, file: FileInput, upload: Upload) -> None:
-        """Take it that an upload is not there any more."""
-        place = self._places[file.digest, file.mime_type]
+        """Treat an upload as gone."""
+        place = self._places[_key(file)]
         with place.lock:
             if place.upload is upload:
                 place.upload = None
@@ -287,7 +287,7 @@ class Uploads:
             try:
                 self._api.call(DELETION, lambda: self._api.client.files.delete(name=upload.name))
             except Refused as refused:
-                # An upload that was cut off never came to be; another key may not see it.
+                # It was cut off and never became a file, or it belongs to another key's account.
                 if refused.lost and (upload.sure or (settled and not upload.uri)):
                     break
                 return
@@ -310,17 +310,19 @@ class Uploads:
             self._ledger.write(upload, gone=True)
 
 
+def _key(file: FileInput) -> str:
+    return f"{file.digest} {file.mime_type}"
+
+
 def _send(api: Api, file: FileInput, name: str) -> None:
     import io
 
     from google.genai import types
 
     config = types.UploadFileConfig(name=name, mime_type=file.mime_type)
-    content = file.content
-    if isinstance(content, Path):
+    if isinstance(file.content, Path):
         # Opened here: google-genai would tell the API the file's name on this machine.
-        with content.open("rb") as opened:
+        with file.content.open("rb") as opened:
             api.client.files.upload(file=opened, config=config)
-    else:
-        whole = content if isinstance(content, bytes) else b"".join(content)
-        api.client.files.upload(file=io.BytesIO(whole), config=config)
+    elif isinstance(file.content, bytes):  # pictures go within the request
+        api.client.files.upload(file=io.BytesIO(file.content), config=config)

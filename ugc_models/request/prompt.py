@@ -105,8 +105,8 @@ def conversation(messages: Sequence[Mapping[str, Any]], system_prompt: str | Non
             raise PromptError(f"a {type(content).__name__} is no content of a message")
         parts = [_part(part, media) for part in given]
         # The tokenizer would read these as control tokens: a question could forge a turn, or a
-        # second video that is not there. The template joins texts that follow each other.
-        if found := _SPECIAL.search("".join(part.get("text", "\n") for part in parts)):
+        # second video that is not there.
+        if found := _SPECIAL.search(_joined(parts)):
             raise PromptError(f"the text contains the control token {found.group()}")
         checked.append({"role": role, "content": parts})
     return Conversation(checked, tuple(media))
@@ -136,8 +136,7 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         messages = chat.messages
-        for part in (part for message in messages for part in message["content"]):
-            text = part.get("text", "")
+        for text in (_joined(message["content"]) for message in messages):
             if found := next((token for token in self._control_tokens if token in text), None):
                 raise PromptError(f"the text contains the control token {found}")
         if not self._takes_videos:
@@ -175,6 +174,11 @@ class ChatTemplate:
 
 def _is_message(message: Any) -> bool:
     return isinstance(message, Mapping) and {"role", "content"} <= set(message)
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return a message's text as a template joins the parts of it that follow each other."""
+    return "".join(part.get("text", "\n") for part in parts)
 
 
 def _without_videos(content: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -195,8 +195,8 @@ def bridged_difference(bridge: Bridge, new: ScoreFile, old: ScoreFile) -> dict[s
         clips = scores_array(run.clips[i] for i in shared)
         if is_new:
             errors.append(bridge.line.restate(clips.mean(0), len(shared))[1][3])
-            restated, steep = bridge.line.place(clips.mean(0))
-            clips = restated + steep * (clips - clips.mean(0))
+            there, steep = bridge.line.place(clips.mean(0))
+            clips = there + steep * (clips - clips.mean(0))
         sides.append(clips.mean(1))
     mean, pair = mean_interval((sides[0] - sides[1]).tolist())
     half = math.hypot(*errors, (pair[1] - pair[0]) / 2 if pair else 0.0)

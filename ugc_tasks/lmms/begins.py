@@ -2,7 +2,8 @@
 
 lmms-eval has no hook there, so its ``evaluator`` is extended (``register.py``). A task of ours that
 lacks its data is left out where other suites are asked for as well; ``ugc_replay`` leaves out the
-tasks of which it has nothing. Both are in the results under ``not_run``, with the reason.
+tasks of which it has nothing. Both are in the results under ``not_run``, with the reason. Judges
+that have ended are looked for at the same place (``ended.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _not_run: dict[str, str] = {}  # tasks that were not loaded, until the evaluatio
 
 def extend(evaluator: Any) -> None:
     """Extend ``lmms_eval.evaluator``: the loading of tasks, and the evaluation."""
+    from ugc_tasks.lmms.ended import check_judges  # imports hooks.py, which imports this
+
     load, run = evaluator.get_task_dict, evaluator.evaluate
 
     @functools.wraps(load)
@@ -45,9 +48,11 @@ def extend(evaluator: Any) -> None:
         if refused := getattr(lm, "cannot_answer", None):
             lost |= refused(leaves)
             task_dict = _without(task_dict, lost)
-        if any(map(_is_ours, leaves.values())):
+        ours = {name: task for name, task in leaves.items() if _is_ours(task)}
+        if ours:
             _answering.update(_known_of(lm))
         try:
+            check_judges(lm, {name: task for name, task in ours.items() if name not in lost})
             results = run(lm, task_dict, *args, **kwargs)
         finally:
             _answering.clear()

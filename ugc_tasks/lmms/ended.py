@@ -7,7 +7,6 @@ already shows them (``show_stored``); any other would make new ones.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,35 +22,28 @@ Shown = Sequence[tuple[Any, str | None]]
 """Documents with their answers; None for one that is yet to be made."""
 
 
-def extend(module: Any) -> None:
-    """Have ``evaluate`` of ``lmms_eval.evaluator`` look for judges that have ended."""
-    original = module.evaluate
+def check_judges(lm: Any, ours: Mapping[str, Any]) -> None:
+    """Look for judges of our tasks, by name, that have ended.
 
-    @functools.wraps(original)
-    def evaluate(lm: Any, task_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        tasks = {each.task_name: each.task for each in module.get_task_list(task_dict)}
-        ended = {
-            name: (short, judge)
-            for name, task in tasks.items()
-            if (short := _judged(task)) and (judge := current_run(short).judge) and judge.ended
-        }
-        if show := getattr(lm, "show_stored", None):
-            show({name: partial(_check, *of_task) for name, of_task in ended.items()})
-        elif ended:
-            said = sorted({judge.ended for _, judge in ended.values()})
-            raise JudgeConfigError(f"{'; '.join(said)}; no answer is made")
-        return original(*args, lm=lm, task_dict=task_dict, **kwargs)
-
-    module.evaluate = evaluate
+    A model that can show its answers is given a check for each such task; raises
+    ``JudgeConfigError`` for any other model.
+    """
+    ended = {
+        name: (short, judge)
+        for name, task in ours.items()
+        if (short := _judged(task)) and (judge := current_run(short).judge) and judge.ended
+    }
+    if show := getattr(lm, "show_stored", None):
+        show({name: partial(_check, *of_task) for name, of_task in ended.items()})
+    elif ended:
+        said = sorted({judge.ended for _, judge in ended.values()})
+        raise JudgeConfigError(f"{'; '.join(said)}; no answer is made")
 
 
 def _judged(task: Any) -> str:
     """Return the short name of a task of ours whose answers will be scored; empty for another."""
-    metadata = getattr(getattr(task, "config", None), "metadata", None)
-    if not isinstance(metadata, Mapping) or "annotations_sha256" not in metadata:
-        return ""
     # Source: lmms_eval.evaluator, "predict_only": it overrides the task's metrics by "bypass".
-    return "" if "bypass" in task._metric_fn_list else str(metadata["task"])
+    return "" if "bypass" in task._metric_fn_list else str(task.config.metadata["task"])
 
 
 def _check(task: str, judge: Judge, shown: Shown) -> None:
